@@ -1,0 +1,13 @@
+//! The domain of Calmesh, pure: nights and intervals, what a feed says, stays, blocks, merge, availability.
+//!
+//! Nothing here is async, reads a clock or does I/O: instants, zones and ids come in as arguments.
+
+mod event;
+mod extent;
+mod house;
+mod id;
+
+pub use event::{BusyStatus, EventKey, EventStatus, FeedEvent, FeedReading, Lines, ReadWarning};
+pub use extent::{Extent, ExtentError, Nights, Times};
+pub use house::{House, HouseError};
+pub use id::{AccountId, BlockId, ConflictId, ConnectionId, HoldId, IdError, LinkId, PropertyId, RefreshId, TokenId};
