@@ -2,12 +2,16 @@
 //!
 //! Nothing here is async, reads a clock or does I/O: instants, zones and ids come in as arguments.
 
+mod block;
 mod event;
 mod extent;
 mod house;
 mod id;
+mod policy;
 
+pub use block::{Block, BlockKind, FeedOrigin, Hold, HoldCause, HoldEnd, Origin};
 pub use event::{BusyStatus, EventKey, EventStatus, FeedEvent, FeedReading, Lines, ReadWarning};
 pub use extent::{Extent, ExtentError, Nights, Times};
 pub use house::{House, HouseError};
 pub use id::{AccountId, BlockId, ConflictId, ConnectionId, HoldId, IdError, LinkId, PropertyId, RefreshId, TokenId};
+pub use policy::{EchoPolicy, HoldPolicy, MassVanishPolicy, Policy};

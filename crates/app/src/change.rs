@@ -1,0 +1,266 @@
+//! One way to change a property: load, decide, commit what differs, announce. Somebody else's change in between
+//! means deciding anew on what is there now.
+
+use std::collections::BTreeMap;
+
+use calmesh_calendar::{Block, BlockId, ConnectionId, PropertyId};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    App,
+    model::{Activity, ActivityKind, ClosedHold, Connection, Dirty, FetchPlan, LinkOwner, LinkToken, PropertyState},
+    ports::{Event, PlanChange, PropertyCommit, StoreError},
+};
+
+/// A dirty mark is announced again after this long.
+pub(crate) const REANNOUNCE_AFTER: SignedDuration = SignedDuration::from_mins(2);
+const ATTEMPTS: u32 = 12;
+
+/// A property's state while a use case decides on it.
+#[derive(Debug)]
+pub struct Draft {
+    pub state: PropertyState,
+    pub now: Timestamp,
+    pub(crate) activity: Vec<Activity>,
+    pub(crate) closed_holds: Vec<ClosedHold>,
+}
+
+impl Draft {
+    /// Adds to what the host can read of this property.
+    pub fn note(&mut self, connection: Option<&ConnectionId>, kind: ActivityKind) {
+        let property = self.state.property.id.clone();
+        self.activity.push(Activity { property, at: self.now, connection: connection.cloned(), kind });
+    }
+
+    #[must_use]
+    pub fn connection(&self, id: &ConnectionId) -> Option<&Connection> {
+        self.state.connections.iter().find(|connection| connection.id == *id)
+    }
+
+    pub fn connection_mut(&mut self, id: &ConnectionId) -> Option<&mut Connection> {
+        self.state.connections.iter_mut().find(|connection| connection.id == *id)
+    }
+
+    #[must_use]
+    pub fn block(&self, id: &BlockId) -> Option<&Block> {
+        self.state.blocks.iter().find(|block| block.id == *id)
+    }
+
+    pub fn block_mut(&mut self, id: &BlockId) -> Option<&mut Block> {
+        self.state.blocks.iter_mut().find(|block| block.id == *id)
+    }
+}
+
+/// Why a property was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError<E> {
+    /// There is no such property, or it was deleted.
+    #[error("no such property")]
+    NotFound,
+    /// The use case refused.
+    #[error(transparent)]
+    Refused(E),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a finished change brought.
+#[derive(Debug)]
+pub struct Changed<T> {
+    pub value: T,
+    /// The state as it now is.
+    pub state: PropertyState,
+    /// Whether anything was written.
+    pub written: bool,
+}
+
+impl App {
+    /// Changes a property that is not deleted, and announces that its exports must follow.
+    ///
+    /// `decide` may run several times, on a fresh state each time. When it leaves the state as it was, nothing is
+    /// written and nothing announced.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown or deleted property, `Refused` with what `decide` answered, `Store` otherwise.
+    pub async fn change_property<T, E>(
+        &self,
+        id: &PropertyId,
+        mut decide: impl FnMut(&mut Draft) -> Result<T, E> + Send,
+    ) -> Result<Changed<T>, ChangeError<E>>
+    where
+        T: Send,
+        E: Send,
+    {
+        let changed = self.commit_change(id, false, &mut decide).await?;
+        if changed.written {
+            self.announce_soon(&[Event::PropertyDirty { property: id.clone() }]).await;
+        }
+        Ok(changed)
+    }
+
+    /// The same without the announcement, also for a deleted property: for workers that publish by themselves.
+    pub(crate) async fn commit_change<T, E>(
+        &self,
+        id: &PropertyId,
+        deleted_too: bool,
+        mut decide: impl FnMut(&mut Draft) -> Result<T, E> + Send,
+    ) -> Result<Changed<T>, ChangeError<E>>
+    where
+        T: Send,
+        E: Send,
+    {
+        let mut attempt = 0;
+        loop {
+            let before = self.properties.load(id).await?.ok_or(ChangeError::NotFound)?;
+            if before.property.deleted_at.is_some() && !deleted_too {
+                return Err(ChangeError::NotFound);
+            }
+            let now = self.clock.now();
+            let mut draft = Draft { state: before.clone(), now, activity: Vec::new(), closed_holds: Vec::new() };
+            let value = decide(&mut draft).map_err(ChangeError::Refused)?;
+            let Draft { mut state, activity, closed_holds, .. } = draft;
+            if state == before && activity.is_empty() && closed_holds.is_empty() {
+                return Ok(Changed { value, state, written: false });
+            }
+            state.property.revision = before.property.revision + 1;
+            state.property.dirty = Some(Dirty { since: now, attempts: 0, announce_at: now + REANNOUNCE_AFTER });
+            let commit = difference(Some(&before), &state, activity, closed_holds);
+            match self.properties.commit(&commit).await {
+                Ok(()) => return Ok(Changed { value, state, written: true }),
+                Err(StoreError::Stale) if attempt < ATTEMPTS => {
+                    attempt += 1;
+                    // Writers of one property take turns; a little time apart lets one of them through.
+                    let [jitter, ..] = self.randomness.id();
+                    let pause = u64::from(attempt) * 5 + u64::from(jitter % 16);
+                    tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Announces; a bus that fails only delays, since the dirty mark is announced again by the tick.
+    pub(crate) async fn announce_soon(&self, events: &[Event]) {
+        if let Err(error) = self.bus.publish(events).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "an announcement is left to the tick");
+        }
+    }
+}
+
+/// What must be written to get from one state to the other.
+pub(crate) fn difference(
+    before: Option<&PropertyState>,
+    after: &PropertyState,
+    activity: Vec<Activity>,
+    closed_holds: Vec<ClosedHold>,
+) -> PropertyCommit {
+    let none = PropertyState {
+        property: after.property.clone(),
+        connections: Vec::new(),
+        blocks: Vec::new(),
+        retiring: Vec::new(),
+    };
+    let before = before.unwrap_or(&none);
+    let connections = changes(&before.connections, &after.connections, |connection| connection.id.clone());
+    let blocks = changes(&before.blocks, &after.blocks, |block| block.id.clone());
+    let retiring = changes(&before.retiring, &after.retiring, |link| link.token.clone());
+    PropertyCommit {
+        property: after.property.clone(),
+        put_connections: connections.put,
+        remove_connections: connections.remove,
+        put_blocks: blocks.put,
+        remove_blocks: blocks.remove,
+        put_retiring: retiring.put,
+        remove_retiring: retiring.remove,
+        plans: plan_changes(before, after),
+        owners: owner_changes(before, after),
+        closed_holds,
+        activity,
+    }
+}
+
+struct Changes<T, K> {
+    put: Vec<T>,
+    remove: Vec<K>,
+}
+
+fn changes<T: Clone + PartialEq, K: Ord>(before: &[T], after: &[T], key: impl Fn(&T) -> K) -> Changes<T, K> {
+    let mut old: BTreeMap<K, &T> = before.iter().map(|item| (key(item), item)).collect();
+    let mut put = Vec::new();
+    for item in after {
+        if old.remove(&key(item)).is_none_or(|known| known != item) {
+            put.push(item.clone());
+        }
+    }
+    Changes { put, remove: old.into_keys().collect() }
+}
+
+/// The plan by which the sweep reads a connection; none while it is not read.
+pub(crate) fn plan_of(connection: &Connection, blocks: &[Block]) -> Option<FetchPlan> {
+    let import = connection.import.as_ref().filter(|_| connection.reads())?;
+    let applied = import.applied.as_ref();
+    let waits =
+        |block: &Block| block.connection() == Some(&connection.id) && block.hold().is_some_and(|hold| !hold.kept);
+    Some(FetchPlan {
+        connection: connection.id.clone(),
+        account: connection.account.clone(),
+        property: connection.property.clone(),
+        provider: connection.provider.clone(),
+        url: import.url.clone(),
+        applied: applied.map(|applied| applied.snapshot.clone()),
+        validators: applied.map(|applied| applied.validators.clone()).unwrap_or_default(),
+        applied_read_at: applied.map(|applied| applied.read_at),
+        pending: blocks.iter().any(waits),
+        since: import.since,
+    })
+}
+
+fn plan_changes(before: &PropertyState, after: &PropertyState) -> Vec<PlanChange> {
+    let mut old: BTreeMap<ConnectionId, FetchPlan> = plans(before);
+    let mut out = Vec::new();
+    for (id, plan) in plans(after) {
+        let known = old.remove(&id);
+        if known.as_ref() != Some(&plan) {
+            let fresh = known.is_none_or(|known| known.url != plan.url || known.since != plan.since);
+            out.push(PlanChange::Put { plan, fresh });
+        }
+    }
+    out.extend(old.into_keys().map(PlanChange::Remove));
+    out
+}
+
+fn plans(state: &PropertyState) -> BTreeMap<ConnectionId, FetchPlan> {
+    let plans = state.connections.iter().filter_map(|connection| plan_of(connection, &state.blocks));
+    plans.map(|plan| (plan.connection.clone(), plan)).collect()
+}
+
+fn owner_changes(before: &PropertyState, after: &PropertyState) -> Vec<(LinkToken, Option<LinkOwner>)> {
+    let mut old = owners(before);
+    let mut out = Vec::new();
+    for (token, owner) in owners(after) {
+        let known = old.remove(&token);
+        if known != Some(owner.clone()) && owner.is_some() {
+            out.push((token, owner));
+        }
+    }
+    out.extend(old.into_keys().map(|token| (token, None)));
+    out
+}
+
+/// Tokens of a property, each with its owner where this state names one. A retiring link of a connection that
+/// went keeps the owner that it had.
+fn owners(state: &PropertyState) -> BTreeMap<LinkToken, Option<LinkOwner>> {
+    let mut out: BTreeMap<LinkToken, Option<LinkOwner>> =
+        state.retiring.iter().map(|link| (link.token.clone(), None)).collect();
+    for connection in &state.connections {
+        if let Some(export) = &connection.export {
+            let owner = LinkOwner::Connection {
+                account: connection.account.clone(),
+                property: connection.property.clone(),
+                connection: connection.id.clone(),
+            };
+            out.insert(export.token.clone(), Some(owner));
+        }
+    }
+    out
+}

@@ -1,0 +1,203 @@
+//! Connections: the link between a property and one calendar elsewhere.
+
+use calmesh_calendar::{
+    AccountId, ConnectionId, EchoPolicy, HoldPolicy, MassVanishPolicy, Policy, PropertyId, ReadWarning,
+};
+use calmesh_profiles::{PolicyDefaults, Profile};
+use jiff::Timestamp;
+
+use super::{FeedUrl, LinkToken, Snapshot, Validators};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    Import,
+    Export,
+    Bidirectional,
+}
+
+impl Direction {
+    #[must_use]
+    pub fn imports(self) -> bool {
+        matches!(self, Self::Import | Self::Bidirectional)
+    }
+
+    #[must_use]
+    pub fn exports(self) -> bool {
+        matches!(self, Self::Export | Self::Bidirectional)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Status {
+    Active,
+    /// Neither side counts; resumes by itself at `until` where that is given.
+    Paused {
+        until: Option<Timestamp>,
+    },
+}
+
+/// How much a link's reader learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Detail {
+    Busy,
+    Label,
+    Full,
+}
+
+/// Whether a link carries whole nights or exact times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    Nights,
+    Times,
+}
+
+/// One named link between a property and one calendar elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    pub id: ConnectionId,
+    pub account: AccountId,
+    pub property: PropertyId,
+    pub name: String,
+    /// A profile's id.
+    pub provider: String,
+    pub direction: Direction,
+    pub status: Status,
+    /// There exactly while the direction imports.
+    pub import: Option<ImportSide>,
+    /// There exactly while the direction exports.
+    pub export: Option<ExportSide>,
+    pub created_at: Timestamp,
+    /// When the name last changed: `label` links stamp their events with it.
+    pub named_at: Timestamp,
+    /// Counts what can be edited; the ETag. Telemetry does not count.
+    pub version: u64,
+}
+
+impl Connection {
+    /// Whether its feed is read and counts.
+    #[must_use]
+    pub fn reads(&self) -> bool {
+        self.import.is_some() && matches!(self.status, Status::Active)
+    }
+
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        matches!(self.status, Status::Paused { .. })
+    }
+
+    /// Its provider's profile; the generic one for a provider that is known no more.
+    #[must_use]
+    pub fn profile(&self) -> &'static Profile {
+        calmesh_profiles::find(&self.provider).unwrap_or_else(calmesh_profiles::generic)
+    }
+
+    /// How its feed is judged.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        let profile = self.profile();
+        let none = PolicyOverrides::default();
+        let overrides = self.import.as_ref().map_or(&none, |import| &import.policy);
+        overrides.resolve(&profile.policy, profile.aggregates)
+    }
+}
+
+/// What comes in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportSide {
+    pub url: FeedUrl,
+    /// When this URL was set or its reading was resumed: sweeps before it did not read it.
+    pub since: Timestamp,
+    pub policy: PolicyOverrides,
+    /// The last reading that merge took in. Only merge writes it, in its transaction.
+    pub applied: Option<Applied>,
+}
+
+/// The last reading that merge took in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    pub snapshot: Snapshot,
+    /// What came with that body, to ask for changes only.
+    pub validators: Validators,
+    /// When that body was read; older readings that arrive later are dropped.
+    pub read_at: Timestamp,
+    /// When a reading last changed blocks.
+    pub changed_at: Timestamp,
+    pub recurs: bool,
+    /// At most 20, the first ones.
+    pub warnings: Vec<ReadWarning>,
+}
+
+/// What goes out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportSide {
+    pub token: LinkToken,
+    pub detail: Detail,
+    pub format: Format,
+    /// When the rendered bytes last changed.
+    pub last_changed_at: Option<Timestamp>,
+}
+
+/// A connection's own settings; what is not set follows its profile.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PolicyOverrides {
+    pub blocks: Option<bool>,
+    pub busy_only: Option<bool>,
+    pub tentative_blocks: Option<bool>,
+    pub rule_closures_block: Option<bool>,
+    pub required_word: Option<String>,
+    pub aggregates: Option<bool>,
+    pub hold: HoldOverrides,
+    pub mass_vanish: MassVanishOverrides,
+    pub echo: EchoOverrides,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HoldOverrides {
+    pub readings: Option<u32>,
+    pub minutes: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MassVanishOverrides {
+    pub stays: Option<u32>,
+    pub nights_percent: Option<u32>,
+    pub readings: Option<u32>,
+    pub hours: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EchoOverrides {
+    pub probe: Option<bool>,
+    pub readings: Option<u32>,
+    pub minutes: Option<u32>,
+}
+
+impl PolicyOverrides {
+    /// The policy in force: these settings over a profile's defaults.
+    #[must_use]
+    pub fn resolve(&self, defaults: &PolicyDefaults, aggregates: bool) -> Policy {
+        Policy {
+            blocks: self.blocks.unwrap_or(true),
+            busy_only: self.busy_only.unwrap_or(defaults.busy_only),
+            tentative_blocks: self.tentative_blocks.unwrap_or(defaults.tentative_blocks),
+            rule_closures_block: self.rule_closures_block.unwrap_or(defaults.rule_closures_block),
+            required_word: self.required_word.clone().or_else(|| defaults.required_word.clone()),
+            aggregates: self.aggregates.unwrap_or(aggregates),
+            hold: HoldPolicy {
+                readings: self.hold.readings.unwrap_or(defaults.hold.readings),
+                minutes: self.hold.minutes.unwrap_or(defaults.hold.minutes),
+            },
+            mass_vanish: MassVanishPolicy {
+                stays: self.mass_vanish.stays.unwrap_or(defaults.mass_vanish.stays),
+                nights_percent: self.mass_vanish.nights_percent.unwrap_or(defaults.mass_vanish.nights_percent),
+                readings: self.mass_vanish.readings.unwrap_or(defaults.mass_vanish.readings),
+                hours: self.mass_vanish.hours.unwrap_or(defaults.mass_vanish.hours),
+            },
+            echo: EchoPolicy {
+                probe: self.echo.probe.unwrap_or(defaults.echo.probe),
+                readings: self.echo.readings.unwrap_or(defaults.echo.readings),
+                minutes: self.echo.minutes.unwrap_or(defaults.echo.minutes),
+            },
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What the fetcher needs to know of a connection, what it found, and when whole shards were read.
+
+use calmesh_calendar::{AccountId, ConnectionId, PropertyId};
+use jiff::Timestamp;
+
+use super::FeedUrl;
+
+/// One fetched body, kept by what it says: the digest that `calmesh_ics::meaning` gives, in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Snapshot(pub String);
+
+/// HTTP validators of a body.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Validators {
+    pub etag: Option<String>,
+    pub last_modified: Option<String>,
+}
+
+/// What the sweep needs of one importing connection. A projection of the connection, written in the same
+/// transaction as it; it is gone while the connection is paused, deleted or exports only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchPlan {
+    pub connection: ConnectionId,
+    pub account: AccountId,
+    pub property: PropertyId,
+    pub provider: String,
+    pub url: FeedUrl,
+    /// What merge last took in, and the validators that came with that body.
+    pub applied: Option<Snapshot>,
+    pub validators: Validators,
+    /// When the applied body was read.
+    pub applied_read_at: Option<Timestamp>,
+    /// A hold or a question waits for readings: unchanged ones count and are announced too.
+    pub pending: bool,
+    /// Since when this plan stands: sweeps before it did not read this URL.
+    pub since: Timestamp,
+}
+
+/// What the fetcher knows of a connection beyond its plan. Absent while every fetch is good and none was manual.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FetchHealth {
+    pub failure: Option<Failure>,
+    /// The last good reading that was recorded; unchanged sweeps are in the sweep record alone.
+    pub last_success_at: Option<Timestamp>,
+}
+
+/// Plan and health of one importing connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchState {
+    pub plan: FetchPlan,
+    pub health: FetchHealth,
+}
+
+/// The failures of SAFETY.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    NotACalendar,
+    Truncated,
+    LinkRefused,
+    LinkGone,
+    RateLimited,
+    ServerError,
+    Unreachable,
+    TimedOut,
+    TooLarge,
+    AddressRefused,
+}
+
+impl FailureKind {
+    pub const ALL: [Self; 10] = [
+        Self::NotACalendar,
+        Self::Truncated,
+        Self::LinkRefused,
+        Self::LinkGone,
+        Self::RateLimited,
+        Self::ServerError,
+        Self::Unreachable,
+        Self::TimedOut,
+        Self::TooLarge,
+        Self::AddressRefused,
+    ];
+
+    /// The word that JSON, logs and tables use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotACalendar => "not_a_calendar",
+            Self::Truncated => "truncated",
+            Self::LinkRefused => "link_refused",
+            Self::LinkGone => "link_gone",
+            Self::RateLimited => "rate_limited",
+            Self::ServerError => "server_error",
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed_out",
+            Self::TooLarge => "too_large",
+            Self::AddressRefused => "address_refused",
+        }
+    }
+}
+
+/// A run of failed fetches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub kind: FailureKind,
+    /// A sentence for the host with advice; holds no URL and nothing of the body but its kind.
+    pub detail: String,
+    /// The first failure of this run.
+    pub since: Timestamp,
+    pub count: u32,
+    pub last_attempt_at: Timestamp,
+    /// Sweeps leave it alone until then.
+    pub retry_at: Timestamp,
+}
+
+/// SAFETY.md: `ok`, `degraded` after 1 failure, `failing` after 3, `dead` after 24 h without success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Health {
+    Ok,
+    Degraded,
+    Failing,
+    Dead,
+}
+
+impl FetchHealth {
+    #[must_use]
+    pub fn health(&self, now: Timestamp) -> Health {
+        match &self.failure {
+            None => Health::Ok,
+            Some(failure) if now.duration_since(failure.since).as_hours() >= 24 => Health::Dead,
+            Some(failure) if failure.count >= 3 => Health::Failing,
+            Some(_) => Health::Degraded,
+        }
+    }
+}
+
+/// What one GET of a feed brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fetched {
+    /// 304: the body is still the one whose validators were sent.
+    NotModified,
+    /// 200 with a whole body within the limits.
+    Body { bytes: bytes::Bytes, validators: Validators, content_type: Option<String> },
+}
+
+/// A host asked for less (429, 503): nobody reads it before `until`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPause {
+    pub host: String,
+    pub until: Timestamp,
+}
+
+/// One pass over a run of buckets that was finished. Every connection of the run that was due, has no
+/// failure and was not skipped was read well between `started_at` and `finished_at`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SweepRecord {
+    /// First and last bucket of the run, both included.
+    pub first_bucket: u16,
+    pub last_bucket: u16,
+    /// The number of the period since 1970.
+    pub number: i64,
+    pub started_at: Timestamp,
+    /// Not read in this pass though due: their host was paused, or the pass ended early for them.
+    pub skipped: Vec<ConnectionId>,
+}
+
+/// The fixed bucket of a connection, 0 to 4,095: twelve bits of FNV-1a over its id.
+#[must_use]
+pub fn bucket_of(connection: &ConnectionId) -> u16 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in connection.as_str().bytes() {
+        hash ^= u64::from(byte);
+        hash = hash.wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    // The upper bits are the well mixed ones.
+    u16::try_from(hash >> 52).unwrap_or_default()
+}

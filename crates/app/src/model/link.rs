@@ -1,0 +1,66 @@
+//! Private links: extra ones, retiring ones, who owns a token, who reads it.
+
+use std::collections::BTreeSet;
+
+use calmesh_calendar::{AccountId, ConnectionId, LinkId, PropertyId};
+use jiff::Timestamp;
+
+use super::{Detail, Dirty, Format, LinkToken};
+
+/// An extra private link that is not a connection's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtraLink {
+    pub id: LinkId,
+    pub account: AccountId,
+    pub name: String,
+    pub scope: LinkScope,
+    pub detail: Detail,
+    pub format: Format,
+    pub token: LinkToken,
+    pub created_at: Timestamp,
+    pub last_changed_at: Option<Timestamp>,
+    /// Counts what can be edited; the ETag.
+    pub version: u64,
+    /// Counts every change; the mark is cleared only for the revision that was rendered.
+    pub revision: u64,
+    pub dirty: Option<Dirty>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkScope {
+    /// Every property of the account, also those to come.
+    All,
+    Properties(BTreeSet<PropertyId>),
+}
+
+/// A private link that still answers for a while after it was rotated away or its connection went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetiringLink {
+    pub token: LinkToken,
+    pub serves: RetiringServes,
+    /// Then its object goes and it answers 404.
+    pub until: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RetiringServes {
+    /// A valid calendar with nothing in it, with the quirks of this provider's profile.
+    Empty { provider: String },
+    /// What the connection's present link serves: rotated, not yet revoked.
+    Current { connection: ConnectionId },
+}
+
+/// Whose a private link's token is. Found by the token's hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkOwner {
+    Connection { account: AccountId, property: PropertyId, connection: ConnectionId },
+    Link { account: AccountId, link: LinkId },
+}
+
+/// Reads of one link by anybody but ourselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LinkReads {
+    pub last_read_at: Option<Timestamp>,
+    /// In the last 24 hours, by whole hours.
+    pub reads_24h: u32,
+}

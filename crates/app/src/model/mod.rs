@@ -1,0 +1,25 @@
+//! The records that use cases read and write. Domain types are in `calendar`; wire forms are at each border.
+
+mod account;
+mod activity;
+mod connection;
+mod fetch;
+mod link;
+mod property;
+mod refresh;
+mod secret;
+
+pub use account::{Account, Scope, Token};
+pub use activity::{Activity, ActivityKind};
+pub use connection::{
+    Applied, Connection, Detail, Direction, EchoOverrides, ExportSide, Format, HoldOverrides, ImportSide,
+    MassVanishOverrides, PolicyOverrides, Status,
+};
+pub use fetch::{
+    Failure, FailureKind, FetchHealth, FetchPlan, FetchState, Fetched, Health, HostPause, Snapshot, SweepRecord,
+    Validators, bucket_of,
+};
+pub use link::{ExtraLink, LinkOwner, LinkReads, LinkScope, RetiringLink, RetiringServes};
+pub use property::{ClosedHold, Dirty, Property, PropertyState};
+pub use refresh::{Outcome, Refresh, RefreshOutcome, RefreshScope};
+pub use secret::{FeedUrl, FeedUrlError, LinkToken, SecretHash, TokenSecret};

@@ -1,0 +1,76 @@
+//! A property and all that is decided together with it: the unit of optimistic concurrency.
+
+use calmesh_calendar::{AccountId, Block, Hold, HoldEnd, House, HouseError, Nights, PropertyId};
+use jiff::{Timestamp, civil::Time, tz::TimeZone};
+
+use super::{Connection, RetiringLink};
+
+/// One bookable unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Property {
+    pub id: PropertyId,
+    pub account: AccountId,
+    pub name: String,
+    /// IANA name; always one that jiff knows.
+    pub time_zone: String,
+    pub check_in: Time,
+    pub check_out: Time,
+    pub turnover_nights: u8,
+    pub label_prefix: String,
+    pub created_at: Timestamp,
+    /// When a setting that moves nights (zone, times of day, turnover) last changed.
+    pub rules_changed_at: Timestamp,
+    /// Counts what can be edited; the ETag.
+    pub version: u64,
+    /// Counts every committed change of the property's state, settings and telemetry of merges included.
+    pub revision: u64,
+    /// The outbox: set by every commit that exports must follow, cleared when they did.
+    pub dirty: Option<Dirty>,
+    /// The next time something must happen though no feed changes.
+    pub wake_at: Option<Timestamp>,
+    /// Deleted: answers 404; what is left serves empty links until they retire.
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// A change that the exports have not followed yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dirty {
+    pub since: Timestamp,
+    /// How often it was announced again.
+    pub attempts: u32,
+    /// When it is announced again: two minutes after the change, then with back-off.
+    pub announce_at: Timestamp,
+}
+
+impl Property {
+    /// # Errors
+    /// When `check_out` is after `check_in`; stored properties never are.
+    pub fn house(&self) -> Result<House, HouseError> {
+        let zone = TimeZone::get(&self.time_zone).unwrap_or(TimeZone::UTC);
+        House::new(zone, self.check_in, self.check_out, self.turnover_nights)
+    }
+}
+
+/// All that one query of a property's partition brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PropertyState {
+    pub property: Property,
+    /// In order of creation, then id.
+    pub connections: Vec<Connection>,
+    /// In order of id.
+    pub blocks: Vec<Block>,
+    pub retiring: Vec<RetiringLink>,
+}
+
+/// A hold that has ended, kept for 90 days.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClosedHold {
+    pub hold: Hold,
+    pub end: HoldEnd,
+    pub closed_at: Timestamp,
+    pub property: PropertyId,
+    pub block: calmesh_calendar::BlockId,
+    pub connection: calmesh_calendar::ConnectionId,
+    /// The nights that it kept taken; none for one that took no night.
+    pub nights: Option<Nights>,
+}

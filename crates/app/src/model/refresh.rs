@@ -1,0 +1,45 @@
+//! Manual refreshes and what became of each connection in them.
+
+use calmesh_calendar::{AccountId, ConnectionId, PropertyId, RefreshId};
+use jiff::Timestamp;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refresh {
+    pub id: RefreshId,
+    pub account: AccountId,
+    pub scope: RefreshScope,
+    pub requested_at: Timestamp,
+    /// Every connection of the scope has an outcome, pending at first. Until then it is running.
+    pub spread: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefreshScope {
+    Connection { property: PropertyId, connection: ConnectionId },
+    Property(PropertyId),
+    Account,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefreshOutcome {
+    pub connection: ConnectionId,
+    pub outcome: Outcome,
+}
+
+/// What a refresh did to one connection. All but `Pending` are final.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Pending,
+    Unchanged {
+        blocks_held: u32,
+    },
+    Changed {
+        blocks_added: u32,
+        blocks_removed: u32,
+        blocks_held: u32,
+    },
+    /// A failure's word, or `gave_up`, or `paused` for one that was paused or deleted meanwhile.
+    Failed {
+        reason: String,
+    },
+}

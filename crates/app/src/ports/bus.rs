@@ -1,0 +1,52 @@
+//! Events: ids, never contents. A worker re-reads state.
+
+use async_trait::async_trait;
+use calmesh_calendar::{AccountId, ConnectionId, LinkId, PropertyId, RefreshId};
+use jiff::Timestamp;
+
+use crate::model::Snapshot;
+
+/// What is announced between the functions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The buckets of this shard are due; `number` is the period's number since 1970. `after` continues a
+    /// pass that was cut into messages.
+    SweepDue { shard: u16, shards: u16, number: i64, after: Option<String> },
+    /// Somebody pressed the button; the scope is in the refresh. `after` continues through a large account.
+    RefreshRequested { refresh: RefreshId, after: Option<String> },
+    /// A good reading that merge must see: it changed, or a hold waits for readings.
+    FeedRead {
+        account: AccountId,
+        property: PropertyId,
+        connection: ConnectionId,
+        snapshot: Snapshot,
+        read_at: Timestamp,
+        refresh: Option<RefreshId>,
+    },
+    /// The exports of this property must follow its state, or its time to wake has come.
+    PropertyDirty { property: PropertyId },
+    /// The same for an extra link.
+    LinkDirty { link: LinkId },
+    /// A property's blocks or settings changed and its exports stand. For whoever listens.
+    PropertyChanged { account: AccountId, property: PropertyId, revision: u64 },
+    /// An account's deletion began.
+    AccountDeleted { account: AccountId },
+}
+
+/// The bus did not take all of the events. Those that were taken may be delivered.
+#[derive(Debug, thiserror::Error)]
+#[error("{failed} of {total} events were not taken by the bus")]
+pub struct BusError {
+    pub failed: usize,
+    pub total: usize,
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Announces events. Delivery is at least once, in any order, perhaps late.
+#[async_trait]
+pub trait EventBus: Send + Sync {
+    /// # Errors
+    /// MUST fail when any of the events was not taken, also where the service answers 200.
+    async fn publish(&self, events: &[Event]) -> Result<(), BusError>;
+}

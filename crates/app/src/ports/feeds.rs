@@ -1,0 +1,36 @@
+//! Reading a feed over HTTP.
+
+use async_trait::async_trait;
+use jiff::SignedDuration;
+
+use crate::model::{FailureKind, FeedUrl, Fetched, Validators};
+
+/// One GET of a feed.
+#[derive(Debug, Clone)]
+pub struct FeedRequest {
+    pub url: FeedUrl,
+    pub validators: Validators,
+    /// 5 s inside the API, 10 s in a worker.
+    pub connect_timeout: std::time::Duration,
+    /// 20 s inside the API, 30 s in a worker.
+    pub total_timeout: std::time::Duration,
+}
+
+/// Why there is no body. `detail` is a sentence for the host with advice; it holds no URL beyond the host name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct FetchFailure {
+    pub kind: FailureKind,
+    pub detail: String,
+    /// What a 429 or 503 asked for.
+    pub retry_after: Option<SignedDuration>,
+}
+
+/// Fetches feeds. Public addresses only, whatever the DNS answer, redirect or spelling, unless the deployment
+/// allows private feeds.
+#[async_trait]
+pub trait FeedSource: Send + Sync {
+    /// # Errors
+    /// By SAFETY.md's table; never with a panic, whatever the other side sends.
+    async fn fetch(&self, request: FeedRequest) -> Result<Fetched, FetchFailure>;
+}

@@ -1,0 +1,18 @@
+//! What use cases need of the world. Narrow traits that promise behaviour; the same contract tests run on the
+//! in-memory fakes and on the real adapters.
+
+mod bus;
+mod feeds;
+mod store;
+mod world;
+
+pub use bus::{BusError, Event, EventBus};
+pub use feeds::{FeedRequest, FeedSource, FetchFailure};
+pub use store::{
+    AccountStore, ActivityStore, FetchStore, IdempotencyStart, IdempotencyStore, LinkStore, Location, Mark, MarkStore,
+    Page, PageRequest, PlanChange, PropertyCommit, PropertyStore, RefreshStore, StoreError,
+};
+pub use world::{
+    Clock, ExportObject, ExportStore, ExportVersion, ExportWriteError, ObjectError, ParkedBody, Randomness, SealError,
+    Sealer, SnapshotStore,
+};

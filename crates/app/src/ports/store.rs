@@ -1,0 +1,334 @@
+//! The store: accounts, properties with all that is decided together, fetch states, refreshes, marks.
+//!
+//! A list is paged: `PageRequest::after` is what the last `Page::next` said, opaque to everybody but the adapter.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use calmesh_calendar::{AccountId, Block, BlockId, ConnectionId, LinkId, PropertyId, RefreshId, TokenId};
+use jiff::Timestamp;
+
+use crate::model::{
+    Account, Activity, ClosedHold, Connection, ExtraLink, Failure, FetchPlan, FetchState, HostPause, LinkOwner,
+    LinkReads, LinkToken, Outcome, Property, PropertyState, Refresh, RefreshOutcome, RetiringLink, SecretHash,
+    SweepRecord, Token,
+};
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else wrote first, or what was to be changed is gone. Load again and decide anew.
+    #[error("what was read has been changed meanwhile")]
+    Stale,
+    /// What a create would make is there already.
+    #[error("it exists already")]
+    Exists,
+    /// The store can't be reached or asks for less. Nothing may be assumed about the write.
+    #[error("the store is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A stored item can't be read. Never repaired in silence.
+    #[error("a stored item can't be read: {what}")]
+    Corrupt { what: String },
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Where the next page starts; none at the end.
+    pub next: Option<String>,
+}
+
+/// Which page: at most `limit` items after the place that an earlier page named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRequest {
+    pub limit: u16,
+    pub after: Option<String>,
+}
+
+/// Accounts and tokens.
+#[async_trait]
+pub trait AccountStore: Send + Sync {
+    /// Writes the account and its first token, if any, together.
+    /// # Errors
+    /// MUST be `Exists` when the account is there.
+    async fn create_account(&self, account: &Account, first_token: Option<&Token>) -> Result<(), StoreError>;
+
+    async fn account(&self, id: &AccountId) -> Result<Option<Account>, StoreError>;
+
+    /// All accounts, in order of id.
+    async fn accounts(&self, page: PageRequest) -> Result<Page<Account>, StoreError>;
+
+    /// # Errors
+    /// MUST be `Stale` when the stored version is not `account.version - 1`.
+    async fn update_account(&self, account: &Account) -> Result<(), StoreError>;
+
+    /// Removes the account's record and every token, extra link and idempotency record that is still there. Its
+    /// properties were purged before. A second call does nothing.
+    async fn purge_account(&self, id: &AccountId) -> Result<(), StoreError>;
+
+    /// # Errors
+    /// MUST be `Exists` when a token with this id or hash is there.
+    async fn create_token(&self, token: &Token) -> Result<(), StoreError>;
+
+    /// The token with this hash, also an expired one.
+    async fn token_by_hash(&self, hash: &SecretHash) -> Result<Option<Token>, StoreError>;
+
+    /// In order of id.
+    async fn tokens(&self, account: &AccountId, page: PageRequest) -> Result<Page<Token>, StoreError>;
+
+    /// Answers whether there was one.
+    async fn delete_token(&self, account: &AccountId, id: &TokenId) -> Result<bool, StoreError>;
+}
+
+/// Where something with an id of its own belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    pub account: AccountId,
+    pub property: PropertyId,
+}
+
+/// What a commit does to the fetch plan of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlanChange {
+    /// Put the plan. With `fresh`, what was known of its health (of another URL) goes.
+    Put {
+        plan: FetchPlan,
+        fresh: bool,
+    },
+    Remove(ConnectionId),
+}
+
+/// One change of a property's state: all of it is seen, or nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PropertyCommit {
+    /// The head as it shall be. Its revision is the expected one plus one, or 1 for a new property.
+    pub property: Property,
+    pub put_connections: Vec<Connection>,
+    pub remove_connections: Vec<ConnectionId>,
+    pub put_blocks: Vec<Block>,
+    pub remove_blocks: Vec<BlockId>,
+    pub put_retiring: Vec<RetiringLink>,
+    pub remove_retiring: Vec<LinkToken>,
+    pub plans: Vec<PlanChange>,
+    /// Link tokens that now belong to this property's connections, or (None) to nobody.
+    pub owners: Vec<(LinkToken, Option<LinkOwner>)>,
+    pub closed_holds: Vec<ClosedHold>,
+    pub activity: Vec<Activity>,
+}
+
+/// Properties with their connections, blocks and retiring links.
+#[async_trait]
+pub trait PropertyStore: Send + Sync {
+    /// The property's record alone, also a deleted one.
+    async fn property(&self, id: &PropertyId) -> Result<Option<Property>, StoreError>;
+
+    /// Properties of an account that are not deleted, in order of creation.
+    async fn properties(&self, account: &AccountId, page: PageRequest) -> Result<Page<Property>, StoreError>;
+
+    /// Everything of one property, strongly consistent, by one query. Nothing of a commit that has not
+    /// finished is seen.
+    async fn load(&self, id: &PropertyId) -> Result<Option<PropertyState>, StoreError>;
+
+    /// Applies a change as a whole, however large.
+    /// # Errors
+    /// MUST be `Stale` when the stored revision is not `commit.property.revision - 1`; then nothing was written.
+    /// MUST be `Exists` when revision 1 is committed and the property is there.
+    async fn commit(&self, commit: &PropertyCommit) -> Result<(), StoreError>;
+
+    /// Says that exports followed: clears the dirty mark, sets `wake_at` and when exports' bytes changed.
+    /// Does not count as a change of state: the revision stays.
+    /// # Errors
+    /// MUST be `Stale` when the stored revision is not `rendered_revision`; the mark stays.
+    async fn settle(
+        &self,
+        id: &PropertyId,
+        rendered_revision: u64,
+        wake_at: Option<Timestamp>,
+        exports_changed: &[(ConnectionId, Timestamp)],
+    ) -> Result<(), StoreError>;
+
+    /// Removes all that is stored of a property. A second call does nothing.
+    async fn purge(&self, id: &PropertyId) -> Result<(), StoreError>;
+
+    /// Where the thing with this id (`con_…`, `blk_…`, `hld_…`) belongs. May name a property that does not hold
+    /// it any more: look there.
+    async fn locate(&self, id: &str) -> Result<Option<Location>, StoreError>;
+
+    /// Holds of a property that have ended in the last 90 days, newest first.
+    async fn closed_holds(&self, id: &PropertyId, page: PageRequest) -> Result<Page<ClosedHold>, StoreError>;
+}
+
+/// What happened to a property.
+#[async_trait]
+pub trait ActivityStore: Send + Sync {
+    /// Newest first. Kept for 90 days.
+    async fn activity(&self, property: &PropertyId, page: PageRequest) -> Result<Page<Activity>, StoreError>;
+
+    /// Adds entries that belong to no commit (a failed fetch).
+    async fn append_activity(&self, entries: &[Activity]) -> Result<(), StoreError>;
+}
+
+/// What the fetcher reads and writes.
+#[async_trait]
+pub trait FetchStore: Send + Sync {
+    /// The importing, active connections of a run of buckets (both ends included), in order of bucket and id.
+    async fn plans(
+        &self,
+        first_bucket: u16,
+        last_bucket: u16,
+        page: PageRequest,
+    ) -> Result<Page<FetchState>, StoreError>;
+
+    /// The states of these connections; those without a plan are missing from the answer.
+    async fn fetch_states(
+        &self,
+        connections: &[ConnectionId],
+    ) -> Result<BTreeMap<ConnectionId, FetchState>, StoreError>;
+
+    /// Writes a failure.
+    /// # Errors
+    /// MUST be `Stale` when there is no plan or it stands since another instant than `plan_since`.
+    async fn record_failure(
+        &self,
+        connection: &ConnectionId,
+        plan_since: Timestamp,
+        failure: &Failure,
+    ) -> Result<(), StoreError>;
+
+    /// Writes a good reading at `at` and clears the failure; an older reading than the recorded one changes nothing.
+    /// # Errors
+    /// MUST be `Stale` when there is no plan or it stands since another instant than `plan_since`.
+    async fn record_success(
+        &self,
+        connection: &ConnectionId,
+        plan_since: Timestamp,
+        at: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Replaces the record of this run of buckets unless the stored one has a higher number.
+    async fn record_sweep(&self, record: &SweepRecord) -> Result<(), StoreError>;
+
+    /// The records of runs that contain any of these buckets; several when the number of shards was changed.
+    async fn sweeps(&self, buckets: &[u16]) -> Result<Vec<SweepRecord>, StoreError>;
+
+    /// Pauses a host; a shorter pause does not replace a longer one.
+    async fn pause_host(&self, pause: &HostPause) -> Result<(), StoreError>;
+
+    /// All pauses that are in force at `now`.
+    async fn paused_hosts(&self, now: Timestamp) -> Result<Vec<HostPause>, StoreError>;
+}
+
+/// Something that must be done now though no feed changed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mark {
+    Property { id: PropertyId },
+    Link { id: LinkId },
+}
+
+/// Dirty marks and wake-up times, found without a scan.
+#[async_trait]
+pub trait MarkStore: Send + Sync {
+    /// Marks whose `announce_at` or `wake_at` has come, the oldest first.
+    async fn due(&self, now: Timestamp, limit: u16) -> Result<Vec<Mark>, StoreError>;
+
+    /// Every dirty mark, due or not: what a start finishes first.
+    async fn dirty(&self, limit: u16) -> Result<Vec<Mark>, StoreError>;
+
+    /// Announced: not due again before `until`. A mark that is gone meanwhile stays gone.
+    async fn postpone(&self, mark: &Mark, until: Timestamp) -> Result<(), StoreError>;
+}
+
+/// Extra private links, owners of tokens, reads.
+#[async_trait]
+pub trait LinkStore: Send + Sync {
+    /// In order of creation.
+    async fn links(&self, account: &AccountId, page: PageRequest) -> Result<Page<ExtraLink>, StoreError>;
+
+    async fn link(&self, id: &LinkId) -> Result<Option<ExtraLink>, StoreError>;
+
+    /// Puts a link; also its token's owner.
+    /// # Errors
+    /// MUST be `Stale` when the stored revision is not `link.revision - 1` (revision 1: `Exists`).
+    async fn put_link(&self, link: &ExtraLink) -> Result<(), StoreError>;
+
+    /// The exports followed: clears the dirty mark.
+    /// # Errors
+    /// MUST be `Stale` when the stored revision is not `rendered_revision`.
+    async fn settle_link(
+        &self,
+        id: &LinkId,
+        rendered_revision: u64,
+        last_changed_at: Option<Timestamp>,
+    ) -> Result<(), StoreError>;
+
+    /// Answers whether there was one. Its token's owner goes too.
+    async fn delete_link(&self, id: &LinkId) -> Result<bool, StoreError>;
+
+    async fn owner(&self, token: &SecretHash) -> Result<Option<LinkOwner>, StoreError>;
+
+    /// One read by anybody but ourselves.
+    async fn record_read(&self, token: &SecretHash, at: Timestamp) -> Result<(), StoreError>;
+
+    /// In the order asked.
+    async fn reads(&self, tokens: &[SecretHash], now: Timestamp) -> Result<Vec<LinkReads>, StoreError>;
+}
+
+/// Manual refreshes.
+#[async_trait]
+pub trait RefreshStore: Send + Sync {
+    async fn create_refresh(&self, refresh: &Refresh, pending: &[ConnectionId]) -> Result<(), StoreError>;
+
+    async fn refresh(&self, id: &RefreshId) -> Result<Option<Refresh>, StoreError>;
+
+    /// Adds connections that are waited for; one that has an outcome keeps it.
+    async fn add_pending(&self, id: &RefreshId, connections: &[ConnectionId]) -> Result<(), StoreError>;
+
+    /// Every connection of the scope was added.
+    async fn mark_spread(&self, id: &RefreshId) -> Result<(), StoreError>;
+
+    /// Writes what became of one connection. MUST NOT replace a final outcome.
+    async fn record_outcome(
+        &self,
+        id: &RefreshId,
+        connection: &ConnectionId,
+        outcome: &Outcome,
+    ) -> Result<(), StoreError>;
+
+    /// In order of connection id.
+    async fn outcomes(&self, id: &RefreshId, page: PageRequest) -> Result<Page<RefreshOutcome>, StoreError>;
+
+    /// Whether any outcome is still pending.
+    async fn any_pending(&self, id: &RefreshId) -> Result<bool, StoreError>;
+}
+
+/// What `Idempotency-Key` meets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdempotencyStart {
+    /// Nobody used the key: it is now ours, for one minute unless finished.
+    New,
+    /// The first request is still running.
+    Running,
+    /// The same request was answered: the sealed answer.
+    Done(Vec<u8>),
+    /// The key was used with another request.
+    Mismatch,
+}
+
+/// Kept answers, for 24 hours.
+#[async_trait]
+pub trait IdempotencyStore: Send + Sync {
+    /// `fingerprint` is of method, path and body.
+    async fn start(
+        &self,
+        account: &AccountId,
+        key: &str,
+        fingerprint: &SecretHash,
+        now: Timestamp,
+    ) -> Result<IdempotencyStart, StoreError>;
+
+    async fn finish(&self, account: &AccountId, key: &str, sealed: &[u8], now: Timestamp) -> Result<(), StoreError>;
+
+    /// The request did not come to an answer that is kept.
+    async fn abandon(&self, account: &AccountId, key: &str) -> Result<(), StoreError>;
+}

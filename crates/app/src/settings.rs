@@ -1,0 +1,41 @@
+//! What a deployment decides once: where it is reached, what it refuses, how often it reads.
+
+use std::{collections::BTreeSet, fmt};
+
+use jiff::SignedDuration;
+use url::Url;
+
+use crate::model::SecretHash;
+
+/// A deployment's settings, read from flags or the environment by the program or function that wires the rooms.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where private links are served, without a trailing slash: `https://d111.cloudfront.net`.
+    pub links_base: Url,
+    /// Providers refused over iCalendar.
+    pub refused_providers: BTreeSet<String>,
+    /// Every connection is read once in this period.
+    pub sweep_period: SignedDuration,
+    /// In how many shards the buckets are read; a power of two from 1 to 4,096.
+    pub shards: u16,
+    /// Feeds may be on private addresses and any port: tests only.
+    pub private_feeds: bool,
+    /// Digest of the operator's key.
+    pub operator_key: SecretHash,
+    pub keys: Keys,
+}
+
+/// Keys derived from the deployment's secret. Never printed.
+#[derive(Clone)]
+pub struct Keys {
+    /// Authenticates list cursors.
+    pub cursor: [u8; 32],
+    /// Marks what we export, so that it is known when it comes back. Versioned: lose it and every echo turns real.
+    pub echo: [u8; 32],
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys(••••)")
+    }
+}

@@ -1,0 +1,122 @@
+//! Blocks: what is taken in a property, by whom, and what is only still held.
+
+use jiff::Timestamp;
+
+use crate::{BlockId, ConnectionId, EventKey, Extent, HoldId, Lines};
+
+/// What a block is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BlockKind {
+    Reservation,
+    Closure,
+    Tentative,
+    /// The edge of a site's own rule, such as an advance notice.
+    RuleClosure,
+}
+
+/// One taken half-open interval of one property: the host's own, or a stay that a feed shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    pub id: BlockId,
+    pub origin: Origin,
+    pub kind: BlockKind,
+    pub extent: Extent,
+    /// The host's own words, or an imported summary, which is for the host's eyes only.
+    pub summary: String,
+    /// How often what an export says of this block has changed; RFC 5545 SEQUENCE.
+    pub sequence: u32,
+    pub first_seen_at: Timestamp,
+    /// When what an export says of this block last changed; DTSTAMP and LAST-MODIFIED there.
+    pub changed_at: Timestamp,
+}
+
+/// Where a block comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The host made it. It may extend a stay (a late check-out, an extra night).
+    Own { extends: Option<BlockId> },
+    /// A connection's feed shows it, or showed it until lately.
+    Feed(FeedOrigin),
+}
+
+/// How a stay is known on the other side, and whether it is still there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedOrigin {
+    pub connection: ConnectionId,
+    pub key: Option<EventKey>,
+    /// The provider's own reservation code.
+    pub code: Option<String>,
+    /// Where the event stands in the snapshot that was last merged.
+    pub lines: Lines,
+    /// The rule of the profile that gave the kind.
+    pub rule: String,
+    /// Set while the feed no longer shows it but that is not yet believed.
+    pub hold: Option<Hold>,
+}
+
+/// A removal that was seen but not yet believed; the block still blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    pub id: HoldId,
+    pub cause: HoldCause,
+    /// Holds that were opened by one mass vanish share a group.
+    pub group: Option<HoldId>,
+    pub opened_at: Timestamp,
+    /// Good readings in a row without it, the first included.
+    pub readings: u32,
+    /// When the clock and the count may be through, if every reading goes on missing it.
+    pub earliest_release_at: Timestamp,
+    /// The host said that it blocks until the feed shows it again or it departs.
+    pub kept: bool,
+}
+
+/// Why a removal is not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HoldCause {
+    Absent,
+    MassVanish,
+}
+
+/// How a hold ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HoldEnd {
+    /// The host said that it is gone.
+    Released,
+    /// The readings bore it out, or the stay departed.
+    Confirmed,
+    /// The feed shows it again.
+    Returned,
+}
+
+impl Block {
+    /// The connection that brought it; none for the host's own.
+    #[must_use]
+    pub fn connection(&self) -> Option<&ConnectionId> {
+        match &self.origin {
+            Origin::Own { .. } => None,
+            Origin::Feed(feed) => Some(&feed.connection),
+        }
+    }
+
+    #[must_use]
+    pub fn hold(&self) -> Option<&Hold> {
+        match &self.origin {
+            Origin::Own { .. } => None,
+            Origin::Feed(feed) => feed.hold.as_ref(),
+        }
+    }
+
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        matches!(self.origin, Origin::Own { .. })
+    }
+
+    /// The stay that this own block extends.
+    #[must_use]
+    pub fn extends(&self) -> Option<&BlockId> {
+        match &self.origin {
+            Origin::Own { extends } => extends.as_ref(),
+            Origin::Feed(_) => None,
+        }
+    }
+}
