@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+mod catalogue;
+mod data;
+mod detect;
+mod judge;
+mod matcher;
+mod profile;
+
+pub use catalogue::{all, find, generic};
+pub use data::DataError;
+pub use detect::detect;
+pub use judge::{EventClass, Judgement};
+pub use profile::{
+    Cadence, Directions, EchoPolicy, HoldPolicy, MassVanishPolicy, PolicyDefaults, Profile, ProviderId, Quirks,
+    UnknownProvider, Via,
+};
