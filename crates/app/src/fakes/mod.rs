@@ -3,3 +3,6 @@
 mod store;
 
 pub use store::{MemoryStore, Moment};
+mod objects;
+
+pub use objects::{Fault, FixedClock, MemoryBus, MemoryObjects, PlainSealer, SeededRandomness};
