@@ -6,3 +6,6 @@ pub use store::{MemoryStore, Moment};
 mod objects;
 
 pub use objects::{Fault, FixedClock, MemoryBus, MemoryObjects, PlainSealer, SeededRandomness};
+mod feeds;
+
+pub use feeds::{Answer, MemoryFeeds};
