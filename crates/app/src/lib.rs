@@ -2,14 +2,24 @@
 //! Use cases and ports of Calmesh. What happens is decided in `calendar`; what it happens to comes in through
 //! the ports. No SDK, no HTTP client and no web framework is known here.
 
+mod accounts;
 mod app;
 mod change;
+mod edit;
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
+mod links;
 pub mod model;
 pub mod ports;
+mod reach;
 mod settings;
+mod tokens;
 
+pub use accounts::{AccountEdit, AccountError, EraseError, NewAccount, Opened, Refusal};
 pub use app::App;
 pub use change::{ChangeError, Draft};
+pub use edit::{Edit, Expected, InvalidField};
+pub use links::{LinkEdit, LinkError, LinkView, NewLink, WantedScope};
+pub use reach::Reach;
 pub use settings::{Keys, Settings};
+pub use tokens::{NewToken, TokenError};
