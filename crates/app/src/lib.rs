@@ -7,6 +7,8 @@ mod app;
 mod change;
 mod edit;
 #[cfg(any(test, feature = "fakes"))]
+pub mod contract;
+#[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
 mod links;
 pub mod model;
