@@ -2,12 +2,15 @@
 //! Use cases and ports of Calmesh. What happens is decided in `calendar`; what it happens to comes in through
 //! the ports. No SDK, no HTTP client and no web framework is known here.
 
+mod accounts;
 mod app;
 mod change;
+mod edit;
 #[cfg(any(test, feature = "fakes"))]
 pub mod contract;
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
+<<<<<<< HEAD
 mod fetch;
 mod judge;
 pub mod model;
@@ -16,12 +19,29 @@ mod publish;
 mod reading;
 mod settings;
 mod work;
+=======
+mod links;
+pub mod model;
+pub mod ports;
+mod reach;
+mod settings;
+mod tokens;
+>>>>>>> rest
 
+pub use accounts::{AccountEdit, AccountError, EraseError, NewAccount, Opened, Refusal};
 pub use app::App;
 pub use change::{ChangeError, Draft};
+<<<<<<< HEAD
 pub use fetch::{BUCKETS, is_turn_of, refused, sweeps_between_reads};
 pub use judge::{judge_feed, unread_uids, warnings_of};
 pub use publish::echo_tag;
 pub use reading::{AcceptedFeed, ReadingReport, take_reading};
 pub use settings::{Keys, Settings};
 pub use work::{WorkError, read_body};
+=======
+pub use edit::{Edit, Expected, InvalidField};
+pub use links::{LinkEdit, LinkError, LinkView, NewLink, WantedScope};
+pub use reach::Reach;
+pub use settings::{Keys, Settings};
+pub use tokens::{NewToken, TokenError};
+>>>>>>> rest

@@ -9,3 +9,10 @@ pub use objects::{Fault, FixedClock, MemoryBus, MemoryObjects, PlainSealer, Seed
 mod feeds;
 
 pub use feeds::{Answer, MemoryFeeds};
+mod feeds;
+mod objects;
+mod store;
+
+pub use feeds::{Answer, MemoryFeeds};
+pub use objects::{Fault, FixedClock, MemoryBus, MemoryObjects, PlainSealer, SeededRandomness};
+pub use store::{MemoryStore, Moment};
