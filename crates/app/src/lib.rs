@@ -5,9 +5,9 @@
 mod accounts;
 mod app;
 mod change;
-mod edit;
 #[cfg(any(test, feature = "fakes"))]
 pub mod contract;
+mod edit;
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
 mod links;
