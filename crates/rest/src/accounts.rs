@@ -125,8 +125,7 @@ async fn create(
     let label_prefix = fields.optional("label_prefix", text(TEXT_MOST));
     let new = fields.finish(|| Some(NewAccount { name: name?, detail, label_prefix }))?;
     let (account, secret) = api.app.create_account(new).await?;
-    let body =
-        CreatedAccount { id: account.id.to_string(), name: account.name, token: secret.reveal().to_owned() };
+    let body = CreatedAccount { id: account.id.to_string(), name: account.name, token: secret.reveal().to_owned() };
     Ok(answer::created("/v1/account", None, body))
 }
 
@@ -171,4 +170,109 @@ async fn delete(
 ) -> Result<Response, Problem> {
     api.app.delete_account(owner.reach(), &expected).await?;
     Ok(answer::gone())
+}
+
+#[cfg(test)]
+mod tests {
+    use calmesh_app::ports::Event;
+    use http::Method;
+    use serde_json::json;
+
+    use crate::testing::TestApi;
+
+    #[tokio::test]
+    async fn the_operator_makes_an_account_and_its_token_opens_it() {
+        let api = TestApi::new().await;
+        let made =
+            api.ask(Method::POST, "/v1/accounts").by(&api.operator_key).json(json!({"name": "Mar"})).send().await;
+        assert_eq!(made.status, 201, "{}", made.text());
+        assert_eq!(made.header("location"), "/v1/account");
+        let made = made.json();
+        assert_eq!(made.as_object().unwrap().len(), 3);
+        let token = made["token"].as_str().unwrap();
+        let shown = api.ask(Method::GET, "/v1/account").by(token).send().await;
+        assert_eq!(shown.header("etag"), "\"v1\"");
+        assert_eq!(
+            shown.json(),
+            json!({"id": made["id"], "name": "Mar", "detail": "busy", "label_prefix": "EX-", "created_at": crate::testing::NOW})
+        );
+    }
+
+    #[tokio::test]
+    async fn only_the_operator_sees_the_accounts_and_only_accounts_see_themselves() {
+        let api = TestApi::new().await;
+        api.get("/v1/accounts").await.problem(403);
+        api.post("/v1/accounts", json!({"name": "x"})).await.problem(403);
+        for method in [Method::GET, Method::PATCH, Method::DELETE] {
+            let asked = api.ask(method, "/v1/account").by(&api.operator_key).json(json!({}));
+            asked.send().await.problem(403);
+        }
+        let list = api.ask(Method::GET, "/v1/accounts").by(&api.operator_key).send().await.json();
+        assert_eq!(list["items"][0]["name"], "Casas del Sol");
+        assert_eq!(list["next_cursor"], json!(null));
+    }
+
+    #[tokio::test]
+    async fn a_patch_changes_what_it_names_and_null_goes_back_to_the_default() {
+        let api = TestApi::new().await;
+        let changed = api.patch("/v1/account", json!({"detail": "full", "label_prefix": "IN-"})).await;
+        assert_eq!(changed.status, 200);
+        assert_eq!(changed.header("etag"), "\"v2\"");
+        assert_eq!(changed.json()["detail"], "full");
+        assert_eq!(changed.json()["name"], "Casas del Sol");
+        let reset = api.patch("/v1/account", json!({"detail": null, "label_prefix": null})).await;
+        assert_eq!(reset.json()["detail"], "busy");
+        assert_eq!(reset.json()["label_prefix"], "EX-");
+        let same = api.patch("/v1/account", json!({})).await;
+        assert_eq!(same.header("etag"), "\"v3\"");
+    }
+
+    #[tokio::test]
+    async fn every_wrong_field_is_named_at_once() {
+        let api = TestApi::new().await;
+        let wrong = json!({"id": "acc_1", "name": 7, "detail": "loud", "colour": "red", "label_prefix": ["x"]});
+        let pointers = api.patch("/v1/account", wrong).await.pointers();
+        assert_eq!(pointers, ["/id", "/name", "/detail", "/label_prefix", "/colour"]);
+        for (body, pointer) in [
+            (json!({"name": null}), "/name"),
+            (json!({"name": " "}), "/name"),
+            (json!({"name": "a\nb"}), "/name"),
+            (json!({"name": "x".repeat(300)}), "/name"),
+            (json!({"name": "x".repeat(3000)}), "/name"),
+            (json!({"label_prefix": "x".repeat(100)}), "/label_prefix"),
+            (json!([]), ""),
+        ] {
+            assert_eq!(api.patch("/v1/account", body).await.pointers(), [pointer]);
+        }
+        let made = api.ask(Method::POST, "/v1/accounts").by(&api.operator_key).json(json!({"token": "x"})).send().await;
+        assert_eq!(made.pointers(), ["/token", "/name"]);
+    }
+
+    #[tokio::test]
+    async fn a_stale_if_match_changes_nothing() {
+        let api = TestApi::new().await;
+        api.patch("/v1/account", json!({"name": "B"})).await;
+        let stale = api.ask(Method::PATCH, "/v1/account").header("if-match", "\"v1\"").json(json!({"name": "C"}));
+        stale.send().await.problem(412);
+        api.ask(Method::DELETE, "/v1/account").header("if-match", "W/\"v2\"").send().await.problem(412);
+        for good in ["*", "\"v3\"", "\"v9\", \"v4\""] {
+            let asked = api.ask(Method::PATCH, "/v1/account").header("if-match", good).json(json!({"name": good}));
+            assert_eq!(asked.send().await.status, 200, "{good}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_deleted_account_opens_nothing_from_then_on() {
+        let api = TestApi::new().await;
+        api.drain();
+        let second = api.token_with(json!({"name": "second"})).await;
+        assert_eq!(api.delete("/v1/account").await.status, 204);
+        assert_eq!(api.drain(), [Event::AccountDeleted { account: api.account.id.clone() }]);
+        api.get("/v1/account").await.problem(401);
+        api.ask(Method::GET, "/v1/account").by(&second).send().await.problem(401);
+        let list = api.ask(Method::GET, "/v1/accounts").by(&api.operator_key).send().await.json();
+        assert_eq!(list["items"], json!([]));
+        // Whoever knocks has the erasure announced again.
+        assert!(!api.drain().is_empty());
+    }
 }

@@ -291,10 +291,7 @@ pub fn instant(value: &Value) -> Result<Timestamp, String> {
 }
 
 /// A list of at most `most`, each read in the same way.
-pub fn list<T>(
-    most: usize,
-    read: impl Fn(&Value) -> Result<T, String>,
-) -> impl Fn(&Value) -> Result<Vec<T>, String> {
+pub fn list<T>(most: usize, read: impl Fn(&Value) -> Result<T, String>) -> impl Fn(&Value) -> Result<Vec<T>, String> {
     move |value| {
         let items = value.as_array().ok_or("must be a list")?;
         if items.len() > most {
@@ -307,4 +304,3 @@ pub fn list<T>(
             .collect()
     }
 }
-

@@ -95,7 +95,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Operator {
 
 fn unauthorized(detail: &str, wrong: bool) -> Problem {
     // RFC 6750, section 3.1: no error code where no token was sent.
-    let challenge = if wrong { r#"Bearer realm="calmesh", error="invalid_token""# } else { r#"Bearer realm="calmesh""# };
+    let challenge =
+        if wrong { r#"Bearer realm="calmesh", error="invalid_token""# } else { r#"Bearer realm="calmesh""# };
     Problem::new(Kind::Unauthorized, detail).header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
 }
 

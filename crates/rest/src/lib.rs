@@ -56,9 +56,8 @@ pub fn router(app: App, options: RestOptions) -> Router {
 
 /// All routes and the document that they make.
 fn routes(api: &Api) -> (Router<Api>, utoipa::openapi::OpenApi) {
-    let guarded = OpenApiRouter::new()
-        .merge(accounts::routes())
-        .layer(middleware::from_fn_with_state(api.clone(), caller::gate));
+    let guarded =
+        OpenApiRouter::new().merge(accounts::routes()).layer(middleware::from_fn_with_state(api.clone(), caller::gate));
     let (router, mut document) = OpenApiRouter::with_openapi(openapi::Document::openapi())
         .merge(guarded)
         .merge(health::routes())

@@ -30,7 +30,7 @@ pub(crate) const DOCS: &str = "/v1/docs";
             PATCH, PUT and DELETE may carry `If-Match`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(ProblemSchema, FieldProblem, Place)),
+    components(schemas(ProblemSchema, FieldProblem, Place))
 )]
 pub(crate) struct Document;
 
@@ -115,7 +115,10 @@ fn problem_response(kind: Kind) -> Response {
     let content = Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem"))));
     let mut response = Response::builder().description(kind.title()).content("application/problem+json", content);
     let text = |what: &str| {
-        HeaderBuilder::new().schema(Some(ObjectBuilder::new().schema_type(Type::String))).description(Some(what)).build()
+        HeaderBuilder::new()
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+            .description(Some(what))
+            .build()
     };
     response = match kind {
         Kind::Unauthorized => response.header("WWW-Authenticate", text("How to authenticate.")),

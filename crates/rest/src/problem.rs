@@ -190,7 +190,8 @@ impl Problem {
     /// 412.
     #[must_use]
     pub fn stale() -> Self {
-        let detail = "It is not the version that If-Match names. Read it again and repeat the change on what it is now.";
+        let detail =
+            "It is not the version that If-Match names. Read it again and repeat the change on what it is now.";
         Self::new(Kind::Stale, detail)
     }
 
@@ -214,7 +215,9 @@ impl Problem {
     /// 422 with the fields that a use case refused.
     #[must_use]
     pub fn invalid_fields(fields: Vec<InvalidField>) -> Self {
-        Self::invalid(fields.into_iter().map(|flaw| FieldProblem::body(format!("/{}", flaw.field), flaw.detail)).collect())
+        Self::invalid(
+            fields.into_iter().map(|flaw| FieldProblem::body(format!("/{}", flaw.field), flaw.detail)).collect(),
+        )
     }
 
     /// 500; the cause goes to the log, the client learns a request id only.
