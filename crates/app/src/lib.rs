@@ -5,43 +5,33 @@
 mod accounts;
 mod app;
 mod change;
-mod edit;
 #[cfg(any(test, feature = "fakes"))]
 pub mod contract;
+mod edit;
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
-<<<<<<< HEAD
 mod fetch;
 mod judge;
-pub mod model;
-pub mod ports;
-mod publish;
-mod reading;
-mod settings;
-mod work;
-=======
 mod links;
 pub mod model;
 pub mod ports;
+mod publish;
 mod reach;
+mod reading;
 mod settings;
 mod tokens;
->>>>>>> rest
+mod work;
 
 pub use accounts::{AccountEdit, AccountError, EraseError, NewAccount, Opened, Refusal};
 pub use app::App;
-pub use change::{ChangeError, Draft};
-<<<<<<< HEAD
+pub use change::{ChangeError, Changed, Draft};
+pub use edit::{Edit, Expected, InvalidField};
 pub use fetch::{BUCKETS, is_turn_of, refused, sweeps_between_reads};
 pub use judge::{judge_feed, unread_uids, warnings_of};
+pub use links::{LinkEdit, LinkError, LinkView, NewLink, WantedScope};
 pub use publish::echo_tag;
+pub use reach::Reach;
 pub use reading::{AcceptedFeed, ReadingReport, take_reading};
 pub use settings::{Keys, Settings};
-pub use work::{WorkError, read_body};
-=======
-pub use edit::{Edit, Expected, InvalidField};
-pub use links::{LinkEdit, LinkError, LinkView, NewLink, WantedScope};
-pub use reach::Reach;
-pub use settings::{Keys, Settings};
 pub use tokens::{NewToken, TokenError};
->>>>>>> rest
+pub use work::{WorkError, read_body};
