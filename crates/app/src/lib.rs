@@ -36,7 +36,7 @@ pub use accounts::{AccountEdit, AccountError, EraseError, NewAccount, Opened, Re
 pub use app::App;
 pub use availability::{AVAILABILITY_DAYS, AvailabilityError, AvailabilityView, SaleCheck, TakenInterval};
 pub use blocks::{BlockEdit, BlockError, BlockSource, BlockState, BlockView, NewBlock, OwnKind, Span, When};
-pub use change::{ChangeError, Draft};
+pub use change::{ChangeError, Changed, Draft};
 pub use check::{CheckError, CheckReport, CheckSource, CheckedBlock, EventCounts, Problem, check_body};
 pub use connections::{
     ConnectionEdit, ConnectionError, ConnectionView, ExportView, NewConnection, PolicyEdit, RETIRES_AFTER, SideEdit,

@@ -14,6 +14,6 @@ mod series;
 mod zones;
 
 pub use meaning::{Meaning, MeaningError, meaning};
-pub use read::{Horizon, Limits, ReadContext, read};
+pub use read::{Horizon, Limits, ReadContext, accept, read};
 pub use refusal::{Excess, Found, Refusal};
 pub use render::{Document, DocumentEvent, render};

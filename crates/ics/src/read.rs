@@ -80,7 +80,7 @@ pub fn read(body: &[u8], cx: &ReadContext<'_>) -> Result<FeedReading, Refusal> {
         return Err(Refusal::TooLarge { what: Excess::Bytes, limit: cx.limits.bytes as u64 });
     }
     let body = decode(body);
-    let text = FeedText::of(&body, cx)?;
+    let text = FeedText::of(&body, &cx.limits)?;
     let mut reading = FeedReading {
         name: text.name.clone(),
         prodid: text.prodid.clone(),
@@ -119,6 +119,18 @@ pub fn read(body: &[u8], cx: &ReadContext<'_>) -> Result<FeedReading, Refusal> {
     Ok(reading)
 }
 
+/// Refuses what [`read`] would refuse by its form alone: what is no calendar, is cut off, or is beyond the limits of
+/// size. Reads no event, so it costs little more than a look at every line.
+///
+/// # Errors
+/// When the body is not believed as a whole.
+pub fn accept(body: &[u8], limits: &Limits) -> Result<(), Refusal> {
+    if body.len() > limits.bytes {
+        return Err(Refusal::TooLarge { what: Excess::Bytes, limit: limits.bytes as u64 });
+    }
+    FeedText::of(&decode(body), limits).map(drop)
+}
+
 fn feed_warning(detail: String) -> ReadWarning {
     ReadWarning { line: None, uid: None, detail, unread: false }
 }
@@ -152,7 +164,7 @@ struct ZoneText {
 }
 
 impl<'a> FeedText<'a> {
-    fn of(body: &'a [u8], cx: &ReadContext<'_>) -> Result<Self, Refusal> {
+    fn of(body: &'a [u8], limits: &Limits) -> Result<Self, Refusal> {
         let mut outline = Outline::new(body);
         let mut text = Self {
             name: None,
@@ -171,8 +183,8 @@ impl<'a> FeedText<'a> {
             match role {
                 Role::Begin(Kind::Calendar) => text.hints.push(None),
                 Role::Begin(Kind::Event) => {
-                    if text.events.len() >= cx.limits.events {
-                        return Err(Refusal::TooLarge { what: Excess::Events, limit: cx.limits.events as u64 });
+                    if text.events.len() >= limits.events {
+                        return Err(Refusal::TooLarge { what: Excess::Events, limit: limits.events as u64 });
                     }
                     event = Some(EventText {
                         lines: Lines { first: line.number, last: line.number },
