@@ -3,18 +3,26 @@
 
 mod accounts;
 mod answer;
+mod availability;
+mod blocks;
 mod body;
 mod caller;
+mod connections;
 mod cursor;
 mod edge;
+mod feeds;
 mod health;
+mod holds;
 mod idempotency;
 mod openapi;
 mod options;
 mod problem;
+mod properties;
 mod query;
+mod refreshes;
 #[cfg(test)]
 mod testing;
+mod when;
 mod words;
 
 use std::sync::Arc;
@@ -56,8 +64,16 @@ pub fn router(app: App, options: RestOptions) -> Router {
 
 /// All routes and the document that they make.
 fn routes(api: &Api) -> (Router<Api>, utoipa::openapi::OpenApi) {
-    let guarded =
-        OpenApiRouter::new().merge(accounts::routes()).layer(middleware::from_fn_with_state(api.clone(), caller::gate));
+    let guarded = OpenApiRouter::new()
+        .merge(accounts::routes())
+        .merge(properties::routes())
+        .merge(connections::routes())
+        .merge(blocks::routes())
+        .merge(availability::routes())
+        .merge(holds::routes())
+        .merge(refreshes::routes())
+        .merge(feeds::routes())
+        .layer(middleware::from_fn_with_state(api.clone(), caller::gate));
     let (router, mut document) = OpenApiRouter::with_openapi(openapi::Document::openapi())
         .merge(guarded)
         .merge(health::routes())
