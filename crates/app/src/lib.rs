@@ -19,6 +19,8 @@ mod publish;
 mod reach;
 mod reading;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod work;
 
