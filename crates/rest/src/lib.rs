@@ -14,14 +14,17 @@ mod feeds;
 mod health;
 mod holds;
 mod idempotency;
+mod links;
 mod openapi;
 mod options;
 mod problem;
 mod properties;
+mod providers;
 mod query;
 mod refreshes;
 #[cfg(test)]
 mod testing;
+mod tokens;
 mod when;
 mod words;
 
@@ -73,6 +76,9 @@ fn routes(api: &Api) -> (Router<Api>, utoipa::openapi::OpenApi) {
         .merge(holds::routes())
         .merge(refreshes::routes())
         .merge(feeds::routes())
+        .merge(tokens::routes())
+        .merge(links::routes())
+        .merge(providers::routes())
         .layer(middleware::from_fn_with_state(api.clone(), caller::gate));
     let (router, mut document) = OpenApiRouter::with_openapi(openapi::Document::openapi())
         .merge(guarded)

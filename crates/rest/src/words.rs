@@ -14,12 +14,12 @@ macro_rules! words {
         words! { $(#[$doc])* $name of $of: $($variant = $word),+ }
 
         /// The words, for reading.
-        pub const $list: &[(&str, $of)] = &[$(($word, $of::$variant)),+];
+        pub(crate) const $list: &[(&str, $of)] = &[$(($word, $of::$variant)),+];
     };
     ($(#[$doc:meta])* $name:ident of $of:ident: $($variant:ident = $word:literal),+ $(,)?) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-        pub enum $name {
+        pub(crate) enum $name {
             $(#[serde(rename = $word)] $variant,)+
         }
 
