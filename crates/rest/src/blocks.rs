@@ -1,5 +1,8 @@
 //! Blocks: what is taken, and the host's own.
 
+#[cfg(test)]
+mod tests;
+
 use axum::{
     extract::{OriginalUri, State},
     response::Response,

@@ -1,5 +1,8 @@
 //! Connections between a property and calendars elsewhere.
 
+#[cfg(test)]
+mod tests;
+
 use axum::{extract::State, response::Response};
 use calmesh_app::{
     ConnectionEdit, ConnectionError, ConnectionView, Edit, ExportView, ImportTelemetry, NewConnection, PolicyEdit,

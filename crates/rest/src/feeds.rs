@@ -1,5 +1,8 @@
 //! The feed doctor.
 
+#[cfg(test)]
+mod tests;
+
 use axum::{extract::State, response::Response};
 use bytes::Bytes;
 use calmesh_app::{CheckError, CheckReport, CheckSource, model::FeedUrl};

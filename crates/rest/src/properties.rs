@@ -1,5 +1,8 @@
 //! Properties.
 
+#[cfg(test)]
+mod tests;
+
 use axum::{extract::State, response::Response};
 use calmesh_app::{DEFAULT_CHECK_IN, DEFAULT_CHECK_OUT, NewProperty, PropertyEdit, PropertyError, model::Property};
 use calmesh_calendar::PropertyId;
