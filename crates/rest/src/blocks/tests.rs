@@ -33,7 +33,10 @@ async fn every_wrong_field_of_a_block_is_named() {
         (json!({"kind": "closure", "start": "2026-12-04", "end": "9999-12-05"}), vec!["/end"]),
         (json!({"kind": "closure", "start": "0001-12-04", "end": "2026-12-05"}), vec!["/start"]),
         (json!({"kind": "closure", "start": "2026-12-04", "end": "2026-12-05", "summary": "a\u{7}"}), vec!["/summary"]),
-        (json!({"kind": "closure", "start": "2026-12-04", "end": "2026-12-05", "summary": "a".repeat(501)}), vec!["/summary"]),
+        (
+            json!({"kind": "closure", "start": "2026-12-04", "end": "2026-12-05", "summary": "a".repeat(501)}),
+            vec!["/summary"],
+        ),
         (json!({"kind": "closure", "start": "2026-12-04", "end": "2026-12-05", "extends": "prp_x"}), vec!["/extends"]),
         (
             json!({"kind": "closure", "start": "2026-12-04", "end": "2026-12-05", "extends": "blk_00000000000000000000000000"}),
@@ -118,7 +121,8 @@ async fn an_edit_moves_a_block_and_its_etag() {
     let flat = api.flat().await;
     let path = format!("/v1/blocks/{}", api.block(&flat, "2026-12-04", "2026-12-07").await);
     let etag = api.get(&path).await.header("etag").to_owned();
-    let edited = api.ask(Method::PATCH, &path).header("if-match", &etag).json(json!({"end": "2026-12-05"})).send().await;
+    let edited =
+        api.ask(Method::PATCH, &path).header("if-match", &etag).json(json!({"end": "2026-12-05"})).send().await;
     assert_eq!(edited.status, 200, "{}", edited.text());
     assert_eq!(api.taken(&flat, "2026-12-01", "2026-12-15").await, ["2026-12-04"]);
     let stale = api.ask(Method::PATCH, &path).header("if-match", &etag).json(json!({"end": "2026-12-06"})).send().await;
@@ -197,7 +201,9 @@ async fn pruning_removes_own_blocks_that_a_reservation_covers_and_a_preview_remo
     let beyond = api.block(&flat, "2026-12-06", "2026-12-08").await;
     api.connect(&flat, "a", airbnb(&[STAY])).await;
     let stay = api.get(&format!("/v1/properties/{flat}/blocks")).await.json();
-    let of = |id: &str| stay["items"].as_array().unwrap().iter().find(|item| item["id"] == id).unwrap()["covered_by"].clone();
+    let of = |id: &str| {
+        stay["items"].as_array().unwrap().iter().find(|item| item["id"] == id).unwrap()["covered_by"].clone()
+    };
     assert_eq!(of(&covered).as_array().unwrap().len(), 1);
     assert_eq!(of(&beyond), json!([]));
     let path = format!("/v1/properties/{flat}/blocks/prune");
