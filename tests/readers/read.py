@@ -4,12 +4,12 @@ Also checks what no reader checks: CRLF, lines of at most 75 octets, an end afte
 """
 
 import json
+import re
 import sys
 from datetime import date, datetime, timezone
 from pathlib import Path
 
 from icalendar import Calendar
-from icalendar.parser import unescape_list_or_string
 
 
 def text(value):
@@ -42,7 +42,7 @@ def understood(body):
         events.append({"uid": str(event["UID"]), "start": text(start), "end": text(end), "summary": str(event["SUMMARY"])})
     assert len({event["uid"] for event in events}) == len(events), "a UID twice"
     # The type of an X- property is unknown to it (RFC 5545 3.8.8.2 says text), so it is told.
-    name = unescape_list_or_string(str(calendar.get("X-WR-CALNAME", "")))
+    name = re.sub(r"\\(.)", lambda found: "\n" if found[1] in "nN" else found[1], str(calendar.get("X-WR-CALNAME", "")))
     return {"name": name, "events": events}
 
 
