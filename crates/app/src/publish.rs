@@ -270,7 +270,8 @@ impl App {
     /// When the store can't be reached.
     pub async fn mark_link(&self, id: &LinkId) -> Result<(), WorkError> {
         for _ in 0..ATTEMPTS {
-            let Some(mut link) = self.links.link(id).await? else { return Ok(()) };
+            let found = self.links.link(id).await?;
+            let Some(mut link) = found.filter(|link| link.deleted_at.is_none()) else { return Ok(()) };
             let now = self.clock.now();
             link.revision += 1;
             link.dirty = Some(Dirty { since: now, attempts: 0, announce_at: now + REANNOUNCE_AFTER });
@@ -295,6 +296,9 @@ impl App {
             let Some(known) = self.links.link(id).await? else { return Ok(()) };
             let object = self.exports.export(&known.token).await?;
             let Some(link) = self.links.link(id).await? else { return Ok(()) };
+            if link.deleted_at.is_some() {
+                return self.bury_link(&link).await;
+            }
             let now = self.clock.now();
             let (events, name) = self.events_of_link(&link, now).await?;
             let bytes = render(&document(name, events, calmesh_profiles::generic()));
@@ -304,7 +308,7 @@ impl App {
                 Err(ExportWriteError::Object(error)) => return Err(error.into()),
             };
             // A link that was deleted while it was rendered must not stay behind as an object.
-            if self.links.link(id).await?.is_none() {
+            if self.links.link(id).await?.is_none_or(|link| link.deleted_at.is_some()) {
                 self.exports.delete_export(&link.token).await?;
                 return Ok(());
             }
