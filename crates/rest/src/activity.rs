@@ -16,14 +16,14 @@ use crate::{
 };
 
 /// One thing that happened. Fields that its type does not have are left out.
-#[derive(Debug, Default, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Activity, example = json!({
     "at": "2026-11-21T10:00:00Z", "type": "feed_changed", "connection_id": "con_0k5w8v1x2y3z4a5b6c7d8e9f0g",
     "detail": "A refresh brought 2 new blocks, changed 0, removed 1; 0 removals wait.",
     "blocks_added": 2, "blocks_changed": 0, "blocks_removed": 1, "blocks_held": 0
 }))]
 pub(crate) struct ActivityView {
-    at: Option<Instant>,
+    at: Instant,
     /// What kind of thing it was, such as `feed_changed`, `feed_failed`, `hold_opened`. More may be added.
     #[serde(rename = "type")]
     kind: &'static str,
@@ -55,27 +55,41 @@ pub(crate) struct ActivityView {
 impl ActivityView {
     fn of(activity: Activity) -> Self {
         let Activity { at, connection, kind, .. } = activity;
-        let about = |kind, detail: &str| Self { kind, detail: detail.to_owned(), ..Self::default() };
+        let blank = || Self {
+            at: at.into(),
+            kind: "",
+            connection_id: connection.as_ref().map(ToString::to_string),
+            detail: String::new(),
+            name: None,
+            block_id: None,
+            hold_id: None,
+            reason: None,
+            blocks_added: None,
+            blocks_changed: None,
+            blocks_removed: None,
+            blocks_held: None,
+        };
+        let about = |kind, detail: &str| Self { kind, detail: detail.to_owned(), ..blank() };
         let named = |kind, what: &str, name: String| Self {
             kind,
             detail: format!("The connection \"{name}\" was {what}."),
             name: Some(name),
-            ..Self::default()
+            ..blank()
         };
         let hold = |kind, detail: &str, hold: calmesh_calendar::HoldId, block: calmesh_calendar::BlockId| Self {
             kind,
             detail: detail.to_owned(),
             hold_id: Some(hold.to_string()),
             block_id: Some(block.to_string()),
-            ..Self::default()
+            ..blank()
         };
         let own = |kind, what: &str, block: calmesh_calendar::BlockId| Self {
             kind,
             detail: format!("A block of yours was {what}."),
             block_id: Some(block.to_string()),
-            ..Self::default()
+            ..blank()
         };
-        let view = match kind {
+        match kind {
             ActivityKind::PropertyCreated => about("property_created", "The property was made."),
             ActivityKind::PropertyChanged => about("property_changed", "The property's settings were changed."),
             ActivityKind::ConnectionCreated { name } => named("connection_created", "made", name),
@@ -93,10 +107,10 @@ impl ActivityView {
                 blocks_changed: Some(changed),
                 blocks_removed: Some(removed),
                 blocks_held: Some(held),
-                ..Self::default()
+                ..blank()
             },
             ActivityKind::FeedFailed { failure, detail } => {
-                Self { kind: "feed_failed", detail, reason: Some(failure.as_str()), ..Self::default() }
+                Self { kind: "feed_failed", detail, reason: Some(failure.as_str()), ..blank() }
             }
             ActivityKind::FeedRecovered => about("feed_recovered", "The feed can be read again."),
             ActivityKind::HoldOpened { hold: id, block } => hold(
@@ -124,10 +138,9 @@ impl ActivityView {
                 kind: "extension_orphaned",
                 detail: format!("The stay {stay} that a block of yours extends has gone; the block stays."),
                 block_id: Some(block.to_string()),
-                ..Self::default()
+                ..blank()
             },
-        };
-        Self { at: Some(at.into()), connection_id: connection.map(|id| id.to_string()), ..view }
+        }
     }
 }
 
