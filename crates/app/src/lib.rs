@@ -11,6 +11,7 @@ mod edit;
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
 mod fetch;
+mod history;
 mod judge;
 mod links;
 pub mod model;

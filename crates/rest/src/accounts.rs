@@ -88,6 +88,7 @@ impl From<AccountError> for Problem {
             ),
             AccountError::Outdated => Self::stale(),
             AccountError::Invalid(fields) => Self::invalid_fields(fields),
+            AccountError::Bus(error) => Self::unavailable(&error),
             AccountError::Store(error) => error.into(),
         }
     }

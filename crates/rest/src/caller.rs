@@ -189,3 +189,45 @@ async fn admit(api: &Api, method: &Method, headers: &HeaderMap) -> Result<Caller
     }
     Ok(caller)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use calmesh_app::ports::{IdentityError, IdentityVerifier, Subject};
+    use http::Method;
+
+    use crate::{RestOptions, testing::TestApi};
+
+    struct Issuer;
+
+    #[async_trait]
+    impl IdentityVerifier for Issuer {
+        async fn verify(&self, jwt: &str) -> Result<Subject, IdentityError> {
+            match jwt.split('.').next() {
+                Some("away") => Err(IdentityError::Unavailable("down".into())),
+                Some("old") => Err(IdentityError::Expired),
+                Some(who) => Ok(Subject { issuer: "https://issuer.example".to_owned(), subject: who.to_owned() }),
+                None => Err(IdentityError::NotAJwt),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_identity_gets_an_account_at_its_first_use_and_the_same_one_later() {
+        let identity: Arc<dyn IdentityVerifier> = Arc::new(Issuer);
+        let api = TestApi::with(RestOptions { identity: Some(identity), ..RestOptions::new("0") }).await;
+        let ana = api.ask(Method::GET, "/v1/account").by("ana.b.c").send().await;
+        assert_eq!(ana.status, 200);
+        assert_eq!(api.ask(Method::GET, "/v1/account").by("ana.d.e").send().await.body, ana.body);
+        let bob = api.ask(Method::GET, "/v1/account").by("bob.b.c").send().await;
+        assert_ne!(bob.json()["id"], ana.json()["id"]);
+        let expired = api.ask(Method::GET, "/v1/account").by("old.b.c").send().await;
+        assert!(expired.problem(401)["detail"].as_str().unwrap().contains("expired"));
+        api.ask(Method::GET, "/v1/account").by("away.b.c").send().await.problem(503);
+        assert_eq!(api.get("/v1/account").await.status, 200);
+        assert_eq!(api.ask(Method::DELETE, "/v1/account").by("ana.b.c").send().await.status, 204);
+        api.ask(Method::GET, "/v1/account").by("ana.b.c").send().await.problem(401);
+    }
+}

@@ -167,3 +167,122 @@ fn replay(plain: &[u8]) -> Option<Response> {
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     Some(response)
 }
+
+#[cfg(test)]
+mod tests {
+    use calmesh_app::{model::SecretHash, ports::IdempotencyStart};
+    use http::Method;
+    use jiff::SignedDuration;
+    use serde_json::json;
+
+    use crate::testing::{Answer, TestApi};
+
+    async fn with_key(api: &TestApi, key: &str, name: &str) -> Answer {
+        let asked = api.ask(Method::POST, "/v1/tokens").header("idempotency-key", key);
+        asked.json(json!({"name": name})).send().await
+    }
+
+    async fn count(api: &TestApi) -> usize {
+        api.get("/v1/tokens").await.json()["items"].as_array().unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn a_repeated_request_is_done_once_and_answered_the_same() {
+        let api = TestApi::new().await;
+        let first = with_key(&api, "k1", "a").await;
+        let again = with_key(&api, "k1", "a").await;
+        assert_eq!(first.status, 201);
+        assert_eq!((first.status, &first.body), (again.status, &again.body));
+        for name in ["location", "content-type", "cache-control"] {
+            assert_eq!(first.header(name), again.header(name));
+        }
+        assert_eq!(first.header("idempotency-replayed"), "");
+        assert_eq!(again.header("idempotency-replayed"), "true");
+        assert_eq!(count(&api).await, 2);
+        assert_ne!(with_key(&api, "k2", "a").await.body, first.body);
+    }
+
+    #[tokio::test]
+    async fn a_key_with_another_body_path_or_query_is_422() {
+        let api = TestApi::new().await;
+        with_key(&api, "k", "a").await;
+        assert_eq!(with_key(&api, "k", "b").await.pointers(), ["/Idempotency-Key"]);
+        let other = api.ask(Method::POST, "/v1/links").header("idempotency-key", "k").json(json!({"name": "a"}));
+        assert_eq!(other.send().await.pointers(), ["/Idempotency-Key"]);
+    }
+
+    #[tokio::test]
+    async fn a_key_belongs_to_its_account() {
+        let api = TestApi::new().await;
+        let stranger = api.stranger().await;
+        let mine = with_key(&api, "k", "a").await;
+        let asked = api.ask(Method::POST, "/v1/tokens").by(&stranger).header("idempotency-key", "k");
+        let theirs = asked.json(json!({"name": "a"})).send().await;
+        assert_eq!(theirs.status, 201);
+        assert_ne!(mine.body, theirs.body);
+    }
+
+    #[tokio::test]
+    async fn a_narrower_token_never_gets_the_answer_of_a_wider_one() {
+        let api = TestApi::new().await;
+        let property = api.property(&api.account.id).await;
+        let narrow = api.token_with(json!({"name": "n", "property_ids": [property.as_str()]})).await;
+        with_key(&api, "k", "a").await;
+        let asked = api.ask(Method::POST, "/v1/tokens").by(&narrow).header("idempotency-key", "k");
+        assert_eq!(asked.json(json!({"name": "a"})).send().await.pointers(), ["/Idempotency-Key"]);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_kept_and_a_failure_is_not() {
+        let api = TestApi::new().await;
+        let refused = with_key(&api, "k", "").await;
+        refused.problem(422);
+        let again = with_key(&api, "k", "").await;
+        again.problem(422);
+        assert_eq!(again.header("idempotency-replayed"), "true");
+        // Token and account are read, the key is taken: the fourth call is the one that makes the token.
+        api.store.fail_call(4, calmesh_app::fakes::Moment::Before);
+        with_key(&api, "k2", "a").await.problem(503);
+        assert_eq!(with_key(&api, "k2", "a").await.status, 201);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_still_runs_is_409() {
+        let api = TestApi::new().await;
+        let fingerprint = SecretHash::of("whatever");
+        let (account, now) = (&api.account.id, api.app.clock.now());
+        let started = api.app.idempotency.start(account, "k", &fingerprint, now).await.unwrap();
+        assert_eq!(started, IdempotencyStart::New);
+        let answer = with_key(&api, "k", "a").await;
+        assert!([409, 422].contains(&answer.status));
+    }
+
+    #[tokio::test]
+    async fn a_key_is_forgotten_after_a_day() {
+        let api = TestApi::new().await;
+        let first = with_key(&api, "k", "a").await;
+        api.clock.advance(SignedDuration::from_hours(25));
+        let later = with_key(&api, "k", "a").await;
+        assert_eq!(later.status, 201);
+        assert_ne!(first.body, later.body);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_no_key_is_refused() {
+        let api = TestApi::new().await;
+        for key in ["", " ", "ä", &"k".repeat(256)] {
+            assert_eq!(with_key(&api, key, "a").await.pointers(), ["/Idempotency-Key"], "{key}");
+        }
+        assert_eq!(with_key(&api, &"k".repeat(255), "a").await.status, 201);
+    }
+
+    #[tokio::test]
+    async fn the_operator_s_requests_can_be_repeated_too() {
+        let api = TestApi::new().await;
+        let ask = || {
+            let asked = api.ask(Method::POST, "/v1/accounts").by(&api.operator_key).header("idempotency-key", "k");
+            asked.json(json!({"name": "a"})).send()
+        };
+        assert_eq!(ask().await.body, ask().await.body);
+    }
+}

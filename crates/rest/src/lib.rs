@@ -2,6 +2,7 @@
 #![doc = include_str!("../README.md")]
 
 mod accounts;
+mod activity;
 mod answer;
 mod body;
 mod caller;
@@ -64,6 +65,7 @@ fn routes(api: &Api) -> (Router<Api>, utoipa::openapi::OpenApi) {
         .merge(tokens::routes())
         .merge(links::routes())
         .merge(providers::routes())
+        .merge(activity::routes())
         .layer(middleware::from_fn_with_state(api.clone(), caller::gate));
     let (router, mut document) = OpenApiRouter::with_openapi(openapi::Document::openapi())
         .merge(guarded)

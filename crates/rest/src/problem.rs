@@ -227,6 +227,13 @@ impl Problem {
         Self::new(Kind::Internal, "")
     }
 
+    /// 503; the cause goes to the log, and the same request may succeed in a moment.
+    #[must_use]
+    pub(crate) fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error, "a request met something that is not available");
+        Self::new(Kind::Unavailable, "").header(header::RETRY_AFTER, HeaderValue::from_static("5"))
+    }
+
     /// A stable sort of its own instead of the kind's slug.
     #[must_use]
     pub(crate) fn sort(mut self, slug: &'static str) -> Self {
@@ -292,10 +299,7 @@ impl From<StoreError> for Problem {
             StoreError::Stale | StoreError::Exists => {
                 Self::conflict("Somebody else changed this at the same time. Send the request again.")
             }
-            StoreError::Unavailable(_) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the store is not available");
-                Self::new(Kind::Unavailable, "").header(header::RETRY_AFTER, HeaderValue::from_static("5"))
-            }
+            StoreError::Unavailable(_) => Self::unavailable(&error),
             StoreError::Corrupt { .. } => Self::internal(&error),
         }
     }
