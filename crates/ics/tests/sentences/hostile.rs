@@ -38,6 +38,46 @@ fn a_line_of_a_megabyte_is_read() {
 }
 
 #[test]
+fn what_every_occurrence_carries_is_bounded() {
+    let long = "x".repeat(1_000_000);
+    let reading = read_text(event(&format!(
+        "UID:{long}\nDTSTART:20270101\nRRULE:FREQ=DAILY\nSUMMARY:{long}\nDESCRIPTION:{long}"
+    )));
+    assert_eq!(reading.events.len(), 761);
+    assert!(reading.events.iter().all(|event| event.summary.len() <= 1_000 && event.description.len() <= 4_000));
+    let many = "x,".repeat(1_000_000);
+    let reading = read_text(event(&format!("DTSTART:20270101\nRRULE:FREQ=DAILY\nEXDATE:{many}")));
+    assert_eq!(reading.warnings.len(), 1);
+    let many = "20270101,".repeat(50_000);
+    let reading = read_text(event(&format!("DTSTART:20270101\nRRULE:FREQ=DAILY\nEXDATE:{many}")));
+    assert_eq!((reading.events.len(), reading.warnings.len()), (760, 1));
+    assert_eq!(of_event(&format!("DTSTART:20270101\nRDATE:{many}")), Vec::<String>::new());
+}
+
+#[test]
+fn no_duration_is_too_long_to_be_refused() {
+    for duration in [
+        "P7304484D",
+        "P1043497W",
+        "P1043497W7304484D",
+        "PT175307616H",
+        "P7304484DT175307616H",
+        "P1043497W7304484DT175307616H",
+    ] {
+        for start in ["20270110", "20270110T100000Z", "99991231T100000", "00000101"] {
+            for more in ["", "RRULE:FREQ=DAILY", "RDATE:20270301T100000Z/P1043497W7304484D", "EXDATE:99991231"] {
+                let _ = try_read(event(&format!("DTSTART:{start}\nDURATION:{duration}\n{more}")));
+                let change = format!(
+                    "DTSTART:{start}\nDURATION:{duration}\n{more}\nEND:VEVENT\nBEGIN:VEVENT\nUID:1\n\
+                    RECURRENCE-ID;RANGE=THISANDFUTURE:00010101\nDTSTART:99991201\nDURATION:{duration}"
+                );
+                let _ = try_read(event(&change));
+            }
+        }
+    }
+}
+
+#[test]
 fn ten_thousand_endless_series_stay_within_bounds() {
     let started = Instant::now();
     let rules = [
