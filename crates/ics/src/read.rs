@@ -487,7 +487,8 @@ impl Entry {
         }
         let word = |name: &str| draft.get(name).map(|property| property.value.trim().to_ascii_uppercase());
         let text = |name: &str, most: usize| {
-            draft.get(name).map(|property| property.value.trim().chars().take(most).collect()).unwrap_or_default()
+            let text = draft.get(name).map(|property| property.value.trim()).unwrap_or_default();
+            if text.len() <= most { text.to_owned() } else { text.chars().take(most).collect() }
         };
         Ok(Self {
             lines: draft.lines,
