@@ -5,6 +5,8 @@
 mod app;
 mod change;
 #[cfg(any(test, feature = "fakes"))]
+pub mod contract;
+#[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
 pub mod model;
 pub mod ports;
