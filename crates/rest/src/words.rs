@@ -4,9 +4,10 @@ use calmesh_app::model::{Detail, Format, Scope};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Defines the JSON form of an alternative: the words to read and the value to write.
+/// Defines the JSON form of an alternative: the words to read and the value to write. The word is a `tt`, since
+/// utoipa does not see through a `literal` that a macro passes on.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident of $of:ident, $list:ident: $($variant:ident = $word:literal),+ $(,)?) => {
+    ($(#[$doc:meta])* $name:ident of $of:ident, $list:ident: $($variant:ident = $word:tt),+ $(,)?) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
         pub(crate) enum $name {
