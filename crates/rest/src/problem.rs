@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use calmesh_app::{InvalidField, ports::StoreError};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -153,7 +153,7 @@ pub(crate) struct Problem {
     errors: Vec<FieldProblem>,
     /// Further members, such as `blocked_by`.
     members: Map<String, Value>,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
@@ -165,7 +165,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             members: Map::new(),
-            headers: HeaderMap::new(),
+            headers: Vec::new(),
         }
     }
 
@@ -250,7 +250,7 @@ impl Problem {
 
     #[must_use]
     pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.headers.push((name, value));
         self
     }
 
