@@ -106,6 +106,17 @@ impl Flaws {
         }
     }
 
+    /// The value, unless something is wrong with it or with anything else.
+    pub(crate) fn with<T>(mut self, value: Result<T, Vec<InvalidField>>) -> Result<T, Vec<InvalidField>> {
+        match value {
+            Ok(value) => self.into_result().map(|()| value),
+            Err(flaws) => {
+                self.0.splice(..0, flaws);
+                Err(self.0)
+            }
+        }
+    }
+
     pub(crate) fn into_result(self) -> Result<(), Vec<InvalidField>> {
         if self.0.is_empty() { Ok(()) } else { Err(self.0) }
     }

@@ -1,7 +1,7 @@
 //! Reading a feed: what it says within a horizon, and what could not be taken as it stands.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{HashMap, HashSet},
     rc::Rc,
 };
 
@@ -135,6 +135,10 @@ fn feed_warning(detail: String) -> ReadWarning {
     ReadWarning { line: None, uid: None, detail, unread: false }
 }
 
+/// Properties of all events of a body together, of those that reading asks for; lines of a few bytes would otherwise
+/// take many times their size.
+const MAX_PROPERTIES: u64 = 300_000;
+
 /// What became of the lines of a body.
 struct FeedText<'a> {
     name: Option<String>,
@@ -147,7 +151,7 @@ struct FeedText<'a> {
     warnings: Vec<ReadWarning>,
 }
 
-/// The lines of one VEVENT, without those of components inside it.
+/// The lines of one VEVENT that reading asks for, without those of components inside it.
 struct EventText<'a> {
     lines: Lines,
     /// Which calendar of the body it stands in, from 0.
@@ -179,6 +183,7 @@ impl<'a> FeedText<'a> {
         let mut outside: Option<u32> = None;
         let mut strays = 0_u32;
         let mut first_stray = None;
+        let mut properties = 0;
         while let Some((line, role)) = outline.next()? {
             match role {
                 Role::Begin(Kind::Calendar) => text.hints.push(None),
@@ -198,18 +203,24 @@ impl<'a> FeedText<'a> {
                         text.events.push(event);
                     }
                 }
-                Role::Begin(Kind::Zone) => text.zones.push(ZoneText::default()),
-                Role::Begin(Kind::Standard | Kind::Daylight) => {
+                // What stands inside an event defines nothing, or the order of events would matter.
+                Role::Begin(Kind::Zone) if event.is_none() => text.zones.push(ZoneText::default()),
+                Role::Begin(Kind::Standard | Kind::Daylight) if event.is_none() => {
                     if let Some(zone) = text.zones.last_mut() {
                         zone.observances.push(Vec::new());
                     }
                 }
                 Role::Property => match outline.inside() {
-                    Some(Kind::Event) => {
+                    Some(Kind::Event) if property::is_asked_for(&line.bytes) => {
+                        properties += 1;
+                        if properties > MAX_PROPERTIES {
+                            return Err(Refusal::TooLarge { what: Excess::Properties, limit: MAX_PROPERTIES });
+                        }
                         if let Some(event) = &mut event {
                             event.properties.push(line);
                         }
                     }
+                    _ if event.is_some() => {}
                     Some(Kind::Calendar) => text.note_of_calendar(&line),
                     Some(Kind::Zone) => {
                         if let (Some(zone), Some(property)) = (text.zones.last_mut(), property::of_frame(&line))
@@ -415,7 +426,7 @@ impl Entry {
         let calendar = draft.calendar;
         let mut place = |property: &Property, text: &str, name: &'static str| -> Result<Point, Fault> {
             let moment = Moment::parse(text, property.parameters.date || whole_days).ok_or(Fault::NoDate(name))?;
-            Ok(zones.place(moment, property, calendar, uid.as_deref(), warnings))
+            Ok(zones.place(moment, property, calendar, warnings))
         };
         let of = |place: &mut dyn FnMut(&Property, &str, &'static str) -> Result<Point, Fault>, name: &'static str| {
             draft.get(name).map(|property| place(property, &property.value, name)).transpose()
@@ -432,7 +443,10 @@ impl Entry {
         for property in draft.all("RDATE") {
             for value in property.value.split(',').map(str::trim).filter(|value| !value.is_empty()) {
                 let (from, to) = value.split_once('/').map_or((value, None), |(from, to)| (from, Some(to)));
-                let from = place(property, from, "RDATE")?;
+                let from = match (&start, place(property, from, "RDATE")?) {
+                    (Point::Day(_), from) => Point::Day(from.day(cx.zone)),
+                    (_, from) => from,
+                };
                 let own = match to {
                     None => None,
                     Some(to) => Some(match parse_duration(to) {
@@ -591,7 +605,7 @@ pub(crate) struct Zones<'c> {
     horizon: Horizon,
     /// Work that the rules of the feed may still ask for.
     work: u64,
-    complaints: BTreeMap<String, ()>,
+    complaints: HashSet<String>,
 }
 
 impl<'c> Zones<'c> {
@@ -603,7 +617,7 @@ impl<'c> Zones<'c> {
             defined,
             horizon: cx.horizon,
             work: series::MAX_WORK,
-            complaints: BTreeMap::new(),
+            complaints: HashSet::new(),
         };
         for hint in hints {
             let clock = hint.and_then(|hint| zones.resolve(&hint)).unwrap_or_else(|| Clock::Zone(cx.zone.clone()));
@@ -626,7 +640,6 @@ impl<'c> Zones<'c> {
         moment: Moment,
         property: &Property,
         calendar: usize,
-        uid: Option<&str>,
         warnings: &mut Vec<ReadWarning>,
     ) -> Point {
         let local = match moment {
@@ -645,10 +658,10 @@ impl<'c> Zones<'c> {
         if let Some(clock) = self.resolve(tzid) {
             return Point::At { local, clock };
         }
-        if self.complaints.insert(tzid.to_owned(), ()).is_none() {
+        if self.complaints.insert(tzid.to_owned()) {
             let detail = "A time zone of this calendar is not known; its times are read in the property's zone.";
-            let (line, uid) = (Some(property.line), uid.map(str::to_owned));
-            warnings.push(ReadWarning { line, uid, detail: detail.to_owned(), unread: false });
+            let (line, detail) = (Some(property.line), detail.to_owned());
+            warnings.push(ReadWarning { line, uid: None, detail, unread: false });
         }
         Point::At { local, clock: Clock::Zone(self.property.clone()) }
     }

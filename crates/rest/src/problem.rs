@@ -159,14 +159,7 @@ pub(crate) struct Problem {
 impl Problem {
     #[must_use]
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self {
-            kind,
-            slug: None,
-            detail: detail.into(),
-            errors: Vec::new(),
-            members: Map::new(),
-            headers: Vec::new(),
-        }
+        Self { kind, slug: None, detail: detail.into(), errors: Vec::new(), members: Map::new(), headers: Vec::new() }
     }
 
     /// 404, also for what belongs to somebody else.
@@ -227,10 +220,17 @@ impl Problem {
         Self::new(Kind::Internal, "")
     }
 
-    /// 503; the cause goes to the log, and the same request may succeed in a moment.
+    /// Other words for what to do.
     #[must_use]
-    pub(crate) fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
-        tracing::error!(error, "a request met something that is not available");
+    pub fn saying(mut self, detail: impl Into<String>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+
+    /// 503; the cause goes to the log.
+    #[must_use]
+    pub fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error, "a part of the service is not available");
         Self::new(Kind::Unavailable, "").header(header::RETRY_AFTER, HeaderValue::from_static("5"))
     }
 
@@ -299,7 +299,10 @@ impl From<StoreError> for Problem {
             StoreError::Stale | StoreError::Exists => {
                 Self::conflict("Somebody else changed this at the same time. Send the request again.")
             }
-            StoreError::Unavailable(_) => Self::unavailable(&error),
+            StoreError::Unavailable(_) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the store is not available");
+                Self::new(Kind::Unavailable, "").header(header::RETRY_AFTER, HeaderValue::from_static("5"))
+            }
             StoreError::Corrupt { .. } => Self::internal(&error),
         }
     }
