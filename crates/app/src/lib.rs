@@ -15,6 +15,7 @@ mod edit;
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
 mod fetch;
+mod history;
 mod holds;
 mod judge;
 mod kept;

@@ -354,22 +354,83 @@ mod tests {
         api.ask(Method::GET, "/v1/docs/nothing.js").by_nobody().send().await.problem(404);
     }
 
+    /// The path with a well-formed id that nothing has.
+    fn concrete(path: &str) -> String {
+        let prefix = match path.split('/').nth(2).unwrap() {
+            "properties" => "prp_",
+            "connections" => "con_",
+            "blocks" => "blk_",
+            "holds" => "hld_",
+            "conflicts" => "cfl_",
+            "links" => "lnk_",
+            "tokens" => "tok_",
+            "refreshes" => "rfr_",
+            other => return other.find('{').map_or_else(|| path.to_owned(), |_| panic!("{path} has an id of no kind")),
+        };
+        path.replace("{id}", &format!("{prefix}{}", "0".repeat(26)))
+    }
+
+    fn method(word: &str) -> Method {
+        Method::from_bytes(word.to_uppercase().as_bytes()).unwrap()
+    }
+
     #[tokio::test]
     async fn every_operation_refuses_an_unknown_parameter() {
         let (api, document) = document().await;
-        for (path, method, operation) in operations(&document) {
-            if path.contains("{id}") {
+        for (path, word, operation) in operations(&document) {
+            let operator = operation["security"].to_string().contains("operator_key");
+            let token = if operator { &api.operator_key } else { &api.token };
+            let mut asked = api.ask(method(&word), &format!("{}?nonsense=1", concrete(&path))).by(token);
+            if operation.get("requestBody").is_some() {
+                asked = asked.json(serde_json::json!({}));
+            }
+            let answer = asked.send().await;
+            assert!(answer.status == 422, "{word} {path}: {}", answer.text());
+            assert!(answer.pointers().contains(&"/nonsense".to_owned()), "{word} {path}: {}", answer.text());
+        }
+    }
+
+    #[tokio::test]
+    async fn every_operation_asks_who_calls_and_whether_he_may_write() {
+        let (api, document) = document().await;
+        let reader = api.token_with(serde_json::json!({"name": "r", "scope": "read"})).await;
+        for (path, word, operation) in operations(&document) {
+            if operation["security"].as_array().unwrap().is_empty() {
+                continue;
+            }
+            let ask =
+                |token: &str| api.ask(method(&word), &concrete(&path)).by(token).json(serde_json::json!({})).send();
+            let nobody = api.ask(method(&word), &concrete(&path)).by_nobody().send().await;
+            nobody.problem(401);
+            let operator = operation["security"].to_string().contains("operator_key");
+            let wrong = if operator { &api.token } else { &api.operator_key };
+            assert_eq!(ask(wrong).await.status, 403, "{word} {path}");
+            if word != "get" {
+                assert_eq!(ask(&reader).await.status, 403, "{word} {path}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn every_operation_that_takes_a_body_refuses_what_is_not_its_json() {
+        let (api, document) = document().await;
+        for (path, word, operation) in operations(&document) {
+            if operation.get("requestBody").is_none() {
                 continue;
             }
             let operator = operation["security"].to_string().contains("operator_key");
             let token = if operator { &api.operator_key } else { &api.token };
-            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-            let mut asked = api.ask(method.clone(), &format!("{path}?nonsense=1")).by(token);
-            if method != Method::GET && method != Method::DELETE {
-                asked = asked.json(serde_json::json!({}));
+            let ask = |kind: &'static str, body: &'static str| {
+                api.ask(method(&word), &concrete(&path)).by(token).raw(kind, body).send()
+            };
+            for (kind, body, status) in [
+                ("application/json", "{\"a\":", 400),
+                ("text/plain", "{}", 415),
+                ("application/json", "[]", 422),
+                ("application/json", "{\"nonsense\": 1}", 422),
+            ] {
+                assert_eq!(ask(kind, body).await.status, status, "{word} {path} {body}");
             }
-            let answer = asked.send().await;
-            assert!(answer.pointers().contains(&"/nonsense".to_owned()), "{method} {path}");
         }
     }
 }
