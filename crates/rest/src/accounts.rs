@@ -278,8 +278,13 @@ mod tests {
         api.ask(Method::GET, "/v1/account").by(&second).send().await.problem(401);
         let list = api.ask(Method::GET, "/v1/accounts").by(&api.operator_key).send().await.json();
         assert_eq!(list["items"], json!([]));
-        // Whoever knocks has the erasure announced again.
+        // Whoever knocks has the erasure announced again, and so has every start.
         assert!(!api.drain().is_empty());
+        api.app.announce_unfinished(api.app.clock.now()).await.unwrap();
+        assert_eq!(api.drain(), [Event::AccountDeleted { account: api.account.id.clone() }]);
+        api.app.handle(&Event::AccountDeleted { account: api.account.id.clone() }).await.unwrap();
+        api.app.announce_unfinished(api.app.clock.now()).await.unwrap();
+        assert_eq!(api.drain(), []);
     }
 
     #[tokio::test]
