@@ -4,7 +4,7 @@ use calmesh_calendar::{AccountId, ConnectionId, TokenId};
 use jiff::Timestamp;
 
 use crate::{
-    App, ChangeError, Edit, Expected, InvalidField, Reach,
+    App, ChangeError, Edit, Expected, InvalidField, Reach, WorkError,
     edit::{Flaws, LABEL_PREFIX_MOST, NAME_MOST},
     model::{
         Account, Detail, Dirty, ExtraLink, LinkToken, PropertyState, RetiringLink, RetiringServes, Scope, Token,
@@ -254,6 +254,25 @@ impl App {
                 Ok(()) => return Ok(after),
                 Err(StoreError::Stale) if attempt < EDIT_ATTEMPTS => attempt += 1,
                 Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Announces again the erasure of every account that is still there though it was deleted.
+    pub(crate) async fn announce_erasures(&self) -> Result<u32, WorkError> {
+        let mut announced = 0;
+        let mut after = None;
+        loop {
+            let page = self.accounts.accounts(PageRequest { limit: 100, after }).await?;
+            let deleted = page.items.into_iter().filter(|account| account.deleted_at.is_some());
+            let events: Vec<Event> = deleted.map(|account| Event::AccountDeleted { account: account.id }).collect();
+            if !events.is_empty() {
+                self.bus.publish(&events).await?;
+                announced += u32::try_from(events.len()).unwrap_or(u32::MAX);
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(announced);
             }
         }
     }

@@ -283,7 +283,7 @@ mod tests {
         let inner = crate::Api {
             app: api.app.clone(),
             options: std::sync::Arc::new(RestOptions::new("0")),
-            limiter: std::sync::Arc::new(governor::RateLimiter::keyed(RateLimit::default().quota())),
+            limiter: std::sync::Arc::new(crate::caller::Limiter::new(RateLimit::default())),
         };
         async fn broken() -> &'static str {
             panic!("a secret of the inside")

@@ -9,7 +9,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use calmesh_app::{model::SecretHash, ports::IdempotencyStart};
 use calmesh_calendar::AccountId;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -62,15 +62,7 @@ async fn run(api: Api, caller: &Caller, key: String, request: Request, next: Nex
     let (parts, body) = request.into_parts();
     let bytes = read_bytes(body).await?;
     let account = account_of(caller);
-    // What a caller sees is part of the request: a token for one property never gets the answer that was given
-    // to one for all.
-    let sees = match caller {
-        Caller::Operator => "operator".to_owned(),
-        Caller::Account(opened) => format!("{:?}", opened.reach.properties),
-    };
-    let target = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-    let digest = format!("{} {target}\n{sees}\n{:x?}", parts.method, Sha256::digest(&bytes));
-    let fingerprint = SecretHash::of(&digest);
+    let fingerprint = fingerprint(caller, &parts, &bytes);
     let context = format!("idempotency/{account}/{key}");
     match api.app.idempotency.start(&account, &key, &fingerprint, api.app.clock.now()).await? {
         IdempotencyStart::New => {}
@@ -108,6 +100,17 @@ async fn run(api: Api, caller: &Caller, key: String, request: Request, next: Nex
         Ok(answer) => Ok(answer),
         Err(error) => Err(Problem::internal(&error)),
     }
+}
+
+/// What must be the same for a request to be a repetition: method, path, query, body, and what the caller sees,
+/// so that a token for one property never gets the answer that was given to one for all.
+fn fingerprint(caller: &Caller, parts: &Parts, body: &[u8]) -> SecretHash {
+    let sees = match caller {
+        Caller::Operator => "operator".to_owned(),
+        Caller::Account(opened) => format!("{:?}", opened.reach.properties),
+    };
+    let target = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+    SecretHash::of(&format!("{} {target}\n{sees}\n{:x?}", parts.method, Sha256::digest(body)))
 }
 
 /// Keeps the answer, or frees the key. A failure here only means that a repetition is done anew or told to wait.
@@ -170,12 +173,18 @@ fn replay(plain: &[u8]) -> Option<Response> {
 
 #[cfg(test)]
 mod tests {
-    use calmesh_app::{model::SecretHash, ports::IdempotencyStart};
+    use std::sync::Arc;
+
+    use calmesh_app::{model::TokenSecret, ports::IdempotencyStart};
     use http::Method;
     use jiff::SignedDuration;
     use serde_json::json;
 
-    use crate::testing::{Answer, TestApi};
+    use super::fingerprint;
+    use crate::{
+        caller::Caller,
+        testing::{Answer, TestApi},
+    };
 
     async fn with_key(api: &TestApi, key: &str, name: &str) -> Answer {
         let asked = api.ask(Method::POST, "/v1/tokens").header("idempotency-key", key);
@@ -249,12 +258,20 @@ mod tests {
     #[tokio::test]
     async fn a_request_that_still_runs_is_409() {
         let api = TestApi::new().await;
-        let fingerprint = SecretHash::of("whatever");
+        let request = http::Request::post("/v1/tokens").body(()).unwrap();
+        let (parts, ()) = request.into_parts();
+        let secret = TokenSecret::parse(&api.token).unwrap();
+        let caller = Caller::Account(Arc::new(api.app.open_by_token(&secret).await.unwrap()));
+        let fingerprint = fingerprint(&caller, &parts, br#"{"name":"a"}"#);
         let (account, now) = (&api.account.id, api.app.clock.now());
         let started = api.app.idempotency.start(account, "k", &fingerprint, now).await.unwrap();
         assert_eq!(started, IdempotencyStart::New);
         let answer = with_key(&api, "k", "a").await;
-        assert!([409, 422].contains(&answer.status));
+        assert_eq!(answer.problem(409)["type"], "/problems/still-running");
+        assert_eq!(with_key(&api, "k", "b").await.pointers(), ["/Idempotency-Key"]);
+        // Whoever held it died: after a minute the key is free.
+        api.clock.advance(SignedDuration::from_mins(2));
+        assert_eq!(with_key(&api, "k", "a").await.status, 201);
     }
 
     #[tokio::test]
