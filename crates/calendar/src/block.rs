@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::{BlockId, ConnectionId, EventKey, Extent, HoldId, Lines};
+use crate::{BlockId, ConnectionId, EventKey, Extent, HoldId};
 
 /// What a block is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,8 +46,6 @@ pub struct FeedOrigin {
     pub key: Option<EventKey>,
     /// The provider's own reservation code.
     pub code: Option<String>,
-    /// Where the event stands in the snapshot that was last merged.
-    pub lines: Lines,
     /// The rule of the profile that gave the kind.
     pub rule: String,
     /// Set while the feed no longer shows it but that is not yet believed.

@@ -1,42 +1,18 @@
-//! Provider profiles as data, and their lookup.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
+#![doc = include_str!("../README.md")]
 
-use calmesh_calendar::{EchoPolicy, HoldPolicy, MassVanishPolicy};
+mod catalogue;
+mod data;
+mod detect;
+mod judge;
+mod matcher;
+mod profile;
 
-/// What a provider's feeds are judged by unless a connection says otherwise.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PolicyDefaults {
-    pub busy_only: bool,
-    pub tentative_blocks: bool,
-    pub rule_closures_block: bool,
-    pub required_word: Option<String>,
-    pub hold: HoldPolicy,
-    pub mass_vanish: MassVanishPolicy,
-    pub echo: EchoPolicy,
-}
-
-/// What is known of a provider's feeds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Profile {
-    pub policy: PolicyDefaults,
-    pub aggregates: bool,
-}
-
-pub fn find(_id: &str) -> Option<&'static Profile> {
-    None
-}
-
-pub fn generic() -> &'static Profile {
-    static GENERIC: std::sync::LazyLock<Profile> = std::sync::LazyLock::new(|| Profile {
-        policy: PolicyDefaults {
-            busy_only: true,
-            tentative_blocks: true,
-            rule_closures_block: true,
-            required_word: None,
-            hold: HoldPolicy::default(),
-            mass_vanish: MassVanishPolicy::default(),
-            echo: EchoPolicy::default(),
-        },
-        aggregates: false,
-    });
-    &GENERIC
-}
+pub use catalogue::{all, find, generic};
+pub use data::DataError;
+pub use detect::detect;
+pub use judge::{EventClass, Judgement};
+pub use profile::{
+    Cadence, Directions, EchoPolicy, HoldPolicy, MassVanishPolicy, PolicyDefaults, Profile, ProviderId, Quirks,
+    UnknownProvider, Via,
+};

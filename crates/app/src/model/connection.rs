@@ -122,7 +122,10 @@ pub struct Applied {
     pub read_at: Timestamp,
     /// When a reading last changed blocks.
     pub changed_at: Timestamp,
+    /// Whether the same body means more as the horizon moves on.
     pub recurs: bool,
+    /// Around when the horizon lay by which it was expanded.
+    pub horizon_at: Timestamp,
     /// At most 20, the first ones.
     pub warnings: Vec<ReadWarning>,
 }

@@ -9,9 +9,9 @@ use crate::model::Snapshot;
 /// What is announced between the functions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The buckets of this shard are due; `number` is the period's number since 1970. `after` continues a
-    /// pass that was cut into messages.
-    SweepDue { shard: u16, shards: u16, number: i64, after: Option<String> },
+    /// The connections of this run of buckets (both ends included) are due; `number` is the period's number
+    /// since 1970. A run that is too long for one message is announced again as a shorter one.
+    SweepDue { first_bucket: u16, last_bucket: u16, number: i64 },
     /// Somebody pressed the button; the scope is in the refresh. `after` continues through a large account.
     RefreshRequested { refresh: RefreshId, after: Option<String> },
     /// A good reading that merge must see: it changed, or a hold waits for readings.

@@ -1,0 +1,434 @@
+//! Reading feeds: a run of buckets that is due, or what a manual refresh names. Unchanged costs no write; a failure
+//! touches health alone; what changed is parked and announced by id.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use calmesh_calendar::{ConnectionId, PropertyId, RefreshId};
+use calmesh_ics as ics;
+use futures::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    App,
+    model::{
+        Activity, ActivityKind, Connection, Failure, FailureKind, FetchState, Fetched, HostPause, Outcome, Refresh,
+        RefreshScope, Snapshot, SweepRecord, bucket_of,
+    },
+    ports::{Event, FeedRequest, FetchFailure, PageRequest, ParkedBody, StoreError},
+    work::WorkError,
+};
+
+/// The fixed number of buckets.
+pub const BUCKETS: u16 = 4096;
+/// One message covers at most so many connections, or one bucket.
+const PER_MESSAGE: u16 = 300;
+/// Feeds that are read at the same time.
+const AT_ONCE: usize = 32;
+/// Of these, so many of one host.
+const AT_ONCE_PER_HOST: usize = 6;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
+const LONGEST_BACK_OFF: SignedDuration = SignedDuration::from_hours(4);
+
+/// What reading one feed led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ReadResult {
+    Unchanged,
+    /// Announced: merge says what becomes of it.
+    Announced,
+    Failed(FailureKind),
+    /// Its host asked for less.
+    HostPaused,
+}
+
+impl App {
+    /// Announces the runs of buckets that are due at `now`: the shards are spread evenly over the period, so that
+    /// the load on every provider is level. A pure function of `now`, looked at in steps of `tick`.
+    ///
+    /// # Errors
+    /// When the bus did not take all of them; the next period reads what this one missed.
+    pub async fn announce_shards(&self, now: Timestamp, tick: SignedDuration) -> Result<u32, WorkError> {
+        let period = self.settings.sweep_period.as_secs().max(1);
+        let shards = i64::from(self.settings.shards.max(1));
+        let tick = tick.as_secs().max(1);
+        // The tick may come late within its step; what is due is decided by the step.
+        let step = now.as_second().div_euclid(tick) * tick;
+        let number = step.div_euclid(period);
+        let in_period = step.rem_euclid(period);
+        let buckets = i64::from(BUCKETS) / shards;
+        let due = (0..shards).filter(|shard| (in_period..in_period + tick).contains(&(shard * period / shards)));
+        let events: Vec<Event> = due
+            .map(|shard| {
+                let first = u16::try_from(shard * buckets).unwrap_or(0);
+                let last = u16::try_from(shard * buckets + buckets - 1).unwrap_or(BUCKETS - 1);
+                Event::SweepDue { first_bucket: first, last_bucket: last, number }
+            })
+            .collect();
+        if !events.is_empty() {
+            self.bus.publish(&events).await?;
+        }
+        Ok(u32::try_from(events.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Reads the connections of a run of buckets that are due; more than one message's worth is announced again
+    /// as a shorter run.
+    pub(crate) async fn sweep(&self, first: u16, last: u16, number: i64) -> Result<(), WorkError> {
+        let started_at = self.clock.now();
+        let (states, last) = self.plans_of_run(first, last, number).await?;
+        let paused = self.paused_hosts(started_at).await?;
+        let due: Vec<FetchState> = states.into_iter().filter(|state| self.is_due(state, number, started_at)).collect();
+        let mut report = SweepCounts::default();
+        let mut skipped = Vec::new();
+        let mut results = self.read_all(due, &paused, None);
+        while let Some((connection, result)) = results.next().await {
+            match result {
+                Ok(ReadResult::HostPaused) => skipped.push(connection),
+                Ok(ReadResult::Unchanged) => report.unchanged += 1,
+                Ok(ReadResult::Announced) => report.changed += 1,
+                Ok(ReadResult::Failed(_)) => report.failed += 1,
+                Err(error) => {
+                    // Its own state could not be written: it was not read in this pass.
+                    tracing::warn!(connection.id = %connection, error = &error as &dyn std::error::Error, "a feed could not be taken in");
+                    skipped.push(connection);
+                }
+            }
+        }
+        drop(results);
+        skipped.sort();
+        let read = report.unchanged + report.changed + report.failed;
+        if read > 0 || !skipped.is_empty() {
+            let record =
+                SweepRecord { first_bucket: first, last_bucket: last, number, started_at, skipped: skipped.clone() };
+            self.fetches.record_sweep(&record).await?;
+        }
+        tracing::info!(
+            sweep.first_bucket = first,
+            sweep.last_bucket = last,
+            sweep.number = number,
+            refreshes = read,
+            unchanged = report.unchanged,
+            changed = report.changed,
+            failed = report.failed,
+            skipped = skipped.len(),
+            "swept"
+        );
+        Ok(())
+    }
+
+    /// The plans of as many whole buckets as one message covers, and the last of these buckets; the rest is
+    /// announced as a run of its own.
+    async fn plans_of_run(&self, first: u16, last: u16, number: i64) -> Result<(Vec<FetchState>, u16), WorkError> {
+        let page = PageRequest { limit: PER_MESSAGE, after: None };
+        let found = self.fetches.plans(first, last, page).await?;
+        let mut states = found.items;
+        let Some(mut next) = found.next else { return Ok((states, last)) };
+        // The page ends somewhere in a bucket: that one is left to the next message, unless it is the only one.
+        let cut = states.last().map_or(first, |state| bucket_of(&state.plan.connection));
+        let until = if cut > first {
+            states.retain(|state| bucket_of(&state.plan.connection) < cut);
+            cut - 1
+        } else {
+            loop {
+                let page = PageRequest { limit: PER_MESSAGE, after: Some(next) };
+                let more = self.fetches.plans(first, first, page).await?;
+                states.extend(more.items.into_iter().filter(|state| bucket_of(&state.plan.connection) == first));
+                match more.next {
+                    Some(after) => next = after,
+                    None => break,
+                }
+            }
+            first
+        };
+        if until < last {
+            let rest = Event::SweepDue { first_bucket: until + 1, last_bucket: last, number };
+            self.bus.publish(&[rest]).await?;
+        }
+        Ok((states, until))
+    }
+
+    /// Whether a sweep reads this connection: its own back-off is over, and its provider's pace allows it.
+    fn is_due(&self, state: &FetchState, number: i64, now: Timestamp) -> bool {
+        if state.health.failure.as_ref().is_some_and(|failure| failure.retry_at > now) {
+            return false;
+        }
+        is_turn_of(&state.plan.connection, &state.plan.provider, number, self.settings.sweep_period)
+    }
+
+    async fn paused_hosts(&self, now: Timestamp) -> Result<BTreeSet<String>, StoreError> {
+        Ok(self.fetches.paused_hosts(now).await?.into_iter().map(|pause| pause.host).collect())
+    }
+
+    /// Reads many feeds at once, within a budget for each host.
+    fn read_all<'a>(
+        &'a self,
+        states: Vec<FetchState>,
+        paused: &'a BTreeSet<String>,
+        refresh: Option<&'a RefreshId>,
+    ) -> impl futures::Stream<Item = (ConnectionId, Result<ReadResult, WorkError>)> + Unpin + 'a {
+        let mut by_host: BTreeMap<String, Vec<FetchState>> = BTreeMap::new();
+        for state in states {
+            by_host.entry(state.plan.url.host()).or_default().push(state);
+        }
+        let hosts = by_host.into_iter().map(move |(host, states)| {
+            let is_paused = paused.contains(&host);
+            stream::iter(states)
+                .map(move |state| async move {
+                    let connection = state.plan.connection.clone();
+                    if is_paused {
+                        return (connection, Ok(ReadResult::HostPaused));
+                    }
+                    let result = self.read_one(state, refresh).await;
+                    (connection, result)
+                })
+                .buffer_unordered(AT_ONCE_PER_HOST)
+        });
+        Box::pin(stream::iter(hosts).flatten_unordered(AT_ONCE / AT_ONCE_PER_HOST + 1))
+    }
+
+    /// Reads one feed and writes or announces what must be.
+    async fn read_one(&self, state: FetchState, refresh: Option<&RefreshId>) -> Result<ReadResult, WorkError> {
+        let plan = &state.plan;
+        let request = FeedRequest {
+            url: plan.url.clone(),
+            validators: plan.validators.clone(),
+            connect_timeout: CONNECT_TIMEOUT,
+            total_timeout: TOTAL_TIMEOUT,
+        };
+        let fetched = self.feeds.fetch(request).await;
+        let read_at = self.clock.now();
+        let read = match fetched {
+            Ok(Fetched::NotModified) => match &plan.applied {
+                Some(applied) => Ok((applied.clone(), None)),
+                None => Err(unasked_304()),
+            },
+            Ok(Fetched::Body { bytes, validators, .. }) => {
+                let snapshot = Snapshot(ics::meaning(&bytes).to_string());
+                if plan.applied.as_ref() == Some(&snapshot) {
+                    Ok((snapshot, None))
+                } else {
+                    understand(&bytes).map(|()| (snapshot, Some(ParkedBody { body: bytes, validators })))
+                }
+            }
+            Err(failure) => Err(failure),
+        };
+        match read {
+            Ok((snapshot, body)) => self.take_good(&state, snapshot, body, read_at, refresh).await,
+            Err(failure) => {
+                let kind = failure.kind;
+                self.take_failure(&state, failure, read_at).await?;
+                Ok(ReadResult::Failed(kind))
+            }
+        }
+    }
+
+    async fn take_good(
+        &self,
+        state: &FetchState,
+        snapshot: Snapshot,
+        body: Option<ParkedBody>,
+        read_at: Timestamp,
+        refresh: Option<&RefreshId>,
+    ) -> Result<ReadResult, WorkError> {
+        let plan = &state.plan;
+        if state.health.failure.is_some() || (refresh.is_some() && body.is_none()) {
+            match self.fetches.record_success(&plan.connection, plan.since, read_at).await {
+                // The plan changed while the feed was read: what was read is of no use any more.
+                Err(StoreError::Stale) => return Ok(ReadResult::Unchanged),
+                other => other?,
+            }
+            if state.health.failure.is_some() {
+                self.note(state, ActivityKind::FeedRecovered, read_at).await?;
+            }
+        }
+        let changed = body.is_some();
+        if !changed && !plan.pending {
+            return Ok(ReadResult::Unchanged);
+        }
+        if let Some(body) = body {
+            self.snapshots.park(&plan.account, &plan.connection, &snapshot, &body).await?;
+        }
+        let event = Event::FeedRead {
+            account: plan.account.clone(),
+            property: plan.property.clone(),
+            connection: plan.connection.clone(),
+            snapshot,
+            read_at,
+            refresh: refresh.cloned(),
+        };
+        self.bus.publish(&[event]).await?;
+        Ok(ReadResult::Announced)
+    }
+
+    pub(crate) async fn take_failure(
+        &self,
+        state: &FetchState,
+        failure: FetchFailure,
+        now: Timestamp,
+    ) -> Result<(), WorkError> {
+        let plan = &state.plan;
+        let known = state.health.failure.as_ref();
+        let count = known.map_or(0, |known| known.count).saturating_add(1);
+        let asked = failure.retry_after.unwrap_or(SignedDuration::ZERO);
+        let kind = failure.kind;
+        let record = Failure {
+            kind,
+            detail: failure.detail.clone(),
+            since: known.map_or(now, |known| known.since),
+            count,
+            last_attempt_at: now,
+            retry_at: now + self.back_off(count).max(asked),
+        };
+        match self.fetches.record_failure(&plan.connection, plan.since, &record).await {
+            Err(StoreError::Stale) => return Ok(()),
+            other => other?,
+        }
+        tracing::info!(
+            connection.id = %plan.connection,
+            failure.kind = kind.as_str(),
+            failure.count = count,
+            "a feed could not be read"
+        );
+        let worse = count == 1 || count == 3 || known.is_some_and(|known| known.kind != kind);
+        if worse {
+            self.note(state, ActivityKind::FeedFailed { failure: kind, detail: failure.detail }, now).await?;
+        }
+        let known_provider = plan.provider != calmesh_profiles::generic().id.as_str();
+        if known_provider && let (FailureKind::RateLimited, Some(asked)) = (kind, failure.retry_after) {
+            self.fetches.pause_host(&HostPause { host: plan.url.host(), until: now + asked }).await?;
+        }
+        Ok(())
+    }
+
+    /// How long sweeps leave a failing feed alone: the next two sweeps try again, then ever fewer, with jitter.
+    fn back_off(&self, count: u32) -> SignedDuration {
+        let period = self.settings.sweep_period;
+        let doublings = count.saturating_sub(2).min(10);
+        let steady = period.checked_mul(1 << doublings).unwrap_or(LONGEST_BACK_OFF).min(LONGEST_BACK_OFF.max(period));
+        let [jitter, ..] = self.randomness.id();
+        // Between a half and nine tenths, so that a sweep a period later always finds it due.
+        steady / 2 + steady * i32::from(jitter) / 640
+    }
+
+    async fn note(&self, state: &FetchState, kind: ActivityKind, at: Timestamp) -> Result<(), StoreError> {
+        let plan = &state.plan;
+        let entry = Activity { property: plan.property.clone(), at, connection: Some(plan.connection.clone()), kind };
+        self.activity.append_activity(&[entry]).await
+    }
+
+    /// Works on a manual refresh: every connection of its scope is read now, whatever its own back-off says.
+    pub(crate) async fn refresh_requested(&self, id: &RefreshId, after: Option<&str>) -> Result<(), WorkError> {
+        let Some(refresh) = self.refreshes.refresh(id).await? else { return Ok(()) };
+        match &refresh.scope {
+            RefreshScope::Connection { property, connection } => {
+                self.refresh_property(&refresh, property, Some(connection)).await?;
+            }
+            RefreshScope::Property(property) => self.refresh_property(&refresh, property, None).await?,
+            RefreshScope::Account => {
+                let page = PageRequest { limit: 25, after: after.map(str::to_owned) };
+                let page = self.properties.properties(&refresh.account, page).await?;
+                for property in &page.items {
+                    self.refresh_property(&refresh, &property.id, None).await?;
+                }
+                if let Some(next) = page.next {
+                    let more = Event::RefreshRequested { refresh: id.clone(), after: Some(next) };
+                    self.bus.publish(&[more]).await?;
+                    return Ok(());
+                }
+            }
+        }
+        self.refreshes.mark_spread(id).await?;
+        Ok(())
+    }
+
+    async fn refresh_property(
+        &self,
+        refresh: &Refresh,
+        property: &PropertyId,
+        only: Option<&ConnectionId>,
+    ) -> Result<(), WorkError> {
+        let Some(state) = self.properties.load(property).await? else { return Ok(()) };
+        let wanted = |connection: &&Connection| only.is_none_or(|only| connection.id == *only);
+        let reading: Vec<ConnectionId> = state
+            .connections
+            .iter()
+            .filter(wanted)
+            .filter(|connection| connection.reads())
+            .map(|connection| connection.id.clone())
+            .collect();
+        self.refreshes.add_pending(&refresh.id, &reading).await?;
+        if let Some(only) = only.filter(|only| !reading.contains(only)) {
+            let gone = Outcome::Failed { reason: "paused".to_owned() };
+            self.refreshes.record_outcome(&refresh.id, only, &gone).await?;
+        }
+        let states = self.fetches.fetch_states(&reading).await?;
+        let paused = self.paused_hosts(self.clock.now()).await?;
+        let mut results = self.read_all(states.into_values().collect(), &paused, Some(&refresh.id));
+        let mut trouble = None;
+        while let Some((connection, result)) = results.next().await {
+            let outcome = match result {
+                Ok(ReadResult::Unchanged) => Outcome::Unchanged { blocks_held: 0 },
+                Ok(ReadResult::Announced) => continue,
+                Ok(ReadResult::Failed(kind)) => Outcome::Failed { reason: kind.as_str().to_owned() },
+                Ok(ReadResult::HostPaused) => Outcome::Failed { reason: FailureKind::RateLimited.as_str().to_owned() },
+                Err(error) => {
+                    trouble = Some(error);
+                    continue;
+                }
+            };
+            self.refreshes.record_outcome(&refresh.id, &connection, &outcome).await?;
+        }
+        trouble.map_or(Ok(()), Err)
+    }
+}
+
+#[derive(Debug, Default)]
+struct SweepCounts {
+    unchanged: u32,
+    changed: u32,
+    failed: u32,
+}
+
+/// Whether a provider's pace lets this sweep read the connection: where it allows less than every sweep, each of its
+/// connections has turns of its own, spread by bucket. Known to whoever asks when it was last read, too.
+#[must_use]
+pub fn is_turn_of(connection: &ConnectionId, provider: &str, number: i64, period: SignedDuration) -> bool {
+    let every = sweeps_between_reads(provider, period);
+    (number + i64::from(bucket_of(connection))).rem_euclid(every) == 0
+}
+
+/// Every so many sweeps one reads a connection of this provider; at least 1.
+#[must_use]
+pub fn sweeps_between_reads(provider: &str, period: SignedDuration) -> i64 {
+    let profile = calmesh_profiles::find(provider).unwrap_or_else(calmesh_profiles::generic);
+    let pace = profile.cadence.as_ref().map_or(0, |cadence| i64::from(cadence.min_interval_minutes) * 60);
+    let period = period.as_secs().max(1);
+    // Rounded up: never more often than the provider allows.
+    ((pace + period - 1) / period).max(1)
+}
+
+/// Refuses what is not a whole calendar, as a failure of the feed.
+pub(crate) fn understand(body: &[u8]) -> Result<(), FetchFailure> {
+    ics::accept(body, &ics::Limits::default()).map_err(|refusal| refused(&refusal))
+}
+
+/// A refused body as a failure.
+#[must_use]
+pub fn refused(refusal: &ics::Refusal) -> FetchFailure {
+    let kind = match refusal {
+        ics::Refusal::NotACalendar { .. } => FailureKind::NotACalendar,
+        ics::Refusal::Truncated { .. } => FailureKind::Truncated,
+        ics::Refusal::TooLarge { .. } => FailureKind::TooLarge,
+    };
+    FetchFailure { kind, detail: refusal.to_string(), retry_after: None }
+}
+
+fn unasked_304() -> FetchFailure {
+    FetchFailure {
+        kind: FailureKind::ServerError,
+        detail: "The site answered that nothing changed though nothing was read from it before.".to_owned(),
+        retry_after: None,
+    }
+}

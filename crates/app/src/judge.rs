@@ -1,0 +1,117 @@
+//! A feed's events, judged by the provider's profile and the connection's policy.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use calmesh_calendar::{
+    BlockKind, BusyStatus, ConnectionId, EventStatus, Extent, FeedEvent, FeedReading, House, Policy, ReadWarning,
+    Sighting, SourceRules, Taken, Verdict, taken,
+};
+use calmesh_profiles::{EventClass, Profile};
+
+use crate::model::PropertyState;
+
+/// What each event of a reading says of the time that it covers.
+#[must_use]
+pub fn judge_feed(reading: &FeedReading, profile: &Profile, policy: &Policy) -> Vec<Sighting> {
+    reading.events.iter().map(|event| judge_event(event, profile, policy)).collect()
+}
+
+fn judge_event(event: &FeedEvent, profile: &Profile, policy: &Policy) -> Sighting {
+    let judgement = profile.judge(event);
+    let kind = match judgement.class {
+        EventClass::Reservation => Some(BlockKind::Reservation),
+        EventClass::Closure => Some(BlockKind::Closure),
+        EventClass::Tentative => Some(BlockKind::Tentative),
+        EventClass::RuleClosure => Some(BlockKind::RuleClosure),
+        EventClass::Ignored => None,
+    };
+    let verdict = match kind {
+        _ if event.status == Some(EventStatus::Cancelled) => Verdict::Cancelled,
+        Some(kind) if !misses_required_word(event, policy) && !is_free(event, policy) && may_block(kind, policy) => {
+            Verdict::Blocks(kind)
+        }
+        _ => Verdict::Dropped,
+    };
+    Sighting {
+        key: event.key.clone(),
+        code: judgement.code,
+        extent: event.extent,
+        summary: event.summary.clone(),
+        rule: judgement.rule.to_string(),
+        verdict,
+    }
+}
+
+fn misses_required_word(event: &FeedEvent, policy: &Policy) -> bool {
+    let word = policy.required_word.as_deref().map(str::to_lowercase);
+    word.is_some_and(|word| !event.summary.to_lowercase().contains(&word))
+}
+
+fn is_free(event: &FeedEvent, policy: &Policy) -> bool {
+    policy.busy_only && (event.transparent == Some(true) || event.busy_status == Some(BusyStatus::Free))
+}
+
+fn may_block(kind: BlockKind, policy: &Policy) -> bool {
+    match kind {
+        BlockKind::Reservation | BlockKind::Closure => true,
+        BlockKind::Tentative => policy.tentative_blocks,
+        BlockKind::RuleClosure => policy.rule_closures_block,
+    }
+}
+
+/// The reading's own warnings, and one where `busy_only` dropped all-day events: in Google's calendars these are
+/// "free" unless the host says otherwise, and nobody expects them to be.
+#[must_use]
+pub fn warnings_of(reading: &FeedReading, policy: &Policy) -> Vec<ReadWarning> {
+    let dropped = reading
+        .events
+        .iter()
+        .filter(|event| matches!(event.extent, Extent::Nights(_)) && is_free(event, policy))
+        .count();
+    let mut warnings = reading.warnings.clone();
+    if dropped > 0 {
+        let detail = format!(
+            "{dropped} all-day event(s) are marked as free and do not block. If they should, show them as busy in \
+             that calendar, or turn busy_only off for this connection."
+        );
+        warnings.insert(0, ReadWarning { line: None, uid: None, detail, unread: false });
+    }
+    warnings
+}
+
+/// UIDs of events that could not be read.
+#[must_use]
+pub fn unread_uids(reading: &FeedReading) -> BTreeSet<String> {
+    let unread = reading.warnings.iter().filter(|warning| warning.unread);
+    unread.filter_map(|warning| warning.uid.clone()).collect()
+}
+
+impl PropertyState {
+    /// What each connection's stays count for; a paused connection's, or one's that imports no more, do not.
+    #[must_use]
+    pub fn source_rules(&self) -> BTreeMap<ConnectionId, SourceRules> {
+        let counting = self.connections.iter().filter(|connection| connection.reads());
+        counting
+            .map(|connection| {
+                let rules = SourceRules {
+                    blocks: connection.policy().blocks,
+                    tells_reservations_apart: connection.profile().tells_reservations_apart,
+                };
+                (connection.id.clone(), rules)
+            })
+            .collect()
+    }
+
+    /// The rules of the property's days. Stored properties always have them; should one not, its zone's defaults
+    /// of an ordinary house are taken.
+    #[must_use]
+    pub fn house(&self) -> House {
+        self.property.house().unwrap_or_else(|_| House::ordinary())
+    }
+
+    /// All that is taken, by all sources together.
+    #[must_use]
+    pub fn taken(&self) -> Vec<Taken> {
+        taken(&self.blocks, &self.source_rules(), &self.house())
+    }
+}

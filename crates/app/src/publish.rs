@@ -1,0 +1,509 @@
+//! Making exports follow: what time brings about, then every private link rendered, and only what differs put.
+//!
+//! Objects are read before the state that they are rendered from, and put with `If-Match`: whoever rendered an
+//! older state finds that its object has moved on, or that its state has.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use calmesh_calendar::{ConnectionId, Extent, LinkId, Origin, PropertyId, ViewEvent, Viewer, next_departure, view};
+use calmesh_ics::{Document, DocumentEvent, render};
+use calmesh_profiles::Profile;
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::{SignedDuration, Timestamp, civil::date};
+use sha2::Sha256;
+
+use crate::{
+    App, ChangeError, Draft,
+    change::REANNOUNCE_AFTER,
+    model::{
+        ActivityKind, Connection, Detail, Dirty, ExtraLink, Format, LinkScope, LinkToken, PropertyState,
+        RetiringServes, Status,
+    },
+    ports::{Event, ExportObject, ExportWriteError, PageRequest, StoreError},
+    reading::AcceptedFeed,
+    work::WorkError,
+};
+
+const ATTEMPTS: u32 = 12;
+/// Links ask their readers to come back this often.
+const REFRESH_MINUTES: u32 = 15;
+/// Stays are forgotten so long after they departed: longer than any feed shows its past.
+const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(24 * 35);
+/// A feed with recurring events means more as the horizon moves on.
+const HORIZON_STEP: SignedDuration = SignedDuration::from_hours(24 * 7);
+/// What `busy` links call everything.
+const NOT_AVAILABLE: &str = "Not available";
+
+type Objects = BTreeMap<LinkToken, Option<ExportObject>>;
+
+impl App {
+    /// Makes the exports of a property follow its state, and does what its time has come for: a pause that ends, a
+    /// link that retires, a stay that departed, a horizon that moved. Doing it twice changes nothing.
+    ///
+    /// # Errors
+    /// When the store or the objects can't be reached; the dirty mark stays, so it is tried again.
+    pub async fn publish_property(&self, id: &PropertyId) -> Result<(), WorkError> {
+        for _ in 0..ATTEMPTS {
+            self.reread_what_recurs(id).await?;
+            let state = match self
+                .commit_change(id, true, |draft| {
+                    pass_time(draft);
+                    Ok::<_, WorkError>(())
+                })
+                .await
+            {
+                Ok(changed) => changed.state,
+                Err(ChangeError::NotFound) => return Ok(()),
+                Err(ChangeError::Refused(error)) => return Err(error),
+                Err(ChangeError::Store(error)) => return Err(error.into()),
+            };
+            if self.publish_once(state).await? {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Stale.into())
+    }
+
+    /// One round; answers false when something moved in between.
+    async fn publish_once(&self, hint: PropertyState) -> Result<bool, WorkError> {
+        let id = hint.property.id.clone();
+        let mut objects = Objects::new();
+        for token in tokens(&hint) {
+            let object = self.exports.export(&token).await?;
+            objects.insert(token, object);
+        }
+        // Only now the state: no object was read after it.
+        let Some(state) = self.properties.load(&id).await? else { return Ok(true) };
+        let now = self.clock.now();
+        if tokens(&state).iter().any(|token| !objects.contains_key(token)) {
+            return Ok(false);
+        }
+        if self.retire(&state, now).await? {
+            return Ok(false);
+        }
+        let mut moved = Vec::new();
+        for (token, bytes) in self.exports_of(&state, now) {
+            let object = objects.get(&token).and_then(Option::as_ref);
+            match self.put_if_different(&token, object, bytes).await {
+                Ok(false) => {}
+                Ok(true) => moved.push(token),
+                Err(ExportWriteError::Stale) => return Ok(false),
+                Err(ExportWriteError::Object(error)) => return Err(error.into()),
+            }
+        }
+        let moved: Vec<(ConnectionId, Timestamp)> = state
+            .connections
+            .iter()
+            .filter(|connection| connection.export.as_ref().is_some_and(|export| moved.contains(&export.token)))
+            .map(|connection| (connection.id.clone(), now))
+            .collect();
+        if state.property.dirty.is_some() {
+            self.mark_extra_links(&state).await?;
+        }
+        let wake_at = wake_at(&state, now);
+        if state.property.dirty.is_some() || state.property.wake_at != wake_at || !moved.is_empty() {
+            match self.properties.settle(&id, state.property.revision, wake_at, &moved).await {
+                Ok(()) => {}
+                Err(StoreError::Stale) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if state.property.dirty.is_some() {
+            let event = Event::PropertyChanged {
+                account: state.property.account.clone(),
+                property: id,
+                revision: state.property.revision,
+            };
+            self.announce_soon(&[event]).await;
+        }
+        if state.property.deleted_at.is_some() && state.connections.is_empty() && state.retiring.is_empty() {
+            self.properties.purge(&state.property.id).await?;
+        }
+        Ok(true)
+    }
+
+    /// Puts an object only where its bytes differ; answers whether it did.
+    async fn put_if_different(
+        &self,
+        token: &LinkToken,
+        object: Option<&ExportObject>,
+        bytes: Vec<u8>,
+    ) -> Result<bool, ExportWriteError> {
+        if object.is_some_and(|object| object.body == bytes) {
+            return Ok(false);
+        }
+        self.exports.put_export(token, Bytes::from(bytes), object.map(|object| &object.version)).await?;
+        Ok(true)
+    }
+
+    /// Ends links whose time is over: first the object, then the record of it.
+    async fn retire(&self, state: &PropertyState, now: Timestamp) -> Result<bool, WorkError> {
+        let over: Vec<LinkToken> =
+            state.retiring.iter().filter(|link| link.until <= now).map(|link| link.token.clone()).collect();
+        if over.is_empty() {
+            return Ok(false);
+        }
+        for token in &over {
+            self.exports.delete_export(token).await?;
+        }
+        let forget = |draft: &mut Draft| {
+            draft.state.retiring.retain(|link| !over.contains(&link.token));
+            Ok::<_, WorkError>(())
+        };
+        match self.commit_change(&state.property.id, true, forget).await {
+            Ok(_) | Err(ChangeError::NotFound) => Ok(true),
+            Err(ChangeError::Refused(error)) => Err(error),
+            Err(ChangeError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// Every private link of a property with the bytes that it serves now.
+    fn exports_of(&self, state: &PropertyState, now: Timestamp) -> Vec<(LinkToken, Vec<u8>)> {
+        let mut out = Vec::new();
+        for connection in &state.connections {
+            if let Some(export) = &connection.export {
+                out.push((export.token.clone(), self.render_connection(state, connection, now)));
+            }
+        }
+        for link in &state.retiring {
+            let bytes = match &link.serves {
+                RetiringServes::Empty { provider } => {
+                    let profile = calmesh_profiles::find(provider).unwrap_or_else(calmesh_profiles::generic);
+                    render(&document(String::from(BUSY_NAME), Vec::new(), profile))
+                }
+                RetiringServes::Current { connection } => {
+                    match state.connections.iter().find(|known| known.id == *connection) {
+                        Some(connection) => self.render_connection(state, connection, now),
+                        None => render(&document(String::from(BUSY_NAME), Vec::new(), calmesh_profiles::generic())),
+                    }
+                }
+            };
+            out.push((link.token.clone(), bytes));
+        }
+        out
+    }
+
+    fn render_connection(&self, state: &PropertyState, connection: &Connection, now: Timestamp) -> Vec<u8> {
+        let Some(export) = &connection.export else { return Vec::new() };
+        let name = calendar_name(export.detail, &state.property.name);
+        let events = if connection.is_paused() {
+            Vec::new()
+        } else {
+            self.events(state, Some(&connection.id), export.detail, export.format, now)
+        };
+        render(&document(name, events, connection.profile()))
+    }
+
+    /// The events that one viewer sees of a property.
+    fn events(
+        &self,
+        state: &PropertyState,
+        own: Option<&ConnectionId>,
+        detail: Detail,
+        format: Format,
+        now: Timestamp,
+    ) -> Vec<DocumentEvent> {
+        let viewer = Viewer { own, times: format == Format::Times };
+        let rules = state.source_rules();
+        let events = view(&state.blocks, &rules, &state.house(), viewer, state.property.rules_changed_at, now);
+        events.into_iter().map(|event| self.event(state, event, detail)).collect()
+    }
+
+    fn event(&self, state: &PropertyState, event: ViewEvent, detail: Detail) -> DocumentEvent {
+        let prefix = &state.property.label_prefix;
+        let source = event.source.as_ref().and_then(|id| state.connections.iter().find(|known| known.id == *id));
+        let label = match source {
+            Some(connection) => format!("{prefix}{}", connection.name),
+            None if event.turnover => format!("{prefix}Turnover"),
+            None => format!("{prefix}Own"),
+        };
+        let own_words = event.own_summary.filter(|words| !words.trim().is_empty());
+        let summary = match detail {
+            Detail::Busy => NOT_AVAILABLE.to_owned(),
+            Detail::Label => label,
+            Detail::Full => own_words.unwrap_or(label),
+        };
+        let named_at = match detail {
+            Detail::Busy => None,
+            Detail::Label | Detail::Full => source.map(|connection| connection.named_at),
+        };
+        DocumentEvent {
+            uid: self.export_uid(&state.property.id, event.block.as_str(), event.turnover),
+            extent: event.extent,
+            summary,
+            description: None,
+            stamp: named_at.map_or(event.changed_at, |at| at.max(event.changed_at)),
+            sequence: event.sequence,
+        }
+    }
+
+    /// A UID that stays with the block, with a keyed tag by which we know it when it comes back.
+    fn export_uid(&self, property: &PropertyId, block: &str, turnover: bool) -> String {
+        let bare = block.trim_start_matches(calmesh_calendar::BlockId::PREFIX);
+        let name = if turnover { format!("{bare}t") } else { bare.to_owned() };
+        let tag = echo_tag(&self.settings.keys.echo, property, &name);
+        format!("{name}-{tag}@calmesh")
+    }
+
+    // ---- extra links --------------------------------------------------------------------------------------------
+
+    /// Marks the extra links that show this property: they follow by a job of their own, so that a change of one
+    /// property does not cost the whole account.
+    async fn mark_extra_links(&self, state: &PropertyState) -> Result<(), WorkError> {
+        let mut after = None;
+        loop {
+            let page = self.links.links(&state.property.account, PageRequest { limit: 100, after }).await?;
+            for link in page.items.iter().filter(|link| shows(link, &state.property.id)) {
+                self.mark_link(&link.id).await?;
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Marks one extra link dirty and announces it.
+    ///
+    /// # Errors
+    /// When the store can't be reached.
+    pub async fn mark_link(&self, id: &LinkId) -> Result<(), WorkError> {
+        for _ in 0..ATTEMPTS {
+            let Some(mut link) = self.links.link(id).await? else { return Ok(()) };
+            let now = self.clock.now();
+            link.revision += 1;
+            link.dirty = Some(Dirty { since: now, attempts: 0, announce_at: now + REANNOUNCE_AFTER });
+            match self.links.put_link(&link).await {
+                Ok(()) => {
+                    self.announce_soon(&[Event::LinkDirty { link: id.clone() }]).await;
+                    return Ok(());
+                }
+                Err(StoreError::Stale) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Stale.into())
+    }
+
+    /// Makes the export of an extra link follow.
+    ///
+    /// # Errors
+    /// When the store or the objects can't be reached; the dirty mark stays.
+    pub async fn publish_link(&self, id: &LinkId) -> Result<(), WorkError> {
+        for _ in 0..ATTEMPTS {
+            let Some(known) = self.links.link(id).await? else { return Ok(()) };
+            let object = self.exports.export(&known.token).await?;
+            let Some(link) = self.links.link(id).await? else { return Ok(()) };
+            let now = self.clock.now();
+            let (events, name) = self.events_of_link(&link, now).await?;
+            let bytes = render(&document(name, events, calmesh_profiles::generic()));
+            let put = match self.put_if_different(&link.token, object.as_ref(), bytes).await {
+                Ok(put) => put,
+                Err(ExportWriteError::Stale) => continue,
+                Err(ExportWriteError::Object(error)) => return Err(error.into()),
+            };
+            // A link that was deleted while it was rendered must not stay behind as an object.
+            if self.links.link(id).await?.is_none() {
+                self.exports.delete_export(&link.token).await?;
+                return Ok(());
+            }
+            let changed_at = if put { Some(now) } else { link.last_changed_at };
+            match self.links.settle_link(id, link.revision, changed_at).await {
+                Ok(()) => return Ok(()),
+                Err(StoreError::Stale) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Stale.into())
+    }
+
+    async fn events_of_link(
+        &self,
+        link: &ExtraLink,
+        now: Timestamp,
+    ) -> Result<(Vec<DocumentEvent>, String), WorkError> {
+        let mut ids: Vec<PropertyId> = Vec::new();
+        match &link.scope {
+            LinkScope::Properties(properties) => ids.extend(properties.iter().cloned()),
+            LinkScope::All => {
+                let mut after = None;
+                loop {
+                    let page = self.properties.properties(&link.account, PageRequest { limit: 100, after }).await?;
+                    ids.extend(page.items.into_iter().map(|property| property.id));
+                    match page.next {
+                        Some(next) => after = Some(next),
+                        None => break,
+                    }
+                }
+            }
+        }
+        let mut events = Vec::new();
+        for id in &ids {
+            let Some(state) = self.properties.load(id).await? else { continue };
+            if state.property.deleted_at.is_none() && state.property.account == link.account {
+                events.extend(self.events(&state, None, link.detail, link.format, now));
+            }
+        }
+        Ok((events, calendar_name(link.detail, &link.name)))
+    }
+
+    // ---- what time brings about ---------------------------------------------------------------------------------
+
+    /// Feeds with recurring events are read anew from their snapshot when the horizon has moved on.
+    async fn reread_what_recurs(&self, id: &PropertyId) -> Result<(), WorkError> {
+        let Some(state) = self.properties.load(id).await? else { return Ok(()) };
+        let now = self.clock.now();
+        for connection in state.connections.iter().filter(|connection| connection.reads()) {
+            let applied = connection.import.as_ref().and_then(|import| import.applied.as_ref());
+            if let Some(applied) = applied.filter(|applied| applied.recurs && horizon_moved(applied.horizon_at, now)) {
+                self.reread(&connection.id, id, &applied.snapshot).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges the kept snapshot of a connection anew: after the horizon moved, or the host changed a setting.
+    pub(crate) async fn reread(
+        &self,
+        connection: &ConnectionId,
+        property: &PropertyId,
+        snapshot: &crate::model::Snapshot,
+    ) -> Result<(), WorkError> {
+        let Some(state) = self.properties.load(property).await? else { return Ok(()) };
+        let Some(body) = self.snapshots.parked(&state.property.account, connection, snapshot).await? else {
+            return Ok(());
+        };
+        let change = |draft: &mut Draft| {
+            let Some(known) = draft.connection(connection) else { return Ok(()) };
+            let Some(applied) = known.import.as_ref().and_then(|import| import.applied.clone()) else { return Ok(()) };
+            if applied.snapshot != *snapshot {
+                return Ok(());
+            }
+            let Ok(reading) = crate::work::read_body(&body.body, &draft.state.house(), known.profile(), draft.now)
+            else {
+                return Ok(());
+            };
+            let feed = AcceptedFeed {
+                reading: &reading,
+                snapshot,
+                validators: &applied.validators,
+                read_at: applied.read_at,
+                horizon_at: draft.now,
+            };
+            crate::reading::take_reading(draft, connection, feed, &mut || self.randomness.id());
+            Ok::<_, WorkError>(())
+        };
+        match self.commit_change(property, false, change).await {
+            Ok(_) | Err(ChangeError::NotFound) => Ok(()),
+            Err(ChangeError::Refused(error)) => Err(error),
+            Err(ChangeError::Store(error)) => Err(error.into()),
+        }
+    }
+}
+
+/// What has come to its time: pauses that end by themselves, stays long departed.
+fn pass_time(draft: &mut Draft) {
+    let now = draft.now;
+    let resumed: Vec<(ConnectionId, String)> = draft
+        .state
+        .connections
+        .iter_mut()
+        .filter(|connection| matches!(connection.status, Status::Paused { until: Some(until) } if until <= now))
+        .map(|connection| {
+            connection.status = Status::Active;
+            connection.version += 1;
+            if let Some(import) = &mut connection.import {
+                import.since = now;
+            }
+            (connection.id.clone(), connection.name.clone())
+        })
+        .collect();
+    for (id, name) in resumed {
+        draft.note(Some(&id), ActivityKind::ConnectionResumed { name });
+    }
+    let house = draft.state.house();
+    draft.state.blocks.retain(|block| {
+        matches!(block.origin, Origin::Own { .. }) || block.extent.times(&house).end() + FORGOTTEN_AFTER > now
+    });
+}
+
+fn horizon_moved(read_for: Timestamp, now: Timestamp) -> bool {
+    read_for + HORIZON_STEP <= now
+}
+
+/// When something must happen next though no feed changes.
+fn wake_at(state: &PropertyState, now: Timestamp) -> Option<Timestamp> {
+    let house = state.house();
+    let pauses = state.connections.iter().filter_map(|connection| match connection.status {
+        Status::Paused { until } => until,
+        Status::Active => None,
+    });
+    let horizons = state.connections.iter().filter(|connection| connection.reads()).filter_map(|connection| {
+        let applied = connection.import.as_ref()?.applied.as_ref()?;
+        applied.recurs.then_some(applied.horizon_at + HORIZON_STEP)
+    });
+    let links = state.retiring.iter().map(|link| link.until);
+    let forgotten = state
+        .blocks
+        .iter()
+        .filter(|block| !block.is_own())
+        .map(|block| block.extent.times(&house).end() + FORGOTTEN_AFTER);
+    let departures = next_departure(&state.blocks, &house, now);
+    pauses.chain(horizons).chain(links).chain(forgotten).chain(departures).min()
+}
+
+/// The tokens of every link of a property that serves something.
+fn tokens(state: &PropertyState) -> Vec<LinkToken> {
+    let own = state.connections.iter().filter_map(|connection| connection.export.as_ref()).map(|export| &export.token);
+    own.chain(state.retiring.iter().map(|link| &link.token)).cloned().collect()
+}
+
+fn shows(link: &ExtraLink, property: &PropertyId) -> bool {
+    match &link.scope {
+        LinkScope::All => true,
+        LinkScope::Properties(properties) => properties.contains(property),
+    }
+}
+
+/// The name of a `busy` link, which tells nobody anything.
+const BUSY_NAME: &str = "Availability";
+
+fn calendar_name(detail: Detail, name: &str) -> String {
+    match detail {
+        Detail::Busy => BUSY_NAME.to_owned(),
+        Detail::Label | Detail::Full => name.to_owned(),
+    }
+}
+
+/// A calendar with these events, and with what its reader needs of an empty one.
+fn document(name: String, mut events: Vec<DocumentEvent>, profile: &Profile) -> Document {
+    if events.is_empty() && profile.quirks.far_past_event_when_empty {
+        events.extend(far_past_event());
+    }
+    Document { name, refresh_minutes: REFRESH_MINUTES, events }
+}
+
+/// One night long ago, for readers that refuse a calendar without any event.
+fn far_past_event() -> Option<DocumentEvent> {
+    let nights = calmesh_calendar::Nights::new(date(1970, 1, 1), date(1970, 1, 2)).ok()?;
+    Some(DocumentEvent {
+        uid: "nothing-is-taken@calmesh".to_owned(),
+        extent: Extent::Nights(nights),
+        summary: NOT_AVAILABLE.to_owned(),
+        description: None,
+        stamp: Timestamp::UNIX_EPOCH,
+        sequence: 0,
+    })
+}
+
+/// Sixteen hexadecimal digits that only the holder of the key can make for this property and name.
+#[must_use]
+pub fn echo_tag(key: &[u8; 32], property: &PropertyId, name: &str) -> String {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return String::new() };
+    mac.update(property.as_str().as_bytes());
+    mac.update(b"/");
+    mac.update(name.as_bytes());
+    let digest = mac.finalize().into_bytes();
+    hex::encode(digest.get(..8).unwrap_or_default())
+}

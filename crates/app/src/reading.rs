@@ -1,0 +1,152 @@
+//! Taking a good reading of a feed into the property that it belongs to.
+
+use calmesh_calendar::{ConnectionId, EndedHold, FeedReading, HoldEnd, Judging, Origin, Reading, reconcile};
+use jiff::Timestamp;
+
+use crate::{
+    Draft,
+    judge::{judge_feed, unread_uids, warnings_of},
+    model::{ActivityKind, Applied, ClosedHold, Snapshot, Validators},
+};
+
+const KEPT_WARNINGS: usize = 20;
+
+/// A body that was read and understood.
+#[derive(Debug, Clone, Copy)]
+pub struct AcceptedFeed<'a> {
+    pub reading: &'a FeedReading,
+    pub snapshot: &'a Snapshot,
+    pub validators: &'a Validators,
+    /// When the body was read from the other side.
+    pub read_at: Timestamp,
+    /// Around when the horizon lies by which recurring events were expanded.
+    pub horizon_at: Timestamp,
+}
+
+/// What a reading did to a connection's blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReadingReport {
+    pub added: u32,
+    pub changed: u32,
+    pub removed: u32,
+    pub held: u32,
+}
+
+impl ReadingReport {
+    /// Whether any block came, went or changed.
+    #[must_use]
+    pub fn changed_something(self) -> bool {
+        self.added + self.changed + self.removed > 0
+    }
+}
+
+/// Takes a reading into a draft. One that is older than what was taken in already changes nothing; the same one
+/// again is judged by the policy that is now in force, without counting towards a hold.
+///
+/// Answers `None` where there is nothing to take it: no such connection, or it does not read.
+pub fn take_reading(
+    draft: &mut Draft,
+    connection: &ConnectionId,
+    feed: AcceptedFeed<'_>,
+    ids: &mut dyn FnMut() -> [u8; 16],
+) -> Option<ReadingReport> {
+    let house = draft.state.house();
+    let source = draft.connection(connection)?.clone();
+    let import = source.import.as_ref()?;
+    if feed.read_at < import.since {
+        return None;
+    }
+    let known = import.applied.as_ref();
+    if known.is_some_and(|applied| applied.read_at > feed.read_at) {
+        return Some(ReadingReport::default());
+    }
+    let policy = source.policy();
+    let reading = Reading {
+        sightings: judge_feed(feed.reading, source.profile(), &policy),
+        unread: unread_uids(feed.reading),
+        read_at: feed.read_at,
+        repeated: known.is_some_and(|applied| applied.read_at == feed.read_at),
+    };
+    let judging = Judging { connection, house: &house, hold: policy.hold, mass_vanish: policy.mass_vanish };
+    let (mine, others) =
+        std::mem::take(&mut draft.state.blocks).into_iter().partition(|block| block.connection() == Some(connection));
+    let result = reconcile(mine, &reading, &judging, ids);
+    let report =
+        ReadingReport { added: result.added, changed: result.changed, removed: result.removed, held: result.held };
+    draft.state.blocks = others;
+    draft.state.blocks.extend(result.blocks);
+    draft.state.blocks.sort_by(|a, b| a.id.cmp(&b.id));
+
+    for (hold, block) in result.opened_holds {
+        draft.note(Some(connection), ActivityKind::HoldOpened { hold, block });
+    }
+    for ended in result.ended_holds {
+        end_hold(draft, connection, ended);
+    }
+    if report.changed_something() {
+        let ReadingReport { added, changed, removed, held } = report;
+        draft.note(Some(connection), ActivityKind::FeedChanged { added, changed, removed, held });
+    }
+    report_orphaned_extensions(draft);
+
+    let changed_at = match known {
+        Some(applied) if !report.changed_something() => applied.changed_at,
+        _ => feed.read_at,
+    };
+    let mut warnings = warnings_of(feed.reading, &policy);
+    warnings.truncate(KEPT_WARNINGS);
+    let applied = Applied {
+        snapshot: feed.snapshot.clone(),
+        validators: feed.validators.clone(),
+        read_at: feed.read_at,
+        changed_at,
+        recurs: feed.reading.recurs,
+        horizon_at: feed.horizon_at,
+        warnings,
+    };
+    if let Some(import) = draft.connection_mut(connection).and_then(|connection| connection.import.as_mut()) {
+        import.applied = Some(applied);
+    }
+    Some(report)
+}
+
+/// Writes down how a hold ended.
+pub(crate) fn end_hold(draft: &mut Draft, connection: &ConnectionId, ended: EndedHold) {
+    let EndedHold { block, hold, end } = ended;
+    let (id, of) = (hold.id.clone(), block.id.clone());
+    let kind = match end {
+        HoldEnd::Released => ActivityKind::HoldReleased { hold: id, block: of },
+        HoldEnd::Confirmed => ActivityKind::HoldConfirmed { hold: id, block: of },
+        HoldEnd::Returned => ActivityKind::HoldReturned { hold: id, block: of },
+    };
+    draft.note(Some(connection), kind);
+    let nights = block.extent.nights(&draft.state.house());
+    draft.closed_holds.push(ClosedHold {
+        hold,
+        end,
+        closed_at: draft.now,
+        property: draft.state.property.id.clone(),
+        block: block.id,
+        connection: connection.clone(),
+        nights,
+    });
+}
+
+/// A late check-out or extra night whose stay went stays, and the host is told once.
+pub(crate) fn report_orphaned_extensions(draft: &mut Draft) {
+    let blocks = &draft.state.blocks;
+    let orphaned: Vec<_> = blocks
+        .iter()
+        .filter_map(|block| {
+            let stay = block.extends()?;
+            let gone = !blocks.iter().any(|other| other.id == *stay);
+            gone.then(|| (block.id.clone(), stay.clone()))
+        })
+        .collect();
+    for (block, stay) in orphaned {
+        if let Some(Origin::Own { extends }) = draft.block_mut(&block).map(|block| &mut block.origin) {
+            *extends = None;
+        }
+        draft.note(None, ActivityKind::ExtensionOrphaned { block, stay });
+    }
+}

@@ -1,0 +1,199 @@
+//! The one way in for every event, whoever delivers it: timer, button or push. A second run changes nothing.
+
+use calmesh_calendar::{ConnectionId, FeedReading, House, PropertyId, RefreshId};
+use calmesh_ics::{Horizon, Limits, ReadContext, Refusal, read};
+use calmesh_profiles::Profile;
+use jiff::Timestamp;
+
+use crate::{
+    App, ChangeError, Draft,
+    change::REANNOUNCE_AFTER,
+    fetch::refused,
+    model::{Outcome, Snapshot},
+    ports::{BusError, Event, FetchFailure, Mark, ObjectError, StoreError},
+    reading::{AcceptedFeed, ReadingReport, take_reading},
+};
+
+/// Why an event was not worked through. It is delivered again.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    #[error("the store did not do its part")]
+    Store(#[from] StoreError),
+    #[error("the objects could not be read or put")]
+    Objects(#[from] ObjectError),
+    #[error("an event could not be announced")]
+    Bus(#[from] BusError),
+}
+
+/// At most so many marks are announced in one tick.
+const MARKS_PER_TICK: u16 = 500;
+
+impl App {
+    /// Works on one event. It may come twice, late, or out of order.
+    ///
+    /// # Errors
+    /// When a part of the world failed; nothing that was acknowledged is lost, and the event may come again.
+    pub async fn handle(&self, event: &Event) -> Result<(), WorkError> {
+        match event {
+            Event::SweepDue { first_bucket, last_bucket, number } => {
+                self.sweep(*first_bucket, *last_bucket, *number).await
+            }
+            Event::RefreshRequested { refresh, after } => self.refresh_requested(refresh, after.as_deref()).await,
+            Event::FeedRead { property, connection, snapshot, read_at, refresh, .. } => {
+                self.feed_read(property, connection, snapshot, *read_at, refresh.as_ref()).await
+            }
+            Event::PropertyDirty { property } => self.publish_property(property).await,
+            Event::LinkDirty { link } => self.publish_link(link).await,
+            Event::AccountDeleted { account } => self.erase_account(account).await,
+            Event::PropertyChanged { .. } => Ok(()),
+        }
+    }
+
+    /// Announces what was left undone and what has come to its time.
+    ///
+    /// # Errors
+    /// When the store or the bus can't be reached.
+    pub async fn announce_marks(&self, now: Timestamp) -> Result<u32, WorkError> {
+        let due = self.marks.due(now, MARKS_PER_TICK).await?;
+        self.announce(&due, now).await
+    }
+
+    /// Announces everything whose exports have not followed yet, due or not: what a start finishes first.
+    ///
+    /// # Errors
+    /// When the store or the bus can't be reached.
+    pub async fn announce_unfinished(&self, now: Timestamp) -> Result<u32, WorkError> {
+        let dirty = self.marks.dirty(MARKS_PER_TICK).await?;
+        self.announce(&dirty, now).await
+    }
+
+    async fn announce(&self, marks: &[Mark], now: Timestamp) -> Result<u32, WorkError> {
+        let events: Vec<Event> = marks
+            .iter()
+            .map(|mark| match mark {
+                Mark::Property { id } => Event::PropertyDirty { property: id.clone() },
+                Mark::Link { id } => Event::LinkDirty { link: id.clone() },
+            })
+            .collect();
+        if !events.is_empty() {
+            self.bus.publish(&events).await?;
+        }
+        for mark in marks {
+            self.marks.postpone(mark, now + REANNOUNCE_AFTER).await?;
+        }
+        Ok(u32::try_from(events.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Merges a reading: judge, reconcile, write what differs, make the exports follow.
+    async fn feed_read(
+        &self,
+        property: &PropertyId,
+        connection: &ConnectionId,
+        snapshot: &Snapshot,
+        read_at: Timestamp,
+        refresh: Option<&RefreshId>,
+    ) -> Result<(), WorkError> {
+        let merged = self.merge(property, connection, snapshot, read_at).await?;
+        // Also when nothing was taken in: this may be the second delivery, after a crash before the exports.
+        self.publish_property(property).await?;
+        if let Merged::Refused(failure) = &merged {
+            let states = self.fetches.fetch_states(std::slice::from_ref(connection)).await?;
+            if let Some(state) = states.get(connection) {
+                self.take_failure(state, failure.clone(), read_at).await?;
+            }
+        }
+        if let Some(refresh) = refresh {
+            let outcome = match merged {
+                Merged::Taken(report) if report.changed_something() => Outcome::Changed {
+                    blocks_added: report.added,
+                    blocks_removed: report.removed,
+                    blocks_held: report.held,
+                },
+                Merged::Taken(report) => Outcome::Unchanged { blocks_held: report.held },
+                Merged::Refused(failure) => Outcome::Failed { reason: failure.kind.as_str().to_owned() },
+                Merged::NothingToTakeIt => Outcome::Failed { reason: "paused".to_owned() },
+            };
+            self.refreshes.record_outcome(refresh, connection, &outcome).await?;
+        }
+        Ok(())
+    }
+
+    async fn merge(
+        &self,
+        property: &PropertyId,
+        connection: &ConnectionId,
+        snapshot: &Snapshot,
+        read_at: Timestamp,
+    ) -> Result<Merged, WorkError> {
+        let Some(state) = self.properties.load(property).await? else { return Ok(Merged::NothingToTakeIt) };
+        let account = &state.property.account;
+        let Some(body) = self.snapshots.parked(account, connection, snapshot).await? else {
+            tracing::warn!(connection.id = %connection, "an announced snapshot is gone; the next sweep reads it again");
+            return Ok(Merged::NothingToTakeIt);
+        };
+        let superseded = state
+            .connections
+            .iter()
+            .find(|known| known.id == *connection)
+            .and_then(|known| known.import.as_ref()?.applied.as_ref())
+            .map(|applied| applied.snapshot.clone())
+            .filter(|applied| applied != snapshot);
+        let take = |draft: &mut Draft| {
+            let Some(known) = draft.connection(connection).filter(|known| known.reads()) else {
+                return Ok::<_, WorkError>(Merged::NothingToTakeIt);
+            };
+            let reading = match read_body(&body.body, &draft.state.house(), known.profile(), read_at) {
+                Ok(reading) => reading,
+                // The fetcher looked at its form; how often its events recur is known only now.
+                Err(refusal) => return Ok(Merged::Refused(refused(&refusal))),
+            };
+            let feed = AcceptedFeed {
+                reading: &reading,
+                snapshot,
+                validators: &body.validators,
+                read_at,
+                horizon_at: read_at,
+            };
+            let report = take_reading(draft, connection, feed, &mut || self.randomness.id());
+            Ok(report.map_or(Merged::NothingToTakeIt, Merged::Taken))
+        };
+        let merged = match self.commit_change(property, false, take).await {
+            Ok(changed) => changed.value,
+            Err(ChangeError::NotFound) => return Ok(Merged::NothingToTakeIt),
+            Err(ChangeError::Refused(error)) => return Err(error),
+            Err(ChangeError::Store(error)) => return Err(error.into()),
+        };
+        if let (Merged::Taken(_), Some(superseded)) = (&merged, superseded) {
+            self.snapshots.supersede(account, connection, &superseded).await?;
+        }
+        Ok(merged)
+    }
+}
+
+/// What became of an announced reading.
+#[derive(Debug)]
+enum Merged {
+    Taken(ReadingReport),
+    Refused(FetchFailure),
+    /// The connection is gone, paused, or reads another URL by now.
+    NothingToTakeIt,
+}
+
+/// Reads a body for a house, by the quirks of its provider.
+///
+/// # Errors
+/// What `calmesh_ics::read` refuses.
+pub fn read_body(body: &[u8], house: &House, profile: &Profile, now: Timestamp) -> Result<FeedReading, Refusal> {
+    let context = ReadContext {
+        zone: house.zone(),
+        horizon: Horizon::around(now),
+        limits: Limits::default(),
+        end_is_last_night: profile.quirks.end_is_last_night,
+    };
+    read(body, &context)
+}
+impl App {
+    async fn erase_account(&self, _: &calmesh_calendar::AccountId) -> Result<(), WorkError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,525 @@
+//! What a new reading of one feed means for the stays that are known from it: who is who, what is new, what moved,
+//! and what is missed but not yet believed to be gone. The rules are SAFETY.md's.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    Block, BlockId, BlockKind, ConnectionId, EventKey, Extent, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId,
+    HoldPolicy, House, MassVanishPolicy, Nights, Origin, Times,
+};
+
+/// One event of a reading, judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    pub key: Option<EventKey>,
+    /// The provider's own reservation code.
+    pub code: Option<String>,
+    pub extent: Extent,
+    pub summary: String,
+    /// The rule that decided.
+    pub rule: String,
+    pub verdict: Verdict,
+}
+
+/// What a sighting says of the time that it covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    Blocks(BlockKind),
+    /// It is there, and by the connection's policy it does not block.
+    Dropped,
+    /// `STATUS:CANCELLED`.
+    Cancelled,
+}
+
+/// A good reading of one connection's feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    pub sightings: Vec<Sighting>,
+    /// UIDs of events that could not be read: their stays are kept as they were.
+    pub unread: BTreeSet<String>,
+    pub read_at: Timestamp,
+    /// The body that was taken in last, judged anew after the host changed a setting: not one more reading that
+    /// a hold could count.
+    pub repeated: bool,
+}
+
+/// By what a reading is judged.
+#[derive(Debug)]
+pub struct Judging<'a> {
+    pub connection: &'a ConnectionId,
+    pub house: &'a House,
+    pub hold: HoldPolicy,
+    pub mass_vanish: MassVanishPolicy,
+}
+
+/// A hold that came to its end in this reading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedHold {
+    /// As it was while it was held.
+    pub block: Block,
+    pub hold: Hold,
+    pub end: HoldEnd,
+}
+
+/// What a reading brought.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reconciled {
+    /// The connection's stays as they now are, in order of id.
+    pub blocks: Vec<Block>,
+    pub opened_holds: Vec<(HoldId, BlockId)>,
+    pub ended_holds: Vec<EndedHold>,
+    pub added: u32,
+    /// Whose dates or kind changed.
+    pub changed: u32,
+    pub removed: u32,
+    /// In a hold after this reading.
+    pub held: u32,
+}
+
+/// How an event and a stay were found to be the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Match {
+    /// By reservation code or UID: what it says counts at once.
+    Strong,
+    /// By dates alone: nights that it gives up are held.
+    Weak,
+}
+
+/// Takes a reading in. `known` are the stays of this connection alone; `ids` yields fresh random ids.
+///
+/// The result does not depend on the order of `known` or of the sightings, but for the ids of new stays.
+#[must_use]
+pub fn reconcile(
+    mut known: Vec<Block>,
+    reading: &Reading,
+    by: &Judging<'_>,
+    ids: &mut dyn FnMut() -> [u8; 16],
+) -> Reconciled {
+    known.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut sightings: Vec<&Sighting> = reading.sightings.iter().collect();
+    sightings.sort_by(|a, b| (a.extent, &a.key, &a.code, &a.summary).cmp(&(b.extent, &b.key, &b.code, &b.summary)));
+    let pairs = pair(&known, &sightings, by.house);
+
+    let now = reading.read_at;
+    let mut out = Reconciled::default();
+    let mut missing = Vec::new();
+    let future_before = future_nights(known.iter(), by.house, now);
+
+    let mut seen = vec![false; sightings.len()];
+    for (block, pair) in known.into_iter().zip(pairs) {
+        match pair.and_then(|(at, how)| sightings.get(at).map(|sighting| (at, *sighting, how))) {
+            Some((at, sighting, how)) => {
+                if let Some(slot) = seen.get_mut(at) {
+                    *slot = true;
+                }
+                take_sighting(block, sighting, how, now, by, ids, &mut out);
+            }
+            None => missing.push(block),
+        }
+    }
+    for (sighting, _) in sightings.iter().zip(seen).filter(|(_, seen)| !seen) {
+        if let Verdict::Blocks(kind) = sighting.verdict {
+            out.added += 1;
+            out.blocks.push(newcomer(sighting, kind, by.connection, now, ids()));
+        }
+    }
+    absent(missing, future_before, reading, by, ids, &mut out);
+    out.held = count(out.blocks.iter().filter(|block| block.hold().is_some()).count());
+    out.blocks.sort_by(|a, b| a.id.cmp(&b.id));
+    out
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn origin(block: &Block) -> Option<&FeedOrigin> {
+    match &block.origin {
+        Origin::Feed(origin) => Some(origin),
+        Origin::Own { .. } => None,
+    }
+}
+
+fn newcomer(sighting: &Sighting, kind: BlockKind, connection: &ConnectionId, now: Timestamp, id: [u8; 16]) -> Block {
+    Block {
+        id: BlockId::from_random(id),
+        origin: Origin::Feed(FeedOrigin {
+            connection: connection.clone(),
+            key: sighting.key.clone(),
+            code: sighting.code.clone(),
+            rule: sighting.rule.clone(),
+            hold: None,
+        }),
+        kind,
+        extent: sighting.extent,
+        summary: sighting.summary.clone(),
+        sequence: 0,
+        first_seen_at: now,
+        changed_at: now,
+    }
+}
+
+// ---- who is who -------------------------------------------------------------------------------------------------
+
+/// For each known stay the sighting that it is, if any; each sighting at most once.
+fn pair(known: &[Block], sightings: &[&Sighting], house: &House) -> Vec<Option<(usize, Match)>> {
+    let stays: Vec<(&Block, Times)> = known.iter().map(|block| (block, block.extent.times(house))).collect();
+    let events: Vec<(&Sighting, Times)> = sightings.iter().map(|event| (*event, event.extent.times(house))).collect();
+    let mut pairing = Pairing { pairs: vec![None; stays.len()], free: vec![true; events.len()], stays, events };
+
+    // 1. The provider's own reservation code.
+    pairing.join_equal(Match::Strong, |block| origin(block)?.code.clone(), |sighting| sighting.code.clone());
+    // 2. The UID.
+    pairing.join_equal(Match::Strong, |block| origin(block)?.key.clone(), |sighting| sighting.key.clone());
+    // 3. The same interval and kind.
+    pairing.join_equal(
+        Match::Weak,
+        |block| Some((block.extent, block.kind)),
+        |sighting| match sighting.verdict {
+            Verdict::Blocks(kind) => Some((sighting.extent, kind)),
+            Verdict::Dropped | Verdict::Cancelled => None,
+        },
+    );
+    // An event without UID and code that was dropped or cancelled is known by its interval alone.
+    pairing.join_equal(
+        Match::Weak,
+        |block| {
+            let nameless = origin(block).is_some_and(|origin| origin.key.is_none() && origin.code.is_none());
+            (nameless && block.hold().is_none()).then_some(block.extent)
+        },
+        |sighting| {
+            let dropped = !matches!(sighting.verdict, Verdict::Blocks(_));
+            (dropped && sighting.key.is_none() && sighting.code.is_none()).then_some(sighting.extent)
+        },
+    );
+    // 4. The same departure and an overlap.
+    pairing.join_overlapping(|stay, event, _| stay.end() == event.end());
+    // 5. The largest overlap of at least half of the shorter one.
+    pairing.join_overlapping(|stay, event, overlap| overlap.saturating_mul(2) >= seconds(stay).min(seconds(event)));
+    pairing.pairs
+}
+
+/// How good a pair is (best first), its stay, its event.
+type Candidate = (Reverse<(bool, i64)>, usize, usize);
+
+struct Pairing<'a> {
+    stays: Vec<(&'a Block, Times)>,
+    events: Vec<(&'a Sighting, Times)>,
+    pairs: Vec<Option<(usize, Match)>>,
+    free: Vec<bool>,
+}
+
+impl Pairing<'_> {
+    /// Joins what has an equal key; where several have, equal extents first, then the largest overlap.
+    fn join_equal<K: Ord>(
+        &mut self,
+        how: Match,
+        of_stay: impl Fn(&Block) -> Option<K>,
+        of_event: impl Fn(&Sighting) -> Option<K>,
+    ) {
+        let mut by_key: BTreeMap<K, Vec<usize>> = BTreeMap::new();
+        for (at, (sighting, _)) in self.open_events() {
+            if let Some(key) = of_event(sighting) {
+                by_key.entry(key).or_default().push(at);
+            }
+        }
+        let mut found = Vec::new();
+        for (stay, (block, times)) in self.open_stays() {
+            for at in of_stay(block).and_then(|key| by_key.get(&key)).into_iter().flatten() {
+                let Some((sighting, event)) = self.events.get(*at) else { continue };
+                if how == Match::Strong && codes_differ(block, sighting) {
+                    continue;
+                }
+                let same = block.extent == sighting.extent;
+                found.push((Reverse((same, overlap_seconds(*times, *event))), stay, *at));
+            }
+        }
+        self.settle(found, how);
+    }
+
+    /// Joins blocking events with stays that they overlap, the largest overlap first.
+    fn join_overlapping(&mut self, fits: impl Fn(Times, Times, i64) -> bool) {
+        // In order of start, a stay is only compared with events that start before it ends.
+        let mut events: Vec<(Times, usize)> = self
+            .open_events()
+            .filter(|(_, (sighting, _))| matches!(sighting.verdict, Verdict::Blocks(_)))
+            .map(|(at, (_, times))| (*times, at))
+            .collect();
+        events.sort_unstable();
+        let mut found = Vec::new();
+        for (stay, (block, times)) in self.open_stays() {
+            for (event, at) in events.iter().take_while(|(event, _)| event.start() < times.end()) {
+                let overlap = overlap_seconds(*times, *event);
+                let differ = self.events.get(*at).is_some_and(|(sighting, _)| codes_differ(block, sighting));
+                if overlap > 0 && !differ && fits(*times, *event, overlap) {
+                    found.push((Reverse((false, overlap)), stay, *at));
+                }
+            }
+        }
+        self.settle(found, Match::Weak);
+    }
+
+    fn open_stays(&self) -> impl Iterator<Item = (usize, &(&Block, Times))> {
+        self.stays.iter().enumerate().filter(|(stay, _)| self.pairs.get(*stay) == Some(&None))
+    }
+
+    fn open_events(&self) -> impl Iterator<Item = (usize, &(&Sighting, Times))> {
+        self.events.iter().enumerate().filter(|(at, _)| self.free.get(*at) == Some(&true))
+    }
+
+    /// Best first; equal ones in order of stay and event, which are sorted.
+    fn settle(&mut self, mut found: Vec<Candidate>, how: Match) {
+        found.sort_unstable();
+        for (_, stay, at) in found {
+            if let (Some(slot @ None), Some(open @ true)) = (self.pairs.get_mut(stay), self.free.get_mut(at)) {
+                *slot = Some((at, how));
+                *open = false;
+            }
+        }
+    }
+}
+
+/// Two reservation codes are two reservations, whatever else looks alike.
+fn codes_differ(block: &Block, sighting: &Sighting) -> bool {
+    matches!((origin(block).and_then(|origin| origin.code.as_ref()), &sighting.code), (Some(a), Some(b)) if a != b)
+}
+
+fn seconds(times: Times) -> i64 {
+    times.end().as_second() - times.start().as_second()
+}
+
+fn overlap_seconds(a: Times, b: Times) -> i64 {
+    a.intersection(b).map_or(0, seconds)
+}
+
+// ---- a stay that is still shown ---------------------------------------------------------------------------------
+
+fn take_sighting(
+    block: Block,
+    sighting: &Sighting,
+    how: Match,
+    now: Timestamp,
+    by: &Judging<'_>,
+    ids: &mut dyn FnMut() -> [u8; 16],
+    out: &mut Reconciled,
+) {
+    let held = block.hold().cloned();
+    let Verdict::Blocks(kind) = sighting.verdict else {
+        // Cancelled, or dropped by the host's own policy: seen to be no block, so it goes at once.
+        out.removed += 1;
+        if let Some(hold) = held {
+            out.ended_holds.push(EndedHold { block, hold, end: HoldEnd::Confirmed });
+        }
+        return;
+    };
+    let extent = keep_true_arrival(block.extent, sighting.extent, now, by.house);
+    if let Some(hold) = held {
+        out.ended_holds.push(EndedHold { block: block.clone(), hold, end: HoldEnd::Returned });
+    }
+    if how == Match::Weak {
+        for part in given_up(block.extent, extent, by.house) {
+            if part.times(by.house).end() > now {
+                remain(&block, part, now, by, ids, out);
+            }
+        }
+    }
+    let moved = block.extent != extent;
+    if moved || block.kind != kind {
+        out.changed += 1;
+    }
+    out.blocks.push(Block {
+        id: block.id,
+        origin: Origin::Feed(FeedOrigin {
+            connection: by.connection.clone(),
+            key: sighting.key.clone(),
+            code: sighting.code.clone(),
+            rule: sighting.rule.clone(),
+            hold: None,
+        }),
+        kind,
+        extent,
+        summary: sighting.summary.clone(),
+        sequence: if moved { block.sequence + 1 } else { block.sequence },
+        first_seen_at: block.first_seen_at,
+        changed_at: if moved { now } else { block.changed_at },
+    });
+}
+
+/// A stay under way keeps its true arrival though the feed clamps it to about today.
+fn keep_true_arrival(known: Extent, shown: Extent, now: Timestamp, house: &House) -> Extent {
+    let (old, new) = (known.times(house), shown.times(house));
+    let begun = old.start() <= now;
+    let clamped = new.start() > old.start() && new.start() <= now + SignedDuration::from_hours(24);
+    if !begun || !clamped {
+        return shown;
+    }
+    match (known, shown) {
+        (Extent::Nights(old), Extent::Nights(new)) => Nights::new(old.first(), new.end()).map_or(shown, Extent::Nights),
+        _ => Times::new(old.start(), new.end()).map_or(shown, Extent::Times),
+    }
+}
+
+/// What the old extent had that the new one has no more.
+fn given_up(old: Extent, new: Extent, house: &House) -> Vec<Extent> {
+    if let (Extent::Nights(old), Extent::Nights(new)) = (old, new) {
+        let before = Nights::new(old.first(), new.first().min(old.end()));
+        let after = Nights::new(new.end().max(old.first()), old.end());
+        return before.into_iter().chain(after).map(Extent::Nights).collect();
+    }
+    let (old, new) = (old.times(house), new.times(house));
+    let before = Times::new(old.start(), new.start().min(old.end()));
+    let after = Times::new(new.end().max(old.start()), old.end());
+    before.into_iter().chain(after).map(Extent::Times).collect()
+}
+
+/// Nights that a match by dates alone gave up stay taken as a held block of their own.
+fn remain(
+    block: &Block,
+    part: Extent,
+    now: Timestamp,
+    by: &Judging<'_>,
+    ids: &mut dyn FnMut() -> [u8; 16],
+    out: &mut Reconciled,
+) {
+    let id = BlockId::from_random(ids());
+    let hold = open_hold(now, by, ids);
+    if complete(&hold, now, by) {
+        return;
+    }
+    out.opened_holds.push((hold.id.clone(), id.clone()));
+    out.blocks.push(Block {
+        id,
+        origin: Origin::Feed(FeedOrigin {
+            connection: by.connection.clone(),
+            key: None,
+            code: None,
+            rule: "given up by a change of dates without a UID to prove it".to_owned(),
+            hold: Some(hold),
+        }),
+        kind: block.kind,
+        extent: part,
+        summary: block.summary.clone(),
+        sequence: 0,
+        first_seen_at: block.first_seen_at,
+        changed_at: now,
+    });
+}
+
+// ---- a stay that is missed --------------------------------------------------------------------------------------
+
+fn open_hold(now: Timestamp, by: &Judging<'_>, ids: &mut dyn FnMut() -> [u8; 16]) -> Hold {
+    Hold {
+        id: HoldId::from_random(ids()),
+        cause: HoldCause::Absent,
+        group: None,
+        opened_at: now,
+        readings: 1,
+        earliest_release_at: now + SignedDuration::from_mins(i64::from(by.hold.minutes)),
+        kept: false,
+    }
+}
+
+/// Whether readings and time bear the removal out.
+fn complete(hold: &Hold, now: Timestamp, by: &Judging<'_>) -> bool {
+    let readings = match hold.cause {
+        HoldCause::Absent => by.hold.readings,
+        HoldCause::MassVanish => by.mass_vanish.readings,
+    };
+    !hold.kept && hold.readings >= readings && now >= hold.earliest_release_at
+}
+
+/// Stays that have not begun, and their nights in all.
+#[derive(Debug, Clone, Copy, Default)]
+struct Future {
+    stays: u32,
+    nights: u32,
+}
+
+fn future_nights<'a>(blocks: impl Iterator<Item = &'a Block>, house: &House, now: Timestamp) -> Future {
+    let ahead = blocks.filter(|block| block.extent.times(house).start() > now);
+    ahead.fold(Future::default(), |sum, block| Future {
+        stays: sum.stays + 1,
+        nights: sum.nights + block.extent.nights(house).map_or(0, Nights::count),
+    })
+}
+
+fn absent(
+    missing: Vec<Block>,
+    before: Future,
+    reading: &Reading,
+    by: &Judging<'_>,
+    ids: &mut dyn FnMut() -> [u8; 16],
+    out: &mut Reconciled,
+) {
+    let now = reading.read_at;
+    let is_unread = |block: &Block| {
+        origin(block).and_then(|origin| origin.key.as_ref()).is_some_and(|key| reading.unread.contains(&key.uid))
+    };
+    let mut waiting = Vec::new();
+    for block in missing {
+        let times = block.extent.times(by.house);
+        if times.end() <= now {
+            // It departed; nothing is freed by letting it go.
+            out.removed += 1;
+            if let Some(hold) = block.hold().cloned() {
+                out.ended_holds.push(EndedHold { block, hold, end: HoldEnd::Confirmed });
+            }
+        } else if is_unread(&block) || times.start() <= now {
+            out.blocks.push(block);
+        } else {
+            waiting.push(block);
+        }
+    }
+
+    let vanished = future_nights(waiting.iter(), by.house, now);
+    let mass = vanished.stays > 0
+        && (vanished.stays == before.stays
+            || (vanished.stays >= by.mass_vanish.stays
+                && u64::from(vanished.nights) * 100
+                    >= u64::from(by.mass_vanish.nights_percent) * u64::from(before.nights)));
+    let known_group = waiting.iter().find_map(|block| block.hold().and_then(|hold| hold.group.clone()));
+    let group = mass.then(|| known_group.unwrap_or_else(|| HoldId::from_random(ids())));
+
+    for mut block in waiting {
+        let opened = block.hold().is_none();
+        let mut hold = match block.hold() {
+            Some(_) if reading.repeated => {
+                out.blocks.push(block);
+                continue;
+            }
+            Some(hold) => Hold { readings: hold.readings.saturating_add(1), ..hold.clone() },
+            None => open_hold(now, by, ids),
+        };
+        if let Some(group) = &group
+            && hold.cause == HoldCause::Absent
+        {
+            hold.cause = HoldCause::MassVanish;
+            hold.group = Some(group.clone());
+            hold.earliest_release_at = hold.opened_at + SignedDuration::from_hours(i64::from(by.mass_vanish.hours));
+        }
+        if complete(&hold, now, by) {
+            out.removed += 1;
+            if !opened {
+                out.ended_holds.push(EndedHold { block, hold, end: HoldEnd::Confirmed });
+            }
+            continue;
+        }
+        if opened {
+            out.opened_holds.push((hold.id.clone(), block.id.clone()));
+        }
+        if hold.kept {
+            // The host's word stands; counting on would only cost writes.
+            out.blocks.push(block);
+            continue;
+        }
+        if let Origin::Feed(origin) = &mut block.origin {
+            origin.hold = Some(hold);
+        }
+        out.blocks.push(block);
+    }
+}

@@ -1,0 +1,106 @@
+//! What one private link shows: everything that is taken but what came from its own connection.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    Block, BlockId, ConnectionId, Extent, House, Origin,
+    occupancy::{SourceRules, counts, turnover},
+};
+
+/// One event of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewEvent {
+    /// The block, or the one that these turnover nights follow.
+    pub block: BlockId,
+    pub turnover: bool,
+    pub extent: Extent,
+    /// The connection that it came from; none for the host's own and for turnover nights.
+    pub source: Option<ConnectionId>,
+    /// The host's own words; never an imported summary.
+    pub own_summary: Option<String>,
+    pub sequence: u32,
+    /// When what it says last changed.
+    pub changed_at: Timestamp,
+}
+
+/// For whom a view is.
+#[derive(Debug, Clone, Copy)]
+pub struct Viewer<'a> {
+    /// Leave out what came from this connection; none for an extra link.
+    pub own: Option<&'a ConnectionId>,
+    /// Exact times rather than whole nights.
+    pub times: bool,
+}
+
+/// Departed blocks are shown for one more day, then left out.
+pub const SHOWN_AFTER_DEPARTURE: SignedDuration = SignedDuration::from_hours(24);
+
+/// The events of a link, one per stay, in order of time, then id. `rules_changed_at` is when the property's zone,
+/// times of day or turnover last changed: what is computed from them changed then too.
+#[must_use]
+pub fn view(
+    blocks: &[Block],
+    rules: &BTreeMap<ConnectionId, SourceRules>,
+    house: &House,
+    viewer: Viewer<'_>,
+    rules_changed_at: Timestamp,
+    now: Timestamp,
+) -> Vec<ViewEvent> {
+    let mut events = Vec::new();
+    for block in blocks.iter().filter(|block| counts(block, rules)) {
+        let is_viewers_own = block.connection().is_some_and(|connection| Some(connection) == viewer.own);
+        if !is_viewers_own && let Some((extent, computed)) = shown(block.extent, house, viewer.times) {
+            events.push(ViewEvent {
+                block: block.id.clone(),
+                turnover: false,
+                extent,
+                source: block.connection().cloned(),
+                own_summary: matches!(block.origin, Origin::Own { .. }).then(|| block.summary.clone()),
+                sequence: block.sequence,
+                changed_at: if computed { block.changed_at.max(rules_changed_at) } else { block.changed_at },
+            });
+        }
+        // Turnover nights are the host's own: the stay's own site must not sell them either.
+        if let Some(nights) = turnover(block, blocks, rules, house)
+            && let Some((extent, _)) = shown(Extent::Nights(nights), house, viewer.times)
+        {
+            events.push(ViewEvent {
+                block: block.id.clone(),
+                turnover: true,
+                extent,
+                source: None,
+                own_summary: None,
+                sequence: block.sequence,
+                changed_at: block.changed_at.max(rules_changed_at),
+            });
+        }
+    }
+    events.retain(|event| event.extent.times(house).end() + SHOWN_AFTER_DEPARTURE > now);
+    events.sort_by_cached_key(|event| (event.extent.times(house), event.block.clone(), event.turnover));
+    events
+}
+
+/// The extent as a link of this format shows it, and whether the house's rules had a part in it; none for what takes
+/// no night where only nights are shown.
+fn shown(extent: Extent, house: &House, times: bool) -> Option<(Extent, bool)> {
+    match (extent, times) {
+        (Extent::Nights(_), false) => Some((extent, false)),
+        (Extent::Times(_), true) => Some((extent, false)),
+        (Extent::Times(_), false) => extent.nights(house).map(|nights| (Extent::Nights(nights), true)),
+        (Extent::Nights(_), true) => Some((Extent::Times(extent.times(house)), true)),
+    }
+}
+
+/// When the next exported block falls out of every link, after `now`.
+#[must_use]
+pub fn next_departure(blocks: &[Block], house: &House, now: Timestamp) -> Option<Timestamp> {
+    // Turnover nights outlive their stay.
+    let after = SignedDuration::from_hours(24 * i64::from(house.turnover_nights()));
+    let ends = blocks.iter().flat_map(|block| {
+        let end = block.extent.times(house).end();
+        [end + SHOWN_AFTER_DEPARTURE, end + after + SHOWN_AFTER_DEPARTURE]
+    });
+    ends.filter(|end| *end > now).min()
+}
