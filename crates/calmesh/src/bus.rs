@@ -104,7 +104,7 @@ fn lane_of(event: &Event, lanes: usize) -> Option<usize> {
     let first_merger = SWEEPERS + REFRESHERS;
     let mergers = lanes.saturating_sub(first_merger);
     Some(match event {
-        Event::SweepDue { shard, after, .. } => spread(&|h| (shard, after).hash(h), 0, SWEEPERS),
+        Event::SweepDue { first_bucket, .. } => spread(&|h| first_bucket.hash(h), 0, SWEEPERS),
         Event::RefreshRequested { refresh, .. } => spread(&|h| refresh.hash(h), SWEEPERS, REFRESHERS),
         Event::FeedRead { property, .. } | Event::PropertyDirty { property } => {
             spread(&|h| property.hash(h), first_merger, mergers)

@@ -11,10 +11,11 @@ use calmesh_app::{
     ports::{Clock, Randomness},
 };
 use calmesh_events_eventbridge::EventBridgeBus;
-use calmesh_exports_s3::S3Objects;
+use calmesh_exports_s3::{Buckets, S3Objects};
 use calmesh_feeds_http::HttpFeeds;
 use calmesh_secrets::{KmsSealer, derive_keys};
 use calmesh_store_dynamodb::DynamoStore;
+use jiff::SignedDuration;
 use lambda_runtime::LambdaEvent;
 
 use crate::{
@@ -22,6 +23,8 @@ use crate::{
     work_batch,
 };
 
+/// The schedule comes once a minute.
+const TICK: SignedDuration = SignedDuration::from_mins(1);
 /// Kept free at the end of an invocation, to answer which messages are done.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(2);
 
@@ -104,7 +107,9 @@ impl Cloud {
             .any(|name| std::env::var(name).is_ok_and(|value| !value.is_empty()));
         // Buckets have no host names of their own there.
         let s3 = aws_sdk_s3::config::Builder::from(&sdk).force_path_style(on_an_emulator).build();
-        let objects = Arc::new(S3Objects::new(aws_sdk_s3::Client::from_conf(s3), config.bucket.clone()));
+        let buckets =
+            Buckets { exports: config.exports_bucket.clone(), snapshots: config.snapshots_bucket.clone() };
+        let objects = Arc::new(S3Objects::new(aws_sdk_s3::Client::from_conf(s3), buckets));
         let store = Arc::new(DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.table.clone()));
         let bus = EventBridgeBus::new(aws_sdk_eventbridge::Client::new(&sdk), config.bus.clone());
         let sealer = KmsSealer::new(aws_sdk_kms::Client::new(&sdk), config.kms_key.clone().unwrap_or_default());
@@ -154,7 +159,7 @@ impl Cloud {
     /// When either could not be announced; the other one was, and the next tick makes up for it.
     pub async fn tick(&self) -> Result<(), lambda_runtime::Error> {
         let now = self.app.clock.now();
-        let (shards, marks) = tokio::join!(self.app.announce_shards(now), self.app.announce_marks(now));
+        let (shards, marks) = tokio::join!(self.app.announce_shards(now, TICK), self.app.announce_marks(now));
         shards?;
         marks?;
         Ok(())

@@ -56,8 +56,10 @@ impl Function {
 pub struct Config {
     /// The DynamoDB table.
     pub table: String,
-    /// The S3 bucket of snapshots and exports. Empty for a function that keeps no objects.
-    pub bucket: String,
+    /// The S3 bucket that CloudFront reads. Empty for a function that keeps no objects.
+    pub exports_bucket: String,
+    /// The S3 bucket of fetched bodies. Empty for a function that keeps no objects.
+    pub snapshots_bucket: String,
     /// The EventBridge bus, by name or ARN.
     pub bus: String,
     /// Where private links are served, such as `https://d111.cloudfront.net`.
@@ -118,6 +120,7 @@ impl Config {
             true => variables.required(variable, what).map(Some),
             false => Ok(None),
         };
+        let objects = function.keeps_objects();
         Ok(Self {
             table: variables.required("CALMESH_TABLE", "the name of the DynamoDB table")?,
             bucket: needed(function.keeps_objects(), "CALMESH_BUCKET", "the name of the S3 bucket")?
@@ -232,7 +235,8 @@ mod tests {
     fn complete() -> HashMap<&'static str, &'static str> {
         HashMap::from([
             ("CALMESH_TABLE", "calmesh"),
-            ("CALMESH_BUCKET", "calmesh-objects"),
+            ("CALMESH_EXPORTS_BUCKET", "calmesh-exports"),
+            ("CALMESH_SNAPSHOTS_BUCKET", "calmesh-snapshots"),
             ("CALMESH_BUS", "calmesh"),
             ("CALMESH_LINKS_BASE", "https://d111.cloudfront.net"),
             ("CALMESH_DEPLOYMENT_SECRET", "arn:aws:secretsmanager:eu-west-1:1:secret:deployment"),
@@ -295,7 +299,7 @@ mod tests {
     #[test]
     fn a_function_is_asked_only_for_what_it_uses() {
         let mut variables = complete();
-        for name in ["CALMESH_BUCKET", "CALMESH_DEPLOYMENT_SECRET", "CALMESH_OPERATOR_KEY", "CALMESH_KMS_KEY"] {
+        for name in ["CALMESH_EXPORTS_BUCKET", "CALMESH_SNAPSHOTS_BUCKET", "CALMESH_DEPLOYMENT_SECRET", "CALMESH_OPERATOR_KEY", "CALMESH_KMS_KEY"] {
             variables.remove(name);
         }
         assert!(read(Function::Schedule, &variables).is_ok());
