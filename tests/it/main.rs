@@ -1,0 +1,4 @@
+//! Scenarios over several rooms, in one test binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod rooms;

@@ -425,7 +425,7 @@ pub fn refused(refusal: &ics::Refusal) -> FetchFailure {
     FetchFailure { kind, detail: refusal.to_string(), retry_after: None }
 }
 
-fn unasked_304() -> FetchFailure {
+pub(crate) fn unasked_304() -> FetchFailure {
     FetchFailure {
         kind: FailureKind::ServerError,
         detail: "The site answered that nothing changed though nothing was read from it before.".to_owned(),

@@ -2,24 +2,56 @@
 //! Use cases and ports of Calmesh. What happens is decided in `calendar`; what it happens to comes in through
 //! the ports. No SDK, no HTTP client and no web framework is known here.
 
+mod accounts;
 mod app;
+mod availability;
+mod blocks;
 mod change;
+mod check;
+mod connections;
+#[cfg(any(test, feature = "fakes"))]
+pub mod contract;
+mod edit;
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
 mod fetch;
+mod holds;
 mod judge;
+mod kept;
+mod links;
 pub mod model;
 pub mod ports;
+mod preview;
+mod properties;
 mod publish;
+mod reach;
 mod reading;
+mod refresh;
 mod settings;
+mod telemetry;
+mod tokens;
 mod work;
 
+pub use accounts::{AccountEdit, AccountError, EraseError, NewAccount, Opened, Refusal};
 pub use app::App;
-pub use change::{ChangeError, Draft};
+pub use availability::{AVAILABILITY_DAYS, AvailabilityError, AvailabilityView, SaleCheck, TakenInterval};
+pub use blocks::{BlockEdit, BlockError, BlockSource, BlockState, BlockView, NewBlock, OwnKind, Span, When};
+pub use change::{ChangeError, Changed, Draft};
+pub use check::{CheckError, CheckReport, CheckSource, CheckedBlock, EventCounts, Problem, check_body};
+pub use connections::{
+    ConnectionEdit, ConnectionError, ConnectionView, ExportView, NewConnection, PolicyEdit, RETIRES_AFTER, SideEdit,
+};
+pub use edit::{Edit, Expected, InvalidField};
 pub use fetch::{BUCKETS, is_turn_of, refused, sweeps_between_reads};
+pub use holds::{HoldError, HoldStatus, HoldView};
 pub use judge::{judge_feed, unread_uids, warnings_of};
+pub use links::{LinkEdit, LinkError, LinkView, NewLink, WantedScope};
+pub use properties::{DEFAULT_CHECK_IN, DEFAULT_CHECK_OUT, NewProperty, PropertyEdit, PropertyError};
 pub use publish::echo_tag;
+pub use reach::Reach;
 pub use reading::{AcceptedFeed, ReadingReport, take_reading};
+pub use refresh::{GAVE_UP, GIVE_UP_AFTER, RefreshError, RefreshView};
 pub use settings::{Keys, Settings};
+pub use telemetry::ImportTelemetry;
+pub use tokens::{NewToken, TokenError};
 pub use work::{WorkError, read_body};

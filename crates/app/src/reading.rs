@@ -53,10 +53,12 @@ pub fn take_reading(
     let house = draft.state.house();
     let source = draft.connection(connection)?.clone();
     let import = source.import.as_ref()?;
-    if feed.read_at < import.since {
+    let known = import.applied.as_ref();
+    let repeated = known.is_some_and(|applied| applied.read_at == feed.read_at);
+    // What was taken in already is judged anew also after a pause that ended since.
+    if feed.read_at < import.since && !repeated {
         return None;
     }
-    let known = import.applied.as_ref();
     if known.is_some_and(|applied| applied.read_at > feed.read_at) {
         return Some(ReadingReport::default());
     }
@@ -65,7 +67,7 @@ pub fn take_reading(
         sightings: judge_feed(feed.reading, source.profile(), &policy),
         unread: unread_uids(feed.reading),
         read_at: feed.read_at,
-        repeated: known.is_some_and(|applied| applied.read_at == feed.read_at),
+        repeated,
     };
     let judging = Judging { connection, house: &house, hold: policy.hold, mass_vanish: policy.mass_vanish };
     let (mine, others) =

@@ -6,7 +6,7 @@ use calmesh_profiles::Profile;
 use jiff::Timestamp;
 
 use crate::{
-    App, ChangeError, Draft,
+    App, ChangeError, Draft, EraseError,
     change::REANNOUNCE_AFTER,
     fetch::refused,
     model::{Outcome, Snapshot},
@@ -44,7 +44,12 @@ impl App {
             }
             Event::PropertyDirty { property } => self.publish_property(property).await,
             Event::LinkDirty { link } => self.publish_link(link).await,
-            Event::AccountDeleted { account } => self.erase_account(account).await,
+            Event::AccountDeleted { account } => match self.erase_account(account).await {
+                // Nobody asked for it, or it was taken back: an event is no reason to delete.
+                Ok(()) | Err(EraseError::NotDeleted) => Ok(()),
+                Err(EraseError::Object(error)) => Err(error.into()),
+                Err(EraseError::Store(error)) => Err(error.into()),
+            },
             Event::PropertyChanged { .. } => Ok(()),
         }
     }
@@ -191,9 +196,4 @@ pub fn read_body(body: &[u8], house: &House, profile: &Profile, now: Timestamp) 
         end_is_last_night: profile.quirks.end_is_last_night,
     };
     read(body, &context)
-}
-impl App {
-    async fn erase_account(&self, _: &calmesh_calendar::AccountId) -> Result<(), WorkError> {
-        Ok(())
-    }
 }

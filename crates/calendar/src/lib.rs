@@ -10,6 +10,8 @@ mod id;
 mod occupancy;
 mod policy;
 mod reconcile;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use block::{Block, BlockKind, FeedOrigin, Hold, HoldCause, HoldEnd, Origin};

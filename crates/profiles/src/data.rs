@@ -6,10 +6,9 @@ use crate::{
     detect::{Marks, UrlMark},
     judge::{CodePattern, CodePlace, EventClass, Rule, When},
     matcher::{Shape, Words},
-    profile::{
-        Cadence, Directions, EchoPolicy, HoldPolicy, MassVanishPolicy, PolicyDefaults, Profile, ProviderId, Quirks, Via,
-    },
+    profile::{Cadence, Directions, PolicyDefaults, Profile, ProviderId, Quirks, Via},
 };
+use calmesh_calendar::{EchoPolicy, HoldPolicy, MassVanishPolicy};
 
 /// What is wrong with the data files.
 #[derive(Debug, thiserror::Error)]

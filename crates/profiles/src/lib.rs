@@ -12,7 +12,4 @@ pub use catalogue::{all, find, generic};
 pub use data::DataError;
 pub use detect::detect;
 pub use judge::{EventClass, Judgement};
-pub use profile::{
-    Cadence, Directions, EchoPolicy, HoldPolicy, MassVanishPolicy, PolicyDefaults, Profile, ProviderId, Quirks,
-    UnknownProvider, Via,
-};
+pub use profile::{Cadence, Directions, PolicyDefaults, Profile, ProviderId, Quirks, UnknownProvider, Via};

@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use calmesh_calendar::{EchoPolicy, HoldPolicy, MassVanishPolicy};
 use url::Url;
 
 use crate::{
@@ -97,39 +98,6 @@ pub struct Quirks {
     pub odd_content_type: bool,
     /// Events may carry a guest's name, phone or price.
     pub carries_guest_details: bool,
-}
-
-/// How often and how long a missing stay must be missing before it is believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HoldPolicy {
-    /// Successful readings in a row without the stay.
-    pub readings: u32,
-    /// Minutes between the first and the last of them, at least.
-    pub minutes: u32,
-}
-
-/// When many stays that vanish together are held for longer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MassVanishPolicy {
-    /// From this many stays on…
-    pub stays: u32,
-    /// …that are at least this share of the feed's future nights, 0 to 100.
-    pub nights_percent: u32,
-    /// Successful readings in a row without them.
-    pub readings: u32,
-    /// Hours between the first and the last of them, at least.
-    pub hours: u32,
-}
-
-/// How the provider is asked whether a night is its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EchoPolicy {
-    /// Whether it is asked at all; if not, phantoms are left to the host.
-    pub probe: bool,
-    /// Good readings with the night before the provider stands by it.
-    pub readings: u32,
-    /// Minutes after its read of the link without the night before those count ("settle").
-    pub minutes: u32,
 }
 
 /// What a new connection's policy starts from (API.md, "A connection").

@@ -1,0 +1,67 @@
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
+#![doc = include_str!("../README.md")]
+
+mod accounts;
+mod answer;
+mod body;
+mod caller;
+mod cursor;
+mod edge;
+mod health;
+mod idempotency;
+mod openapi;
+mod options;
+mod problem;
+mod query;
+#[cfg(test)]
+mod testing;
+mod words;
+
+use std::sync::Arc;
+
+use axum::{Router, middleware};
+use calmesh_app::App;
+use governor::DefaultKeyedRateLimiter;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::SwaggerUi;
+
+pub use options::{RateLimit, RestOptions};
+
+/// What every handler may reach.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) app: App,
+    pub(crate) options: Arc<RestOptions>,
+    pub(crate) limiter: Arc<DefaultKeyedRateLimiter<String>>,
+}
+
+/// The whole API as one service.
+pub fn router(app: App, options: RestOptions) -> Router {
+    let limiter = Arc::new(DefaultKeyedRateLimiter::keyed(options.rate.quota()));
+    let cors = options.cors();
+    let api = Api { app, options: Arc::new(options), limiter };
+    let (routes, document) = routes(&api);
+    let docs = SwaggerUi::new(openapi::DOCS).url(openapi::PATH, document);
+    let mut router = routes
+        .merge(docs)
+        .fallback(edge::unknown_path)
+        .layer(middleware::from_fn_with_state(api.clone(), edge::edge))
+        .with_state(api);
+    if let Some(cors) = cors {
+        router = router.layer(cors);
+    }
+    router
+}
+
+/// All routes and the document that they make.
+fn routes(api: &Api) -> (Router<Api>, utoipa::openapi::OpenApi) {
+    let guarded =
+        OpenApiRouter::new().merge(accounts::routes()).layer(middleware::from_fn_with_state(api.clone(), caller::gate));
+    let (router, mut document) = OpenApiRouter::with_openapi(openapi::Document::openapi())
+        .merge(guarded)
+        .merge(health::routes())
+        .split_for_parts();
+    openapi::complete(&mut document, &api.options.version);
+    (router, document)
+}

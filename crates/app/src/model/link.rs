@@ -24,6 +24,8 @@ pub struct ExtraLink {
     /// Counts every change; the mark is cleared only for the revision that was rendered.
     pub revision: u64,
     pub dirty: Option<Dirty>,
+    /// Deleted: answers 404. The record stays for a while, so that a late render of it is undone.
+    pub deleted_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,6 +13,6 @@ pub use store::{
     Page, PageRequest, PlanChange, PropertyCommit, PropertyStore, RefreshStore, StoreError,
 };
 pub use world::{
-    Clock, ExportObject, ExportStore, ExportVersion, ExportWriteError, ObjectError, ParkedBody, Randomness, SealError,
-    Sealer, SnapshotStore,
+    Clock, ExportObject, ExportStore, ExportVersion, ExportWriteError, IdentityError, IdentityVerifier, ObjectError,
+    ParkedBody, Randomness, SealError, Sealer, SnapshotStore, Subject,
 };

@@ -242,7 +242,7 @@ pub trait MarkStore: Send + Sync {
 /// Extra private links, owners of tokens, reads.
 #[async_trait]
 pub trait LinkStore: Send + Sync {
-    /// In order of creation.
+    /// In order of creation, deleted ones included while their records are kept.
     async fn links(&self, account: &AccountId, page: PageRequest) -> Result<Page<ExtraLink>, StoreError>;
 
     async fn link(&self, id: &LinkId) -> Result<Option<ExtraLink>, StoreError>;

@@ -1,9 +1,10 @@
-//! Objects, time, randomness, sealing.
+//! Objects, time, randomness, sealing, identities.
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use calmesh_calendar::{AccountId, ConnectionId};
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 
 use crate::model::{LinkToken, Snapshot, Validators};
 
@@ -135,4 +136,67 @@ pub trait Sealer: Send + Sync {
     /// # Errors
     /// MUST fail for another context than it was sealed for.
     async fn open(&self, context: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError>;
+}
+
+/// Who somebody is, by the word of an OIDC issuer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// The issuer's URL exactly as configured and as in `iss`.
+    pub issuer: String,
+    /// The `sub` claim; the issuer never gives it to somebody else (OpenID Connect Core, section 2).
+    pub subject: String,
+}
+
+impl Subject {
+    /// The account that belongs to this subject: the first 16 bytes of SHA-256 over issuer, a zero byte and
+    /// subject. No claim of another issuer can lead to the same account.
+    #[must_use]
+    pub fn account_id(&self) -> AccountId {
+        let digest = Sha256::new()
+            .chain_update(self.issuer.as_bytes())
+            // A zero byte stands in no URL, so no other split of the same text gives the same digest.
+            .chain_update([0])
+            .chain_update(self.subject.as_bytes())
+            .finalize();
+        let mut random = [0; 16];
+        for (slot, byte) in random.iter_mut().zip(digest) {
+            *slot = byte;
+        }
+        AccountId::from_random(random)
+    }
+}
+
+/// Why a JWT proves nobody's identity. No variant holds the token or any claim of it.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    #[error("this is not a signed JWT; send the access or ID token of the configured issuer as it was given to you")]
+    NotAJwt,
+    #[error("the token is signed by an algorithm that is not accepted; let the issuer sign with RS256, ES256 or EdDSA")]
+    Algorithm,
+    #[error("the issuer publishes no key with this token's key id; sign in again for a new token")]
+    UnknownKey,
+    #[error("the token's signature does not fit the issuer's key; sign in again for a new token")]
+    Signature,
+    #[error("the token is of another issuer; sign in where this service is registered")]
+    Issuer,
+    #[error("the token is meant for another service; ask the issuer for one with this service as its audience")]
+    Audience,
+    #[error("the token has expired; sign in again for a new one")]
+    Expired,
+    #[error("the token is not valid yet; check the clock of the machine that made it")]
+    NotYetValid,
+    #[error("the token lacks the claim {0}; configure the issuer to include it")]
+    MissingClaim(&'static str),
+    /// Nothing was decided: the same token may be good a moment later.
+    #[error("the issuer's keys can't be read at present; try again in a minute")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Tells whom a JWT speaks for.
+#[async_trait]
+pub trait IdentityVerifier: Send + Sync {
+    /// # Errors
+    /// MUST refuse what the configured issuer did not sign for us, or signed for another time. MUST be
+    /// `Unavailable`, never a refusal, where the issuer's keys could not be read.
+    async fn verify(&self, jwt: &str) -> Result<Subject, IdentityError>;
 }

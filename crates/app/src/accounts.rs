@@ -1,0 +1,376 @@
+//! Accounts: made by the operator or when an identity first comes, opened by tokens, edited, erased.
+
+use calmesh_calendar::{AccountId, ConnectionId, TokenId};
+use jiff::Timestamp;
+
+use crate::{
+    App, ChangeError, Edit, Expected, InvalidField, Reach,
+    edit::{Flaws, LABEL_PREFIX_MOST, NAME_MOST},
+    model::{
+        Account, Detail, Dirty, ExtraLink, LinkToken, PropertyState, RetiringLink, RetiringServes, Scope, Token,
+        TokenSecret,
+    },
+    ports::{Event, ObjectError, Page, PageRequest, StoreError, Subject},
+};
+
+/// What new links show when an account says nothing else.
+pub(crate) const DEFAULT_DETAIL: Detail = Detail::Busy;
+/// The label prefix of new properties when an account says nothing else.
+pub(crate) const DEFAULT_LABEL_PREFIX: &str = "EX-";
+/// How often an edit is decided anew because somebody else wrote first.
+pub(crate) const EDIT_ATTEMPTS: u32 = 12;
+
+/// An account to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAccount {
+    pub name: String,
+    pub detail: Option<Detail>,
+    pub label_prefix: Option<String>,
+}
+
+/// What an edit changes; what is not mentioned stays.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AccountEdit {
+    pub name: Option<String>,
+    pub detail: Edit<Detail>,
+    pub label_prefix: Edit<String>,
+}
+
+/// Why an account was not made, shown, edited or deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// Unknown or deleted.
+    #[error("no such account")]
+    NotFound,
+    /// The caller sees some properties only; the account's settings are not his.
+    #[error("this token sees some properties only and can't change the account")]
+    Limited,
+    /// It was edited meanwhile.
+    #[error("the account is not the one that was read")]
+    Outdated,
+    #[error("a field is not valid")]
+    Invalid(Vec<InvalidField>),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a credential opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    pub account: Account,
+    pub scope: Scope,
+    pub reach: Reach,
+    /// None for an identity of an OIDC issuer.
+    pub token: Option<TokenId>,
+}
+
+/// Why a credential opens nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("no such token")]
+    Unknown,
+    #[error("the token has expired")]
+    Expired,
+    #[error("the account was deleted")]
+    AccountDeleted,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why an account was not erased.
+#[derive(Debug, thiserror::Error)]
+pub enum EraseError {
+    /// Nobody asked for it.
+    #[error("the account is not marked as deleted")]
+    NotDeleted,
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl App {
+    /// Makes an account and its first token, which sees everything and does not expire.
+    ///
+    /// # Errors
+    /// `Invalid`, or the store's.
+    pub async fn create_account(&self, new: NewAccount) -> Result<(Account, TokenSecret), AccountError> {
+        let now = self.clock.now();
+        let account = validated(Account {
+            id: AccountId::from_random(self.randomness.id()),
+            name: new.name.trim().to_owned(),
+            default_detail: new.detail.unwrap_or(DEFAULT_DETAIL),
+            default_label_prefix: new.label_prefix.unwrap_or_else(|| DEFAULT_LABEL_PREFIX.to_owned()),
+            created_at: now,
+            deleted_at: None,
+            version: 1,
+        })?;
+        let secret = TokenSecret::from_random(self.randomness.secret());
+        let token = Token {
+            id: TokenId::from_random(self.randomness.id()),
+            account: account.id.clone(),
+            hash: secret.hash(),
+            name: "First token".to_owned(),
+            scope: Scope::Full,
+            properties: None,
+            expires_at: None,
+            created_at: now,
+        };
+        self.accounts.create_account(&account, Some(&token)).await?;
+        Ok((account, secret))
+    }
+
+    /// What this token opens now.
+    ///
+    /// # Errors
+    /// A refusal, or the store's.
+    pub async fn open_by_token(&self, secret: &TokenSecret) -> Result<Opened, Refusal> {
+        let token = self.accounts.token_by_hash(&secret.hash()).await?.ok_or(Refusal::Unknown)?;
+        if token.expires_at.is_some_and(|end| end <= self.clock.now()) {
+            return Err(Refusal::Expired);
+        }
+        let account = self.accounts.account(&token.account).await?.ok_or(Refusal::AccountDeleted)?;
+        let account = self.standing(account).await?;
+        Ok(Opened { account, scope: token.scope, reach: Reach::of_token(&token), token: Some(token.id) })
+    }
+
+    /// The account of an identity that an issuer vouched for, made at its first use.
+    ///
+    /// # Errors
+    /// `AccountDeleted` while its erasure is under way, or the store's.
+    pub async fn open_by_identity(&self, subject: &Subject) -> Result<Opened, Refusal> {
+        let id = subject.account_id();
+        let account = match self.accounts.account(&id).await? {
+            Some(account) => account,
+            None => self.first_use(&id).await?,
+        };
+        let account = self.standing(account).await?;
+        Ok(Opened { reach: Reach::whole(account.id.clone()), account, scope: Scope::Full, token: None })
+    }
+
+    async fn first_use(&self, id: &AccountId) -> Result<Account, StoreError> {
+        let account = Account {
+            id: id.clone(),
+            name: "My account".to_owned(),
+            default_detail: DEFAULT_DETAIL,
+            default_label_prefix: DEFAULT_LABEL_PREFIX.to_owned(),
+            created_at: self.clock.now(),
+            deleted_at: None,
+            version: 1,
+        };
+        match self.accounts.create_account(&account, None).await {
+            Ok(()) => Ok(account),
+            // Two first requests at once: the other one made it.
+            Err(StoreError::Exists) => self.accounts.account(id).await?.ok_or(StoreError::Stale),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// An account that was not deleted. Knocking at a deleted one announces its erasure again, in case the
+    /// first announcement was lost.
+    async fn standing(&self, account: Account) -> Result<Account, Refusal> {
+        if account.deleted_at.is_some() {
+            self.announce_soon(&[Event::AccountDeleted { account: account.id }]).await;
+            return Err(Refusal::AccountDeleted);
+        }
+        Ok(account)
+    }
+
+    /// All accounts that stand, in order of id. A page may be short where accounts are being erased.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn list_accounts(&self, page: PageRequest) -> Result<Page<Account>, AccountError> {
+        let Page { mut items, next } = self.accounts.accounts(page).await?;
+        items.retain(|account| account.deleted_at.is_none());
+        Ok(Page { items, next })
+    }
+
+    /// # Errors
+    /// `NotFound`, or the store's.
+    pub async fn account(&self, reach: &Reach) -> Result<Account, AccountError> {
+        let account = self.accounts.account(&reach.account).await?;
+        account.filter(|account| account.deleted_at.is_none()).ok_or(AccountError::NotFound)
+    }
+
+    /// # Errors
+    /// `NotFound`, `Limited`, `Outdated`, `Invalid`, or the store's.
+    pub async fn edit_account(
+        &self,
+        reach: &Reach,
+        edit: &AccountEdit,
+        expected: &Expected,
+    ) -> Result<Account, AccountError> {
+        self.update_account(reach, expected, |account| {
+            if let Some(name) = &edit.name {
+                name.trim().clone_into(&mut account.name);
+            }
+            account.default_detail = edit.detail.over(account.default_detail, || DEFAULT_DETAIL);
+            let prefix = std::mem::take(&mut account.default_label_prefix);
+            account.default_label_prefix = edit.label_prefix.over(prefix, || DEFAULT_LABEL_PREFIX.to_owned());
+        })
+        .await
+    }
+
+    /// Begins an account's deletion: from the answer on none of its tokens opens anything; the rest goes in
+    /// the background.
+    ///
+    /// # Errors
+    /// `NotFound`, `Limited`, `Outdated`, or the store's.
+    pub async fn delete_account(&self, reach: &Reach, expected: &Expected) -> Result<(), AccountError> {
+        let now = self.clock.now();
+        let account = self.update_account(reach, expected, |account| account.deleted_at = Some(now)).await?;
+        self.announce_soon(&[Event::AccountDeleted { account: account.id }]).await;
+        Ok(())
+    }
+
+    async fn update_account(
+        &self,
+        reach: &Reach,
+        expected: &Expected,
+        change: impl Fn(&mut Account) + Send,
+    ) -> Result<Account, AccountError> {
+        if reach.properties.is_some() {
+            return Err(AccountError::Limited);
+        }
+        let mut attempt = 0;
+        loop {
+            let before = self.account(reach).await?;
+            if !expected.fits(before.version) {
+                return Err(AccountError::Outdated);
+            }
+            let mut after = before.clone();
+            change(&mut after);
+            let mut after = validated(after)?;
+            if after == before {
+                return Ok(after);
+            }
+            after.version += 1;
+            match self.accounts.update_account(&after).await {
+                Ok(()) => return Ok(after),
+                Err(StoreError::Stale) if attempt < EDIT_ATTEMPTS => attempt += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Removes everything of an account whose deletion began: exports, feeds that were read, properties, links,
+    /// tokens, the account. Each step may be repeated, so a run that died is finished by the next one.
+    ///
+    /// # Errors
+    /// `NotDeleted` for one that stands; otherwise what failed, to be tried again.
+    pub async fn erase_account(&self, id: &AccountId) -> Result<(), EraseError> {
+        let Some(account) = self.accounts.account(id).await? else {
+            return Ok(());
+        };
+        if account.deleted_at.is_none() {
+            return Err(EraseError::NotDeleted);
+        }
+        // Always the first page: what was erased is not listed any more.
+        loop {
+            let page = self.properties.properties(id, PageRequest { limit: 50, after: None }).await?;
+            if page.items.is_empty() {
+                break;
+            }
+            for property in page.items {
+                self.erase_property(&property.id).await?;
+            }
+        }
+        let mut after = None;
+        loop {
+            let page = self.links.links(id, PageRequest { limit: 50, after }).await?;
+            for link in page.items {
+                self.erase_link(link).await?;
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(self.accounts.purge_account(id).await?)
+    }
+
+    async fn erase_property(&self, id: &calmesh_calendar::PropertyId) -> Result<(), EraseError> {
+        let Some(before) = self.properties.load(id).await? else {
+            return Ok(());
+        };
+        let feeds: Vec<ConnectionId> = before.connections.iter().map(|connection| connection.id.clone()).collect();
+        self.forget_snapshots(&before.property.account, &feeds).await?;
+        // The connections go in a commit of their own, so that a worker that renders at this moment finds its
+        // export changed and starts anew from a state in which nothing is left. The property stays listed until
+        // it is purged, so that a run that dies in between is resumed.
+        let changed = self.commit_change(id, true, |draft| Ok::<_, std::convert::Infallible>(emptied(draft))).await;
+        let tokens = match changed {
+            Ok(changed) => changed.value,
+            Err(ChangeError::NotFound) => return Ok(()),
+            Err(ChangeError::Store(error)) => return Err(error.into()),
+            Err(ChangeError::Refused(never)) => match never {},
+        };
+        for token in &tokens {
+            self.exports.delete_export(token).await?;
+        }
+        // A body that was fetched meanwhile goes too.
+        self.forget_snapshots(&before.property.account, &feeds).await?;
+        Ok(self.properties.purge(id).await?)
+    }
+
+    async fn forget_snapshots(&self, account: &AccountId, connections: &[ConnectionId]) -> Result<(), ObjectError> {
+        for connection in connections {
+            self.snapshots.forget(account, connection).await?;
+        }
+        Ok(())
+    }
+
+    async fn erase_link(&self, link: ExtraLink) -> Result<(), EraseError> {
+        let token = link.token.clone();
+        if link.deleted_at.is_none() {
+            match self.links.put_link(&link.buried(self.clock.now())).await {
+                // Somebody edited it at the same time: the export goes all the same, and the record with the account.
+                Ok(()) | Err(StoreError::Stale) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(self.exports.delete_export(&token).await?)
+    }
+}
+
+/// Leaves a property without connections and blocks; its links end now. Answers every token that it had.
+fn emptied(draft: &mut crate::Draft) -> Vec<LinkToken> {
+    let PropertyState { connections, blocks, retiring, property } = &mut draft.state;
+    let now = draft.now;
+    for connection in connections.drain(..) {
+        if let Some(export) = connection.export {
+            let serves = RetiringServes::Empty { provider: connection.provider };
+            retiring.push(RetiringLink { token: export.token, serves, until: now });
+        }
+    }
+    blocks.clear();
+    for link in retiring.iter_mut() {
+        if let RetiringServes::Current { .. } = link.serves {
+            link.serves = RetiringServes::Empty { provider: "generic".to_owned() };
+        }
+        link.until = link.until.min(now);
+    }
+    property.wake_at = None;
+    retiring.iter().map(|link| link.token.clone()).collect()
+}
+
+impl ExtraLink {
+    /// The record of its deletion: it answers 404, and its export goes once more if a late render brings it back.
+    #[must_use]
+    pub(crate) fn buried(mut self, now: Timestamp) -> Self {
+        self.deleted_at = Some(now);
+        self.version += 1;
+        self.revision += 1;
+        self.dirty = Some(Dirty { since: now, attempts: 0, announce_at: now + crate::change::REANNOUNCE_AFTER });
+        self
+    }
+}
+
+fn validated(account: Account) -> Result<Account, AccountError> {
+    let mut flaws = Flaws::default();
+    flaws.text("name", &account.name, 1, NAME_MOST);
+    flaws.text("label_prefix", &account.default_label_prefix, 0, LABEL_PREFIX_MOST);
+    flaws.into_result().map_err(AccountError::Invalid)?;
+    Ok(account)
+}

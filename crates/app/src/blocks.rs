@@ -1,0 +1,525 @@
+//! Blocks: all that is taken or shown in a property, and the host's own, which are made, edited, deleted and pruned
+//! here. What a feed shows is only ever changed by its source.
+
+use std::collections::BTreeSet;
+
+use calmesh_calendar::{
+    Block, BlockId, BlockKind, ConnectionId, Extent, House, Nights, Origin, PropertyId, Times, in_the_way,
+};
+use jiff::civil::{Date, DateTime, date};
+
+use crate::{
+    App, ChangeError, Draft, Edit, Expected, InvalidField, Reach,
+    edit::{Flaws, SUMMARY_MOST},
+    model::{ActivityKind, Connection, PropertyState},
+    ports::{Page, PageRequest, StoreError},
+    reading::report_orphaned_extensions,
+};
+
+/// What the host's own block may be; the edge of a site's rule is never the host's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OwnKind {
+    Reservation,
+    Closure,
+    Tentative,
+}
+
+impl From<OwnKind> for BlockKind {
+    fn from(kind: OwnKind) -> Self {
+        match kind {
+            OwnKind::Reservation => Self::Reservation,
+            OwnKind::Closure => Self::Closure,
+            OwnKind::Tentative => Self::Tentative,
+        }
+    }
+}
+
+/// One end of a span as a client writes it: a night, or the time on the property's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    Night(Date),
+    Local(DateTime),
+}
+
+/// Both ends in one form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// Half-open: the end is the departure day.
+    Nights(Date, Date),
+    /// Half-open, on the property's clock.
+    Local(DateTime, DateTime),
+}
+
+/// Blocks lie in this range of dates; a year beyond it is a slip of the pen.
+const EARLIEST: Date = date(1970, 1, 1);
+const LATEST: Date = date(2200, 1, 1);
+
+/// A host's own block to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewBlock {
+    pub kind: OwnKind,
+    pub start: When,
+    pub end: When,
+    pub summary: String,
+    pub extends: Option<BlockId>,
+    /// Make it though something stands in the way.
+    pub force: bool,
+}
+
+/// What an edit of an own block changes; what is not mentioned stays.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BlockEdit {
+    pub kind: Option<OwnKind>,
+    pub start: Option<When>,
+    pub end: Option<When>,
+    /// Back to the default is no summary.
+    pub summary: Edit<String>,
+    pub extends: Edit<BlockId>,
+    pub force: bool,
+}
+
+/// Where a block stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BlockState {
+    Standing,
+    /// The feed no longer shows it, which is not believed yet.
+    Held,
+    /// Its connection is paused: it blocks nothing.
+    Paused,
+}
+
+/// Whose a block is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlockSource {
+    Own,
+    Connection { connection: ConnectionId, provider: String },
+}
+
+/// A block as the host sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockView {
+    pub block: Block,
+    pub property: PropertyId,
+    /// On the property's clock.
+    pub span: Span,
+    pub source: BlockSource,
+    /// Label prefix and connection's name; none for the host's own.
+    pub label: Option<String>,
+    pub state: BlockState,
+    /// Imported stays that cover this own block wholly, so that pruning would remove it.
+    pub covered_by: Vec<BlockId>,
+    /// Names what can be edited, for the ETag.
+    pub version: u64,
+}
+
+/// Why a block was not made, shown, edited or deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum BlockError {
+    /// Unknown, gone, or not the caller's.
+    #[error("no such block or property")]
+    NotFound,
+    #[error("the block is not the one that was read")]
+    Outdated,
+    #[error("a field is not valid")]
+    Invalid(Vec<InvalidField>),
+    /// Something is in the way, in order of time.
+    #[error("{} blocks are in the way", .0.len())]
+    Blocked(Vec<BlockId>),
+    /// A feed shows it; its source decides.
+    #[error("the block came from a connection's feed")]
+    Imported,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<ChangeError<Self>> for BlockError {
+    fn from(error: ChangeError<Self>) -> Self {
+        match error {
+            ChangeError::NotFound => Self::NotFound,
+            ChangeError::Refused(error) => error,
+            ChangeError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl App {
+    /// The blocks of a property in order of time, then id. With `all`, also stays of paused connections.
+    ///
+    /// # Errors
+    /// `NotFound`, or the store's.
+    pub async fn list_blocks(
+        &self,
+        reach: &Reach,
+        property: &PropertyId,
+        all: bool,
+        page: PageRequest,
+    ) -> Result<Page<BlockView>, BlockError> {
+        let state = self.state_within(reach, property).await?.ok_or(BlockError::NotFound)?;
+        let house = state.house();
+        let mut places: Vec<(String, &Block)> = state
+            .blocks
+            .iter()
+            .filter(|block| all || state_of(block, &state) != BlockState::Paused)
+            .map(|block| (place(block, &house), block))
+            .collect();
+        places.sort_by(|a, b| a.0.cmp(&b.0));
+        places.retain(|(place, _)| page.after.as_ref().is_none_or(|after| place > after));
+        let limit = usize::from(page.limit);
+        let next = (places.len() > limit)
+            .then(|| limit.checked_sub(1).and_then(|last| places.get(last)).map(|(place, _)| place.clone()))
+            .flatten();
+        let items = places.into_iter().take(limit).map(|(_, block)| block_view(block, &state, &house)).collect();
+        Ok(Page { items, next })
+    }
+
+    /// # Errors
+    /// `NotFound`, or the store's.
+    pub async fn block(&self, reach: &Reach, id: &BlockId) -> Result<BlockView, BlockError> {
+        let property = self.property_of(reach, id.as_str()).await?.ok_or(BlockError::NotFound)?;
+        let state = self.state_within(reach, &property).await?.ok_or(BlockError::NotFound)?;
+        view_of(id, &state)
+    }
+
+    /// Makes a block of the host's own.
+    ///
+    /// # Errors
+    /// `NotFound`, `Invalid`, `Blocked`, or the store's.
+    pub async fn create_block(
+        &self,
+        reach: &Reach,
+        property: &PropertyId,
+        new: &NewBlock,
+    ) -> Result<BlockView, BlockError> {
+        let id = BlockId::from_random(self.randomness.id());
+        let changed = self.change_property(property, |draft| apply_creation(draft, reach, &id, new)).await?;
+        view_of(&id, &changed.state)
+    }
+
+    /// Edits a block of the host's own.
+    ///
+    /// # Errors
+    /// `NotFound`, `Imported`, `Outdated`, `Invalid`, `Blocked`, or the store's.
+    pub async fn edit_block(
+        &self,
+        reach: &Reach,
+        id: &BlockId,
+        edit: &BlockEdit,
+        expected: &Expected,
+    ) -> Result<BlockView, BlockError> {
+        let property = self.property_of(reach, id.as_str()).await?.ok_or(BlockError::NotFound)?;
+        let changed = self.change_property(&property, |draft| apply_edit(draft, reach, id, edit, expected)).await?;
+        view_of(id, &changed.state)
+    }
+
+    /// Deletes a block of the host's own.
+    ///
+    /// # Errors
+    /// `NotFound`, `Imported`, `Outdated`, or the store's.
+    pub async fn delete_block(&self, reach: &Reach, id: &BlockId, expected: &Expected) -> Result<(), BlockError> {
+        let property = self.property_of(reach, id.as_str()).await?.ok_or(BlockError::NotFound)?;
+        self.change_property(&property, |draft| apply_deletion(draft, reach, id, expected)).await?;
+        Ok(())
+    }
+
+    /// Removes the host's own blocks that an imported stay now covers, and answers them as they were.
+    ///
+    /// # Errors
+    /// `NotFound`, or the store's.
+    pub async fn prune_blocks(&self, reach: &Reach, property: &PropertyId) -> Result<Vec<BlockView>, BlockError> {
+        let changed = self.change_property(property, |draft| apply_prune(draft, reach)).await?;
+        Ok(changed.value)
+    }
+
+    /// What pruning would remove, and the nights that it would open, which is none.
+    ///
+    /// # Errors
+    /// As pruning itself.
+    pub async fn preview_prune(
+        &self,
+        reach: &Reach,
+        property: &PropertyId,
+    ) -> Result<(Vec<BlockView>, Vec<Date>), BlockError> {
+        let before = self.state_within(reach, property).await?.ok_or(BlockError::NotFound)?;
+        let mut removed = Vec::new();
+        let opens = self.nights_opened_by(&before, |draft| {
+            removed = apply_prune(draft, reach)?;
+            Ok::<(), BlockError>(())
+        })?;
+        Ok((removed, opens))
+    }
+}
+
+/// Sorts by time, then id; seconds with a fixed width, so that texts sort like numbers.
+fn place(block: &Block, house: &House) -> String {
+    let seconds = block.extent.times(house).start().as_second();
+    // Times before 1970 are shifted into the positive.
+    format!("{:020} {}", seconds.saturating_add(1 << 40), block.id)
+}
+
+// ---- views ------------------------------------------------------------------------------------------------------
+
+fn view_of(id: &BlockId, state: &PropertyState) -> Result<BlockView, BlockError> {
+    let block = state.blocks.iter().find(|block| block.id == *id).ok_or(BlockError::NotFound)?;
+    Ok(block_view(block, state, &state.house()))
+}
+
+fn connection_of<'a>(block: &Block, state: &'a PropertyState) -> Option<&'a Connection> {
+    let id = block.connection()?;
+    state.connections.iter().find(|connection| connection.id == *id)
+}
+
+fn state_of(block: &Block, state: &PropertyState) -> BlockState {
+    if connection_of(block, state).is_some_and(Connection::is_paused) {
+        BlockState::Paused
+    } else if block.hold().is_some() {
+        BlockState::Held
+    } else {
+        BlockState::Standing
+    }
+}
+
+pub(crate) fn block_view(block: &Block, state: &PropertyState, house: &House) -> BlockView {
+    let connection = connection_of(block, state);
+    let source = match block.connection() {
+        None => BlockSource::Own,
+        Some(id) => BlockSource::Connection {
+            connection: id.clone(),
+            provider: connection.map(|connection| connection.provider.clone()).unwrap_or_default(),
+        },
+    };
+    BlockView {
+        property: state.property.id.clone(),
+        span: span_of(block.extent, house),
+        source,
+        label: connection.map(|connection| format!("{}{}", state.property.label_prefix, connection.name)),
+        state: state_of(block, state),
+        covered_by: covered_by(block, state, house),
+        version: version_of(block),
+        block: block.clone(),
+    }
+}
+
+pub(crate) fn span_of(extent: Extent, house: &House) -> Span {
+    match extent {
+        Extent::Nights(nights) => Span::Nights(nights.first(), nights.end()),
+        Extent::Times(times) => Span::Local(house.local(times.start()), house.local(times.end())),
+    }
+}
+
+/// A digest of what can be edited: blocks count no versions, and `sequence` is the exports'.
+fn version_of(block: &Block) -> u64 {
+    use sha2::{Digest, Sha256};
+    let mut digest = Sha256::new();
+    let extends = block.extends().map_or("", BlockId::as_str);
+    digest.update(format!("{:?}\n{:?}\n{extends}\n{}", block.kind, block.extent, block.summary).as_bytes());
+    let digest: [u8; 32] = digest.finalize().into();
+    digest.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+}
+
+/// The imported stays that cover an own block wholly and that will not turn out to be that block itself.
+///
+/// A reservation covers. A closure may be our own block that the site read from our link and shows again: it covers
+/// only where it was there before the block was, or where its connection gives nothing out. What is held, optional
+/// or a site's rule may be gone tomorrow and covers nothing.
+fn covered_by(own: &Block, state: &PropertyState, house: &House) -> Vec<BlockId> {
+    if !own.is_own() {
+        return Vec::new();
+    }
+    let wanted = own.extent.times(house);
+    let covers = |block: &&Block| {
+        let Some(connection) = connection_of(block, state) else { return false };
+        let stands = !connection.is_paused() && connection.policy().blocks && block.hold().is_none();
+        let genuine = match block.kind {
+            BlockKind::Reservation => true,
+            BlockKind::Closure => {
+                connection.export.is_none()
+                    || block.first_seen_at <= own.first_seen_at
+                    || block.first_seen_at <= connection.created_at
+            }
+            BlockKind::Tentative | BlockKind::RuleClosure => false,
+        };
+        let times = block.extent.times(house);
+        stands && genuine && times.start() <= wanted.start() && wanted.end() <= times.end()
+    };
+    state.blocks.iter().filter(covers).map(|block| block.id.clone()).collect()
+}
+
+// ---- decisions --------------------------------------------------------------------------------------------------
+
+/// The extent that both ends give, or what is wrong with them.
+pub(crate) fn extent_of(start: When, end: When, house: &House) -> Result<Extent, Vec<InvalidField>> {
+    let mut flaws = Flaws::default();
+    for (field, when) in [("start", start), ("end", end)] {
+        let day = match when {
+            When::Night(day) => day,
+            When::Local(local) => local.date(),
+        };
+        if !(EARLIEST..LATEST).contains(&day) {
+            flaws.add(field, format!("must be from {EARLIEST} to before {LATEST}"));
+        }
+    }
+    flaws.into_result()?;
+    let after_start = || vec![InvalidField::new("end", "must be after start")];
+    match (start, end) {
+        (When::Night(start), When::Night(end)) => {
+            Nights::new(start, end).map(Extent::Nights).map_err(|_| after_start())
+        }
+        (When::Local(start), When::Local(end)) => {
+            Times::new(house.instant(start), house.instant(end)).map(Extent::Times).map_err(|_| after_start())
+        }
+        _ => Err(vec![InvalidField::new("end", "must be a night or a local date-time, as start is")]),
+    }
+}
+
+/// What is in the way of an own block: all that is taken but the block itself, the stay that it extends and that
+/// stay's turnover nights.
+fn blocking(draft: &Draft, house: &House, extent: Extent, own: &BlockId, extends: Option<&BlockId>) -> Vec<BlockId> {
+    let mut part_of_stay = BTreeSet::from([own]);
+    let mut whole_stay = BTreeSet::new();
+    // An extension of an extension belongs to the same stay, whose turnover nights move behind all of them.
+    let mut next = extends;
+    part_of_stay.extend(extends);
+    while let Some(id) = next.filter(|id| whole_stay.insert(*id)) {
+        next = draft.block(id).and_then(Block::extends);
+    }
+    let mut taken = draft.state.taken();
+    taken.retain(|one| !part_of_stay.contains(&one.block) && !(one.turnover && whole_stay.contains(&one.block)));
+    in_the_way(&taken, extent, house)
+}
+
+fn check_extends(draft: &Draft, own: &BlockId, extends: &BlockId, flaws: &mut Flaws) {
+    if own == extends {
+        flaws.add("extends", "a block can't extend itself");
+    } else if draft.block(extends).is_none() {
+        flaws.add("extends", "must be a block of the same property");
+    }
+}
+
+fn apply_creation(draft: &mut Draft, reach: &Reach, id: &BlockId, new: &NewBlock) -> Result<(), BlockError> {
+    if !reach.shows(&draft.state.property) {
+        return Err(BlockError::NotFound);
+    }
+    let house = draft.state.house();
+    let mut flaws = Flaws::default();
+    let extent = extent_of(new.start, new.end, &house);
+    flaws.text("summary", &new.summary, 0, SUMMARY_MOST);
+    if let Some(extends) = &new.extends {
+        check_extends(draft, id, extends, &mut flaws);
+    }
+    let extent = flaws.with(extent).map_err(BlockError::Invalid)?;
+    if !new.force {
+        let blocked_by = blocking(draft, &house, extent, id, new.extends.as_ref());
+        if !blocked_by.is_empty() {
+            return Err(BlockError::Blocked(blocked_by));
+        }
+    }
+    let block = Block {
+        id: id.clone(),
+        origin: Origin::Own { extends: new.extends.clone() },
+        kind: new.kind.into(),
+        extent,
+        summary: new.summary.trim().to_owned(),
+        sequence: 0,
+        first_seen_at: draft.now,
+        changed_at: draft.now,
+    };
+    let at = draft.state.blocks.partition_point(|other| other.id < block.id);
+    draft.state.blocks.insert(at, block);
+    draft.note(None, ActivityKind::BlockCreated { block: id.clone() });
+    Ok(())
+}
+
+fn own_block<'a>(draft: &'a Draft, reach: &Reach, id: &BlockId, expected: &Expected) -> Result<&'a Block, BlockError> {
+    if !reach.shows(&draft.state.property) {
+        return Err(BlockError::NotFound);
+    }
+    let block = draft.block(id).ok_or(BlockError::NotFound)?;
+    if !block.is_own() {
+        return Err(BlockError::Imported);
+    }
+    if !expected.fits(version_of(block)) {
+        return Err(BlockError::Outdated);
+    }
+    Ok(block)
+}
+
+fn apply_edit(
+    draft: &mut Draft,
+    reach: &Reach,
+    id: &BlockId,
+    edit: &BlockEdit,
+    expected: &Expected,
+) -> Result<(), BlockError> {
+    let before = own_block(draft, reach, id, expected)?.clone();
+    let house = draft.state.house();
+    let mut flaws = Flaws::default();
+    let (old_start, old_end) = match span_of(before.extent, &house) {
+        Span::Nights(start, end) => (When::Night(start), When::Night(end)),
+        Span::Local(start, end) => (When::Local(start), When::Local(end)),
+    };
+    let extent = if edit.start.is_none() && edit.end.is_none() {
+        Ok(before.extent)
+    } else {
+        extent_of(edit.start.unwrap_or(old_start), edit.end.unwrap_or(old_end), &house)
+    };
+    let summary = edit.summary.over(before.summary.clone(), String::new);
+    flaws.text("summary", &summary, 0, SUMMARY_MOST);
+    let extends = edit.extends.over_option(before.extends().cloned());
+    // One that is not changed may name a stay that has gone.
+    if let Some(extends) = extends.as_ref().filter(|extends| before.extends() != Some(extends)) {
+        check_extends(draft, id, extends, &mut flaws);
+    }
+    let extent = flaws.with(extent).map_err(BlockError::Invalid)?;
+    if extent != before.extent && !edit.force {
+        let blocked_by = blocking(draft, &house, extent, id, extends.as_ref());
+        if !blocked_by.is_empty() {
+            return Err(BlockError::Blocked(blocked_by));
+        }
+    }
+    let mut after = Block {
+        kind: edit.kind.map_or(before.kind, BlockKind::from),
+        extent,
+        summary: summary.trim().to_owned(),
+        origin: Origin::Own { extends },
+        ..before.clone()
+    };
+    if after == before {
+        return Ok(());
+    }
+    // What a block extends is on no link.
+    if (after.kind, after.extent, &after.summary) != (before.kind, before.extent, &before.summary) {
+        after.sequence += 1;
+        after.changed_at = draft.now;
+    }
+    if let Some(block) = draft.block_mut(id) {
+        *block = after;
+    }
+    draft.note(None, ActivityKind::BlockChanged { block: id.clone() });
+    Ok(())
+}
+
+fn apply_deletion(draft: &mut Draft, reach: &Reach, id: &BlockId, expected: &Expected) -> Result<(), BlockError> {
+    own_block(draft, reach, id, expected)?;
+    remove_own(draft, &BTreeSet::from([id.clone()]));
+    Ok(())
+}
+
+fn remove_own(draft: &mut Draft, gone: &BTreeSet<BlockId>) {
+    draft.state.blocks.retain(|block| !gone.contains(&block.id));
+    for block in gone {
+        draft.note(None, ActivityKind::BlockDeleted { block: block.clone() });
+    }
+    report_orphaned_extensions(draft);
+}
+
+fn apply_prune(draft: &mut Draft, reach: &Reach) -> Result<Vec<BlockView>, BlockError> {
+    if !reach.shows(&draft.state.property) {
+        return Err(BlockError::NotFound);
+    }
+    let house = draft.state.house();
+    let views = draft.state.blocks.iter().map(|block| block_view(block, &draft.state, &house));
+    let covered: Vec<BlockView> = views.filter(|view| !view.covered_by.is_empty()).collect();
+    let gone: BTreeSet<BlockId> = covered.iter().map(|view| view.block.id.clone()).collect();
+    remove_own(draft, &gone);
+    Ok(covered)
+}

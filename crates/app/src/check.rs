@@ -1,0 +1,268 @@
+//! The feed doctor: what a feed is, what it would block and what is wrong with it, without storing anything. What a
+//! new connection is checked by, too.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use calmesh_calendar::{BlockKind, FeedReading, House, Policy, ReadWarning, Verdict};
+use calmesh_ics as ics;
+use calmesh_profiles::{Profile, detect};
+use jiff::{
+    Timestamp,
+    civil::{Date, Time},
+    tz::TimeZone,
+};
+use url::Url;
+
+use crate::{
+    App, InvalidField, Reach, Settings,
+    blocks::{Span, span_of},
+    judge_feed,
+    model::{FailureKind, FeedUrl, Fetched, LinkOwner, LinkToken, PolicyOverrides, Snapshot, Validators},
+    ports::{FeedRequest, FetchFailure, StoreError},
+    read_body, refused, warnings_of,
+};
+
+/// A client waits for the answer.
+const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+const TOTAL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// What is to be checked.
+#[derive(Debug, Clone)]
+pub enum CheckSource {
+    Url(FeedUrl),
+    /// The text of a calendar.
+    Ics(Bytes),
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckReport {
+    /// Whether a connection could be made of it.
+    pub usable: bool,
+    /// A profile's id.
+    pub provider: String,
+    /// The calendar's own name.
+    pub name: Option<String>,
+    pub events: EventCounts,
+    /// What it would block, in order of time.
+    pub blocks: Vec<CheckedBlock>,
+    /// The nights that it would take, in order.
+    pub nights: Vec<Date>,
+    pub warnings: Vec<ReadWarning>,
+    pub problem: Option<Problem>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EventCounts {
+    pub in_text: u32,
+    /// Understood; a recurring one counts once.
+    pub read: u32,
+    /// Occurrences that block by the provider's usual policy.
+    pub blocking: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedBlock {
+    /// On the clock of the zone that was asked for.
+    pub span: Span,
+    pub kind: BlockKind,
+    pub uid: Option<String>,
+}
+
+/// Why it can't be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// A failure's word, or `provider_refused`.
+    pub kind: &'static str,
+    /// A sentence with advice.
+    pub detail: String,
+}
+
+/// Why nothing was checked.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    #[error("a field is not valid")]
+    Invalid(Vec<InvalidField>),
+    /// The address is not a public one, or not one that feeds are read from.
+    #[error("the address is refused: {detail}")]
+    AddressRefused { detail: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A feed that was fetched and read.
+#[derive(Debug, Clone)]
+pub(crate) struct Examined {
+    pub(crate) body: Bytes,
+    pub(crate) validators: Validators,
+    pub(crate) reading: FeedReading,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) profile: &'static Profile,
+    /// When the body had come.
+    pub(crate) read_at: Timestamp,
+}
+
+impl App {
+    /// Fetches or takes a feed and says what it is.
+    ///
+    /// # Errors
+    /// `Invalid` for an unknown zone, `AddressRefused`, or the store's.
+    pub async fn check_feed(&self, source: CheckSource, time_zone: Option<&str>) -> Result<CheckReport, CheckError> {
+        let zone = time_zone.map(TimeZone::get).transpose().map_err(|_| {
+            let detail = "must be an IANA time zone such as Europe/Madrid";
+            CheckError::Invalid(vec![InvalidField::new("time_zone", detail)])
+        })?;
+        let now = self.clock.now();
+        let mut report = match source {
+            CheckSource::Ics(body) => check_body(&body, zone.as_ref(), now, None),
+            CheckSource::Url(url) => match self.fetch_now(&url).await {
+                Ok((body, _)) => check_body(&body, zone.as_ref(), now, url.to_url().as_ref()),
+                Err(FetchFailure { kind: FailureKind::AddressRefused, detail, .. }) => {
+                    return Err(CheckError::AddressRefused { detail });
+                }
+                Err(failure) => unusable(detect(url.to_url().as_ref(), None), &failure),
+            },
+        };
+        if report.problem.is_none() && self.settings.refused_providers.contains(&report.provider) {
+            report.usable = false;
+            report.problem = Some(Problem { kind: "provider_refused", detail: refusal_of(&report.provider) });
+        }
+        Ok(report)
+    }
+
+    /// Fetches and reads a feed while a client waits.
+    pub(crate) async fn examine(&self, url: &FeedUrl, house: &House) -> Result<Examined, FetchFailure> {
+        let (body, validators) = self.fetch_now(url).await?;
+        let read_at = self.clock.now();
+        let (reading, profile) =
+            read_detected(&body, url.to_url().as_ref(), house, read_at).map_err(|refusal| refused(&refusal))?;
+        let snapshot = Snapshot(ics::meaning(&body).to_string());
+        Ok(Examined { body, validators, reading, snapshot, profile, read_at })
+    }
+
+    async fn fetch_now(&self, url: &FeedUrl) -> Result<(Bytes, Validators), FetchFailure> {
+        let request = FeedRequest {
+            url: url.clone(),
+            validators: Validators::default(),
+            connect_timeout: CONNECT_TIMEOUT,
+            total_timeout: TOTAL_TIMEOUT,
+        };
+        match self.feeds.fetch(request).await? {
+            Fetched::Body { bytes, validators, .. } => Ok((bytes, validators)),
+            Fetched::NotModified => Err(crate::fetch::unasked_304()),
+        }
+    }
+
+    /// Whether this URL is a private link of the account itself: importing it would only feed a property with what
+    /// it gave out.
+    pub(crate) async fn is_own_link(&self, reach: &Reach, url: &FeedUrl) -> Result<bool, StoreError> {
+        let Some(token) = url.to_url().and_then(|url| link_token(&self.settings, &url)) else { return Ok(false) };
+        let owner = self.links.owner(&token.hash()).await?;
+        Ok(owner.is_some_and(|owner| match owner {
+            LinkOwner::Connection { account, .. } | LinkOwner::Link { account, .. } => account == reach.account,
+        }))
+    }
+}
+
+/// The token of a URL that is a private link of this deployment.
+fn link_token(settings: &Settings, url: &Url) -> Option<LinkToken> {
+    let base = &settings.links_base;
+    if url.host_str() != base.host_str() || url.port_or_known_default() != base.port_or_known_default() {
+        return None;
+    }
+    // A CDN serves the same object for an escaped path. Tokens hold neither of the two characters that a form
+    // would treat in its own way.
+    let path: String = url::form_urlencoded::parse(url.path().as_bytes()).map(|(path, _)| path).collect();
+    let (_, file) = path.strip_prefix(base.path().trim_end_matches('/')).unwrap_or(&path).split_once("/f/")?;
+    LinkToken::parse(file.strip_suffix(".ics").unwrap_or(file))
+}
+
+/// Why connections of this provider can't be made here.
+pub(crate) fn refusal_of(provider: &str) -> String {
+    let name = calmesh_profiles::find(provider).map_or(provider, |profile| profile.name.as_str());
+    format!("{name} is not connected by calendar links here; ask the operator of this service for another way.")
+}
+
+/// Reads a body by the quirks of the provider that its URL or its own words give away.
+fn read_detected(
+    body: &[u8],
+    url: Option<&Url>,
+    house: &House,
+    now: Timestamp,
+) -> Result<(FeedReading, &'static Profile), ics::Refusal> {
+    let by_url = detect(url, None);
+    let reading = read_body(body, house, by_url, now)?;
+    let profile = detect(url, reading.prodid.as_deref());
+    if profile.quirks.end_is_last_night == by_url.quirks.end_is_last_night {
+        return Ok((reading, profile));
+    }
+    Ok((read_body(body, house, profile, now)?, profile))
+}
+
+/// What a feed's body says, by the usual policy of its provider. Without a zone, the feed's own hint or UTC; the
+/// days are those of an ordinary house (check-in 15:00, check-out 11:00). Needs nothing of a deployment.
+#[must_use]
+pub fn check_body(body: &[u8], zone: Option<&TimeZone>, now: Timestamp, url: Option<&Url>) -> CheckReport {
+    let zone = zone.cloned().or_else(|| zone_hint(body)).unwrap_or(TimeZone::UTC);
+    let house = House::new(zone, Time::constant(15, 0, 0, 0), Time::constant(11, 0, 0, 0), 0)
+        .unwrap_or_else(|_| House::ordinary());
+    match read_detected(body, url, &house, now) {
+        Ok((reading, profile)) => report(&reading, profile, &house),
+        Err(refusal) => unusable(detect(url, None), &refused(&refusal)),
+    }
+}
+
+fn report(reading: &FeedReading, profile: &'static Profile, house: &House) -> CheckReport {
+    let policy: Policy = PolicyOverrides::default().resolve(&profile.policy, profile.aggregates);
+    let mut blocks = Vec::new();
+    let mut nights = BTreeSet::new();
+    for sighting in judge_feed(reading, profile, &policy) {
+        let Verdict::Blocks(kind) = sighting.verdict else { continue };
+        nights.extend(sighting.extent.nights(house).into_iter().flat_map(calmesh_calendar::Nights::iter));
+        blocks.push((sighting.extent.times(house), kind, sighting.extent, sighting.key.map(|key| key.uid)));
+    }
+    blocks.sort_by(|a, b| (a.0, &a.3).cmp(&(b.0, &b.3)));
+    let blocks: Vec<CheckedBlock> = blocks
+        .into_iter()
+        .map(|(_, kind, extent, uid)| CheckedBlock { span: span_of(extent, house), kind, uid })
+        .collect();
+    CheckReport {
+        usable: true,
+        provider: profile.id.as_str().to_owned(),
+        name: reading.name.clone(),
+        events: EventCounts {
+            in_text: reading.events_in_text,
+            read: reading.events_read,
+            blocking: u32::try_from(blocks.len()).unwrap_or(u32::MAX),
+        },
+        blocks,
+        nights: nights.into_iter().collect(),
+        warnings: warnings_of(reading, &policy),
+        problem: None,
+    }
+}
+
+fn unusable(profile: &'static Profile, failure: &FetchFailure) -> CheckReport {
+    CheckReport {
+        usable: false,
+        provider: profile.id.as_str().to_owned(),
+        name: None,
+        events: EventCounts::default(),
+        blocks: Vec::new(),
+        nights: Vec::new(),
+        warnings: Vec::new(),
+        problem: Some(Problem { kind: failure.kind.as_str(), detail: failure.detail.clone() }),
+    }
+}
+
+/// The zone that the calendar says is its own (`X-WR-TIMEZONE`).
+fn zone_hint(body: &[u8]) -> Option<TimeZone> {
+    const NAME: &[u8] = b"X-WR-TIMEZONE:";
+    let mut lines = body.split(|byte| matches!(byte, b'\n' | b'\r'));
+    let value = lines.find_map(|line| {
+        let (name, value) = line.split_at_checked(NAME.len())?;
+        name.eq_ignore_ascii_case(NAME).then_some(value)
+    })?;
+    TimeZone::get(std::str::from_utf8(value).ok()?.trim()).ok()
+}

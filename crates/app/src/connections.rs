@@ -1,0 +1,1141 @@
+//! Connections: made, shown, edited, paused, resumed, given a new link, deleted.
+//!
+//! What a URL brings is fetched and read before a change is decided; the decision itself is pure, runs anew when
+//! somebody else changed the property in between, and is the same for a preview.
+
+use std::collections::BTreeSet;
+
+use calmesh_calendar::{BlockId, ConnectionId, Policy, PropertyId};
+use calmesh_profiles::{Via, detect};
+use jiff::{SignedDuration, Timestamp, civil::Date};
+
+use crate::{
+    AcceptedFeed, App, ChangeError, Draft, Edit, Expected, InvalidField, Reach,
+    check::{Examined, refusal_of},
+    edit::{Flaws, NAME_MOST},
+    holds::close_holds,
+    kept::{KeptBodies, take_kept},
+    model::{
+        ActivityKind, Connection, Detail, Direction, ExportSide, FailureKind, FeedUrl, Format, ImportSide, LinkReads,
+        LinkToken, PolicyOverrides, PropertyState, RetiringLink, RetiringServes, Snapshot, Status,
+    },
+    ports::{FetchFailure, ObjectError, Page, PageRequest, ParkedBody, StoreError},
+    reading::report_orphaned_extensions,
+    take_reading,
+    telemetry::{ImportTelemetry, Readings},
+};
+
+/// An old link is served for so long, so that its reader lets go of what it holds, or is told of the new one.
+pub const RETIRES_AFTER: SignedDuration = SignedDuration::from_hours(24 * 7);
+/// A decision is prepared anew so often when the property changes under it.
+const PREPARATIONS: u32 = 6;
+
+/// A connection to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewConnection {
+    pub name: String,
+    /// None: found from the URL and the feed.
+    pub provider: Option<String>,
+    pub direction: Direction,
+    pub paused: bool,
+    pub url: Option<FeedUrl>,
+    pub policy: PolicyOverrides,
+    /// Something was said of the import side, be it empty.
+    pub has_import: bool,
+    /// None: the account's default.
+    pub detail: Option<Detail>,
+    pub format: Option<Format>,
+    /// Something was said of the export side, be it empty.
+    pub has_export: bool,
+    /// Make it though the feed can't be read now.
+    pub skip_check: bool,
+}
+
+/// What an edit changes; what is not mentioned stays.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ConnectionEdit {
+    pub name: Option<String>,
+    /// Back to the default is what the URL and the feed say.
+    pub provider: Edit<String>,
+    pub direction: Option<Direction>,
+    pub paused: Option<bool>,
+    pub url: Option<FeedUrl>,
+    pub policy: PolicyEdit,
+    /// What was said of the import side as a whole.
+    pub import: SideEdit,
+    pub detail: Edit<Detail>,
+    pub format: Edit<Format>,
+    /// What was said of the export side as a whole.
+    pub export: SideEdit,
+    pub skip_check: bool,
+}
+
+/// What an edit says of one side as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SideEdit {
+    #[default]
+    Keep,
+    /// It shall not be there.
+    Drop,
+    /// Something in it is set.
+    Touch,
+}
+
+/// What an edit changes of a policy; back to the default is the profile's.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PolicyEdit {
+    /// Everything goes back to the profile's before the rest is set.
+    pub reset: bool,
+    pub blocks: Edit<bool>,
+    pub busy_only: Edit<bool>,
+    pub tentative_blocks: Edit<bool>,
+    pub rule_closures_block: Edit<bool>,
+    pub required_word: Edit<String>,
+    pub aggregates: Edit<bool>,
+    pub hold_readings: Edit<u32>,
+    pub hold_minutes: Edit<u32>,
+    pub mass_vanish_stays: Edit<u32>,
+    pub mass_vanish_nights_percent: Edit<u32>,
+    pub mass_vanish_readings: Edit<u32>,
+    pub mass_vanish_hours: Edit<u32>,
+    pub echo_probe: Edit<bool>,
+    pub echo_readings: Edit<u32>,
+    pub echo_minutes: Edit<u32>,
+}
+
+impl PolicyEdit {
+    /// The settings after the edit.
+    #[must_use]
+    pub fn over(&self, present: &PolicyOverrides) -> PolicyOverrides {
+        let mut after = if self.reset { PolicyOverrides::default() } else { present.clone() };
+        after.blocks = self.blocks.over_option(after.blocks);
+        after.busy_only = self.busy_only.over_option(after.busy_only);
+        after.tentative_blocks = self.tentative_blocks.over_option(after.tentative_blocks);
+        after.rule_closures_block = self.rule_closures_block.over_option(after.rule_closures_block);
+        after.required_word = self.required_word.over_option(after.required_word);
+        after.aggregates = self.aggregates.over_option(after.aggregates);
+        after.hold.readings = self.hold_readings.over_option(after.hold.readings);
+        after.hold.minutes = self.hold_minutes.over_option(after.hold.minutes);
+        let vanish = &mut after.mass_vanish;
+        vanish.stays = self.mass_vanish_stays.over_option(vanish.stays);
+        vanish.nights_percent = self.mass_vanish_nights_percent.over_option(vanish.nights_percent);
+        vanish.readings = self.mass_vanish_readings.over_option(vanish.readings);
+        vanish.hours = self.mass_vanish_hours.over_option(vanish.hours);
+        after.echo.probe = self.echo_probe.over_option(after.echo.probe);
+        after.echo.readings = self.echo_readings.over_option(after.echo.readings);
+        after.echo.minutes = self.echo_minutes.over_option(after.echo.minutes);
+        after
+    }
+}
+
+/// A connection as the host sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionView {
+    pub connection: Connection,
+    /// As it is in force: the profile's defaults with the connection's own settings on top.
+    pub policy: Policy,
+    /// There exactly while it imports.
+    pub import: Option<ImportTelemetry>,
+    /// There exactly while it exports.
+    pub export: Option<ExportView>,
+}
+
+/// What of a private link is told beside its settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportView {
+    /// A secret: for the host's eyes only.
+    pub url: String,
+    pub reads: LinkReads,
+}
+
+/// Why a connection was not made, shown, edited or deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// Unknown, gone, or not the caller's.
+    #[error("no such connection or property")]
+    NotFound,
+    #[error("the connection is not the one that was read")]
+    Outdated,
+    #[error("a field is not valid")]
+    Invalid(Vec<InvalidField>),
+    /// A connection of the property has this URL.
+    #[error("{0} has this URL already")]
+    UrlTaken(ConnectionId),
+    /// The URL is one of the account's own private links.
+    #[error("the URL is a private link of this account")]
+    OwnLink,
+    /// This deployment refuses the provider over iCalendar.
+    #[error("{detail}")]
+    ProviderRefused { provider: String, detail: String },
+    /// The feed was fetched and can't be used. `detail` says why and what to do.
+    #[error("{detail}")]
+    Unusable { kind: FailureKind, detail: String },
+    /// It exports nothing, so there is no link.
+    #[error("the connection has no private link")]
+    NoLink,
+    /// The property kept changing under the decision; ask again.
+    #[error("the property keeps changing")]
+    Busy,
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<ChangeError<Self>> for ConnectionError {
+    fn from(error: ChangeError<Self>) -> Self {
+        match error {
+            ChangeError::NotFound => Self::NotFound,
+            ChangeError::Refused(error) => error,
+            ChangeError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<FetchFailure> for ConnectionError {
+    fn from(failure: FetchFailure) -> Self {
+        Self::Unusable { kind: failure.kind, detail: failure.detail }
+    }
+}
+
+/// What was found out about a feed before the decision.
+#[derive(Debug)]
+enum Feed {
+    /// The decision has nothing to do with it.
+    Untouched,
+    /// A new URL that was not looked at.
+    Unchecked,
+    /// A new URL, and what it brought.
+    Examined(Box<Examined>),
+    /// The feed is to be judged anew; what was read last.
+    Kept(KeptBodies),
+}
+
+/// What a decision needs to know of the feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Needed {
+    Nothing,
+    /// This URL is new to the connection.
+    Read(FeedUrl),
+    /// It is judged by other rules than before.
+    Judge,
+}
+
+/// All that a decision takes from the world.
+#[derive(Debug)]
+struct Prepared {
+    needed: Needed,
+    feed: Feed,
+    /// Of a link, should one be made.
+    token: LinkToken,
+    default_detail: Detail,
+    refused_providers: BTreeSet<String>,
+}
+
+impl App {
+    /// Makes a connection. With a URL the feed is read first, and what it says blocks when this returns.
+    ///
+    /// # Errors
+    /// `NotFound`, `Invalid`, `UrlTaken`, `OwnLink`, `ProviderRefused`, `Unusable`, or a store's.
+    pub async fn create_connection(
+        &self,
+        reach: &Reach,
+        property: &PropertyId,
+        new: &NewConnection,
+    ) -> Result<ConnectionView, ConnectionError> {
+        let state = self.state_within(reach, property).await?.ok_or(ConnectionError::NotFound)?;
+        let url = validated(new)?;
+        let id = ConnectionId::from_random(self.randomness.id());
+        let prepared = match url {
+            Some(url) => self.prepare_url(reach, &state, &id, url, new.skip_check).await?,
+            None => self.prepare(reach, Needed::Nothing, Feed::Untouched).await?,
+        };
+        self.park(reach, &id, &prepared.feed).await?;
+        let create = |draft: &mut Draft| {
+            apply_creation(draft, reach, &id, new, &prepared, &mut || self.randomness.id())
+        };
+        let changed = match self.change_property(property, create).await {
+            Ok(changed) => changed,
+            Err(error) => {
+                self.forget_feeds(&reach.account, &BTreeSet::from([id])).await;
+                return Err(error.into());
+            }
+        };
+        if matches!(prepared.feed, Feed::Unchecked) && !new.paused {
+            self.refresh_soon(reach, property, &id).await;
+        }
+        self.view_connection(&changed.state, &id).await
+    }
+
+    /// The connections of a property, in order of creation.
+    ///
+    /// # Errors
+    /// `NotFound`, or the store's.
+    pub async fn list_connections(
+        &self,
+        reach: &Reach,
+        property: &PropertyId,
+        page: PageRequest,
+    ) -> Result<Page<ConnectionView>, ConnectionError> {
+        let state = self.state_within(reach, property).await?.ok_or(ConnectionError::NotFound)?;
+        let place = |connection: &Connection| {
+            format!("{:020} {}", connection.created_at.as_microsecond(), connection.id)
+        };
+        let mut connections: Vec<&Connection> = state.connections.iter().collect();
+        connections.sort_by_cached_key(|connection| place(connection));
+        connections.retain(|connection| page.after.as_ref().is_none_or(|after| place(connection) > *after));
+        let limit = usize::from(page.limit);
+        let more = connections.len() > limit;
+        connections.truncate(limit);
+        let next = connections.last().filter(|_| more).map(|connection| place(connection));
+        let items = self.views(&state, &connections).await?;
+        Ok(Page { items, next })
+    }
+
+    /// # Errors
+    /// `NotFound`, or the store's.
+    pub async fn connection(&self, reach: &Reach, id: &ConnectionId) -> Result<ConnectionView, ConnectionError> {
+        let (_, state) = self.state_of_connection(reach, id).await?;
+        self.view_connection(&state, id).await
+    }
+
+    /// Edits a connection. A new URL is read first, as for a new connection; a change of the policy or provider
+    /// judges what was read last anew, and what the host wants to block no more goes at once.
+    ///
+    /// # Errors
+    /// As creating one, `Outdated`, or `Busy`.
+    pub async fn edit_connection(
+        &self,
+        reach: &Reach,
+        id: &ConnectionId,
+        edit: &ConnectionEdit,
+        expected: &Expected,
+    ) -> Result<ConnectionView, ConnectionError> {
+        for _ in 0..PREPARATIONS {
+            let (property, before) = self.state_of_connection(reach, id).await?;
+            let prepared = self.prepare_edit(reach, &before, id, edit, expected).await?;
+            self.park(reach, id, &prepared.feed).await?;
+            let change = |draft: &mut Draft| {
+                apply_edit(draft, reach, id, edit, expected, &prepared, &mut || self.randomness.id())
+            };
+            let old = applied_snapshot(&before, id);
+            match self.change_property(&property, change).await {
+                Ok(changed) => {
+                    self.after_edit(reach, &before, &changed.state, id, old).await;
+                    if matches!(prepared.feed, Feed::Unchecked) || resumed(&before, &changed.state, id) {
+                        self.refresh_soon(reach, &property, id).await;
+                    }
+                    return self.view_connection(&changed.state, id).await;
+                }
+                Err(error) => {
+                    if let Feed::Examined(examined) = &prepared.feed
+                        && old.as_ref() != Some(&examined.snapshot)
+                    {
+                        self.supersede(reach, id, &examined.snapshot).await;
+                    }
+                    match ConnectionError::from(error) {
+                        ConnectionError::Busy => {}
+                        error => return Err(error),
+                    }
+                }
+            }
+        }
+        Err(ConnectionError::Busy)
+    }
+
+    /// The nights that the edit would open.
+    ///
+    /// # Errors
+    /// As the edit itself.
+    pub async fn preview_connection_edit(
+        &self,
+        reach: &Reach,
+        id: &ConnectionId,
+        edit: &ConnectionEdit,
+        expected: &Expected,
+    ) -> Result<Vec<Date>, ConnectionError> {
+        let (_, before) = self.state_of_connection(reach, id).await?;
+        let prepared = self.prepare_edit(reach, &before, id, edit, expected).await?;
+        self.nights_opened_by(&before, |draft| {
+            apply_edit(draft, reach, id, edit, expected, &prepared, &mut || self.randomness.id())
+        })
+    }
+
+    /// Pauses both sides, until it is resumed or `until` has come.
+    ///
+    /// # Errors
+    /// `NotFound`, `Invalid` for an `until` that is over, or the store's.
+    pub async fn pause_connection(
+        &self,
+        reach: &Reach,
+        id: &ConnectionId,
+        until: Option<Timestamp>,
+    ) -> Result<ConnectionView, ConnectionError> {
+        let (property, _) = self.state_of_connection(reach, id).await?;
+        let changed = self.change_property(&property, |draft| apply_pause(draft, reach, id, until)).await?;
+        self.view_connection(&changed.state, id).await
+    }
+
+    /// The nights that pausing would open.
+    ///
+    /// # Errors
+    /// As pausing itself.
+    pub async fn preview_pause(
+        &self,
+        reach: &Reach,
+        id: &ConnectionId,
+        until: Option<Timestamp>,
+    ) -> Result<Vec<Date>, ConnectionError> {
+        let (_, before) = self.state_of_connection(reach, id).await?;
+        self.nights_opened_by(&before, |draft| apply_pause(draft, reach, id, until))
+    }
+
+    /// Resumes a paused connection; what it knew blocks at once, and its feed is read at once.
+    ///
+    /// # Errors
+    /// `NotFound`, or the store's.
+    pub async fn resume_connection(&self, reach: &Reach, id: &ConnectionId) -> Result<ConnectionView, ConnectionError> {
+        let (property, _) = self.state_of_connection(reach, id).await?;
+        let changed = self.change_property(&property, |draft| apply_resumption(draft, reach, id)).await?;
+        let reads = changed.state.connections.iter().any(|connection| connection.id == *id && connection.reads());
+        if changed.value && reads {
+            self.refresh_soon(reach, &property, id).await;
+        }
+        self.view_connection(&changed.state, id).await
+    }
+
+    /// Gives the connection a new private link. The old one is served and kept up to date for a week, or, revoked,
+    /// serves an empty calendar from now on.
+    ///
+    /// # Errors
+    /// `NotFound`, `NoLink`, or the store's.
+    pub async fn rotate_link(
+        &self,
+        reach: &Reach,
+        id: &ConnectionId,
+        revoke: bool,
+    ) -> Result<ConnectionView, ConnectionError> {
+        let (property, _) = self.state_of_connection(reach, id).await?;
+        let token = LinkToken::from_random(self.randomness.secret());
+        let changed = self.change_property(&property, |draft| apply_rotation(draft, reach, id, &token, revoke)).await?;
+        self.view_connection(&changed.state, id).await
+    }
+
+    /// Deletes a connection: its blocks go, and its link serves an empty calendar for a week.
+    ///
+    /// # Errors
+    /// `NotFound`, `Outdated`, or the store's.
+    pub async fn delete_connection(
+        &self,
+        reach: &Reach,
+        id: &ConnectionId,
+        expected: &Expected,
+    ) -> Result<(), ConnectionError> {
+        let (property, _) = self.state_of_connection(reach, id).await?;
+        self.change_property(&property, |draft| apply_deletion(draft, reach, id, expected)).await?;
+        self.forget_feeds(&reach.account, &BTreeSet::from([id.clone()])).await;
+        Ok(())
+    }
+
+    /// The nights that deleting it would open.
+    ///
+    /// # Errors
+    /// As the deletion itself.
+    pub async fn preview_connection_deletion(
+        &self,
+        reach: &Reach,
+        id: &ConnectionId,
+        expected: &Expected,
+    ) -> Result<Vec<Date>, ConnectionError> {
+        let (_, before) = self.state_of_connection(reach, id).await?;
+        self.nights_opened_by(&before, |draft| apply_deletion(draft, reach, id, expected))
+    }
+
+    async fn state_of_connection(
+        &self,
+        reach: &Reach,
+        id: &ConnectionId,
+    ) -> Result<(PropertyId, PropertyState), ConnectionError> {
+        let property = self.property_of(reach, id.as_str()).await?.ok_or(ConnectionError::NotFound)?;
+        let state = self.state_within(reach, &property).await?.ok_or(ConnectionError::NotFound)?;
+        if state.connections.iter().any(|connection| connection.id == *id) {
+            Ok((property, state))
+        } else {
+            Err(ConnectionError::NotFound)
+        }
+    }
+
+    // ---- before a decision --------------------------------------------------------------------------------------
+
+    async fn prepare(&self, reach: &Reach, needed: Needed, feed: Feed) -> Result<Prepared, ConnectionError> {
+        let account = self.accounts.account(&reach.account).await?;
+        Ok(Prepared {
+            needed,
+            feed,
+            token: LinkToken::from_random(self.randomness.secret()),
+            default_detail: account.map_or(Detail::Busy, |account| account.default_detail),
+            refused_providers: self.settings.refused_providers.clone(),
+        })
+    }
+
+    /// Looks at a URL that is new to a connection: whether it may be read, and what it says.
+    async fn prepare_url(
+        &self,
+        reach: &Reach,
+        state: &PropertyState,
+        id: &ConnectionId,
+        url: FeedUrl,
+        skip_check: bool,
+    ) -> Result<Prepared, ConnectionError> {
+        // Before the site is asked; decided again with the change.
+        if let Some(other) = connection_with(state, id, &url) {
+            return Err(ConnectionError::UrlTaken(other));
+        }
+        refuse_provider(detected(&url, &Feed::Unchecked), &self.settings.refused_providers)?;
+        if self.is_own_link(reach, &url).await? {
+            return Err(ConnectionError::OwnLink);
+        }
+        let feed = if skip_check {
+            Feed::Unchecked
+        } else {
+            Feed::Examined(Box::new(self.examine(&url, &state.house()).await?))
+        };
+        self.prepare(reach, Needed::Read(url), feed).await
+    }
+
+    async fn prepare_edit(
+        &self,
+        reach: &Reach,
+        state: &PropertyState,
+        id: &ConnectionId,
+        edit: &ConnectionEdit,
+        expected: &Expected,
+    ) -> Result<Prepared, ConnectionError> {
+        let known = state.connections.iter().find(|connection| connection.id == *id);
+        let known = known.ok_or(ConnectionError::NotFound)?;
+        if !expected.fits(known.version) {
+            return Err(ConnectionError::Outdated);
+        }
+        // What is plainly wrong is said before the site is asked.
+        edited(known, edit)?;
+        match needed(known, edit) {
+            Needed::Read(url) => self.prepare_url(reach, state, id, url, edit.skip_check).await,
+            Needed::Judge => {
+                let mut kept = KeptBodies::default();
+                kept.load(self, known).await?;
+                self.prepare(reach, Needed::Judge, Feed::Kept(kept)).await
+            }
+            Needed::Nothing => self.prepare(reach, Needed::Nothing, Feed::Untouched).await,
+        }
+    }
+
+    /// Keeps a body before the change that names it: a crash in between leaves a body that nothing names.
+    async fn park(&self, reach: &Reach, id: &ConnectionId, feed: &Feed) -> Result<(), ConnectionError> {
+        if let Feed::Examined(examined) = feed {
+            let body = ParkedBody { body: examined.body.clone(), validators: examined.validators.clone() };
+            self.snapshots.park(&reach.account, id, &examined.snapshot, &body).await?;
+        }
+        Ok(())
+    }
+
+    // ---- after a decision ---------------------------------------------------------------------------------------
+
+    async fn after_edit(
+        &self,
+        reach: &Reach,
+        before: &PropertyState,
+        after: &PropertyState,
+        id: &ConnectionId,
+        old: Option<Snapshot>,
+    ) {
+        let imports = |state: &PropertyState| {
+            state.connections.iter().any(|connection| connection.id == *id && connection.import.is_some())
+        };
+        if imports(before) && !imports(after) {
+            self.forget_feeds(&reach.account, &BTreeSet::from([id.clone()])).await;
+        } else if let Some(old) = old.filter(|old| applied_snapshot(after, id).as_ref() != Some(old)) {
+            self.supersede(reach, id, &old).await;
+        }
+    }
+
+    async fn supersede(&self, reach: &Reach, id: &ConnectionId, snapshot: &Snapshot) {
+        if let Err(error) = self.snapshots.supersede(&reach.account, id, snapshot).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(connection.id = %id, error, "a superseded feed is kept for longer than it should");
+        }
+    }
+
+    /// Removes what was kept of feeds that are read no more.
+    pub(crate) async fn forget_feeds(
+        &self,
+        account: &calmesh_calendar::AccountId,
+        connections: &BTreeSet<ConnectionId>,
+    ) {
+        for id in connections {
+            if let Err(error) = self.snapshots.forget(account, id).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(connection.id = %id, error, "the bodies of a feed were not removed");
+            }
+        }
+    }
+
+    // ---- views --------------------------------------------------------------------------------------------------
+
+    async fn view_connection(
+        &self,
+        state: &PropertyState,
+        id: &ConnectionId,
+    ) -> Result<ConnectionView, ConnectionError> {
+        let connection = state.connections.iter().find(|connection| connection.id == *id);
+        let connection = connection.ok_or(ConnectionError::NotFound)?;
+        self.views(state, &[connection]).await?.pop().ok_or(ConnectionError::NotFound)
+    }
+
+    /// The views of some connections of one property, by three store calls.
+    async fn views(
+        &self,
+        state: &PropertyState,
+        connections: &[&Connection],
+    ) -> Result<Vec<ConnectionView>, StoreError> {
+        let now = self.clock.now();
+        let importing = connections.iter().filter(|connection| connection.import.is_some());
+        let ids: Vec<ConnectionId> = importing.map(|connection| connection.id.clone()).collect();
+        let tokens: Vec<_> = connections
+            .iter()
+            .filter_map(|connection| connection.export.as_ref())
+            .map(|export| export.token.hash())
+            .collect();
+        let reads = async {
+            if tokens.is_empty() { Ok(Vec::new()) } else { self.links.reads(&tokens, now).await }
+        };
+        let (readings, reads) = futures::try_join!(self.readings_of(&ids), reads)?;
+        let mut reads = reads.into_iter();
+        let view = |connection: &&Connection| {
+            // In the order asked: one for each connection that exports.
+            let reads = connection.export.as_ref().map(|_| reads.next().unwrap_or_default());
+            self.connection_view(connection, state, &readings, reads.unwrap_or_default(), now)
+        };
+        Ok(connections.iter().map(view).collect())
+    }
+
+    fn connection_view(
+        &self,
+        connection: &Connection,
+        state: &PropertyState,
+        readings: &Readings,
+        reads: LinkReads,
+        now: Timestamp,
+    ) -> ConnectionView {
+        ConnectionView {
+            policy: connection.policy(),
+            import: readings.telemetry(connection, &state.blocks, now),
+            export: connection
+                .export
+                .as_ref()
+                .map(|export| ExportView { url: self.link_url(&export.token), reads }),
+            connection: connection.clone(),
+        }
+    }
+
+    /// The URL of a private link.
+    pub(crate) fn link_url(&self, token: &LinkToken) -> String {
+        let base = self.settings.links_base.as_str().trim_end_matches('/');
+        format!("{base}/f/{}.ics", token.reveal())
+    }
+}
+
+fn applied_snapshot(state: &PropertyState, id: &ConnectionId) -> Option<Snapshot> {
+    let connection = state.connections.iter().find(|connection| connection.id == *id)?;
+    Some(connection.import.as_ref()?.applied.as_ref()?.snapshot.clone())
+}
+
+fn resumed(before: &PropertyState, after: &PropertyState, id: &ConnectionId) -> bool {
+    let find = |state: &PropertyState| state.connections.iter().find(|connection| connection.id == *id).cloned();
+    find(before).is_some_and(|connection| connection.is_paused())
+        && find(after).is_some_and(|connection| connection.reads())
+}
+
+// ---- what is valid ----------------------------------------------------------------------------------------------
+
+/// The URL of a new connection, where it needs one.
+fn validated(new: &NewConnection) -> Result<Option<FeedUrl>, ConnectionError> {
+    let mut flaws = Flaws::default();
+    flaws.text("name", new.name.trim(), 1, NAME_MOST);
+    if let Some(provider) = &new.provider {
+        check_provider(provider, &mut flaws);
+    }
+    if new.direction.imports() {
+        if new.url.is_none() {
+            flaws.add("import/url", "is required: paste the calendar link of the other site, or set direction to export");
+        }
+        check_policy(&new.policy, &mut flaws);
+    } else if new.has_import {
+        flaws.add("import", "must be left out or null where direction is export");
+    }
+    if !new.direction.exports() && new.has_export {
+        flaws.add("export", "must be left out or null where direction is import");
+    }
+    flaws.into_result().map_err(ConnectionError::Invalid)?;
+    Ok(new.url.clone().filter(|_| new.direction.imports()))
+}
+
+fn check_provider(provider: &str, flaws: &mut Flaws) {
+    match calmesh_profiles::find(provider) {
+        None => flaws.add("provider", "is not known; GET /v1/providers lists them, and generic fits any calendar link"),
+        Some(profile) if profile.via == Via::Account => {
+            flaws.add("provider", "is connected through an account there and not by a calendar link");
+        }
+        Some(_) => {}
+    }
+}
+
+/// Numbers within which a policy makes sense.
+fn check_policy(policy: &PolicyOverrides, flaws: &mut Flaws) {
+    if let Some(word) = &policy.required_word {
+        flaws.text("import/policy/required_word", word, 1, 100);
+    }
+    let mut within = |field: &'static str, value: Option<u32>, least: u32, most: u32| {
+        if value.is_some_and(|value| !(least..=most).contains(&value)) {
+            flaws.add(field, format!("must be from {least} to {most}"));
+        }
+    };
+    let (week, month) = (7 * 24 * 60, 31 * 24);
+    within("import/policy/hold/readings", policy.hold.readings, 1, 100);
+    within("import/policy/hold/minutes", policy.hold.minutes, 0, week);
+    within("import/policy/mass_vanish/stays", policy.mass_vanish.stays, 1, 10_000);
+    within("import/policy/mass_vanish/nights_percent", policy.mass_vanish.nights_percent, 0, 100);
+    within("import/policy/mass_vanish/readings", policy.mass_vanish.readings, 1, 100);
+    within("import/policy/mass_vanish/hours", policy.mass_vanish.hours, 0, month);
+    within("import/policy/echo/readings", policy.echo.readings, 1, 100);
+    within("import/policy/echo/minutes", policy.echo.minutes, 0, week);
+}
+
+/// The sides that the connection shall have after the edit, and its settings; or what is wrong with that.
+fn edited(before: &Connection, edit: &ConnectionEdit) -> Result<(Direction, PolicyOverrides), ConnectionError> {
+    let mut flaws = Flaws::default();
+    if let Some(name) = &edit.name {
+        flaws.text("name", name.trim(), 1, NAME_MOST);
+    }
+    if let Edit::To(provider) = &edit.provider {
+        check_provider(provider, &mut flaws);
+    }
+    let direction = edit.direction.unwrap_or(before.direction);
+    let policy = edit.policy.over(before.import.as_ref().map_or(&PolicyOverrides::default(), |import| &import.policy));
+    match edit.import {
+        SideEdit::Drop if direction.imports() => {
+            flaws.add("import", "can't be null while direction imports; set direction to export");
+        }
+        SideEdit::Touch if !direction.imports() => {
+            flaws.add("import", "must be left out or null where direction is export");
+        }
+        _ => {}
+    }
+    match edit.export {
+        SideEdit::Drop if direction.exports() => {
+            flaws.add("export", "can't be null while direction exports; set direction to import");
+        }
+        SideEdit::Touch if !direction.exports() => {
+            flaws.add("export", "must be left out or null where direction is import");
+        }
+        _ => {}
+    }
+    if direction.imports() {
+        if before.import.is_none() && edit.url.is_none() {
+            flaws.add("import/url", "is required: paste the calendar link of the other site");
+        }
+        check_policy(&policy, &mut flaws);
+    }
+    flaws.into_result().map_err(ConnectionError::Invalid)?;
+    Ok((direction, policy))
+}
+
+fn needed(before: &Connection, edit: &ConnectionEdit) -> Needed {
+    if !edit.direction.unwrap_or(before.direction).imports() {
+        return Needed::Nothing;
+    }
+    let Some(import) = &before.import else {
+        return edit.url.clone().map_or(Needed::Nothing, Needed::Read);
+    };
+    match &edit.url {
+        Some(url) if *url != import.url => Needed::Read(url.clone()),
+        _ if !edit.provider.is_keep() || edit.policy.over(&import.policy) != import.policy => Needed::Judge,
+        _ => Needed::Nothing,
+    }
+}
+
+/// Another connection of the property that reads this URL.
+fn connection_with(state: &PropertyState, id: &ConnectionId, url: &FeedUrl) -> Option<ConnectionId> {
+    let wanted = comparable(url);
+    let same = |connection: &&Connection| {
+        connection.id != *id && connection.import.as_ref().is_some_and(|import| comparable(&import.url) == wanted)
+    };
+    state.connections.iter().find(same).map(|connection| connection.id.clone())
+}
+
+/// A URL by what it reads: without its fragment, and `http` like `https`.
+fn comparable(url: &FeedUrl) -> String {
+    let Some(mut parsed) = url.to_url() else { return url.as_str().to_owned() };
+    parsed.set_fragment(None);
+    let text = parsed.as_str();
+    text.split_once("://").map_or(text, |(_, rest)| rest).to_owned()
+}
+
+/// The provider that a URL and what it brought give away.
+fn detected(url: &FeedUrl, feed: &Feed) -> &'static str {
+    match feed {
+        Feed::Examined(examined) => examined.profile.id.as_str(),
+        Feed::Untouched | Feed::Unchecked | Feed::Kept(_) => detect(url.to_url().as_ref(), None).id.as_str(),
+    }
+}
+
+fn refuse_provider(provider: &str, refused: &BTreeSet<String>) -> Result<(), ConnectionError> {
+    if refused.contains(provider) {
+        let detail = refusal_of(provider);
+        return Err(ConnectionError::ProviderRefused { provider: provider.to_owned(), detail });
+    }
+    Ok(())
+}
+
+// ---- decisions --------------------------------------------------------------------------------------------------
+
+fn known(draft: &Draft, reach: &Reach, id: &ConnectionId) -> Result<Connection, ConnectionError> {
+    if !reach.shows(&draft.state.property) {
+        return Err(ConnectionError::NotFound);
+    }
+    draft.connection(id).cloned().ok_or(ConnectionError::NotFound)
+}
+
+fn apply_creation(
+    draft: &mut Draft,
+    reach: &Reach,
+    id: &ConnectionId,
+    new: &NewConnection,
+    prepared: &Prepared,
+    ids: &mut dyn FnMut() -> [u8; 16],
+) -> Result<(), ConnectionError> {
+    if !reach.shows(&draft.state.property) {
+        return Err(ConnectionError::NotFound);
+    }
+    let url = match &prepared.needed {
+        Needed::Read(url) => Some(url),
+        Needed::Nothing | Needed::Judge => None,
+    };
+    if let Some(other) = url.and_then(|url| connection_with(&draft.state, id, url)) {
+        return Err(ConnectionError::UrlTaken(other));
+    }
+    let detected = url.map_or("generic", |url| detected(url, &prepared.feed));
+    refuse_provider(detected, &prepared.refused_providers)?;
+    let provider = new.provider.as_deref().unwrap_or(detected);
+    refuse_provider(provider, &prepared.refused_providers)?;
+    let now = draft.now;
+    let connection = Connection {
+        id: id.clone(),
+        account: reach.account.clone(),
+        property: draft.state.property.id.clone(),
+        name: new.name.trim().to_owned(),
+        provider: provider.to_owned(),
+        direction: new.direction,
+        status: if new.paused { Status::Paused { until: None } } else { Status::Active },
+        import: url.map(|url| ImportSide {
+            url: url.clone(),
+            since: read_at(&prepared.feed).unwrap_or(now),
+            policy: new.policy.clone(),
+            applied: None,
+        }),
+        export: new.direction.exports().then(|| ExportSide {
+            token: prepared.token.clone(),
+            detail: new.detail.unwrap_or(prepared.default_detail),
+            format: new.format.unwrap_or(Format::Nights),
+            last_changed_at: None,
+        }),
+        created_at: now,
+        named_at: now,
+        version: 1,
+    };
+    draft.note(Some(id), ActivityKind::ConnectionCreated { name: connection.name.clone() });
+    draft.state.connections.push(connection);
+    take_examined(draft, id, &prepared.feed, ids);
+    Ok(())
+}
+
+fn read_at(feed: &Feed) -> Option<Timestamp> {
+    match feed {
+        Feed::Examined(examined) => Some(examined.read_at),
+        Feed::Untouched | Feed::Unchecked | Feed::Kept(_) => None,
+    }
+}
+
+fn take_examined(draft: &mut Draft, id: &ConnectionId, feed: &Feed, ids: &mut dyn FnMut() -> [u8; 16]) {
+    if let Feed::Examined(examined) = feed {
+        let feed = AcceptedFeed {
+            reading: &examined.reading,
+            snapshot: &examined.snapshot,
+            validators: &examined.validators,
+            read_at: examined.read_at,
+            horizon_at: examined.read_at,
+        };
+        take_reading(draft, id, feed, ids);
+    }
+}
+
+fn apply_edit(
+    draft: &mut Draft,
+    reach: &Reach,
+    id: &ConnectionId,
+    edit: &ConnectionEdit,
+    expected: &Expected,
+    prepared: &Prepared,
+    ids: &mut dyn FnMut() -> [u8; 16],
+) -> Result<(), ConnectionError> {
+    let before = known(draft, reach, id)?;
+    if !expected.fits(before.version) {
+        return Err(ConnectionError::Outdated);
+    }
+    let (direction, policy) = edited(&before, edit)?;
+    if needed(&before, edit) != prepared.needed {
+        // Somebody else changed it while the feed was looked at.
+        return Err(ConnectionError::Busy);
+    }
+    let now = draft.now;
+    let mut after = before.clone();
+    after.direction = direction;
+    if let Some(name) = edit.name.as_deref().map(str::trim).filter(|name| *name != before.name) {
+        name.clone_into(&mut after.name);
+        after.named_at = now;
+    }
+    match edit.paused {
+        Some(true) if !before.is_paused() => after.status = Status::Paused { until: None },
+        Some(false) => after.status = Status::Active,
+        _ => {}
+    }
+    edit_import(&mut after, draft, edit, policy, prepared)?;
+    edit_export(&mut after, draft, edit, prepared);
+    if before.is_paused()
+        && after.reads()
+        && let Some(import) = &mut after.import
+    {
+        import.since = import.since.max(now);
+    }
+    if after == before {
+        return Ok(());
+    }
+    after.version += 1;
+    note_edit(draft, &before, &after);
+    let stops_importing = before.import.is_some() && after.import.is_none();
+    if let Some(slot) = draft.connection_mut(id) {
+        *slot = after;
+    }
+    if stops_importing {
+        remove_blocks_of(draft, id);
+    }
+    take_examined(draft, id, &prepared.feed, ids);
+    if let Feed::Kept(kept) = &prepared.feed {
+        take_kept(draft, id, kept, ids).map_err(|_| ConnectionError::Busy)?;
+    }
+    Ok(())
+}
+
+/// Sets provider, URL and policy.
+fn edit_import(
+    after: &mut Connection,
+    draft: &Draft,
+    edit: &ConnectionEdit,
+    policy: PolicyOverrides,
+    prepared: &Prepared,
+) -> Result<(), ConnectionError> {
+    let new_url = match &prepared.needed {
+        Needed::Read(url) => Some(url),
+        Needed::Nothing | Needed::Judge => None,
+    };
+    if let Some(other) = new_url.and_then(|url| connection_with(&draft.state, &after.id, url)) {
+        return Err(ConnectionError::UrlTaken(other));
+    }
+    let url = new_url.or(after.import.as_ref().map(|import| &import.url)).cloned();
+    let by_url = url.as_ref().map_or("generic", |url| detected(url, &prepared.feed));
+    let provider = match &edit.provider {
+        Edit::To(provider) => provider.clone(),
+        Edit::Reset => by_url.to_owned(),
+        // A URL that tells nothing leaves what was known.
+        Edit::Keep if new_url.is_some() && by_url != calmesh_profiles::generic().id.as_str() => by_url.to_owned(),
+        Edit::Keep => after.provider.clone(),
+    };
+    if new_url.is_some() {
+        refuse_provider(by_url, &prepared.refused_providers)?;
+    }
+    if provider != after.provider {
+        refuse_provider(&provider, &prepared.refused_providers)?;
+    }
+    after.provider = provider;
+    if !after.direction.imports() {
+        after.import = None;
+        return Ok(());
+    }
+    let Some(url) = url else { return Ok(()) };
+    let known = after.import.take();
+    after.import = Some(match new_url {
+        Some(_) => ImportSide {
+            url,
+            since: read_at(&prepared.feed).unwrap_or(draft.now),
+            policy,
+            // What the old URL said stays known until the new one was read: its stays are compared with that.
+            applied: known.and_then(|import| import.applied).filter(|_| read_at(&prepared.feed).is_some()),
+        },
+        None => match known {
+            Some(import) => ImportSide { policy, ..import },
+            None => ImportSide { url, since: draft.now, policy, applied: None },
+        },
+    });
+    Ok(())
+}
+
+/// Sets the link's settings; gives it a link, or takes it away.
+fn edit_export(after: &mut Connection, draft: &mut Draft, edit: &ConnectionEdit, prepared: &Prepared) {
+    if !after.direction.exports() {
+        if let Some(export) = after.export.take() {
+            retire_link(draft, &after.id, &after.provider, export.token);
+        }
+        return;
+    }
+    let mut export = after.export.take().unwrap_or_else(|| ExportSide {
+        token: prepared.token.clone(),
+        detail: prepared.default_detail,
+        format: Format::Nights,
+        last_changed_at: None,
+    });
+    export.detail = edit.detail.over(export.detail, || prepared.default_detail);
+    export.format = edit.format.over(export.format, || Format::Nights);
+    after.export = Some(export);
+}
+
+fn note_edit(draft: &mut Draft, before: &Connection, after: &Connection) {
+    let name = after.name.clone();
+    let status_alone = Connection { status: before.status, version: before.version, ..after.clone() };
+    let status_alone = Connection {
+        import: after.import.clone().map(|import| ImportSide {
+            since: before.import.as_ref().map_or(import.since, |before| before.since),
+            ..import
+        }),
+        ..status_alone
+    };
+    if status_alone != *before {
+        draft.note(Some(&after.id), ActivityKind::ConnectionChanged { name: name.clone() });
+    }
+    match (before.is_paused(), after.is_paused()) {
+        (false, true) => draft.note(Some(&after.id), ActivityKind::ConnectionPaused { name }),
+        (true, false) => draft.note(Some(&after.id), ActivityKind::ConnectionResumed { name }),
+        _ => {}
+    }
+}
+
+fn apply_pause(
+    draft: &mut Draft,
+    reach: &Reach,
+    id: &ConnectionId,
+    until: Option<Timestamp>,
+) -> Result<(), ConnectionError> {
+    let before = known(draft, reach, id)?;
+    if until.is_some_and(|until| until <= draft.now) {
+        let over = InvalidField::new("until", "must be in the future");
+        return Err(ConnectionError::Invalid(vec![over]));
+    }
+    let status = Status::Paused { until };
+    if before.status == status {
+        return Ok(());
+    }
+    if let Some(connection) = draft.connection_mut(id) {
+        connection.status = status;
+        connection.version += 1;
+    }
+    draft.note(Some(id), ActivityKind::ConnectionPaused { name: before.name });
+    Ok(())
+}
+
+/// Answers whether it was paused.
+fn apply_resumption(draft: &mut Draft, reach: &Reach, id: &ConnectionId) -> Result<bool, ConnectionError> {
+    let before = known(draft, reach, id)?;
+    if !before.is_paused() {
+        return Ok(false);
+    }
+    let now = draft.now;
+    if let Some(connection) = draft.connection_mut(id) {
+        connection.status = Status::Active;
+        connection.version += 1;
+        if let Some(import) = &mut connection.import {
+            // Sweeps in between did not read it.
+            import.since = now;
+        }
+    }
+    draft.note(Some(id), ActivityKind::ConnectionResumed { name: before.name });
+    Ok(true)
+}
+
+fn apply_rotation(
+    draft: &mut Draft,
+    reach: &Reach,
+    id: &ConnectionId,
+    token: &LinkToken,
+    revoke: bool,
+) -> Result<(), ConnectionError> {
+    let before = known(draft, reach, id)?;
+    let Some(export) = &before.export else { return Err(ConnectionError::NoLink) };
+    let serves = if revoke {
+        RetiringServes::Empty { provider: before.provider.clone() }
+    } else {
+        RetiringServes::Current { connection: id.clone() }
+    };
+    let until = draft.now + RETIRES_AFTER;
+    draft.state.retiring.push(RetiringLink { token: export.token.clone(), serves, until });
+    if let Some(connection) = draft.connection_mut(id) {
+        connection.version += 1;
+        connection.export = Some(ExportSide { token: token.clone(), last_changed_at: None, ..export.clone() });
+    }
+    draft.note(Some(id), ActivityKind::LinkRotated { name: before.name });
+    Ok(())
+}
+
+fn apply_deletion(
+    draft: &mut Draft,
+    reach: &Reach,
+    id: &ConnectionId,
+    expected: &Expected,
+) -> Result<(), ConnectionError> {
+    let before = known(draft, reach, id)?;
+    if !expected.fits(before.version) {
+        return Err(ConnectionError::Outdated);
+    }
+    remove_connection(draft, id);
+    Ok(())
+}
+
+/// Takes a connection out of a property: its blocks and holds end, its links serve an empty calendar for a week.
+pub(crate) fn remove_connection(draft: &mut Draft, id: &ConnectionId) {
+    let Some(at) = draft.state.connections.iter().position(|connection| connection.id == *id) else { return };
+    let gone = draft.state.connections.remove(at);
+    if let Some(export) = gone.export {
+        retire_link(draft, id, &gone.provider, export.token);
+    }
+    remove_blocks_of(draft, id);
+    draft.note(Some(id), ActivityKind::ConnectionDeleted { name: gone.name });
+}
+
+/// The link serves an empty calendar for a week, so that its reader lets go; links that were rotated away before
+/// serve the same from now on.
+fn retire_link(draft: &mut Draft, id: &ConnectionId, provider: &str, token: LinkToken) {
+    let empty = RetiringServes::Empty { provider: provider.to_owned() };
+    let until = draft.now + RETIRES_AFTER;
+    let rotated = RetiringServes::Current { connection: id.clone() };
+    for link in draft.state.retiring.iter_mut().filter(|link| link.serves == rotated) {
+        link.serves = empty.clone();
+        // Its reader needs the time to see that it is empty, too.
+        link.until = until;
+    }
+    draft.state.retiring.push(RetiringLink { token, serves: empty, until });
+}
+
+fn remove_blocks_of(draft: &mut Draft, id: &ConnectionId) {
+    let mine = draft.state.blocks.iter().filter(|block| block.connection() == Some(id));
+    let gone: BTreeSet<BlockId> = mine.map(|block| block.id.clone()).collect();
+    close_holds(draft, &gone);
+    draft.state.blocks.retain(|block| !gone.contains(&block.id));
+    report_orphaned_extensions(draft);
+}

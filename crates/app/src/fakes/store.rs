@@ -1,0 +1,836 @@
+//! Every store port in memory: one lock, so every call is atomic. Honest about `Stale` and `Exists`, and able to
+//! be unavailable before or after a write. Keeps no clock: what expires by age in a real store stays here.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use calmesh_calendar::{AccountId, Block, BlockId, ConnectionId, LinkId, PropertyId, RefreshId, TokenId};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    model::{
+        Account, Activity, ClosedHold, Connection, Dirty, ExtraLink, Failure, FetchHealth, FetchPlan, FetchState,
+        HostPause, LinkOwner, LinkReads, LinkToken, Outcome, Property, PropertyState, Refresh, RefreshOutcome,
+        RetiringLink, SecretHash, SweepRecord, Token, bucket_of,
+    },
+    ports::{
+        AccountStore, ActivityStore, FetchStore, IdempotencyStart, IdempotencyStore, LinkStore, Location, Mark,
+        MarkStore, Page, PageRequest, PlanChange, PropertyCommit, PropertyStore, RefreshStore, StoreError,
+    },
+};
+
+/// When a call that fails does so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Nothing was read or written.
+    Before,
+    /// All was done, only the answer is lost.
+    After,
+}
+
+/// All store ports over maps.
+#[derive(Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+    faults: Mutex<Faults>,
+}
+
+#[derive(Debug, Default)]
+struct Faults {
+    calls: u64,
+    /// Numbers of calls that fail.
+    planned: BTreeMap<u64, Moment>,
+}
+
+#[derive(Default)]
+struct State {
+    accounts: BTreeMap<AccountId, Account>,
+    tokens: BTreeMap<(AccountId, TokenId), Token>,
+    properties: BTreeMap<PropertyId, Held>,
+    locations: BTreeMap<String, Location>,
+    activity: BTreeMap<PropertyId, Vec<Activity>>,
+    plans: BTreeMap<ConnectionId, (FetchPlan, FetchHealth)>,
+    sweeps: BTreeMap<(u16, u16), SweepRecord>,
+    pauses: BTreeMap<String, Timestamp>,
+    links: BTreeMap<LinkId, ExtraLink>,
+    owners: BTreeMap<SecretHash, Owned>,
+    refreshes: BTreeMap<RefreshId, (Refresh, BTreeMap<ConnectionId, Outcome>)>,
+    answers: BTreeMap<(AccountId, String), Answer>,
+}
+
+struct Held {
+    property: Property,
+    connections: BTreeMap<ConnectionId, Connection>,
+    blocks: BTreeMap<BlockId, Block>,
+    retiring: BTreeMap<LinkToken, RetiringLink>,
+    closed: BTreeMap<(Timestamp, String), ClosedHold>,
+}
+
+struct Owned {
+    owner: LinkOwner,
+    last_read_at: Option<Timestamp>,
+    /// Reads by hours since 1970.
+    hours: BTreeMap<i64, u32>,
+}
+
+struct Answer {
+    fingerprint: SecretHash,
+    at: Timestamp,
+    sealed: Option<Vec<u8>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the test asked for this failure")]
+struct Planned;
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
+    }
+}
+
+impl MemoryStore {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The next `calls` calls are `Unavailable` and do nothing.
+    pub fn fail_next(&self, calls: u64) {
+        let mut faults = lock(&self.faults);
+        let done = faults.calls;
+        faults.planned.extend((1..=calls).map(|nth| (done + nth, Moment::Before)));
+    }
+
+    /// The `nth` call from now (1 is the next) is `Unavailable`.
+    pub fn fail_call(&self, nth: u64, moment: Moment) {
+        let mut faults = lock(&self.faults);
+        let at = faults.calls + nth;
+        faults.planned.insert(at, moment);
+    }
+
+    /// Forgets every failure that has not happened yet.
+    pub fn heal(&self) {
+        lock(&self.faults).planned.clear();
+    }
+
+    /// How many calls there were, failed ones included.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        lock(&self.faults).calls
+    }
+
+    fn call<T>(&self, work: impl FnOnce(&mut State) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let fault = {
+            let mut faults = lock(&self.faults);
+            faults.calls += 1;
+            let nth = faults.calls;
+            faults.planned.remove(&nth)
+        };
+        if fault == Some(Moment::Before) {
+            return Err(StoreError::Unavailable(Box::new(Planned)));
+        }
+        let answer = work(&mut lock(&self.state))?;
+        match fault {
+            Some(_) => Err(StoreError::Unavailable(Box::new(Planned))),
+            None => Ok(answer),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A page of things that are already in order; a place in the list is the number of things before it.
+fn page<T: Clone>(all: &[T], request: &PageRequest) -> Result<Page<T>, StoreError> {
+    let start = match &request.after {
+        None => 0,
+        Some(after) => {
+            after.parse::<usize>().map_err(|_| StoreError::Corrupt { what: "a place in a list".to_owned() })?
+        }
+    };
+    let limit = usize::from(request.limit.max(1));
+    let items: Vec<T> = all.iter().skip(start).take(limit).cloned().collect();
+    let end = start + items.len();
+    Ok(Page { items, next: (end < all.len()).then(|| end.to_string()) })
+}
+
+/// A page of things with a key: the place is the key of the last one, so that what comes and goes meanwhile moves
+/// nothing.
+fn keyed_page<T>(all: impl Iterator<Item = (String, T)>, request: &PageRequest) -> Page<T> {
+    let limit = usize::from(request.limit.max(1));
+    let mut rest = all.skip_while(|(key, _)| request.after.as_ref().is_some_and(|after| key <= after)).peekable();
+    let mut items = Vec::new();
+    let mut last = None;
+    while items.len() < limit
+        && let Some((key, item)) = rest.next()
+    {
+        items.push(item);
+        last = Some(key);
+    }
+    Page { items, next: rest.peek().and(last) }
+}
+
+fn sortable(at: Timestamp) -> String {
+    format!("{at:.9}")
+}
+
+impl Held {
+    fn state(&self) -> PropertyState {
+        let mut connections: Vec<Connection> = self.connections.values().cloned().collect();
+        connections.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        PropertyState {
+            property: self.property.clone(),
+            connections,
+            blocks: self.blocks.values().cloned().collect(),
+            retiring: self.retiring.values().cloned().collect(),
+        }
+    }
+
+    /// Puts a connection; when its export last changed never goes back while its link stays.
+    fn put_connection(&mut self, connection: &Connection) {
+        let mut connection = connection.clone();
+        let known = self.connections.get(&connection.id).and_then(|known| known.export.as_ref());
+        if let (Some(export), Some(known)) = (&mut connection.export, known)
+            && export.token == known.token
+        {
+            export.last_changed_at = export.last_changed_at.max(known.last_changed_at);
+        }
+        self.connections.insert(connection.id.clone(), connection);
+    }
+}
+
+impl State {
+    fn own(&mut self, token: &LinkToken, owner: &LinkOwner) {
+        let owned = self.owners.entry(token.hash()).or_insert_with(|| Owned {
+            owner: owner.clone(),
+            last_read_at: None,
+            hours: BTreeMap::new(),
+        });
+        owned.owner = owner.clone();
+    }
+
+    /// Every mark with its time and whether it is dirty, in order of time.
+    fn marks(&self) -> Vec<(Timestamp, Mark, bool)> {
+        let time = |dirty: Option<Dirty>, wake_at: Option<Timestamp>| {
+            dirty.map(|dirty| dirty.announce_at).into_iter().chain(wake_at).min()
+        };
+        let properties = self.properties.values().filter_map(|held| {
+            let Property { id, dirty, wake_at, .. } = &held.property;
+            Some((time(*dirty, *wake_at)?, Mark::Property { id: id.clone() }, dirty.is_some()))
+        });
+        let links = self.links.values().filter_map(|link| {
+            Some((time(link.dirty, None)?, Mark::Link { id: link.id.clone() }, link.dirty.is_some()))
+        });
+        let mut marks: Vec<_> = properties.chain(links).collect();
+        marks.sort();
+        marks
+    }
+
+    fn drop_link(&mut self, id: &LinkId) -> bool {
+        let Some(link) = self.links.remove(id) else { return false };
+        self.owners.remove(&link.token.hash());
+        true
+    }
+}
+
+#[async_trait]
+impl AccountStore for MemoryStore {
+    async fn create_account(&self, account: &Account, first_token: Option<&Token>) -> Result<(), StoreError> {
+        self.call(|state| {
+            let taken = |token: &Token| state.tokens.values().any(|known| clash(known, token));
+            if state.accounts.contains_key(&account.id) || first_token.is_some_and(taken) {
+                return Err(StoreError::Exists);
+            }
+            state.accounts.insert(account.id.clone(), account.clone());
+            if let Some(token) = first_token {
+                state.tokens.insert((token.account.clone(), token.id.clone()), token.clone());
+            }
+            Ok(())
+        })
+    }
+
+    async fn account(&self, id: &AccountId) -> Result<Option<Account>, StoreError> {
+        self.call(|state| Ok(state.accounts.get(id).cloned()))
+    }
+
+    async fn accounts(&self, request: PageRequest) -> Result<Page<Account>, StoreError> {
+        self.call(|state| {
+            let all = state.accounts.values().map(|account| (account.id.to_string(), account.clone()));
+            Ok(keyed_page(all, &request))
+        })
+    }
+
+    async fn update_account(&self, account: &Account) -> Result<(), StoreError> {
+        self.call(|state| match state.accounts.get_mut(&account.id) {
+            Some(known) if known.version + 1 == account.version => {
+                *known = account.clone();
+                Ok(())
+            }
+            _ => Err(StoreError::Stale),
+        })
+    }
+
+    async fn purge_account(&self, id: &AccountId) -> Result<(), StoreError> {
+        self.call(|state| {
+            let links: Vec<LinkId> =
+                state.links.values().filter(|link| link.account == *id).map(|link| link.id.clone()).collect();
+            for link in links {
+                state.drop_link(&link);
+            }
+            state.tokens.retain(|(account, _), _| account != id);
+            state.answers.retain(|(account, _), _| account != id);
+            state.accounts.remove(id);
+            Ok(())
+        })
+    }
+
+    async fn create_token(&self, token: &Token) -> Result<(), StoreError> {
+        self.call(|state| {
+            if state.tokens.values().any(|known| clash(known, token)) {
+                return Err(StoreError::Exists);
+            }
+            state.tokens.insert((token.account.clone(), token.id.clone()), token.clone());
+            Ok(())
+        })
+    }
+
+    async fn token_by_hash(&self, hash: &SecretHash) -> Result<Option<Token>, StoreError> {
+        self.call(|state| Ok(state.tokens.values().find(|token| token.hash == *hash).cloned()))
+    }
+
+    async fn tokens(&self, account: &AccountId, request: PageRequest) -> Result<Page<Token>, StoreError> {
+        self.call(|state| {
+            let own = state.tokens.values().filter(|token| token.account == *account);
+            Ok(keyed_page(own.map(|token| (token.id.to_string(), token.clone())), &request))
+        })
+    }
+
+    async fn delete_token(&self, account: &AccountId, id: &TokenId) -> Result<bool, StoreError> {
+        self.call(|state| Ok(state.tokens.remove(&(account.clone(), id.clone())).is_some()))
+    }
+}
+
+fn clash(known: &Token, new: &Token) -> bool {
+    known.hash == new.hash || (known.account == new.account && known.id == new.id)
+}
+
+#[async_trait]
+impl PropertyStore for MemoryStore {
+    async fn property(&self, id: &PropertyId) -> Result<Option<Property>, StoreError> {
+        self.call(|state| Ok(state.properties.get(id).map(|held| held.property.clone())))
+    }
+
+    async fn properties(&self, account: &AccountId, request: PageRequest) -> Result<Page<Property>, StoreError> {
+        self.call(|state| {
+            let all = state.properties.values().map(|held| &held.property);
+            let own = all.filter(|property| property.account == *account && property.deleted_at.is_none());
+            let ordered: BTreeMap<String, Property> = own
+                .map(|property| (format!("{}#{}", sortable(property.created_at), property.id), property.clone()))
+                .collect();
+            Ok(keyed_page(ordered.into_iter(), &request))
+        })
+    }
+
+    async fn load(&self, id: &PropertyId) -> Result<Option<PropertyState>, StoreError> {
+        self.call(|state| Ok(state.properties.get(id).map(Held::state)))
+    }
+
+    async fn commit(&self, commit: &PropertyCommit) -> Result<(), StoreError> {
+        self.call(|state| {
+            let property = &commit.property;
+            match state.properties.get(&property.id) {
+                Some(_) if property.revision == 1 => return Err(StoreError::Exists),
+                None if property.revision == 1 => {}
+                Some(held) if held.property.revision + 1 == property.revision => {}
+                _ => return Err(StoreError::Stale),
+            }
+            let location = Location { account: property.account.clone(), property: property.id.clone() };
+            let held = state.properties.entry(property.id.clone()).or_insert_with(|| Held {
+                property: property.clone(),
+                connections: BTreeMap::new(),
+                blocks: BTreeMap::new(),
+                retiring: BTreeMap::new(),
+                closed: BTreeMap::new(),
+            });
+            held.property = property.clone();
+            for connection in &commit.put_connections {
+                held.put_connection(connection);
+                state.locations.insert(connection.id.to_string(), location.clone());
+            }
+            for id in &commit.remove_connections {
+                held.connections.remove(id);
+                state.locations.remove(id.as_str());
+            }
+            for block in &commit.put_blocks {
+                held.blocks.insert(block.id.clone(), block.clone());
+                let hold = block.hold().map(|hold| hold.id.to_string());
+                for id in hold.into_iter().chain([block.id.to_string()]) {
+                    state.locations.insert(id, location.clone());
+                }
+            }
+            for id in &commit.remove_blocks {
+                held.blocks.remove(id);
+                state.locations.remove(id.as_str());
+            }
+            held.retiring.extend(commit.put_retiring.iter().map(|link| (link.token.clone(), link.clone())));
+            held.retiring.retain(|token, _| !commit.remove_retiring.contains(token));
+            for closed in &commit.closed_holds {
+                held.closed.insert((closed.closed_at, closed.hold.id.to_string()), closed.clone());
+                state.locations.insert(closed.hold.id.to_string(), location.clone());
+            }
+            for change in &commit.plans {
+                match change {
+                    PlanChange::Put { plan, fresh } => {
+                        let known = state.plans.remove(&plan.connection).filter(|_| !fresh);
+                        let health = known.map(|(_, health)| health).unwrap_or_default();
+                        state.plans.insert(plan.connection.clone(), (plan.clone(), health));
+                    }
+                    PlanChange::Remove(connection) => {
+                        state.plans.remove(connection);
+                    }
+                }
+            }
+            for (token, owner) in &commit.owners {
+                match owner {
+                    Some(owner) => state.own(token, owner),
+                    None => {
+                        state.owners.remove(&token.hash());
+                    }
+                }
+            }
+            for entry in &commit.activity {
+                state.activity.entry(entry.property.clone()).or_default().push(entry.clone());
+            }
+            Ok(())
+        })
+    }
+
+    async fn settle(
+        &self,
+        id: &PropertyId,
+        rendered_revision: u64,
+        wake_at: Option<Timestamp>,
+        exports_changed: &[(ConnectionId, Timestamp)],
+    ) -> Result<(), StoreError> {
+        self.call(|state| {
+            let held = state.properties.get_mut(id).filter(|held| held.property.revision == rendered_revision);
+            let held = held.ok_or(StoreError::Stale)?;
+            held.property.dirty = None;
+            held.property.wake_at = wake_at;
+            for (connection, at) in exports_changed {
+                if let Some(export) = held.connections.get_mut(connection).and_then(|known| known.export.as_mut()) {
+                    export.last_changed_at = export.last_changed_at.max(Some(*at));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    async fn purge(&self, id: &PropertyId) -> Result<(), StoreError> {
+        self.call(|state| {
+            state.properties.remove(id);
+            state.activity.remove(id);
+            state.locations.retain(|_, location| location.property != *id);
+            state.plans.retain(|_, (plan, _)| plan.property != *id);
+            state
+                .owners
+                .retain(|_, owned| !matches!(&owned.owner, LinkOwner::Connection { property, .. } if property == id));
+            Ok(())
+        })
+    }
+
+    async fn locate(&self, id: &str) -> Result<Option<Location>, StoreError> {
+        self.call(|state| Ok(state.locations.get(id).cloned()))
+    }
+
+    async fn closed_holds(&self, id: &PropertyId, request: PageRequest) -> Result<Page<ClosedHold>, StoreError> {
+        self.call(|state| {
+            let held = state.properties.get(id);
+            let newest: Vec<ClosedHold> =
+                held.map(|held| held.closed.values().rev().cloned().collect()).unwrap_or_default();
+            page(&newest, &request)
+        })
+    }
+}
+
+#[async_trait]
+impl ActivityStore for MemoryStore {
+    async fn activity(&self, property: &PropertyId, request: PageRequest) -> Result<Page<Activity>, StoreError> {
+        self.call(|state| {
+            let mut entries = state.activity.get(property).cloned().unwrap_or_default();
+            entries.sort_by_key(|entry| entry.at);
+            entries.reverse();
+            page(&entries, &request)
+        })
+    }
+
+    async fn append_activity(&self, entries: &[Activity]) -> Result<(), StoreError> {
+        self.call(|state| {
+            for entry in entries {
+                state.activity.entry(entry.property.clone()).or_default().push(entry.clone());
+            }
+            Ok(())
+        })
+    }
+}
+
+#[async_trait]
+impl FetchStore for MemoryStore {
+    async fn plans(
+        &self,
+        first_bucket: u16,
+        last_bucket: u16,
+        request: PageRequest,
+    ) -> Result<Page<FetchState>, StoreError> {
+        self.call(|state| {
+            let ordered: BTreeMap<String, FetchState> = state
+                .plans
+                .values()
+                .map(|(plan, health)| (bucket_of(&plan.connection), plan, health))
+                .filter(|(bucket, ..)| (first_bucket..=last_bucket).contains(bucket))
+                .map(|(bucket, plan, health)| {
+                    let key = format!("{bucket:04}#{}", plan.connection);
+                    (key, FetchState { plan: plan.clone(), health: health.clone() })
+                })
+                .collect();
+            Ok(keyed_page(ordered.into_iter(), &request))
+        })
+    }
+
+    async fn fetch_states(
+        &self,
+        connections: &[ConnectionId],
+    ) -> Result<BTreeMap<ConnectionId, FetchState>, StoreError> {
+        self.call(|state| {
+            let known = connections.iter().filter_map(|id| {
+                let (plan, health) = state.plans.get(id)?;
+                Some((id.clone(), FetchState { plan: plan.clone(), health: health.clone() }))
+            });
+            Ok(known.collect())
+        })
+    }
+
+    async fn record_failure(
+        &self,
+        connection: &ConnectionId,
+        plan_since: Timestamp,
+        failure: &Failure,
+    ) -> Result<(), StoreError> {
+        self.call(|state| {
+            let (_, health) = standing(state, connection, plan_since)?;
+            health.failure = Some(failure.clone());
+            Ok(())
+        })
+    }
+
+    async fn record_success(
+        &self,
+        connection: &ConnectionId,
+        plan_since: Timestamp,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.call(|state| {
+            let (_, health) = standing(state, connection, plan_since)?;
+            if health.last_success_at.is_none_or(|known| known <= at) {
+                *health = FetchHealth { failure: None, last_success_at: Some(at) };
+            }
+            Ok(())
+        })
+    }
+
+    async fn record_sweep(&self, record: &SweepRecord) -> Result<(), StoreError> {
+        self.call(|state| {
+            let key = (record.first_bucket, record.last_bucket);
+            if state.sweeps.get(&key).is_none_or(|known| known.number <= record.number) {
+                state.sweeps.insert(key, record.clone());
+            }
+            Ok(())
+        })
+    }
+
+    async fn sweeps(&self, buckets: &[u16]) -> Result<Vec<SweepRecord>, StoreError> {
+        self.call(|state| {
+            let asked: BTreeSet<u16> = buckets.iter().copied().collect();
+            let covers = |record: &&SweepRecord| asked.range(record.first_bucket..=record.last_bucket).next().is_some();
+            Ok(state.sweeps.values().filter(covers).cloned().collect())
+        })
+    }
+
+    async fn pause_host(&self, pause: &HostPause) -> Result<(), StoreError> {
+        self.call(|state| {
+            let until = state.pauses.entry(pause.host.clone()).or_insert(pause.until);
+            *until = pause.until.max(*until);
+            Ok(())
+        })
+    }
+
+    async fn paused_hosts(&self, now: Timestamp) -> Result<Vec<HostPause>, StoreError> {
+        self.call(|state| {
+            let standing = state.pauses.iter().filter(|(_, until)| **until > now);
+            Ok(standing.map(|(host, until)| HostPause { host: host.clone(), until: *until }).collect())
+        })
+    }
+}
+
+fn standing<'a>(
+    state: &'a mut State,
+    connection: &ConnectionId,
+    since: Timestamp,
+) -> Result<&'a mut (FetchPlan, FetchHealth), StoreError> {
+    state.plans.get_mut(connection).filter(|(plan, _)| plan.since == since).ok_or(StoreError::Stale)
+}
+
+#[async_trait]
+impl MarkStore for MemoryStore {
+    async fn due(&self, now: Timestamp, limit: u16) -> Result<Vec<Mark>, StoreError> {
+        self.call(|state| {
+            let due = state.marks().into_iter().filter(|(at, ..)| *at <= now);
+            Ok(due.take(usize::from(limit)).map(|(_, mark, _)| mark).collect())
+        })
+    }
+
+    async fn dirty(&self, limit: u16) -> Result<Vec<Mark>, StoreError> {
+        self.call(|state| {
+            let dirty = state.marks().into_iter().filter(|(.., dirty)| *dirty);
+            Ok(dirty.take(usize::from(limit)).map(|(_, mark, _)| mark).collect())
+        })
+    }
+
+    async fn postpone(&self, mark: &Mark, until: Timestamp) -> Result<(), StoreError> {
+        let later = |dirty: &mut Option<Dirty>| {
+            if let Some(dirty) = dirty {
+                dirty.announce_at = until;
+                dirty.attempts += 1;
+            }
+        };
+        self.call(|state| {
+            match mark {
+                Mark::Property { id } => {
+                    if let Some(held) = state.properties.get_mut(id) {
+                        later(&mut held.property.dirty);
+                        held.property.wake_at = held.property.wake_at.map(|wake_at| wake_at.max(until));
+                    }
+                }
+                Mark::Link { id } => {
+                    if let Some(link) = state.links.get_mut(id) {
+                        later(&mut link.dirty);
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+#[async_trait]
+impl LinkStore for MemoryStore {
+    async fn links(&self, account: &AccountId, request: PageRequest) -> Result<Page<ExtraLink>, StoreError> {
+        self.call(|state| {
+            let own = state.links.values().filter(|link| link.account == *account);
+            let ordered: BTreeMap<String, ExtraLink> =
+                own.map(|link| (format!("{}#{}", sortable(link.created_at), link.id), link.clone())).collect();
+            Ok(keyed_page(ordered.into_iter(), &request))
+        })
+    }
+
+    async fn link(&self, id: &LinkId) -> Result<Option<ExtraLink>, StoreError> {
+        self.call(|state| Ok(state.links.get(id).cloned()))
+    }
+
+    async fn put_link(&self, link: &ExtraLink) -> Result<(), StoreError> {
+        self.call(|state| {
+            match state.links.get(&link.id) {
+                Some(_) if link.revision == 1 => return Err(StoreError::Exists),
+                None if link.revision == 1 => {}
+                Some(known) if known.revision + 1 == link.revision => {
+                    if known.token != link.token {
+                        state.owners.remove(&known.token.hash());
+                    }
+                }
+                _ => return Err(StoreError::Stale),
+            }
+            let owner = LinkOwner::Link { account: link.account.clone(), link: link.id.clone() };
+            state.own(&link.token, &owner);
+            state.links.insert(link.id.clone(), link.clone());
+            Ok(())
+        })
+    }
+
+    async fn settle_link(
+        &self,
+        id: &LinkId,
+        rendered_revision: u64,
+        last_changed_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        self.call(|state| {
+            let link = state.links.get_mut(id).filter(|link| link.revision == rendered_revision);
+            let link = link.ok_or(StoreError::Stale)?;
+            link.dirty = None;
+            link.last_changed_at = last_changed_at.or(link.last_changed_at);
+            Ok(())
+        })
+    }
+
+    async fn delete_link(&self, id: &LinkId) -> Result<bool, StoreError> {
+        self.call(|state| Ok(state.drop_link(id)))
+    }
+
+    async fn owner(&self, token: &SecretHash) -> Result<Option<LinkOwner>, StoreError> {
+        self.call(|state| Ok(state.owners.get(token).map(|owned| owned.owner.clone())))
+    }
+
+    async fn record_read(&self, token: &SecretHash, at: Timestamp) -> Result<(), StoreError> {
+        self.call(|state| {
+            if let Some(owned) = state.owners.get_mut(token) {
+                owned.last_read_at = owned.last_read_at.max(Some(at));
+                *owned.hours.entry(hour_of(at)).or_default() += 1;
+            }
+            Ok(())
+        })
+    }
+
+    async fn reads(&self, tokens: &[SecretHash], now: Timestamp) -> Result<Vec<LinkReads>, StoreError> {
+        self.call(|state| {
+            let reads = tokens.iter().map(|token| {
+                state.owners.get(token).map_or_else(LinkReads::default, |owned| LinkReads {
+                    last_read_at: owned.last_read_at,
+                    reads_24h: owned.hours.range(hour_of(now) - 23..).map(|(_, count)| count).sum(),
+                })
+            });
+            Ok(reads.collect())
+        })
+    }
+}
+
+fn hour_of(at: Timestamp) -> i64 {
+    at.as_second().div_euclid(3600)
+}
+
+#[async_trait]
+impl RefreshStore for MemoryStore {
+    async fn create_refresh(&self, refresh: &Refresh, pending: &[ConnectionId]) -> Result<(), StoreError> {
+        self.call(|state| {
+            if state.refreshes.contains_key(&refresh.id) {
+                return Err(StoreError::Exists);
+            }
+            let outcomes = pending.iter().map(|id| (id.clone(), Outcome::Pending)).collect();
+            state.refreshes.insert(refresh.id.clone(), (refresh.clone(), outcomes));
+            Ok(())
+        })
+    }
+
+    async fn refresh(&self, id: &RefreshId) -> Result<Option<Refresh>, StoreError> {
+        self.call(|state| Ok(state.refreshes.get(id).map(|(refresh, _)| refresh.clone())))
+    }
+
+    async fn add_pending(&self, id: &RefreshId, connections: &[ConnectionId]) -> Result<(), StoreError> {
+        self.call(|state| {
+            if let Some((_, outcomes)) = state.refreshes.get_mut(id) {
+                for connection in connections {
+                    outcomes.entry(connection.clone()).or_insert(Outcome::Pending);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    async fn mark_spread(&self, id: &RefreshId) -> Result<(), StoreError> {
+        self.call(|state| {
+            if let Some((refresh, _)) = state.refreshes.get_mut(id) {
+                refresh.spread = true;
+            }
+            Ok(())
+        })
+    }
+
+    async fn record_outcome(
+        &self,
+        id: &RefreshId,
+        connection: &ConnectionId,
+        outcome: &Outcome,
+    ) -> Result<(), StoreError> {
+        self.call(|state| {
+            if let Some((_, outcomes)) = state.refreshes.get_mut(id) {
+                let known = outcomes.entry(connection.clone()).or_insert(Outcome::Pending);
+                if *known == Outcome::Pending {
+                    *known = outcome.clone();
+                }
+            }
+            Ok(())
+        })
+    }
+
+    async fn outcomes(&self, id: &RefreshId, request: PageRequest) -> Result<Page<RefreshOutcome>, StoreError> {
+        self.call(|state| {
+            let outcomes = state.refreshes.get(id).map(|(_, outcomes)| outcomes.clone()).unwrap_or_default();
+            let all = outcomes
+                .into_iter()
+                .map(|(connection, outcome)| (connection.to_string(), RefreshOutcome { connection, outcome }));
+            Ok(keyed_page(all, &request))
+        })
+    }
+
+    async fn any_pending(&self, id: &RefreshId) -> Result<bool, StoreError> {
+        self.call(|state| {
+            let outcomes = state.refreshes.get(id).map(|(_, outcomes)| outcomes);
+            Ok(outcomes.is_some_and(|outcomes| outcomes.values().any(|outcome| *outcome == Outcome::Pending)))
+        })
+    }
+}
+
+/// A request that has not come to its end after this long is taken for dead.
+const RUNS_AT_MOST: SignedDuration = SignedDuration::from_mins(1);
+const KEPT_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+#[async_trait]
+impl IdempotencyStore for MemoryStore {
+    async fn start(
+        &self,
+        account: &AccountId,
+        key: &str,
+        fingerprint: &SecretHash,
+        now: Timestamp,
+    ) -> Result<IdempotencyStart, StoreError> {
+        self.call(|state| {
+            let place = (account.clone(), key.to_owned());
+            if let Some(known) = state.answers.get(&place) {
+                let lasts = if known.sealed.is_some() { KEPT_FOR } else { RUNS_AT_MOST };
+                if now.duration_since(known.at) < lasts {
+                    return Ok(match &known.sealed {
+                        _ if known.fingerprint != *fingerprint => IdempotencyStart::Mismatch,
+                        None => IdempotencyStart::Running,
+                        Some(sealed) => IdempotencyStart::Done(sealed.clone()),
+                    });
+                }
+            }
+            state.answers.insert(place, Answer { fingerprint: *fingerprint, at: now, sealed: None });
+            Ok(IdempotencyStart::New)
+        })
+    }
+
+    async fn finish(&self, account: &AccountId, key: &str, sealed: &[u8], now: Timestamp) -> Result<(), StoreError> {
+        self.call(|state| {
+            if let Some(known) = state.answers.get_mut(&(account.clone(), key.to_owned())) {
+                known.sealed = Some(sealed.to_vec());
+                known.at = now;
+            }
+            Ok(())
+        })
+    }
+
+    async fn abandon(&self, account: &AccountId, key: &str) -> Result<(), StoreError> {
+        self.call(|state| {
+            let place = (account.clone(), key.to_owned());
+            if state.answers.get(&place).is_some_and(|known| known.sealed.is_none()) {
+                state.answers.remove(&place);
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,258 @@
+//! Extra private links: calendars over one property, several, or all of an account, that are no connection's.
+//!
+//! A deleted link leaves a record of its deletion for a while: a worker that renders it at that moment may put its
+//! object once more, and whoever finds the record removes it again.
+
+use calmesh_calendar::{LinkId, PropertyId};
+use jiff::SignedDuration;
+
+use crate::{
+    App, Edit, Expected, InvalidField, Reach,
+    accounts::{DEFAULT_DETAIL, EDIT_ATTEMPTS},
+    change::REANNOUNCE_AFTER,
+    edit::{Flaws, NAME_MOST},
+    model::{Detail, Dirty, ExtraLink, Format, LinkReads, LinkScope, LinkToken},
+    ports::{Event, ObjectError, Page, PageRequest, StoreError},
+};
+
+/// No worker that began before a deletion lives this long after it (a function's longest run is 15 minutes).
+const GRAVE_TIME: SignedDuration = SignedDuration::from_mins(20);
+
+/// Which properties a link to be made covers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WantedScope {
+    All,
+    Properties(Vec<PropertyId>),
+}
+
+/// A link to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewLink {
+    pub name: String,
+    pub scope: WantedScope,
+    /// None: the account's.
+    pub detail: Option<Detail>,
+    pub format: Format,
+}
+
+/// What an edit changes; what is not mentioned stays.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LinkEdit {
+    pub name: Option<String>,
+    pub scope: Option<WantedScope>,
+    pub detail: Edit<Detail>,
+    pub format: Edit<Format>,
+}
+
+/// A link with what is known of its readers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkView {
+    pub link: ExtraLink,
+    pub reads: LinkReads,
+}
+
+/// Why a link was not made, shown, edited or deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// Unknown, deleted, or beyond what the caller sees.
+    #[error("no such link")]
+    NotFound,
+    /// The caller sees some properties only; a link over all would show the others.
+    #[error("this token sees some properties only and can't make a link over all of them")]
+    Limited,
+    /// It was edited meanwhile.
+    #[error("the link is not the one that was read")]
+    Outdated,
+    #[error("a field is not valid")]
+    Invalid(Vec<InvalidField>),
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl App {
+    /// Makes a link; its calendar is rendered at once in the background.
+    ///
+    /// # Errors
+    /// `Limited`, `Invalid`, or the store's.
+    pub async fn create_link(&self, reach: &Reach, new: NewLink) -> Result<LinkView, LinkError> {
+        let name = new.name.trim().to_owned();
+        let scope = self.link_scope(reach, &name, Some(&new.scope)).await?.unwrap_or(LinkScope::All);
+        let detail = match new.detail {
+            Some(detail) => detail,
+            None => self.default_detail(reach).await?,
+        };
+        let now = self.clock.now();
+        let link = ExtraLink {
+            id: LinkId::from_random(self.randomness.id()),
+            account: reach.account.clone(),
+            name,
+            scope,
+            detail,
+            format: new.format,
+            token: LinkToken::from_random(self.randomness.secret()),
+            created_at: now,
+            last_changed_at: None,
+            version: 1,
+            revision: 1,
+            dirty: Some(Dirty { since: now, attempts: 0, announce_at: now + REANNOUNCE_AFTER }),
+            deleted_at: None,
+        };
+        self.links.put_link(&link).await?;
+        self.announce_soon(&[Event::LinkDirty { link: link.id.clone() }]).await;
+        Ok(LinkView { link, reads: LinkReads::default() })
+    }
+
+    /// The links that the caller sees whole, in order of creation. A page may be short where others lie between.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn list_links(&self, reach: &Reach, page: PageRequest) -> Result<Page<LinkView>, LinkError> {
+        let Page { mut items, next } = self.links.links(&reach.account, page).await?;
+        items.retain(|link| shows(reach, link));
+        let tokens: Vec<_> = items.iter().map(|link| link.token.hash()).collect();
+        let mut reads = self.links.reads(&tokens, self.clock.now()).await?.into_iter();
+        let items = items.into_iter().map(|link| LinkView { link, reads: reads.next().unwrap_or_default() }).collect();
+        Ok(Page { items, next })
+    }
+
+    /// # Errors
+    /// `NotFound`, or the store's.
+    pub async fn link(&self, reach: &Reach, id: &LinkId) -> Result<LinkView, LinkError> {
+        let link = self.links.link(id).await?.filter(|link| shows(reach, link)).ok_or(LinkError::NotFound)?;
+        self.with_reads(link).await
+    }
+
+    /// # Errors
+    /// `NotFound`, `Limited`, `Outdated`, `Invalid`, or the store's.
+    pub async fn edit_link(
+        &self,
+        reach: &Reach,
+        id: &LinkId,
+        edit: &LinkEdit,
+        expected: &Expected,
+    ) -> Result<LinkView, LinkError> {
+        let mut attempt = 0;
+        loop {
+            let before = self.links.link(id).await?.filter(|link| shows(reach, link)).ok_or(LinkError::NotFound)?;
+            if !expected.fits(before.version) {
+                return Err(LinkError::Outdated);
+            }
+            let mut after = before.clone();
+            if let Some(name) = &edit.name {
+                name.trim().clone_into(&mut after.name);
+            }
+            if let Some(scope) = self.link_scope(reach, &after.name, edit.scope.as_ref()).await? {
+                after.scope = scope;
+            }
+            let default = match edit.detail {
+                Edit::Reset => self.default_detail(reach).await?,
+                Edit::Keep | Edit::To(_) => DEFAULT_DETAIL,
+            };
+            after.detail = edit.detail.over(after.detail, || default);
+            after.format = edit.format.over(after.format, || Format::Nights);
+            if after == before {
+                return self.with_reads(before).await;
+            }
+            let now = self.clock.now();
+            after.version += 1;
+            after.revision += 1;
+            after.dirty = Some(Dirty { since: now, attempts: 0, announce_at: now + REANNOUNCE_AFTER });
+            match self.links.put_link(&after).await {
+                Ok(()) => {
+                    self.announce_soon(&[Event::LinkDirty { link: id.clone() }]).await;
+                    return self.with_reads(after).await;
+                }
+                Err(StoreError::Stale) if attempt < EDIT_ATTEMPTS => attempt += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Deletes a link: it answers 404 from the answer on.
+    ///
+    /// The record of the deletion is written first, so that a crash before the object went is made good by
+    /// whoever meets the dirty mark.
+    ///
+    /// # Errors
+    /// `NotFound`, `Outdated`, or a store's.
+    pub async fn delete_link(&self, reach: &Reach, id: &LinkId, expected: &Expected) -> Result<(), LinkError> {
+        let mut attempt = 0;
+        loop {
+            let link = self.links.link(id).await?.filter(|link| shows(reach, link)).ok_or(LinkError::NotFound)?;
+            if !expected.fits(link.version) {
+                return Err(LinkError::Outdated);
+            }
+            let token = link.token.clone();
+            match self.links.put_link(&link.buried(self.clock.now())).await {
+                Ok(()) => {
+                    self.announce_soon(&[Event::LinkDirty { link: id.clone() }]).await;
+                    return Ok(self.exports.delete_export(&token).await?);
+                }
+                Err(StoreError::Stale) if attempt < EDIT_ATTEMPTS => attempt += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// What a worker does with a deleted link that it meets: its object goes, and after a while the record too.
+    /// Until then the dirty mark stays and is announced again.
+    ///
+    /// # Errors
+    /// What failed, to be tried again.
+    pub async fn bury_link(&self, link: &ExtraLink) -> Result<(), LinkError> {
+        let Some(deleted_at) = link.deleted_at else {
+            return Ok(());
+        };
+        self.exports.delete_export(&link.token).await?;
+        if self.clock.now().duration_since(deleted_at) >= GRAVE_TIME {
+            self.links.delete_link(&link.id).await?;
+        }
+        Ok(())
+    }
+
+    async fn with_reads(&self, link: ExtraLink) -> Result<LinkView, LinkError> {
+        let reads = self.links.reads(&[link.token.hash()], self.clock.now()).await?;
+        Ok(LinkView { link, reads: reads.first().copied().unwrap_or_default() })
+    }
+
+    async fn default_detail(&self, reach: &Reach) -> Result<Detail, StoreError> {
+        Ok(self.accounts.account(&reach.account).await?.map_or(DEFAULT_DETAIL, |account| account.default_detail))
+    }
+
+    /// The scope that was asked for, if any was, after checking it together with the name.
+    async fn link_scope(
+        &self,
+        reach: &Reach,
+        name: &str,
+        wanted: Option<&WantedScope>,
+    ) -> Result<Option<LinkScope>, LinkError> {
+        let mut flaws = Flaws::default();
+        flaws.text("name", name, 1, NAME_MOST);
+        let mut invalid = flaws.into_result().err().unwrap_or_default();
+        let scope = match wanted {
+            None => None,
+            Some(WantedScope::All) if reach.properties.is_some() => return Err(LinkError::Limited),
+            Some(WantedScope::All) => Some(LinkScope::All),
+            Some(WantedScope::Properties(wanted)) => {
+                let (found, wrong) = self.selection(reach, wanted).await?;
+                invalid.extend(wrong);
+                Some(LinkScope::Properties(found))
+            }
+        };
+        if invalid.is_empty() { Ok(scope) } else { Err(LinkError::Invalid(invalid)) }
+    }
+}
+
+/// Whether the caller sees this link: nothing in it may be of a property that he does not see.
+fn shows(reach: &Reach, link: &ExtraLink) -> bool {
+    if link.deleted_at.is_some() || link.account != reach.account {
+        return false;
+    }
+    match (&reach.properties, &link.scope) {
+        (None, _) => true,
+        (Some(_), LinkScope::All) => false,
+        (Some(some), LinkScope::Properties(of)) => of.is_subset(some),
+    }
+}

@@ -1,0 +1,132 @@
+//! API tokens of an account: made, listed, revoked. The secret is shown once and kept as a digest.
+
+use std::collections::BTreeSet;
+
+use calmesh_calendar::{PropertyId, TokenId};
+use jiff::Timestamp;
+
+use crate::{
+    App, InvalidField, Reach,
+    edit::{Flaws, NAME_MOST},
+    model::{Scope, Token, TokenSecret},
+    ports::{Page, PageRequest, StoreError},
+};
+
+/// More properties than this in one token or link are no selection any more.
+pub(crate) const SELECTION_MOST: usize = 500;
+
+/// A token to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewToken {
+    pub name: String,
+    pub scope: Scope,
+    /// None: all properties of the account, also those to come.
+    pub properties: Option<Vec<PropertyId>>,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Why a token was not made, listed or revoked.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    #[error("no such token")]
+    NotFound,
+    /// The caller sees some properties only: a token that he made could see more.
+    #[error("this token sees some properties only and can't manage tokens")]
+    Limited,
+    #[error("a field is not valid")]
+    Invalid(Vec<InvalidField>),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl App {
+    /// Makes a token. Its secret is in the answer and nowhere else.
+    ///
+    /// # Errors
+    /// `Limited`, `Invalid`, or the store's.
+    pub async fn create_token(&self, reach: &Reach, new: NewToken) -> Result<(Token, TokenSecret), TokenError> {
+        if reach.properties.is_some() {
+            return Err(TokenError::Limited);
+        }
+        let now = self.clock.now();
+        let name = new.name.trim().to_owned();
+        let mut flaws = Flaws::default();
+        flaws.text("name", &name, 1, NAME_MOST);
+        if new.expires_at.is_some_and(|end| end <= now) {
+            flaws.add("expires_at", "must be in the future; leave it out for a token that does not expire");
+        }
+        let mut invalid = flaws.into_result().err().unwrap_or_default();
+        let properties = match &new.properties {
+            None => None,
+            Some(wanted) => {
+                let (found, wrong) = self.selection(reach, wanted).await?;
+                invalid.extend(wrong);
+                Some(found)
+            }
+        };
+        if !invalid.is_empty() {
+            return Err(TokenError::Invalid(invalid));
+        }
+        let secret = TokenSecret::from_random(self.randomness.secret());
+        let token = Token {
+            id: TokenId::from_random(self.randomness.id()),
+            account: reach.account.clone(),
+            hash: secret.hash(),
+            name,
+            scope: new.scope,
+            properties,
+            expires_at: new.expires_at,
+            created_at: now,
+        };
+        self.accounts.create_token(&token).await?;
+        Ok((token, secret))
+    }
+
+    /// In order of id, expired ones included.
+    ///
+    /// # Errors
+    /// `Limited`, or the store's.
+    pub async fn list_tokens(&self, reach: &Reach, page: PageRequest) -> Result<Page<Token>, TokenError> {
+        if reach.properties.is_some() {
+            return Err(TokenError::Limited);
+        }
+        Ok(self.accounts.tokens(&reach.account, page).await?)
+    }
+
+    /// Revokes a token; it opens nothing from then on.
+    ///
+    /// # Errors
+    /// `Limited`, `NotFound`, or the store's.
+    pub async fn revoke_token(&self, reach: &Reach, id: &TokenId) -> Result<(), TokenError> {
+        if reach.properties.is_some() {
+            return Err(TokenError::Limited);
+        }
+        if self.accounts.delete_token(&reach.account, id).await? { Ok(()) } else { Err(TokenError::NotFound) }
+    }
+
+    /// The named properties, each of which the caller must see; and what is wrong with the list.
+    pub(crate) async fn selection(
+        &self,
+        reach: &Reach,
+        wanted: &[PropertyId],
+    ) -> Result<(BTreeSet<PropertyId>, Vec<InvalidField>), StoreError> {
+        let mut invalid = Vec::new();
+        if wanted.is_empty() {
+            invalid.push(InvalidField::new("property_ids", "must name one property at least"));
+        }
+        if wanted.len() > SELECTION_MOST {
+            let detail = format!("must name at most {SELECTION_MOST} properties");
+            return Ok((BTreeSet::new(), vec![InvalidField::new("property_ids", detail)]));
+        }
+        let wanted: BTreeSet<PropertyId> = wanted.iter().cloned().collect();
+        let mut found = BTreeSet::new();
+        for id in wanted {
+            if self.properties.property(&id).await?.is_some_and(|property| reach.shows(&property)) {
+                found.insert(id);
+            } else {
+                invalid.push(InvalidField::new("property_ids", format!("there is no property {id}")));
+            }
+        }
+        Ok((found, invalid))
+    }
+}

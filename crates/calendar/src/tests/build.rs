@@ -1,0 +1,146 @@
+//! Builders with dull defaults: a house in Madrid, December 2026, one feed.
+
+use jiff::{
+    SignedDuration, Timestamp,
+    civil::{Date, DateTime, time},
+    tz::TimeZone,
+};
+
+use crate::*;
+
+pub(super) fn day(text: &str) -> Date {
+    text.parse().unwrap()
+}
+
+pub(super) fn nights(first: &str, end: &str) -> Extent {
+    Extent::Nights(Nights::new(day(first), day(end)).unwrap())
+}
+
+pub(super) fn house() -> House {
+    house_with_turnover(0)
+}
+
+pub(super) fn house_with_turnover(nights: u8) -> House {
+    let zone = TimeZone::get("Europe/Madrid").unwrap();
+    House::new(zone, time(15, 0, 0, 0), time(11, 0, 0, 0), nights).unwrap()
+}
+
+pub(super) fn times(start: &str, end: &str) -> Extent {
+    let house = house();
+    let local = |text: &str| house.instant(text.parse::<DateTime>().unwrap());
+    Extent::Times(Times::new(local(start), local(end)).unwrap())
+}
+
+pub(super) fn noon(date: &str) -> Timestamp {
+    house().instant(day(date).at(12, 0, 0, 0))
+}
+
+pub(super) fn connection(number: u8) -> ConnectionId {
+    ConnectionId::from_random([number; 16])
+}
+
+pub(super) fn sighting(uid: &str, extent: Extent) -> Sighting {
+    Sighting {
+        key: (!uid.is_empty()).then(|| EventKey { uid: uid.to_owned(), occurrence: None }),
+        code: None,
+        extent,
+        summary: "Reserved".to_owned(),
+        rule: "test".to_owned(),
+        verdict: Verdict::Blocks(BlockKind::Reservation),
+    }
+}
+
+pub(super) fn own(number: u8, extent: Extent) -> Block {
+    Block {
+        id: BlockId::from_random([number; 16]),
+        origin: Origin::Own { extends: None },
+        kind: BlockKind::Reservation,
+        extent,
+        summary: "Aunt".to_owned(),
+        sequence: 0,
+        first_seen_at: noon("2026-11-01"),
+        changed_at: noon("2026-11-01"),
+    }
+}
+
+pub(super) fn stay(number: u8, of: u8, extent: Extent) -> Block {
+    Block {
+        origin: Origin::Feed(FeedOrigin {
+            connection: connection(of),
+            key: Some(EventKey { uid: format!("uid-{number}"), occurrence: None }),
+            code: None,
+            rule: "test".to_owned(),
+            hold: None,
+        }),
+        summary: "Reserved".to_owned(),
+        ..own(number, extent)
+    }
+}
+
+/// One feed's stays, read again and again.
+pub(super) struct World {
+    pub(super) blocks: Vec<Block>,
+    pub(super) now: Timestamp,
+    pub(super) last: Reconciled,
+    ids: u8,
+}
+
+impl World {
+    pub(super) fn at(now: Timestamp) -> Self {
+        Self { blocks: Vec::new(), now, last: Reconciled::default(), ids: 0 }
+    }
+
+    pub(super) fn after(&mut self, pause: SignedDuration) -> &mut Self {
+        self.now += pause;
+        self
+    }
+
+    pub(super) fn read(&mut self, sightings: Vec<Sighting>) -> &mut Self {
+        self.read_with(sightings, &[])
+    }
+
+    pub(super) fn read_with(&mut self, sightings: Vec<Sighting>, unread: &[&str]) -> &mut Self {
+        let reading = Reading {
+            sightings,
+            unread: unread.iter().map(|uid| (*uid).to_owned()).collect(),
+            read_at: self.now,
+            repeated: false,
+        };
+        self.take(&reading)
+    }
+
+    pub(super) fn take(&mut self, reading: &Reading) -> &mut Self {
+        let (house, connection) = (house(), connection(1));
+        let judging = Judging {
+            connection: &connection,
+            house: &house,
+            hold: HoldPolicy::default(),
+            mass_vanish: MassVanishPolicy::default(),
+        };
+        let ids = &mut self.ids;
+        let mut fresh = || {
+            *ids += 1;
+            [*ids; 16]
+        };
+        self.last = reconcile(std::mem::take(&mut self.blocks), reading, &judging, &mut fresh);
+        self.blocks = self.last.blocks.clone();
+        self
+    }
+
+    /// Nights that this feed's stays take, from the arrival of the first on.
+    pub(super) fn taken(&self) -> Vec<String> {
+        let house = house();
+        let mut nights: Vec<Date> =
+            self.blocks.iter().filter_map(|block| block.extent.nights(&house)).flat_map(Nights::iter).collect();
+        nights.sort_unstable();
+        nights.dedup();
+        nights.iter().map(Date::to_string).collect()
+    }
+
+    pub(super) fn only(&self) -> &Block {
+        assert_eq!(self.blocks.len(), 1, "{:#?}", self.blocks);
+        &self.blocks[0]
+    }
+}
+
+pub(super) const MINUTES_31: SignedDuration = SignedDuration::from_mins(31);

@@ -1,0 +1,2 @@
+//! Figures of reading and of meaning.
+fn main() {}

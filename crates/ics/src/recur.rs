@@ -1,0 +1,165 @@
+//! Recurrence rules (RFC 5545 3.3.10) behind a trait, and the guard that every rule passes before any engine sees it.
+//!
+//! Expansion is civil: on the wall clock of DTSTART. What a rule may cost is known before it is expanded, so that no
+//! rule can take more than its share; nothing here looks at a clock.
+
+use ical::recur::{IcalRecurDateTime, IcalRecurFreq, IcalRecurRule, expand::IcalRecurExpand};
+use jiff::{
+    ToSpan,
+    civil::{Date, DateTime},
+};
+
+use crate::moment::Moment;
+
+/// Why a rule is not expanded. Displays as the end of a sentence about an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RuleRefusal {
+    #[error("its repetition rule is not one of RFC 5545")]
+    Malformed,
+    #[error("it repeats more often than daily")]
+    TooFrequent,
+    #[error("its repetition rule is too long")]
+    TooLong,
+    #[error("its repetition rule has a part that is not understood")]
+    UnknownPart,
+    #[error("it repeats too often, or since too long ago, to be worked out")]
+    TooMuchWork,
+}
+
+const MAX_BYTES: usize = 500;
+const MAX_INTERVAL: u32 = 1000;
+const MAX_LIST: usize = 62;
+
+/// A rule that passed the guard.
+#[derive(Debug, Clone)]
+pub(crate) struct Rule {
+    parsed: IcalRecurRule,
+    /// UNTIL as it stands; only the event knows its clock.
+    pub(crate) until: Option<Moment>,
+    /// COUNT.
+    pub(crate) count: Option<u32>,
+    /// Values in its BY lists: what one day costs to look at.
+    items: u64,
+}
+
+impl Rule {
+    /// # Errors
+    /// When the guard does not let the rule pass.
+    pub(crate) fn parse(text: &str) -> Result<Self, RuleRefusal> {
+        let text = text.trim();
+        if !text.is_ascii() {
+            return Err(RuleRefusal::Malformed);
+        }
+        if text.len() > MAX_BYTES {
+            return Err(RuleRefusal::TooLong);
+        }
+        let mut until = None;
+        let mut items = 0;
+        let mut kept = String::with_capacity(text.len());
+        for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
+            let (name, value) = part.split_once('=').ok_or(RuleRefusal::Malformed)?;
+            let name = name.trim().to_ascii_uppercase();
+            match name.as_str() {
+                "UNTIL" => {
+                    until = Some(Moment::parse(value, false).ok_or(RuleRefusal::Malformed)?);
+                    continue;
+                }
+                "FREQ" | "COUNT" | "INTERVAL" | "WKST" => {}
+                "BYDAY" | "BYMONTHDAY" | "BYYEARDAY" | "BYWEEKNO" | "BYMONTH" | "BYSETPOS" => {
+                    let length = value.split(',').count();
+                    if length > MAX_LIST {
+                        return Err(RuleRefusal::TooLong);
+                    }
+                    items += length as u64;
+                }
+                // One value each only says when on its day the event is.
+                "BYHOUR" | "BYMINUTE" | "BYSECOND" if value.contains(',') => return Err(RuleRefusal::TooFrequent),
+                "BYHOUR" | "BYMINUTE" | "BYSECOND" => {}
+                "RSCALE" if value.trim().eq_ignore_ascii_case("GREGORIAN") => continue,
+                "SKIP" if value.trim().eq_ignore_ascii_case("OMIT") => continue,
+                _ => return Err(RuleRefusal::UnknownPart),
+            }
+            kept.push_str(&name);
+            kept.push('=');
+            kept.push_str(value.trim());
+            kept.push(';');
+        }
+        let mut parsed = IcalRecurRule::parse(&kept).map_err(|_| RuleRefusal::Malformed)?;
+        let count = parsed.count.take();
+        let ordinals = parsed.by_day.iter().any(|day| day.ordinal.is_some());
+        match parsed.freq {
+            IcalRecurFreq::Secondly | IcalRecurFreq::Minutely | IcalRecurFreq::Hourly => {
+                return Err(RuleRefusal::TooFrequent);
+            }
+            IcalRecurFreq::Daily | IcalRecurFreq::Weekly if ordinals => return Err(RuleRefusal::Malformed),
+            _ => {}
+        }
+        if parsed.interval > MAX_INTERVAL {
+            return Err(RuleRefusal::Malformed);
+        }
+        Ok(Self { parsed, until, count, items })
+    }
+
+    /// The last start at or before `day` from which the rule goes on exactly as it does from `start`: a rule without
+    /// COUNT need not be walked through from its beginning.
+    pub(crate) fn start_near(&self, start: DateTime, day: Date) -> DateTime {
+        let step = match self.parsed.freq {
+            IcalRecurFreq::Daily => i64::from(self.parsed.interval),
+            IcalRecurFreq::Weekly => i64::from(self.parsed.interval) * 7,
+            _ => return start,
+        };
+        let days = days_between(start.date(), day);
+        if self.count.is_some() || days <= 0 {
+            return start;
+        }
+        start.checked_add((days / step * step).days()).unwrap_or(start)
+    }
+
+    /// What it costs to expand from `start` to `last`: days looked at, times what there is to compare each with.
+    pub(crate) fn cost(&self, start: DateTime, last: DateTime) -> u64 {
+        let days = u64::try_from(days_between(start.date(), last.date())).unwrap_or(0);
+        (days / u64::from(self.parsed.interval.max(1)) + 366) * (1 + self.items)
+    }
+}
+
+fn days_between(from: Date, to: Date) -> i64 {
+    from.until((jiff::Unit::Day, to)).map_or(0, |span| i64::from(span.get_days()))
+}
+
+/// Expands rules in civil time.
+pub(crate) trait Recurrence {
+    /// The starts that a rule generates, in order, none before `start` and none after `last`. COUNT and UNTIL are
+    /// the caller's, and so is a start that its rule does not generate.
+    fn instances(&self, rule: &Rule, start: DateTime, last: DateTime) -> impl Iterator<Item = DateTime> + use<Self>;
+}
+
+/// The engine of `ical-rs`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IcalRs;
+
+impl Recurrence for IcalRs {
+    fn instances(&self, rule: &Rule, start: DateTime, last: DateTime) -> impl Iterator<Item = DateTime> + use<> {
+        let mut parsed = rule.parsed.clone();
+        parsed.until = Some(to_engine(last));
+        IcalRecurExpand::new(parsed, to_engine(start)).map_while(from_engine).take_while(move |at| *at <= last)
+    }
+}
+
+fn to_engine(at: DateTime) -> IcalRecurDateTime {
+    let small = |number: i8| u8::try_from(number).unwrap_or_default();
+    IcalRecurDateTime {
+        year: i32::from(at.year()),
+        month: small(at.month()),
+        day: small(at.day()),
+        hour: small(at.hour()),
+        minute: small(at.minute()),
+        second: small(at.second()),
+    }
+}
+
+fn from_engine(at: IcalRecurDateTime) -> Option<DateTime> {
+    let small = |number: u8| i8::try_from(number).ok();
+    let second = small(at.second)?.min(59);
+    let year = i16::try_from(at.year).ok()?;
+    DateTime::new(year, small(at.month)?, small(at.day)?, small(at.hour)?, small(at.minute)?, second, 0).ok()
+}

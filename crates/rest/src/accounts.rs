@@ -1,0 +1,278 @@
+//! Accounts: the operator's list, and the caller's own.
+
+use axum::{extract::State, response::Response};
+use calmesh_app::{AccountEdit, AccountError, NewAccount, model::Account};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    Api,
+    answer::{self, IfMatch, Instant},
+    body::{JsonBody, text, word},
+    caller::{Operator, Owner},
+    problem::Problem,
+    query::{ListPage, ListParams, Listing, NoParams},
+    words::{DETAILS, DetailWord},
+};
+
+const TEXT_MOST: usize = 1000;
+const READ_ONLY: &[&str] = &["id", "created_at", "token"];
+
+/// An account: one host or company.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Account, example = json!({
+    "id": "acc_0k5w8v1x2y3z4a5b6c7d8e9f0g", "name": "Casas del Sol", "detail": "busy", "label_prefix": "EX-",
+    "created_at": "2026-11-01T09:30:00Z"
+}))]
+pub(crate) struct AccountView {
+    id: String,
+    name: String,
+    /// What new links show when nothing else is said.
+    detail: DetailWord,
+    /// The label prefix of new properties.
+    label_prefix: String,
+    created_at: Instant,
+}
+
+impl From<Account> for AccountView {
+    fn from(account: Account) -> Self {
+        Self {
+            id: account.id.to_string(),
+            name: account.name,
+            detail: account.default_detail.into(),
+            label_prefix: account.default_label_prefix,
+            created_at: account.created_at.into(),
+        }
+    }
+}
+
+/// An account to be made.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = NewAccount, example = json!({"name": "Casas del Sol"}))]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) struct NewAccountSchema {
+    name: String,
+    #[schema(default = "busy")]
+    detail: Option<DetailWord>,
+    #[schema(default = "EX-")]
+    label_prefix: Option<String>,
+}
+
+/// A new account with its first token, which is shown this once.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "acc_0k5w8v1x2y3z4a5b6c7d8e9f0g", "name": "Casas del Sol",
+    "token": "cm_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA00000000"
+}))]
+pub(crate) struct CreatedAccount {
+    id: String,
+    name: String,
+    token: String,
+}
+
+/// What of an account can be edited; null goes back to the default.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AccountEdit, example = json!({"name": "Casas del Mar", "detail": "label", "label_prefix": null}))]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) struct AccountEditSchema {
+    name: Option<String>,
+    detail: Option<DetailWord>,
+    label_prefix: Option<String>,
+}
+
+impl From<AccountError> for Problem {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::NotFound => Self::not_found("account"),
+            AccountError::Limited => Self::wrong_key(
+                "This token sees some properties only and can't change the account. Use one for all of it.",
+            ),
+            AccountError::Outdated => Self::stale(),
+            AccountError::Invalid(fields) => Self::invalid_fields(fields),
+            AccountError::Store(error) => error.into(),
+        }
+    }
+}
+
+pub(crate) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, edit, delete))
+}
+
+/// All accounts, for the operator.
+#[utoipa::path(get, path = "/v1/accounts", tag = "accounts", operation_id = "list_accounts",
+    params(ListParams), security(("operator_key" = [])),
+    responses((status = 200, description = "One page, in order of id.", body = ListPage<AccountView>)))]
+async fn list(_: Operator, listing: Listing, State(api): State<Api>) -> Result<Response, Problem> {
+    let page = api.app.list_accounts(listing.page.clone()).await?;
+    Ok(answer::plain(listing.answer(page, AccountView::from)))
+}
+
+/// Makes an account and its first token, for the operator.
+#[utoipa::path(post, path = "/v1/accounts", tag = "accounts", operation_id = "create_account",
+    request_body = NewAccountSchema, security(("operator_key" = [])),
+    responses((status = 201, description = "Made. The token is shown this once.", body = CreatedAccount,
+        headers(("Location" = String, description = "Where the account is, for the bearer of its token.")))))]
+async fn create(
+    _: Operator,
+    _: NoParams,
+    State(api): State<Api>,
+    JsonBody(mut fields): JsonBody,
+) -> Result<Response, Problem> {
+    fields.read_only(READ_ONLY);
+    let name = fields.required("name", text(TEXT_MOST));
+    let detail = fields.optional("detail", word(DETAILS));
+    let label_prefix = fields.optional("label_prefix", text(TEXT_MOST));
+    let new = fields.finish(|| Some(NewAccount { name: name?, detail, label_prefix }))?;
+    let (account, secret) = api.app.create_account(new).await?;
+    let body = CreatedAccount { id: account.id.to_string(), name: account.name, token: secret.reveal().to_owned() };
+    Ok(answer::created("/v1/account", None, body))
+}
+
+/// The caller's account.
+#[utoipa::path(get, path = "/v1/account", tag = "accounts", operation_id = "get_account",
+    responses((status = 200, description = "The account.", body = AccountView,
+        headers(("ETag" = String, description = "For If-Match.")))))]
+async fn show(owner: Owner, _: NoParams, State(api): State<Api>) -> Result<Response, Problem> {
+    let account = api.app.account(owner.reach()).await?;
+    Ok(answer::single(account.version, AccountView::from(account)))
+}
+
+/// Changes the caller's account.
+#[utoipa::path(patch, path = "/v1/account", tag = "accounts", operation_id = "edit_account",
+    request_body(content = AccountEditSchema, content_type = "application/merge-patch+json"),
+    responses((status = 200, description = "The account as it now is.", body = AccountView,
+        headers(("ETag" = String, description = "For If-Match.")))))]
+async fn edit(
+    owner: Owner,
+    _: NoParams,
+    IfMatch(expected): IfMatch,
+    State(api): State<Api>,
+    JsonBody(mut fields): JsonBody,
+) -> Result<Response, Problem> {
+    fields.read_only(READ_ONLY);
+    let name = fields.optional("name", text(TEXT_MOST));
+    let detail = fields.edit("detail", word(DETAILS));
+    let label_prefix = fields.edit("label_prefix", text(TEXT_MOST));
+    let edit = fields.finish(|| Some(AccountEdit { name, detail, label_prefix }))?;
+    let account = api.app.edit_account(owner.reach(), &edit, &expected).await?;
+    Ok(answer::single(account.version, AccountView::from(account)))
+}
+
+/// Deletes the caller's account and everything of it. Its tokens stop working at once.
+#[utoipa::path(delete, path = "/v1/account", tag = "accounts", operation_id = "delete_account",
+    responses((status = 204, description = "Deleted.")))]
+async fn delete(
+    owner: Owner,
+    _: NoParams,
+    IfMatch(expected): IfMatch,
+    State(api): State<Api>,
+) -> Result<Response, Problem> {
+    api.app.delete_account(owner.reach(), &expected).await?;
+    Ok(answer::gone())
+}
+
+#[cfg(test)]
+mod tests {
+    use calmesh_app::ports::Event;
+    use http::Method;
+    use serde_json::json;
+
+    use crate::testing::TestApi;
+
+    #[tokio::test]
+    async fn the_operator_makes_an_account_and_its_token_opens_it() {
+        let api = TestApi::new().await;
+        let made =
+            api.ask(Method::POST, "/v1/accounts").by(&api.operator_key).json(json!({"name": "Mar"})).send().await;
+        assert_eq!(made.status, 201, "{}", made.text());
+        assert_eq!(made.header("location"), "/v1/account");
+        let made = made.json();
+        assert_eq!(made.as_object().unwrap().len(), 3);
+        let token = made["token"].as_str().unwrap();
+        let shown = api.ask(Method::GET, "/v1/account").by(token).send().await;
+        assert_eq!(shown.header("etag"), "\"v1\"");
+        assert_eq!(
+            shown.json(),
+            json!({"id": made["id"], "name": "Mar", "detail": "busy", "label_prefix": "EX-", "created_at": crate::testing::NOW})
+        );
+    }
+
+    #[tokio::test]
+    async fn only_the_operator_sees_the_accounts_and_only_accounts_see_themselves() {
+        let api = TestApi::new().await;
+        api.get("/v1/accounts").await.problem(403);
+        api.post("/v1/accounts", json!({"name": "x"})).await.problem(403);
+        for method in [Method::GET, Method::PATCH, Method::DELETE] {
+            let asked = api.ask(method, "/v1/account").by(&api.operator_key).json(json!({}));
+            asked.send().await.problem(403);
+        }
+        let list = api.ask(Method::GET, "/v1/accounts").by(&api.operator_key).send().await.json();
+        assert_eq!(list["items"][0]["name"], "Casas del Sol");
+        assert_eq!(list["next_cursor"], json!(null));
+    }
+
+    #[tokio::test]
+    async fn a_patch_changes_what_it_names_and_null_goes_back_to_the_default() {
+        let api = TestApi::new().await;
+        let changed = api.patch("/v1/account", json!({"detail": "full", "label_prefix": "IN-"})).await;
+        assert_eq!(changed.status, 200);
+        assert_eq!(changed.header("etag"), "\"v2\"");
+        assert_eq!(changed.json()["detail"], "full");
+        assert_eq!(changed.json()["name"], "Casas del Sol");
+        let reset = api.patch("/v1/account", json!({"detail": null, "label_prefix": null})).await;
+        assert_eq!(reset.json()["detail"], "busy");
+        assert_eq!(reset.json()["label_prefix"], "EX-");
+        let same = api.patch("/v1/account", json!({})).await;
+        assert_eq!(same.header("etag"), "\"v3\"");
+    }
+
+    #[tokio::test]
+    async fn every_wrong_field_is_named_at_once() {
+        let api = TestApi::new().await;
+        let wrong = json!({"id": "acc_1", "name": 7, "detail": "loud", "colour": "red", "label_prefix": ["x"]});
+        let pointers = api.patch("/v1/account", wrong).await.pointers();
+        assert_eq!(pointers, ["/id", "/name", "/detail", "/label_prefix", "/colour"]);
+        for (body, pointer) in [
+            (json!({"name": null}), "/name"),
+            (json!({"name": " "}), "/name"),
+            (json!({"name": "a\nb"}), "/name"),
+            (json!({"name": "x".repeat(300)}), "/name"),
+            (json!({"name": "x".repeat(3000)}), "/name"),
+            (json!({"label_prefix": "x".repeat(100)}), "/label_prefix"),
+            (json!([]), ""),
+        ] {
+            assert_eq!(api.patch("/v1/account", body).await.pointers(), [pointer]);
+        }
+        let made = api.ask(Method::POST, "/v1/accounts").by(&api.operator_key).json(json!({"token": "x"})).send().await;
+        assert_eq!(made.pointers(), ["/token", "/name"]);
+    }
+
+    #[tokio::test]
+    async fn a_stale_if_match_changes_nothing() {
+        let api = TestApi::new().await;
+        api.patch("/v1/account", json!({"name": "B"})).await;
+        let stale = api.ask(Method::PATCH, "/v1/account").header("if-match", "\"v1\"").json(json!({"name": "C"}));
+        stale.send().await.problem(412);
+        api.ask(Method::DELETE, "/v1/account").header("if-match", "W/\"v2\"").send().await.problem(412);
+        for good in ["*", "\"v3\"", "\"v9\", \"v4\""] {
+            let asked = api.ask(Method::PATCH, "/v1/account").header("if-match", good).json(json!({"name": good}));
+            assert_eq!(asked.send().await.status, 200, "{good}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_deleted_account_opens_nothing_from_then_on() {
+        let api = TestApi::new().await;
+        api.drain();
+        let second = api.token_with(json!({"name": "second"})).await;
+        assert_eq!(api.delete("/v1/account").await.status, 204);
+        assert_eq!(api.drain(), [Event::AccountDeleted { account: api.account.id.clone() }]);
+        api.get("/v1/account").await.problem(401);
+        api.ask(Method::GET, "/v1/account").by(&second).send().await.problem(401);
+        let list = api.ask(Method::GET, "/v1/accounts").by(&api.operator_key).send().await.json();
+        assert_eq!(list["items"], json!([]));
+        // Whoever knocks has the erasure announced again.
+        assert!(!api.drain().is_empty());
+    }
+}

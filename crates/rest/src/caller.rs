@@ -1,0 +1,191 @@
+//! Who calls: the bearer of a token, an identity of an OIDC issuer, or the operator. And the gate that every
+//! guarded route is behind: who, how often, may he write.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use calmesh_app::{
+    Opened, Reach, Refusal,
+    model::{Scope, TokenSecret},
+    ports::IdentityError,
+};
+use governor::clock::{Clock, DefaultClock};
+use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
+
+use crate::{
+    Api,
+    body::BODY_LIMIT,
+    idempotency,
+    problem::{Kind, Problem},
+};
+
+/// Who calls.
+#[derive(Debug, Clone)]
+pub enum Caller {
+    Operator,
+    Account(Arc<Opened>),
+}
+
+impl Caller {
+    /// A name for limits, kept answers and cursors; never a secret.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Operator => "operator".to_owned(),
+            Self::Account(opened) => opened.account.id.to_string(),
+        }
+    }
+
+    fn may_write(&self) -> bool {
+        match self {
+            Self::Operator => true,
+            Self::Account(opened) => opened.scope == Scope::Full,
+        }
+    }
+}
+
+/// A caller who is an account. The operator gets 403.
+#[derive(Debug, Clone)]
+pub struct Owner {
+    pub opened: Arc<Opened>,
+}
+
+impl Owner {
+    /// What the caller sees.
+    #[must_use]
+    pub fn reach(&self) -> &Reach {
+        &self.opened.reach
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Owner {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        match parts.extensions.get::<Caller>() {
+            Some(Caller::Account(opened)) => Ok(Self { opened: opened.clone() }),
+            Some(Caller::Operator) => Err(Problem::wrong_key(
+                "The operator's key manages accounts only. Use a token of the account that this belongs to.",
+            )),
+            None => Err(unauthorized("Send a token: Authorization: Bearer cm_….", false)),
+        }
+    }
+}
+
+/// The operator. Accounts get 403.
+#[derive(Debug, Clone, Copy)]
+pub struct Operator;
+
+impl<S: Send + Sync> FromRequestParts<S> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        match parts.extensions.get::<Caller>() {
+            Some(Caller::Operator) => Ok(Self),
+            Some(Caller::Account(_)) => {
+                Err(Problem::wrong_key("Accounts are managed with the operator's key; an account's token can't."))
+            }
+            None => Err(unauthorized("Send the operator's key: Authorization: Bearer cm_….", false)),
+        }
+    }
+}
+
+fn unauthorized(detail: &str, wrong: bool) -> Problem {
+    // RFC 6750, section 3.1: no error code where no token was sent.
+    let challenge =
+        if wrong { r#"Bearer realm="calmesh", error="invalid_token""# } else { r#"Bearer realm="calmesh""# };
+    Problem::new(Kind::Unauthorized, detail).header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (all.next(), all.next()) else {
+        return Err(unauthorized("Send one token: Authorization: Bearer cm_….", false));
+    };
+    let text = value.to_str().unwrap_or_default();
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => Ok(token.trim()),
+        _ => Err(unauthorized("The Authorization header must read: Bearer, a blank, the token.", false)),
+    }
+}
+
+/// Finds out who calls.
+async fn identify(api: &Api, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let text = bearer(headers)?;
+    let opened = if text.starts_with("cm_") {
+        let Some(secret) = TokenSecret::parse(text) else {
+            return Err(unauthorized("This is not a whole token: a part is missing or mistyped.", true));
+        };
+        if secret.hash().matches(&api.app.settings.operator_key) {
+            return Ok(Caller::Operator);
+        }
+        api.app.open_by_token(&secret).await
+    } else {
+        let Some(verifier) = &api.options.identity else {
+            return Err(unauthorized("This is not a token of this service; those start with cm_.", true));
+        };
+        match verifier.verify(text).await {
+            Ok(subject) => api.app.open_by_identity(&subject).await,
+            Err(error @ IdentityError::Unavailable(_)) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "an identity could not be verified");
+                let wait = HeaderValue::from_static("60");
+                return Err(Problem::new(Kind::Unavailable, "").header(header::RETRY_AFTER, wait));
+            }
+            Err(error) => return Err(unauthorized(&sentence(&error.to_string()), true)),
+        }
+    };
+    opened.map(|opened| Caller::Account(Arc::new(opened))).map_err(|refusal| match refusal {
+        Refusal::Unknown => unauthorized("This token is unknown or was revoked. Use another one.", true),
+        Refusal::Expired => unauthorized("This token has expired. Make a new one with a token that has not.", true),
+        Refusal::AccountDeleted => unauthorized("The account of this token was deleted.", true),
+        Refusal::Store(error) => error.into(),
+    })
+}
+
+/// An error's words as a sentence for the client.
+pub(crate) fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    let end = if text.ends_with('.') { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
+}
+
+/// What every guarded route is behind.
+pub(crate) async fn gate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    match admit(&api, request.method(), request.headers()).await {
+        Ok(caller) => {
+            tracing::Span::current().record("account.id", caller.name());
+            request.extensions_mut().insert(caller.clone());
+            if request.method() == Method::POST {
+                idempotency::once(&api, &caller, request, next).await
+            } else {
+                next.run(request).await
+            }
+        }
+        Err(problem) => {
+            // The body is taken all the same, so that the client gets to read the answer.
+            let _ = crate::body::read_bytes(request.into_body()).await;
+            problem.into_response()
+        }
+    }
+}
+
+async fn admit(api: &Api, method: &Method, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let caller = identify(api, headers).await?;
+    if let Err(wait) = api.limiter.check_key(&caller.name()) {
+        let seconds = wait.wait_time_from(DefaultClock::default().now()).as_secs() + 1;
+        let detail = format!("This account sends requests too fast. Wait {seconds} s, then go on more slowly.");
+        return Err(Problem::new(Kind::RateLimited, detail).header(header::RETRY_AFTER, HeaderValue::from(seconds)));
+    }
+    if !method.is_safe() && !caller.may_write() {
+        return Err(Problem::wrong_key("This token may only read. Use one with the scope full."));
+    }
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: usize| length > BODY_LIMIT) {
+        return Err(Problem::new(Kind::TooLarge, "A body has at most 1 MiB. Send less at once."));
+    }
+    Ok(caller)
+}
