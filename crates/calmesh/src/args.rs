@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, builder::FalseyValueParser};
 use jiff::{SignedDuration, tz::TimeZone};
 use url::Url;
 
@@ -56,11 +56,11 @@ pub(crate) struct Serve {
     /// FOR TESTS ONLY: read feeds from private addresses and any port
     ///
     /// Whoever holds a token can then make this machine call what only it can reach.
-    #[arg(long, env = "CALMESH_ALLOW_PRIVATE_FEEDS")]
+    #[arg(long, env = "CALMESH_ALLOW_PRIVATE_FEEDS", value_parser = FalseyValueParser::new())]
     pub(crate) allow_private_feeds: bool,
 
     /// Make a property with three live demo feeds, once, and keep it in step
-    #[arg(long, env = "CALMESH_DEMO")]
+    #[arg(long, env = "CALMESH_DEMO", value_parser = FalseyValueParser::new())]
     pub(crate) demo: bool,
 
     /// The address under which others reach this machine, such as https://calendars.example.com; private links start with it
@@ -72,7 +72,7 @@ pub(crate) struct Serve {
     pub(crate) refuse_providers: Vec<String>,
 
     /// Print one line of JSON when ready, with the address, the token and the operator's key
-    #[arg(long, env = "CALMESH_JSON")]
+    #[arg(long, env = "CALMESH_JSON", value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,
 }
 
@@ -82,16 +82,16 @@ pub(crate) struct Check {
     #[arg(value_name = "URL OR FILE")]
     pub(crate) source: String,
 
-    /// The property's time zone, such as Europe/Madrid; this machine's when not given
+    /// The property's time zone, such as Europe/Madrid; the calendar's own hint when not given, or UTC
     #[arg(long, env = "CALMESH_ZONE", value_parser = zone)]
     pub(crate) zone: Option<TimeZone>,
 
     /// Print what POST /v1/feeds/check answers
-    #[arg(long, env = "CALMESH_JSON")]
+    #[arg(long, env = "CALMESH_JSON", value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,
 
     /// FOR TESTS ONLY: read from private addresses and any port
-    #[arg(long, env = "CALMESH_ALLOW_PRIVATE_FEEDS")]
+    #[arg(long, env = "CALMESH_ALLOW_PRIVATE_FEEDS", value_parser = FalseyValueParser::new())]
     pub(crate) allow_private_feeds: bool,
 }
 
@@ -101,7 +101,7 @@ pub(crate) struct Merge {
     #[arg(value_name = "URL OR FILE", required = true)]
     pub(crate) sources: Vec<String>,
 
-    /// The property's time zone, such as Europe/Madrid; this machine's when not given
+    /// The property's time zone, such as Europe/Madrid; UTC when not given
     #[arg(long, env = "CALMESH_ZONE", value_parser = zone)]
     pub(crate) zone: Option<TimeZone>,
 
@@ -110,7 +110,7 @@ pub(crate) struct Merge {
     pub(crate) out: Option<PathBuf>,
 
     /// FOR TESTS ONLY: read from private addresses and any port
-    #[arg(long, env = "CALMESH_ALLOW_PRIVATE_FEEDS")]
+    #[arg(long, env = "CALMESH_ALLOW_PRIVATE_FEEDS", value_parser = FalseyValueParser::new())]
     pub(crate) allow_private_feeds: bool,
 }
 

@@ -57,6 +57,13 @@ pub(crate) fn say(text: &str) {
     let _ = out.flush();
 }
 
+/// Writes to standard output as it is.
+pub(crate) fn say_bytes(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(bytes);
+    let _ = out.flush();
+}
+
 /// Writes to standard error.
 pub(crate) fn warn(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
