@@ -55,6 +55,7 @@ pub(crate) enum DemoError {
 struct Kept {
     /// The unguessable part of the feeds' path.
     secret: String,
+    #[serde(with = "instant")]
     made_at: Timestamp,
     step_seconds: i64,
     /// Where the feeds were when they were connected last.
@@ -63,6 +64,20 @@ struct Kept {
     property: Option<String>,
     /// Connections in the order of the sites.
     connections: Vec<String>,
+}
+
+/// An instant as RFC 3339.
+mod instant {
+    use jiff::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(at)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
 }
 
 /// A demo that is served.

@@ -9,6 +9,7 @@ use std::{
 
 use calmesh_app::{judge_feed, model::{PolicyOverrides, SecretHash}, ports::Clock, read_body, refused};
 use calmesh_calendar::{Extent, House, Verdict};
+use calmesh_feeds_http::HttpFeedsError;
 use calmesh_ics::{Document, DocumentEvent, Refusal, render};
 use calmesh_lambda_kit::SystemClock;
 use futures::{StreamExt, stream};
@@ -33,6 +34,8 @@ pub(crate) enum MergeError {
     Source { shown: String, source: SourceError },
     #[error("{shown}: {}", harmless(detail))]
     NotUsable { shown: String, detail: String },
+    #[error("no feed can be fetched here")]
+    Fetcher(#[source] HttpFeedsError),
     #[error("{} of {total} calendars can't be used, so nothing was written:\n{}", faults.len(), lines(faults))]
     Several { faults: Vec<MergeError>, total: usize },
     #[error("{} can't be written: choose another place with --out", file.display())]
@@ -58,7 +61,7 @@ pub(crate) async fn run(args: &Merge) -> Result<(), MergeError> {
     let zone = args.zone.clone().unwrap_or(TimeZone::UTC);
     let house = House::new(zone, time(15, 0, 0, 0), time(11, 0, 0, 0), 0).unwrap_or_else(|_| House::ordinary());
     let now = SystemClock.now();
-    let feeds = source::feeds(args.allow_private_feeds, None);
+    let feeds = source::feeds(args.allow_private_feeds, None).map_err(MergeError::Fetcher)?;
     let progress = output::progress("reading calendars", args.sources.len());
     let parts: Vec<Result<Part, MergeError>> = stream::iter(&args.sources)
         .map(|text| async {

@@ -16,10 +16,11 @@ use axum::{Router, response::Redirect, routing::get, serve::ListenerExt};
 use calmesh_app::{
     App, Settings, WorkError,
     model::{Account, Detail, Scope, SecretHash, Token, TokenSecret},
-    ports::{Event, EventBus, Mark, PageRequest, Randomness, StoreError},
+    ports::{Event, Mark, PageRequest, Randomness, StoreError},
 };
 use calmesh_exports_s3::{Buckets, ObjectKey, S3Objects};
-use calmesh_lambda_kit::{OsRandomness, SystemClock, telemetry};
+use calmesh_feeds_http::HttpFeedsError;
+use calmesh_lambda_kit::{OsRandomness, SystemClock, USER_AGENT, telemetry};
 use calmesh_secrets::{KeyFileSealer, derive_keys};
 use calmesh_store_dynamodb::DynamoStore;
 use futures::{StreamExt, stream};
@@ -74,6 +75,8 @@ pub(crate) enum ServeError {
     Address(SocketAddr),
     #[error("the demo could not be made: start without --demo")]
     Demo(#[from] DemoError),
+    #[error("no feed can be fetched here")]
+    Feeds(#[from] HttpFeedsError),
     #[error("the server ended by itself: start it again")]
     Ended(#[source] io::Error),
     #[error("the system lets nobody wait for signals")]
@@ -256,6 +259,9 @@ async fn wire(
     let secret = credentials
         .deployment_secret()
         .ok_or_else(|| FolderError::Damaged(folder.credentials_file()))?;
+    // The demo's feeds are at the address that clients on this machine use.
+    let own_listener = demo.and_then(|_| api.socket_addrs(|| None).ok()?.first().copied());
+    let feeds = source::feeds(args.allow_private_feeds, own_listener)?;
     let settings = Settings {
         links_base: args.public_url.clone().unwrap_or_else(|| api.clone()),
         refused_providers: args.refuse_providers.iter().cloned().collect(),
@@ -275,7 +281,7 @@ async fn wire(
         refreshes: store.clone(),
         idempotency: store,
         bus: Arc::new(bus.clone()),
-        feeds: Arc::new(source::feeds(args.allow_private_feeds, demo.map(|_| api))),
+        feeds: Arc::new(feeds),
         snapshots: objects.clone(),
         exports: objects,
         clock: Arc::new(SystemClock),
@@ -366,9 +372,9 @@ fn router(app: &App, demo: Option<&Demo>) -> Router {
         exports: app.exports.clone(),
         reads: app.links.clone(),
         clock: app.clock.clone(),
-        own_user_agent: calmesh_feeds_http::USER_AGENT,
+        own_user_agent: USER_AGENT,
     };
-    let router = calmesh_rest::router(app.clone(), calmesh_rest::RestOptions::default())
+    let router = calmesh_rest::router(app.clone(), calmesh_rest::RestOptions::new(env!("CARGO_PKG_VERSION")))
         .route("/", get(|| async { Redirect::temporary("/v1/docs") }))
         .merge(links::router(links));
     match demo {

@@ -1,13 +1,14 @@
 //! Where a calendar comes from on the command line: an address, a file, or standard input.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use calmesh_app::{
     model::{FeedUrl, FeedUrlError, Fetched, Validators},
     ports::{FeedRequest, FeedSource, FetchFailure},
 };
-use calmesh_feeds_http::HttpFeeds;
+use calmesh_feeds_http::{HttpFeeds, HttpFeedsConfig, HttpFeedsError};
+use calmesh_lambda_kit::USER_AGENT;
 use tokio::io::AsyncReadExt;
 use url::Url;
 
@@ -17,8 +18,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The fetcher of this process. The demo's feeds are the one exception to "public addresses only".
-pub(crate) fn feeds(private: bool, own_listener: Option<&Url>) -> HttpFeeds {
-    HttpFeeds::new(private, own_listener)
+///
+/// # Errors
+/// When TLS can't be set up.
+pub(crate) fn feeds(private: bool, own_listener: Option<SocketAddr>) -> Result<HttpFeeds, HttpFeedsError> {
+    let mut config = HttpFeedsConfig::new(USER_AGENT);
+    config.private_feeds = private;
+    config.extra_allowed.extend(own_listener);
+    HttpFeeds::new(config)
 }
 
 /// Where a calendar comes from.
@@ -44,6 +51,8 @@ pub(crate) enum SourceError {
     Stdin(#[source] io::Error),
     #[error(transparent)]
     Fetch(#[from] FetchFailure),
+    #[error("no feed can be fetched here")]
+    Fetcher(#[from] HttpFeedsError),
 }
 
 impl Source {

@@ -8,19 +8,19 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use calmesh_app::{
     App, Settings,
     model::{LinkToken, SecretHash, TokenSecret},
-    ports::{Clock, Randomness},
+    ports::Randomness,
 };
 use calmesh_events_eventbridge::EventBridgeBus;
 use calmesh_exports_s3::{Buckets, S3Objects};
-use calmesh_feeds_http::HttpFeeds;
+use calmesh_feeds_http::{HttpFeeds, HttpFeedsConfig, HttpFeedsError};
 use calmesh_secrets::{KmsSealer, derive_keys};
 use calmesh_store_dynamodb::DynamoStore;
 use jiff::SignedDuration;
 use lambda_runtime::LambdaEvent;
 
 use crate::{
-    BatchLimits, Config, ConfigError, Function, MessageError, NamelessMessage, OsRandomness, SystemClock, telemetry,
-    work_batch,
+    BatchLimits, Config, ConfigError, Function, MessageError, NamelessMessage, OsRandomness, SystemClock, USER_AGENT,
+    telemetry, work_batch,
 };
 
 /// The schedule comes once a minute.
@@ -46,6 +46,8 @@ pub enum StartError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("feeds can't be fetched")]
+    Feeds(#[from] HttpFeedsError),
     #[error("the secret that {variable} names is {fault}")]
     SecretForm { variable: &'static str, fault: &'static str },
 }
@@ -113,7 +115,9 @@ impl Cloud {
         let store = Arc::new(DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.table.clone()));
         let bus = EventBridgeBus::new(aws_sdk_eventbridge::Client::new(&sdk), config.bus.clone());
         let sealer = KmsSealer::new(aws_sdk_kms::Client::new(&sdk), config.kms_key.clone().unwrap_or_default());
-        let feeds = HttpFeeds::new(config.private_feeds);
+        let mut feeds = HttpFeedsConfig::new(USER_AGENT);
+        feeds.private_feeds = config.private_feeds;
+        let feeds = HttpFeeds::new(feeds)?;
         let app = App {
             accounts: store.clone(),
             properties: store.clone(),
@@ -179,7 +183,7 @@ impl Cloud {
 
     async fn work_one(&self, message: SqsMessage) -> Result<(), MessageError> {
         let body = message.body.unwrap_or_default();
-        let event = calmesh_events_eventbridge::decode(&body).map_err(|e| MessageError::Undecodable(e.into()))?;
+        let event = calmesh_events_eventbridge::decode_envelope(&body).map_err(|e| MessageError::Undecodable(e.into()))?;
         self.app.handle(&event).await.map_err(|e| MessageError::Work(e.into()))
     }
 }

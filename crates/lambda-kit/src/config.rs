@@ -123,7 +123,9 @@ impl Config {
         let objects = function.keeps_objects();
         Ok(Self {
             table: variables.required("CALMESH_TABLE", "the name of the DynamoDB table")?,
-            bucket: needed(function.keeps_objects(), "CALMESH_BUCKET", "the name of the S3 bucket")?
+            exports_bucket: needed(objects, "CALMESH_EXPORTS_BUCKET", "the name of the S3 bucket of exports")?
+                .unwrap_or_default(),
+            snapshots_bucket: needed(objects, "CALMESH_SNAPSHOTS_BUCKET", "the name of the S3 bucket of snapshots")?
                 .unwrap_or_default(),
             bus: variables.required("CALMESH_BUS", "the name of the EventBridge bus")?,
             links_base: variables.parsed(

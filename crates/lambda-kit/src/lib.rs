@@ -2,13 +2,16 @@
 #![doc = include_str!("../README.md")]
 
 mod batch;
-//CLOUD mod cloud;
+mod cloud;
 mod config;
 pub mod metrics;
 pub mod telemetry;
 mod world;
 
 pub use batch::{BatchLimits, MessageError, NamelessMessage, work_batch};
-//CLOUD pub use cloud::{Cloud, StartError};
+pub use cloud::{Cloud, StartError};
 pub use config::{Config, ConfigError, Function, Oidc};
 pub use world::{OsRandomness, SystemClock};
+
+/// How the fetcher names itself to the hosts of feeds; some refuse whoever has no name.
+pub const USER_AGENT: &str = concat!("Calmesh/", env!("CARGO_PKG_VERSION"), " (calendar sync)");
