@@ -78,7 +78,17 @@ const PURE: &[(&str, &[&str])] = &[
     ("calmesh-calendar", &["jiff", "thiserror"]),
     (
         "calmesh-ics",
-        &["calmesh-calendar", "chrono", "ical-rs", "icalendar", "jiff", "memchr", "sha2", "thiserror", "windows-timezones"],
+        &[
+            "calmesh-calendar",
+            "chrono",
+            "ical-rs",
+            "icalendar",
+            "jiff",
+            "memchr",
+            "sha2",
+            "thiserror",
+            "windows-timezones",
+        ],
     ),
     ("calmesh-profiles", &["calmesh-calendar", "serde", "thiserror", "toml", "url"]),
 ];
@@ -93,7 +103,8 @@ fn imports() -> BTreeMap<String, BTreeSet<String>> {
         .into_iter()
         .filter(|package| package.name.as_str() != TESTS)
         .map(|package| {
-            let normal = package.dependencies.iter().filter(|dependency| dependency.kind != DependencyKind::Development);
+            let normal =
+                package.dependencies.iter().filter(|dependency| dependency.kind != DependencyKind::Development);
             (package.name.to_string(), normal.map(|dependency| dependency.name.clone()).collect())
         })
         .collect()

@@ -29,6 +29,8 @@ mod reading;
 mod refresh;
 mod settings;
 mod telemetry;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod work;
 

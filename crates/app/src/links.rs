@@ -7,7 +7,7 @@ use calmesh_calendar::{LinkId, PropertyId};
 use jiff::SignedDuration;
 
 use crate::{
-    App, Edit, Expected, InvalidField, Reach,
+    App, Edit, Expected, InvalidField, Reach, WorkError,
     accounts::{DEFAULT_DETAIL, EDIT_ATTEMPTS},
     change::REANNOUNCE_AFTER,
     edit::{Flaws, NAME_MOST},
@@ -201,7 +201,7 @@ impl App {
     ///
     /// # Errors
     /// What failed, to be tried again.
-    pub async fn bury_link(&self, link: &ExtraLink) -> Result<(), LinkError> {
+    pub async fn bury_link(&self, link: &ExtraLink) -> Result<(), WorkError> {
         let Some(deleted_at) = link.deleted_at else {
             return Ok(());
         };

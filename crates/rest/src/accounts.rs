@@ -50,7 +50,6 @@ impl From<Account> for AccountView {
 /// An account to be made.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = NewAccount, example = json!({"name": "Casas del Sol"}))]
-#[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct NewAccountSchema {
     name: String,
     #[schema(default = "busy")]
@@ -74,7 +73,6 @@ pub(crate) struct CreatedAccount {
 /// What of an account can be edited; null goes back to the default.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AccountEdit, example = json!({"name": "Casas del Mar", "detail": "label", "label_prefix": null}))]
-#[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct AccountEditSchema {
     name: Option<String>,
     detail: Option<DetailWord>,

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 /// An instant as answers show it: RFC 3339 in UTC, whole seconds, `Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
 #[schema(value_type = String, format = DateTime, example = "2026-12-04T10:00:00Z")]
-pub struct Instant(pub Timestamp);
+pub(crate) struct Instant(pub(crate) Timestamp);
 
 impl Serialize for Instant {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -34,17 +34,17 @@ fn etag(version: u64) -> HeaderValue {
 }
 
 /// 200 with one resource; `version` counts what of it can be edited.
-pub fn single<T: Serialize>(version: u64, body: T) -> Response {
+pub(crate) fn single<T: Serialize>(version: u64, body: T) -> Response {
     ([(header::ETAG, etag(version))], no_store(), Json(body)).into_response()
 }
 
 /// 200 with something that has no version.
-pub fn plain<T: Serialize>(body: T) -> Response {
+pub(crate) fn plain<T: Serialize>(body: T) -> Response {
     (no_store(), Json(body)).into_response()
 }
 
 /// 201 with where the new resource is.
-pub fn created<T: Serialize>(location: &str, version: Option<u64>, body: T) -> Response {
+pub(crate) fn created<T: Serialize>(location: &str, version: Option<u64>, body: T) -> Response {
     let mut response = (StatusCode::CREATED, no_store(), Json(body)).into_response();
     if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(header::LOCATION, location);
@@ -56,14 +56,14 @@ pub fn created<T: Serialize>(location: &str, version: Option<u64>, body: T) -> R
 }
 
 /// 202 with something under way.
-pub fn accepted<T: Serialize>(location: &str, body: T) -> Response {
+pub(crate) fn accepted<T: Serialize>(location: &str, body: T) -> Response {
     let mut response = created(location, None, body);
     *response.status_mut() = StatusCode::ACCEPTED;
     response
 }
 
 /// 204.
-pub fn gone() -> Response {
+pub(crate) fn gone() -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
@@ -75,7 +75,7 @@ fn no_store() -> [(header::HeaderName, HeaderValue); 1] {
 /// The versions that `If-Match` names (RFC 9110, section 13.1.1): compared strongly, so a weak validator and one
 /// that was never ours fit nothing.
 #[derive(Debug, Clone, Default)]
-pub struct IfMatch(pub Expected);
+pub(crate) struct IfMatch(pub(crate) Expected);
 
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = std::convert::Infallible;

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use crate::problem::{FieldProblem, Kind, Problem, escaped};
 
 /// The largest body that is read: 1 MiB.
-pub const BODY_LIMIT: usize = 1024 * 1024;
+pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
 /// So much of a body that is too large is still taken, so that a client that sends all of it before it reads
 /// gets the answer instead of a broken connection.
 const DRAIN_LIMIT: usize = 16 * 1024 * 1024;
@@ -49,7 +49,7 @@ pub(crate) async fn read_bytes(body: axum::body::Body) -> Result<Bytes, Problem>
 
 /// A JSON body as an object whose fields are still to be read. Also takes `application/merge-patch+json`.
 #[derive(Debug)]
-pub struct JsonBody(pub Fields);
+pub(crate) struct JsonBody(pub(crate) Fields);
 
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Problem;
@@ -65,7 +65,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 
 /// The same where the body may be left out, as for `pause`: then there are no fields.
 #[derive(Debug)]
-pub struct MaybeJsonBody(pub Fields);
+pub(crate) struct MaybeJsonBody(pub(crate) Fields);
 
 impl<S: Send + Sync> FromRequest<S> for MaybeJsonBody {
     type Rejection = Problem;
@@ -99,7 +99,7 @@ fn require_json(content_type: Option<&str>) -> Result<(), Problem> {
 
 /// The fields of one JSON object. Reading takes them out; what is left at the end is unknown.
 #[derive(Debug)]
-pub struct Fields {
+pub(crate) struct Fields {
     map: Map<String, Value>,
     /// Pointer of the object itself.
     at: String,
@@ -108,13 +108,13 @@ pub struct Fields {
 
 impl Fields {
     #[must_use]
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { map: Map::new(), at: String::new(), errors: Vec::new() }
     }
 
     /// # Errors
     /// 400 for what is not JSON in UTF-8, 422 for JSON that is no object.
-    pub fn of_bytes(bytes: &[u8]) -> Result<Self, Problem> {
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Result<Self, Problem> {
         let value: Value = serde_json::from_slice(bytes).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
             Problem::new(Kind::NotJson, format!("The body is not JSON in UTF-8; reading stopped at {place}."))
@@ -130,13 +130,13 @@ impl Fields {
     }
 
     /// Notes what is wrong with a field.
-    pub fn flaw(&mut self, name: &str, detail: impl Into<String>) {
+    pub(crate) fn flaw(&mut self, name: &str, detail: impl Into<String>) {
         let pointer = self.pointer(name);
         self.errors.push(FieldProblem::body(pointer, detail));
     }
 
     /// Takes out fields that answers show and nobody can set; each that is there is a mistake.
-    pub fn read_only(&mut self, names: &[&str]) {
+    pub(crate) fn read_only(&mut self, names: &[&str]) {
         for name in names {
             if self.map.remove(*name).is_some() {
                 self.flaw(name, "is read-only; leave it out");
@@ -145,7 +145,7 @@ impl Fields {
     }
 
     #[must_use]
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.map.contains_key(name)
     }
 
@@ -160,7 +160,7 @@ impl Fields {
     }
 
     /// A field that must be there. `None` only with a mistake noted.
-    pub fn required<T>(&mut self, name: &str, read: impl FnOnce(&Value) -> Result<T, String>) -> Option<T> {
+    pub(crate) fn required<T>(&mut self, name: &str, read: impl FnOnce(&Value) -> Result<T, String>) -> Option<T> {
         match self.map.remove(name) {
             Some(value) => self.read(name, &value, read),
             None => {
@@ -171,19 +171,19 @@ impl Fields {
     }
 
     /// A field that may be left out but not be null.
-    pub fn optional<T>(&mut self, name: &str, read: impl FnOnce(&Value) -> Result<T, String>) -> Option<T> {
+    pub(crate) fn optional<T>(&mut self, name: &str, read: impl FnOnce(&Value) -> Result<T, String>) -> Option<T> {
         let value = self.map.remove(name)?;
         self.read(name, &value, read)
     }
 
     /// A field that may be left out or be null, which is the same.
-    pub fn nullable<T>(&mut self, name: &str, read: impl FnOnce(&Value) -> Result<T, String>) -> Option<T> {
+    pub(crate) fn nullable<T>(&mut self, name: &str, read: impl FnOnce(&Value) -> Result<T, String>) -> Option<T> {
         let value = self.map.remove(name).filter(|value| !value.is_null())?;
         self.read(name, &value, read)
     }
 
     /// A field of a merge patch (RFC 7396): left out keeps, null goes back to the default.
-    pub fn edit<T>(&mut self, name: &str, read: impl FnOnce(&Value) -> Result<T, String>) -> Edit<T> {
+    pub(crate) fn edit<T>(&mut self, name: &str, read: impl FnOnce(&Value) -> Result<T, String>) -> Edit<T> {
         match self.map.remove(name) {
             None => Edit::Keep,
             Some(Value::Null) => Edit::Reset,
@@ -193,7 +193,7 @@ impl Fields {
 
     /// A nested object: left out is `Keep`, null is `Reset`. What is wrong or unknown inside is noted with its
     /// whole pointer.
-    pub fn object<T>(&mut self, name: &str, read: impl FnOnce(&mut Fields) -> T) -> Edit<T> {
+    pub(crate) fn object<T>(&mut self, name: &str, read: impl FnOnce(&mut Fields) -> T) -> Edit<T> {
         match self.map.remove(name) {
             None => Edit::Keep,
             Some(Value::Null) => Edit::Reset,
@@ -222,7 +222,7 @@ impl Fields {
     ///
     /// # Errors
     /// 422 with every mistake at once.
-    pub fn finish<T>(self, made: impl FnOnce() -> Option<T>) -> Result<T, Problem> {
+    pub(crate) fn finish<T>(self, made: impl FnOnce() -> Option<T>) -> Result<T, Problem> {
         let errors = self.into_errors();
         if !errors.is_empty() {
             return Err(Problem::invalid(errors));
@@ -233,7 +233,7 @@ impl Fields {
 }
 
 /// Text of at most `most` characters; what else a text must be, the use case says.
-pub fn text(most: usize) -> impl Fn(&Value) -> Result<String, String> {
+pub(crate) fn text(most: usize) -> impl Fn(&Value) -> Result<String, String> {
     move |value| {
         let text = value.as_str().ok_or("must be a text")?;
         if text.chars().count() > most {
@@ -245,12 +245,12 @@ pub fn text(most: usize) -> impl Fn(&Value) -> Result<String, String> {
 
 /// # Errors
 /// What is not true or false.
-pub fn boolean(value: &Value) -> Result<bool, String> {
+pub(crate) fn boolean(value: &Value) -> Result<bool, String> {
     value.as_bool().ok_or_else(|| "must be true or false".to_owned())
 }
 
 /// A whole number within these limits.
-pub fn whole<T>(least: T, most: T) -> impl Fn(&Value) -> Result<T, String>
+pub(crate) fn whole<T>(least: T, most: T) -> impl Fn(&Value) -> Result<T, String>
 where
     T: TryFrom<u64> + PartialOrd + Display + Copy,
 {
@@ -262,7 +262,7 @@ where
 }
 
 /// One of these words.
-pub fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Value) -> Result<T, String> {
+pub(crate) fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Value) -> Result<T, String> {
     move |value| {
         let known = value.as_str().and_then(|text| words.iter().find(|(word, _)| *word == text));
         known.map(|(_, meaning)| *meaning).ok_or_else(|| {
@@ -276,7 +276,7 @@ pub fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Value) -> 
 ///
 /// # Errors
 /// What has not the form of such an id.
-pub fn id<T: std::str::FromStr<Err: Display>>(value: &Value) -> Result<T, String> {
+pub(crate) fn id<T: std::str::FromStr<Err: Display>>(value: &Value) -> Result<T, String> {
     let text = value.as_str().ok_or("must be an id")?;
     text.parse().map_err(|error| format!("is {error}"))
 }
@@ -285,13 +285,16 @@ pub fn id<T: std::str::FromStr<Err: Display>>(value: &Value) -> Result<T, String
 ///
 /// # Errors
 /// What is no instant.
-pub fn instant(value: &Value) -> Result<Timestamp, String> {
+pub(crate) fn instant(value: &Value) -> Result<Timestamp, String> {
     let wrong = || "must be an instant such as 2026-12-04T10:00:00Z".to_owned();
     value.as_str().and_then(|text| text.parse().ok()).ok_or_else(wrong)
 }
 
 /// A list of at most `most`, each read in the same way.
-pub fn list<T>(most: usize, read: impl Fn(&Value) -> Result<T, String>) -> impl Fn(&Value) -> Result<Vec<T>, String> {
+pub(crate) fn list<T>(
+    most: usize,
+    read: impl Fn(&Value) -> Result<T, String>,
+) -> impl Fn(&Value) -> Result<Vec<T>, String> {
     move |value| {
         let items = value.as_array().ok_or("must be a list")?;
         if items.len() > most {

@@ -25,7 +25,7 @@ use crate::{
 
 /// Who calls.
 #[derive(Debug, Clone)]
-pub enum Caller {
+pub(crate) enum Caller {
     Operator,
     Account(Arc<Opened>),
 }
@@ -49,14 +49,14 @@ impl Caller {
 
 /// A caller who is an account. The operator gets 403.
 #[derive(Debug, Clone)]
-pub struct Owner {
-    pub opened: Arc<Opened>,
+pub(crate) struct Owner {
+    pub(crate) opened: Arc<Opened>,
 }
 
 impl Owner {
     /// What the caller sees.
     #[must_use]
-    pub fn reach(&self) -> &Reach {
+    pub(crate) fn reach(&self) -> &Reach {
         &self.opened.reach
     }
 }
@@ -77,7 +77,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Owner {
 
 /// The operator. Accounts get 403.
 #[derive(Debug, Clone, Copy)]
-pub struct Operator;
+pub(crate) struct Operator;
 
 impl<S: Send + Sync> FromRequestParts<S> for Operator {
     type Rejection = Problem;

@@ -9,12 +9,15 @@ mod cursor;
 mod edge;
 mod health;
 mod idempotency;
+mod links;
 mod openapi;
 mod options;
 mod problem;
+mod providers;
 mod query;
 #[cfg(test)]
 mod testing;
+mod tokens;
 mod words;
 
 use std::sync::Arc;
@@ -56,8 +59,12 @@ pub fn router(app: App, options: RestOptions) -> Router {
 
 /// All routes and the document that they make.
 fn routes(api: &Api) -> (Router<Api>, utoipa::openapi::OpenApi) {
-    let guarded =
-        OpenApiRouter::new().merge(accounts::routes()).layer(middleware::from_fn_with_state(api.clone(), caller::gate));
+    let guarded = OpenApiRouter::new()
+        .merge(accounts::routes())
+        .merge(tokens::routes())
+        .merge(links::routes())
+        .merge(providers::routes())
+        .layer(middleware::from_fn_with_state(api.clone(), caller::gate));
     let (router, mut document) = OpenApiRouter::with_openapi(openapi::Document::openapi())
         .merge(guarded)
         .merge(health::routes())

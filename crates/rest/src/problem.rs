@@ -13,20 +13,20 @@ pub(crate) const TYPES: &str = "/problems/";
 /// One field, query parameter or header that is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(example = json!({"pointer": "/check_in", "detail": "must be a time of day, HH:MM"}))]
-pub struct FieldProblem {
+pub(crate) struct FieldProblem {
     /// JSON Pointer (RFC 6901) into the body; for a parameter or header a slash and its name.
-    pub pointer: String,
+    pub(crate) pointer: String,
     /// What would be right.
-    pub detail: String,
+    pub(crate) detail: String,
     /// Where it is, if not in the body.
     #[serde(rename = "in", skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub(crate) place: Option<Place>,
 }
 
 /// Where something is that is not in the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
+pub(crate) enum Place {
     Query,
     Header,
 }
@@ -52,7 +52,7 @@ pub(crate) fn escaped(name: &str) -> String {
 
 /// The kinds of problems: the last part of `type`, the title and the status. A slug never changes its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     NotJson,
     Unauthorized,
     WrongKey,
@@ -109,17 +109,17 @@ impl Kind {
     }
 
     #[must_use]
-    pub fn slug(self) -> &'static str {
+    pub(crate) fn slug(self) -> &'static str {
         self.parts().0
     }
 
     #[must_use]
-    pub fn title(self) -> &'static str {
+    pub(crate) fn title(self) -> &'static str {
         self.parts().1
     }
 
     #[must_use]
-    pub fn status(self) -> StatusCode {
+    pub(crate) fn status(self) -> StatusCode {
         self.parts().2
     }
 
@@ -145,7 +145,7 @@ impl Kind {
 
 /// A refusal or failure, on its way to the client.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub(crate) struct Problem {
     kind: Kind,
     /// Set where a kind has sorts of its own, such as a refused provider among the invalid.
     slug: Option<&'static str>,
@@ -158,7 +158,7 @@ pub struct Problem {
 
 impl Problem {
     #[must_use]
-    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
         Self {
             kind,
             slug: None,
@@ -171,25 +171,25 @@ impl Problem {
 
     /// 404, also for what belongs to somebody else.
     #[must_use]
-    pub fn not_found(what: &str) -> Self {
+    pub(crate) fn not_found(what: &str) -> Self {
         Self::new(Kind::NotFound, format!("There is no such {what}; look for its id in the list."))
     }
 
     /// 403: another key, a wider one, is needed.
     #[must_use]
-    pub fn wrong_key(detail: impl Into<String>) -> Self {
+    pub(crate) fn wrong_key(detail: impl Into<String>) -> Self {
         Self::new(Kind::WrongKey, detail)
     }
 
     /// 409.
     #[must_use]
-    pub fn conflict(detail: impl Into<String>) -> Self {
+    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
         Self::new(Kind::Conflict, detail)
     }
 
     /// 412.
     #[must_use]
-    pub fn stale() -> Self {
+    pub(crate) fn stale() -> Self {
         let detail =
             "It is not the version that If-Match names. Read it again and repeat the change on what it is now.";
         Self::new(Kind::Stale, detail)
@@ -197,7 +197,7 @@ impl Problem {
 
     /// 422 with what is wrong in each place.
     #[must_use]
-    pub fn invalid(errors: Vec<FieldProblem>) -> Self {
+    pub(crate) fn invalid(errors: Vec<FieldProblem>) -> Self {
         let detail = match errors.as_slice() {
             [one] if one.pointer.is_empty() => format!("The body {}.", one.detail),
             [one] => format!("{} {}.", one.pointer.trim_start_matches('/'), one.detail),
@@ -208,13 +208,13 @@ impl Problem {
 
     /// 422 for one field of the body, `pointer` such as `/import/url`.
     #[must_use]
-    pub fn invalid_field(pointer: &str, detail: impl Into<String>) -> Self {
+    pub(crate) fn invalid_field(pointer: &str, detail: impl Into<String>) -> Self {
         Self::invalid(vec![FieldProblem::body(pointer, detail)])
     }
 
     /// 422 with the fields that a use case refused.
     #[must_use]
-    pub fn invalid_fields(fields: Vec<InvalidField>) -> Self {
+    pub(crate) fn invalid_fields(fields: Vec<InvalidField>) -> Self {
         Self::invalid(
             fields.into_iter().map(|flaw| FieldProblem::body(format!("/{}", flaw.field), flaw.detail)).collect(),
         )
@@ -222,33 +222,33 @@ impl Problem {
 
     /// 500; the cause goes to the log, the client learns a request id only.
     #[must_use]
-    pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+    pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error, "a request failed");
         Self::new(Kind::Internal, "")
     }
 
     /// A stable sort of its own instead of the kind's slug.
     #[must_use]
-    pub fn sort(mut self, slug: &'static str) -> Self {
+    pub(crate) fn sort(mut self, slug: &'static str) -> Self {
         self.slug = Some(slug);
         self
     }
 
     /// A further member of the problem, such as `blocked_by`.
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.members.insert(name.to_owned(), value.into());
         self
     }
 
     #[must_use]
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
     }
 
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
 
@@ -308,7 +308,6 @@ impl From<StoreError> for Problem {
     "detail": "check_in must be a time of day, HH:MM.",
     "errors": [{"pointer": "/check_in", "detail": "must be a time of day, HH:MM"}]
 }))]
-#[expect(dead_code, reason = "only its schema is used; problems are written by Problem::to_json")]
 pub(crate) struct ProblemSchema {
     /// A stable address that names the kind of problem, relative to the API's origin.
     #[serde(rename = "type")]

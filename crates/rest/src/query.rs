@@ -17,7 +17,7 @@ use crate::{
 
 /// The parameters of a query. Reading takes them out; what is left at the end is unknown.
 #[derive(Debug)]
-pub struct Params {
+pub(crate) struct Params {
     pairs: Vec<(String, String)>,
     errors: Vec<FieldProblem>,
 }
@@ -38,12 +38,12 @@ impl Params {
     }
 
     /// Notes what is wrong with a parameter.
-    pub fn flaw(&mut self, name: &str, detail: impl Into<String>) {
+    pub(crate) fn flaw(&mut self, name: &str, detail: impl Into<String>) {
         self.errors.push(FieldProblem::query(name, detail));
     }
 
     /// A parameter that may be left out.
-    pub fn optional<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+    pub(crate) fn optional<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let text = self.take(name)?;
         match read(&text) {
             Ok(value) => Some(value),
@@ -55,7 +55,7 @@ impl Params {
     }
 
     /// A parameter that must be there. `None` only with a mistake noted.
-    pub fn required<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+    pub(crate) fn required<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         if self.pairs.iter().any(|(key, _)| key == name) {
             return self.optional(name, read);
         }
@@ -64,7 +64,7 @@ impl Params {
     }
 
     /// A switch, `true` or `false`; false when left out.
-    pub fn flag(&mut self, name: &str) -> bool {
+    pub(crate) fn flag(&mut self, name: &str) -> bool {
         let read = |text: &str| match text {
             "true" => Ok(true),
             "false" => Ok(false),
@@ -77,7 +77,7 @@ impl Params {
     ///
     /// # Errors
     /// 422 with every mistake at once, unknown parameters among them.
-    pub fn finish<T>(mut self, made: impl FnOnce() -> Option<T>) -> Result<T, Problem> {
+    pub(crate) fn finish<T>(mut self, made: impl FnOnce() -> Option<T>) -> Result<T, Problem> {
         let unknown: Vec<String> = self.pairs.drain(..).map(|(name, _)| name).collect();
         for name in unknown {
             self.flaw(&name, "is not a parameter here; check its spelling or leave it out");
@@ -99,7 +99,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 
 /// No parameters at all: any is refused.
 #[derive(Debug, Clone, Copy)]
-pub struct NoParams;
+pub(crate) struct NoParams;
 
 impl<S: Send + Sync> FromRequestParts<S> for NoParams {
     type Rejection = Problem;
@@ -111,7 +111,7 @@ impl<S: Send + Sync> FromRequestParts<S> for NoParams {
 
 /// Only `preview`, for what can be tried without being done.
 #[derive(Debug, Clone, Copy)]
-pub struct Preview(pub bool);
+pub(crate) struct Preview(pub(crate) bool);
 
 impl<S: Send + Sync> FromRequestParts<S> for Preview {
     type Rejection = Problem;
@@ -128,8 +128,8 @@ const LIMIT_DEFAULT: u16 = 50;
 
 /// Which page of a list: `limit` and `cursor`. A cursor works for the account and list that it was made for.
 #[derive(Debug)]
-pub struct Listing {
-    pub page: PageRequest,
+pub(crate) struct Listing {
+    pub(crate) page: PageRequest,
     key: [u8; 32],
     list: String,
 }
@@ -158,7 +158,7 @@ pub(crate) struct PreviewParams {
 
 impl Listing {
     /// Takes `limit` and `cursor` out of a query that has more parameters; those must name the list too.
-    pub fn take(params: &mut Params, api: &Api, account: &str, list: String) -> Self {
+    pub(crate) fn take(params: &mut Params, api: &Api, account: &str, list: String) -> Self {
         let list = format!("{account} {list}");
         let key = api.app.settings.keys.cursor;
         let limit = params.optional("limit", |text| {
@@ -174,7 +174,7 @@ impl Listing {
     }
 
     /// The answer's page.
-    pub fn answer<T, V>(&self, page: Page<T>, view: impl FnMut(T) -> V) -> ListPage<V> {
+    pub(crate) fn answer<T, V>(&self, page: Page<T>, view: impl FnMut(T) -> V) -> ListPage<V> {
         ListPage {
             items: page.items.into_iter().map(view).collect(),
             next_cursor: page.next.map(|next| cursor::seal(&self.key, &self.list, &next)),
@@ -195,16 +195,16 @@ impl FromRequestParts<Api> for Listing {
 
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ListPage<T> {
-    pub items: Vec<T>,
+pub(crate) struct ListPage<T> {
+    pub(crate) items: Vec<T>,
     /// Pass it as `cursor` for the next page; null at the end.
     #[schema(required)]
-    pub next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// The `{id}` of a path. What has not the form of such an id is not there.
 #[derive(Debug)]
-pub struct PathId<T>(pub T);
+pub(crate) struct PathId<T>(pub(crate) T);
 
 impl<T: FromStr<Err: Display>, S: Send + Sync> FromRequestParts<S> for PathId<T> {
     type Rejection = Problem;

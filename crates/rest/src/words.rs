@@ -9,12 +9,12 @@ macro_rules! words {
     ($(#[$doc:meta])* $name:ident of $of:ident, $list:ident: $($variant:ident = $word:literal),+ $(,)?) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-        pub enum $name {
+        pub(crate) enum $name {
             $(#[serde(rename = $word)] $variant,)+
         }
 
         /// The words, for reading.
-        pub const $list: &[(&str, $of)] = &[$(($word, $of::$variant)),+];
+        pub(crate) const $list: &[(&str, $of)] = &[$(($word, $of::$variant)),+];
 
         impl From<$of> for $name {
             fn from(value: $of) -> Self {

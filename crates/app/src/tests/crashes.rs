@@ -1,0 +1,104 @@
+//! A death at every call to the outside: whatever was written, doing it again ends in the same state.
+
+use super::world::*;
+use crate::{
+    fakes::{Fault, Moment},
+    ports::*,
+};
+
+const FIRST: &[(&str, &str, &str)] = &[("HMAAAA", "2026-12-04", "2026-12-07"), ("HMBBBB", "2027-01-10", "2027-01-20")];
+const SECOND: &[(&str, &str, &str)] = &[("HMAAAA", "2026-12-05", "2026-12-08"), ("HMBBBB", "2027-01-10", "2027-01-20")];
+
+/// The nights taken and what both links serve after the second reading, with whatever `break_it` does before it.
+async fn run(break_it: impl Fn(&World)) -> (Vec<String>, Vec<Vec<String>>) {
+    let world = World::new().await;
+    let (a, b) = (world.connect("a", "airbnb").await, world.connect("b", "airbnb").await);
+    world.serve("a", airbnb(1, FIRST));
+    world.serve("b", airbnb(1, &[("HMCCCC", "2026-12-20", "2026-12-22")]));
+    world.sweep().await;
+    world.serve("a", airbnb(2, SECOND));
+    break_it(&world);
+    // The queue delivers again what was not acknowledged; the tick announces what was left undone.
+    let mut queue: Vec<Event> = Vec::new();
+    for _ in 0..6 {
+        world.clock.advance(jiff::SignedDuration::from_mins(15));
+        let _ = world.app.announce_shards(world.now(), jiff::SignedDuration::from_mins(15)).await;
+        let _ = world.app.announce_marks(world.now()).await;
+        for _ in 0..6 {
+            queue.extend(world.bus.drain());
+            let mut again = Vec::new();
+            for event in queue.drain(..) {
+                if world.app.handle(&event).await.is_err() {
+                    again.push(event);
+                }
+            }
+            queue = again;
+        }
+    }
+    world.store.heal();
+    assert!(queue.is_empty(), "something is never worked through: {queue:?}");
+    assert!(world.state().await.property.dirty.is_none(), "a change was acknowledged and never published");
+    (world.taken().await, vec![world.link(&a).await.unwrap(), world.link(&b).await.unwrap()])
+}
+
+#[tokio::test]
+async fn a_store_that_fails_at_any_call_changes_nothing_in_the_end() {
+    let expected = run(|_| {}).await;
+    assert_eq!(expected.1[1], ["20261205-20261208", "20270110-20270120"]);
+    for nth in 1..60 {
+        for moment in [Moment::Before, Moment::After] {
+            let found = run(|world| world.store.fail_call(nth, moment)).await;
+            assert_eq!(found, expected, "call {nth}, {moment:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn objects_that_fail_before_or_after_the_write_change_nothing_in_the_end() {
+    let expected = run(|_| {}).await;
+    for faults in 1..4 {
+        for fault in [Fault::Before, Fault::After] {
+            let found = run(|world| (0..faults).for_each(|_| world.objects.fail_next(fault))).await;
+            assert_eq!(found, expected, "{faults} times {fault:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bus_that_takes_only_some_changes_nothing_in_the_end() {
+    let expected = run(|_| {}).await;
+    let found = run(|world| world.bus.fail_next_after(0)).await;
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn every_event_twice_and_late_changes_nothing_in_the_end() {
+    let world = World::new().await;
+    let (a, b) = (world.connect("a", "airbnb").await, world.connect("b", "airbnb").await);
+    let mut all = Vec::new();
+    for (a_stays, stamp) in [(FIRST, 1), (SECOND, 2), (FIRST, 3)] {
+        world.serve("a", airbnb(stamp, a_stays));
+        world.serve("b", airbnb(stamp, &[("HMCCCC", "2026-12-20", "2026-12-22")]));
+        world.clock.advance(jiff::SignedDuration::from_mins(15));
+        world.app.announce_shards(world.now(), jiff::SignedDuration::from_mins(15)).await.unwrap();
+        loop {
+            let events = world.bus.drain();
+            if events.is_empty() {
+                break;
+            }
+            for event in events {
+                world.app.handle(&event).await.unwrap();
+                world.app.handle(&event).await.unwrap();
+                all.push(event);
+            }
+        }
+    }
+    let (state, links) = (world.state().await, (world.link(&a).await, world.link(&b).await));
+    // Everything that ever happened, once more, backwards; sweeps would read anew and are left out.
+    for event in all.iter().rev().filter(|event| !matches!(event, Event::SweepDue { .. })) {
+        world.app.handle(event).await.unwrap();
+    }
+    world.work().await;
+    assert_eq!(world.state().await.blocks, state.blocks);
+    assert_eq!((world.link(&a).await, world.link(&b).await), links);
+}

@@ -1,0 +1,145 @@
+use jiff::SignedDuration;
+
+use super::world::*;
+use crate::{model::*, ports::*};
+
+const STAYS: &[(&str, &str, &str)] = &[("HMAAAA", "2026-12-04", "2026-12-07")];
+
+#[tokio::test]
+async fn a_new_connection_has_a_valid_empty_link_with_its_readers_quirks() {
+    let world = World::new().await;
+    let (plain, booking) = (world.connect("a", "airbnb").await, world.connect("b", "booking_com").await);
+    assert_eq!(world.link(&plain).await.unwrap(), Vec::<String>::new());
+    assert_eq!(world.link(&booking).await.unwrap(), ["19700101-19700102"]);
+}
+
+#[tokio::test]
+async fn a_paused_connection_serves_an_empty_calendar_and_blocks_nothing() {
+    let world = World::new().await;
+    let (a, b) = (world.connect("a", "airbnb").await, world.connect("b", "airbnb").await);
+    world.serve("a", airbnb(1, STAYS));
+    world.serve("b", airbnb(1, &[("HMBBBB", "2026-12-20", "2026-12-22")]));
+    world.sweep().await;
+    world
+        .change(|state| {
+            state.connections.iter_mut().find(|known| known.id == a).unwrap().status = Status::Paused { until: None }
+        })
+        .await;
+    world.work().await;
+    assert_eq!(world.link(&a).await.unwrap(), Vec::<String>::new());
+    assert_eq!(world.link(&b).await.unwrap(), Vec::<String>::new());
+    assert_eq!(world.taken().await, ["2026-12-20", "2026-12-21"]);
+}
+
+#[tokio::test]
+async fn a_pause_with_an_end_resumes_by_itself() {
+    let world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    let until = world.now() + SignedDuration::from_hours(3);
+    world.change(|state| state.connections[0].status = Status::Paused { until: Some(until) }).await;
+    world.work().await;
+    for _ in 0..11 {
+        world.sweep().await;
+        assert!(world.state().await.connections[0].is_paused());
+    }
+    world.serve("a", airbnb(1, STAYS));
+    world.sweep().await;
+    world.sweep().await;
+    assert!(!world.state().await.connections[0].is_paused());
+    assert_eq!(world.taken().await.len(), 3);
+    let _ = a;
+}
+
+#[tokio::test]
+async fn a_retiring_link_serves_until_its_time_and_then_answers_404() {
+    let world = World::new().await;
+    let (a, b) = (world.connect("a", "airbnb").await, world.connect("b", "airbnb").await);
+    world.serve("a", airbnb(1, STAYS));
+    world.serve("b", airbnb(1, &[]));
+    world.sweep().await;
+    let old = world.state().await.connections.iter().find(|known| known.id == b).unwrap().export.clone().unwrap().token;
+    let until = world.now() + SignedDuration::from_hours(24 * 7);
+    let new = LinkToken::from_random([77; 32]);
+    world
+        .change(|state| {
+            state.retiring.push(RetiringLink {
+                token: old.clone(),
+                serves: RetiringServes::Current { connection: b.clone() },
+                until,
+            });
+            let connection = state.connections.iter_mut().find(|known| known.id == b).unwrap();
+            connection.export.as_mut().unwrap().token = new.clone();
+        })
+        .await;
+    world.serve("a", airbnb(2, &[STAYS[0], ("HMCCCC", "2026-12-20", "2026-12-21")]));
+    world.sweep().await;
+    assert_eq!(world.served(&old), world.served(&new), "kept up to date");
+    assert_eq!(world.served(&old).unwrap().len(), 2);
+    world.clock.set(until);
+    world.sweep().await;
+    assert_eq!(world.served(&old), None);
+    assert!(world.served(&new).is_some());
+    assert!(world.state().await.retiring.is_empty());
+    let _ = a;
+}
+
+#[tokio::test]
+async fn bytes_change_only_when_what_they_say_changes() {
+    let world = World::new().await;
+    let (_, b) = (world.connect("a", "airbnb").await, world.connect("b", "airbnb").await);
+    world.serve("a", airbnb(1, STAYS));
+    world.serve("b", airbnb(1, &[]));
+    world.sweep().await;
+    let before = world.objects.exports();
+    // A change that b's link does not show: b's own stay.
+    world.serve("b", airbnb(2, &[("HMBBBB", "2026-12-20", "2026-12-22")]));
+    world.sweep().await;
+    let after = world.objects.exports();
+    let token =
+        world.state().await.connections.iter().find(|known| known.id == b).unwrap().export.clone().unwrap().token;
+    assert_eq!(before[&token], after[&token]);
+    // The same once more by hand: nothing is put.
+    let puts = world.objects.exports_put();
+    world.app.publish_property(&world.property).await.unwrap();
+    assert_eq!(world.objects.exports_put(), puts);
+}
+
+#[tokio::test]
+async fn a_stay_that_departed_falls_out_of_the_links_by_itself() {
+    let world = World::new().await;
+    let (_, b) = (world.connect("a", "airbnb").await, world.connect("b", "airbnb").await);
+    world.serve("a", airbnb(1, STAYS));
+    world.serve("b", airbnb(1, &[]));
+    world.sweep().await;
+    assert_eq!(world.link(&b).await.unwrap().len(), 1);
+    world.clock.set("2026-12-08T10:30:00Z".parse().unwrap());
+    world.sweep().await;
+    assert_eq!(world.link(&b).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn an_extra_link_over_all_properties_follows() {
+    let world = World::new().await;
+    world.connect("a", "airbnb").await;
+    let link = ExtraLink {
+        id: calmesh_calendar::LinkId::from_random([5; 16]),
+        account: world.account.clone(),
+        name: "Cleaners".to_owned(),
+        scope: LinkScope::All,
+        detail: Detail::Label,
+        format: Format::Nights,
+        token: LinkToken::from_random([5; 32]),
+        created_at: world.now(),
+        last_changed_at: None,
+        version: 1,
+        revision: 1,
+        dirty: None,
+        deleted_at: None,
+    };
+    world.store.put_link(&link).await.unwrap();
+    world.serve("a", airbnb(1, STAYS));
+    world.sweep().await;
+    assert_eq!(world.served(&link.token).unwrap(), ["20261204-20261207"]);
+    let text = String::from_utf8(world.objects.exports()[&link.token].to_vec()).unwrap();
+    assert!(text.contains("SUMMARY:EX-a") && text.contains("X-WR-CALNAME:Cleaners"), "{text}");
+}

@@ -1,0 +1,6 @@
+//! The data's way through the fakes: sweeps, merges, exports, and a death at every call in between.
+
+mod crashes;
+mod exports;
+mod sweeps;
+mod world;

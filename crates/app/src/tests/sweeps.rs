@@ -1,0 +1,180 @@
+use jiff::SignedDuration;
+
+use super::world::*;
+use crate::{fakes::Answer, model::*, ports::*};
+
+const STAYS: &[(&str, &str, &str)] = &[("HMAAAA", "2026-12-04", "2026-12-07"), ("HMBBBB", "2027-01-10", "2027-01-20")];
+
+#[tokio::test]
+async fn each_site_is_given_what_the_others_took() {
+    let world = World::new().await;
+    let (a, b) = (world.connect("a", "airbnb").await, world.connect("b", "vrbo").await);
+    world.serve("a", airbnb(1, STAYS));
+    world.serve("b", airbnb(1, &[("HMCCCC", "2026-12-24", "2026-12-27")]));
+    world.sweep().await;
+    assert_eq!(world.link(&a).await.unwrap(), ["20261224-20261227"]);
+    assert_eq!(world.link(&b).await.unwrap(), ["20261204-20261207", "20270110-20270120"]);
+    assert_eq!(world.taken().await.len(), 16);
+}
+
+#[tokio::test]
+async fn an_unchanged_feed_costs_no_write_no_event_and_no_put() {
+    let world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    world.serve("a", airbnb(1, STAYS));
+    world.sweep().await;
+    let (state, puts, bodies) = (world.state().await, world.objects.exports_put(), world.objects.bodies_parked());
+    world.serve("a", airbnb(2, STAYS));
+    world.clock.advance(SignedDuration::from_mins(15));
+    world.app.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
+    let events = world.bus.drain();
+    assert_eq!(events.len(), 1);
+    for event in &events {
+        world.app.handle(event).await.unwrap();
+    }
+    assert!(world.bus.events().is_empty(), "no event");
+    assert_eq!(world.state().await, state, "no write");
+    assert_eq!((world.objects.exports_put(), world.objects.bodies_parked()), (puts, bodies), "no put");
+    assert_eq!(world.health(&a).await, FetchHealth::default());
+    let sweeps = world.store.sweeps(&[bucket_of(&a)]).await.unwrap();
+    assert_eq!(sweeps.iter().map(|sweep| sweep.started_at).max(), Some(world.now()), "the sweep record says when");
+}
+
+#[tokio::test]
+async fn a_removed_stay_is_held_then_goes_everywhere() {
+    let world = World::new().await;
+    let (_, b) = (world.connect("a", "airbnb").await, world.connect("b", "generic").await);
+    let three = [STAYS[0], STAYS[1], ("HMDDDD", "2027-02-01", "2027-02-20")];
+    world.serve("a", airbnb(1, &three));
+    world.serve("b", airbnb(1, &[]));
+    world.sweep().await;
+    world.serve("a", airbnb(2, &three[1..]));
+    world.sweep().await;
+    assert_eq!(world.link(&b).await.unwrap().len(), 3, "held");
+    world.sweep().await;
+    assert_eq!(world.link(&b).await.unwrap().len(), 3, "two readings, but only 15 minutes apart");
+    world.sweep().await;
+    assert_eq!(world.link(&b).await.unwrap(), ["20270110-20270120", "20270201-20270220"]);
+    let holds = world.store.closed_holds(&world.property, PageRequest { limit: 10, after: None }).await.unwrap();
+    assert_eq!(holds.items.len(), 1);
+}
+
+#[tokio::test]
+async fn a_failed_feed_frees_no_night_and_says_since_when() {
+    let world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    world.serve("a", airbnb(1, STAYS));
+    world.sweep().await;
+    let failing_since = world.now() + SignedDuration::from_mins(15);
+    for answer in [
+        Answer::failure(FailureKind::Unreachable),
+        Answer::body("<html>login</html>"),
+        Answer::body("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n"),
+    ] {
+        world.feeds.set(&World::url("a"), answer);
+        world.sweep().await;
+        assert_eq!(world.taken().await.len(), 13);
+    }
+    let failure = world.health(&a).await.failure.unwrap();
+    assert_eq!((failure.since, failure.count, failure.kind), (failing_since, 3, FailureKind::Truncated));
+    assert_eq!(world.health(&a).await.health(world.now()), Health::Failing);
+    world.serve("a", airbnb(2, STAYS));
+    for _ in 0..4 {
+        world.sweep().await;
+    }
+    assert_eq!(world.health(&a).await.failure, None);
+    assert_eq!(world.health(&a).await.health(world.now()), Health::Ok);
+}
+
+#[tokio::test]
+async fn a_known_host_that_asks_for_less_is_left_alone_by_all() {
+    let world = World::new().await;
+    let (a, b) = (world.connect("a", "airbnb").await, world.connect("b", "airbnb").await);
+    // Both feeds are of one host.
+    for (id, path) in [(&a, "1"), (&b, "2")] {
+        let url: FeedUrl = format!("https://www.airbnb.example/{path}.ics").parse().unwrap();
+        world
+            .change(|state| {
+                let connection = state.connections.iter_mut().find(|known| known.id == *id).unwrap();
+                connection.import.as_mut().unwrap().url = url.clone();
+            })
+            .await;
+        world.feeds.set(url.as_str(), Answer::rate_limited(3600));
+    }
+    world.sweep().await;
+    let asked = world.feeds.total();
+    world.sweep().await;
+    world.sweep().await;
+    assert_eq!(world.feeds.total(), asked, "nobody asks before the hour is over");
+}
+
+#[tokio::test]
+async fn readings_that_arrive_out_of_order_are_dropped() {
+    let world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    world.serve("a", airbnb(1, STAYS));
+    world.sweep().await;
+    let old = world.state().await;
+    let old = old.connections[0].import.as_ref().unwrap().applied.clone().unwrap();
+    world.serve("a", airbnb(2, &[STAYS[0], STAYS[1], ("HMEEEE", "2027-03-01", "2027-03-03")]));
+    world.sweep().await;
+    let before = world.state().await;
+    let late = Event::FeedRead {
+        account: world.account.clone(),
+        property: world.property.clone(),
+        connection: a,
+        snapshot: old.snapshot,
+        read_at: old.read_at,
+        refresh: None,
+    };
+    world.app.handle(&late).await.unwrap();
+    assert_eq!(world.state().await.blocks, before.blocks);
+}
+
+#[tokio::test]
+async fn a_manual_refresh_is_done_when_blocks_and_exports_stand() {
+    let world = World::new().await;
+    let (a, b) = (world.connect("a", "airbnb").await, world.connect("b", "airbnb").await);
+    world.serve("a", airbnb(1, STAYS));
+    world.feeds.set(&World::url("b"), Answer::failure(FailureKind::LinkGone));
+    let id = calmesh_calendar::RefreshId::from_random([9; 16]);
+    let refresh = Refresh {
+        id: id.clone(),
+        account: world.account.clone(),
+        scope: RefreshScope::Property(world.property.clone()),
+        requested_at: world.now(),
+        spread: false,
+    };
+    world.store.create_refresh(&refresh, &[]).await.unwrap();
+    world.app.handle(&Event::RefreshRequested { refresh: id.clone(), after: None }).await.unwrap();
+    assert!(world.store.any_pending(&id).await.unwrap(), "merge has not spoken yet");
+    world.work().await;
+    assert!(!world.store.any_pending(&id).await.unwrap());
+    let outcomes = world.store.outcomes(&id, PageRequest { limit: 10, after: None }).await.unwrap().items;
+    let of = |connection| outcomes.iter().find(|found| found.connection == connection).unwrap().outcome.clone();
+    assert_eq!(of(a), Outcome::Changed { blocks_added: 2, blocks_removed: 0, blocks_held: 0 });
+    assert_eq!(of(b.clone()), Outcome::Failed { reason: "link_gone".to_owned() });
+    assert_eq!(world.link(&b).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn the_shards_of_a_period_are_announced_once_each() {
+    let world = World::new().await;
+    let mut settings = (*world.app.settings).clone();
+    settings.shards = 64;
+    let app = crate::App { settings: std::sync::Arc::new(settings), ..world.app.clone() };
+    let mut seen = Vec::new();
+    for minute in 0..15 {
+        let now = world.now() + SignedDuration::from_secs(minute * 60 + minute * 3 % 60);
+        app.announce_shards(now, SignedDuration::from_mins(1)).await.unwrap();
+        let announced = world.bus.drain();
+        assert!((4..=5).contains(&announced.len()), "level by construction: {}", announced.len());
+        seen.extend(announced.into_iter().map(|event| match event {
+            Event::SweepDue { first_bucket, last_bucket, .. } => (first_bucket, last_bucket),
+            other => panic!("{other:?}"),
+        }));
+    }
+    seen.sort_unstable();
+    let expected: Vec<_> = (0..64).map(|shard| (shard * 64, shard * 64 + 63)).collect();
+    assert_eq!(seen, expected);
+}

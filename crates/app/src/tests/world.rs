@@ -1,0 +1,214 @@
+//! A deployment on fakes, with one property in Madrid and connections that are put in by hand.
+
+use std::{fmt::Write, sync::Arc};
+
+use calmesh_calendar::*;
+use jiff::{SignedDuration, Timestamp, civil::time};
+
+use crate::{
+    App, Keys, Settings,
+    change::difference,
+    fakes::{Answer, FixedClock, MemoryBus, MemoryFeeds, MemoryObjects, MemoryStore, PlainSealer, SeededRandomness},
+    model::*,
+    ports::*,
+};
+
+pub(super) struct World {
+    pub(super) app: App,
+    pub(super) store: Arc<MemoryStore>,
+    pub(super) objects: Arc<MemoryObjects>,
+    pub(super) bus: Arc<MemoryBus>,
+    pub(super) feeds: Arc<MemoryFeeds>,
+    pub(super) clock: Arc<FixedClock>,
+    pub(super) account: AccountId,
+    pub(super) property: PropertyId,
+}
+
+pub(super) const START: &str = "2026-11-21T08:00:00Z";
+
+/// An Airbnb-shaped body; its DTSTAMP moves at every fetch.
+pub(super) fn airbnb(stamp: u32, stays: &[(&str, &str, &str)]) -> String {
+    let mut text = String::from(
+        "BEGIN:VCALENDAR\r\nPRODID:-//Airbnb Inc//Hosting Calendar 1.0//EN\r\nCALSCALE:GREGORIAN\r\nVERSION:2.0\r\n",
+    );
+    for (code, start, end) in stays {
+        write!(
+            text,
+            "BEGIN:VEVENT\r\nDTSTAMP:20260101T{stamp:06}Z\r\nDTSTART;VALUE=DATE:{}\r\nDTEND;VALUE=DATE:{}\r\nSUMMARY:Reserved\r\n\
+             UID:1418fb94e984-{code}@airbnb.com\r\nDESCRIPTION:Reservation URL: \
+             https://www.airbnb.com/hosting/reservations/details/{code}\r\nEND:VEVENT\r\n",
+            start.replace('-', ""),
+            end.replace('-', ""),
+        )
+        .unwrap();
+    }
+    text.push_str("END:VCALENDAR\r\n");
+    text
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        let store = Arc::new(MemoryStore::new());
+        let clock = Arc::new(FixedClock::at(START.parse().unwrap()));
+        let objects = Arc::new(MemoryObjects::new(clock.clone()));
+        let bus = Arc::new(MemoryBus::new());
+        let feeds = Arc::new(MemoryFeeds::new());
+        let settings = Settings {
+            links_base: "https://links.example".parse().unwrap(),
+            refused_providers: Default::default(),
+            sweep_period: SignedDuration::from_mins(15),
+            shards: 1,
+            private_feeds: false,
+            operator_key: SecretHash::of("operator"),
+            keys: Keys { cursor: [1; 32], echo: [2; 32] },
+        };
+        let app = App {
+            accounts: store.clone(),
+            properties: store.clone(),
+            activity: store.clone(),
+            fetches: store.clone(),
+            marks: store.clone(),
+            links: store.clone(),
+            refreshes: store.clone(),
+            idempotency: store.clone(),
+            bus: bus.clone(),
+            feeds: feeds.clone(),
+            snapshots: objects.clone(),
+            exports: objects.clone(),
+            clock: clock.clone(),
+            randomness: Arc::new(SeededRandomness::new(7)),
+            sealer: Arc::new(PlainSealer),
+            settings: Arc::new(settings),
+        };
+        let (account, property) = (AccountId::from_random([1; 16]), PropertyId::from_random([2; 16]));
+        let now = clock.now();
+        let state = PropertyState {
+            property: Property {
+                id: property.clone(),
+                account: account.clone(),
+                name: "Flat".to_owned(),
+                time_zone: "Europe/Madrid".to_owned(),
+                check_in: time(15, 0, 0, 0),
+                check_out: time(11, 0, 0, 0),
+                turnover_nights: 0,
+                label_prefix: "EX-".to_owned(),
+                created_at: now,
+                rules_changed_at: now,
+                version: 1,
+                revision: 1,
+                dirty: None,
+                wake_at: None,
+                deleted_at: None,
+            },
+            connections: Vec::new(),
+            blocks: Vec::new(),
+            retiring: Vec::new(),
+        };
+        store.commit(&difference(None, &state, Vec::new(), Vec::new())).await.unwrap();
+        Self { app, store, objects, bus, feeds, clock, account, property }
+    }
+
+    pub(super) fn url(name: &str) -> String {
+        format!("https://{name}.example/feed.ics?s=secret")
+    }
+
+    /// A connection both ways whose feed is `https://{name}.example/…`.
+    pub(super) async fn connect(&self, name: &str, provider: &str) -> ConnectionId {
+        let id = ConnectionId::from_random(self.app.randomness.id());
+        let token = LinkToken::from_random(self.app.randomness.secret());
+        let now = self.clock.now();
+        let connection = Connection {
+            id: id.clone(),
+            account: self.account.clone(),
+            property: self.property.clone(),
+            name: name.to_owned(),
+            provider: provider.to_owned(),
+            direction: Direction::Bidirectional,
+            status: Status::Active,
+            import: Some(ImportSide {
+                url: Self::url(name).parse().unwrap(),
+                since: now,
+                policy: PolicyOverrides::default(),
+                applied: None,
+            }),
+            export: Some(ExportSide { token, detail: Detail::Busy, format: Format::Nights, last_changed_at: None }),
+            created_at: now,
+            named_at: now,
+            version: 1,
+        };
+        self.change(|state| state.connections.push(connection.clone())).await;
+        self.work().await;
+        id
+    }
+
+    pub(super) async fn change(&self, mut change: impl FnMut(&mut PropertyState) + Send) {
+        let changed = self.app.change_property(&self.property, |draft| {
+            change(&mut draft.state);
+            Ok::<_, StoreError>(())
+        });
+        changed.await.unwrap();
+    }
+
+    /// Works on announced events until none is left.
+    pub(super) async fn work(&self) {
+        loop {
+            let events = self.bus.drain();
+            if events.is_empty() {
+                return;
+            }
+            for event in events {
+                self.app.handle(&event).await.unwrap();
+            }
+        }
+    }
+
+    /// One sweep a period later, worked through.
+    pub(super) async fn sweep(&self) {
+        self.clock.advance(SignedDuration::from_mins(15));
+        let now = self.clock.now();
+        self.app.announce_shards(now, SignedDuration::from_mins(15)).await.unwrap();
+        self.work().await;
+        self.app.announce_marks(now).await.unwrap();
+        self.work().await;
+    }
+
+    pub(super) fn serve(&self, name: &str, body: String) {
+        self.feeds.set(&Self::url(name), Answer::body(body));
+    }
+
+    pub(super) async fn state(&self) -> PropertyState {
+        self.store.load(&self.property).await.unwrap().unwrap()
+    }
+
+    pub(super) async fn taken(&self) -> Vec<String> {
+        let state = self.state().await;
+        let nights = taken_nights(&state.taken(), &state.house(), "2026-01-01".parse().unwrap());
+        nights.iter().map(ToString::to_string).collect()
+    }
+
+    /// The dates of the events behind a connection's link; none when it answers 404.
+    pub(super) async fn link(&self, connection: &ConnectionId) -> Option<Vec<String>> {
+        let state = self.state().await;
+        let connection = state.connections.iter().find(|known| known.id == *connection).unwrap();
+        self.served(&connection.export.as_ref().unwrap().token)
+    }
+
+    pub(super) fn served(&self, token: &LinkToken) -> Option<Vec<String>> {
+        let body = self.objects.exports().get(token)?.clone();
+        let text = String::from_utf8(body.to_vec()).unwrap().replace("\r\n ", "");
+        let dates = |name: &str| {
+            let lines = text.lines().filter(|line| line.starts_with(name));
+            lines.map(|line| line.rsplit(':').next().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        Some(dates("DTSTART").into_iter().zip(dates("DTEND")).map(|(start, end)| format!("{start}-{end}")).collect())
+    }
+
+    pub(super) async fn health(&self, connection: &ConnectionId) -> FetchHealth {
+        let states = self.store.fetch_states(std::slice::from_ref(connection)).await.unwrap();
+        states[connection].health.clone()
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}

@@ -1,0 +1,447 @@
+//! Extra private links, over one property, several, or all of the account.
+
+use axum::{extract::State, response::Response};
+use calmesh_app::{
+    App, LinkEdit, LinkError, LinkView, NewLink, WantedScope,
+    model::{Format, LinkScope, LinkToken},
+};
+use calmesh_calendar::{LinkId, PropertyId};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    Api,
+    answer::{self, IfMatch, Instant},
+    body::{JsonBody, id, list, text, word},
+    caller::Owner,
+    problem::Problem,
+    query::{ListPage, ListParams, Listing, NoParams, PathId},
+    words::{DETAILS, DetailWord, FORMATS, FormatWord},
+};
+
+const TEXT_MOST: usize = 1000;
+const PROPERTIES_MOST: usize = 500;
+const READ_ONLY: &[&str] = &["id", "url", "created_at", "last_changed_at", "last_read_at", "reads_24h"];
+
+/// An extra private link: a calendar that is no connection's.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Link, example = json!({
+    "id": "lnk_0k5w8v1x2y3z4a5b6c7d8e9f0g", "name": "Cleaners", "property_ids": "all", "detail": "label",
+    "format": "times", "url": "https://d111.cloudfront.net/f/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.ics",
+    "created_at": "2026-11-01T09:30:00Z", "last_changed_at": "2026-11-01T09:30:01Z", "last_read_at": null,
+    "reads_24h": 0
+}))]
+pub(crate) struct LinkBody {
+    id: String,
+    name: String,
+    property_ids: Selection,
+    detail: DetailWord,
+    format: FormatWord,
+    /// Whoever knows it can read it: give it to one reader only.
+    url: String,
+    created_at: Instant,
+    /// When what it says last changed.
+    #[schema(required)]
+    last_changed_at: Option<Instant>,
+    /// When somebody other than ourselves last read it.
+    #[schema(required)]
+    last_read_at: Option<Instant>,
+    reads_24h: u32,
+}
+
+/// Some properties by their ids, or `all` of the account, also those to come.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Selection {
+    Some(Vec<String>),
+    All(AllWord),
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) enum AllWord {
+    #[serde(rename = "all")]
+    All,
+}
+
+/// A link to be made.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = NewLink, example = json!({"name": "Cleaners", "property_ids": "all", "detail": "label", "format": "times"}))]
+pub(crate) struct NewLinkSchema {
+    name: String,
+    property_ids: Selection,
+    /// The account's when left out.
+    detail: Option<DetailWord>,
+    /// `nights` when left out.
+    format: Option<FormatWord>,
+}
+
+/// What of a link can be edited; null goes back to the default.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LinkEdit, example = json!({"name": "Cleaners", "format": "nights"}))]
+pub(crate) struct LinkEditSchema {
+    #[schema(nullable = false)]
+    name: Option<String>,
+    #[schema(nullable = false)]
+    property_ids: Option<Selection>,
+    detail: Option<DetailWord>,
+    format: Option<FormatWord>,
+}
+
+/// The address of a private link.
+pub(crate) fn url_of(app: &App, token: &LinkToken) -> String {
+    let base = app.settings.links_base.as_str().trim_end_matches('/');
+    format!("{base}/f/{}.ics", token.reveal())
+}
+
+impl LinkBody {
+    fn of(app: &App, view: LinkView) -> Self {
+        let LinkView { link, reads } = view;
+        Self {
+            id: link.id.to_string(),
+            property_ids: match &link.scope {
+                LinkScope::All => Selection::All(AllWord::All),
+                LinkScope::Properties(some) => Selection::Some(some.iter().map(ToString::to_string).collect()),
+            },
+            detail: link.detail.into(),
+            format: link.format.into(),
+            url: url_of(app, &link.token),
+            created_at: link.created_at.into(),
+            last_changed_at: link.last_changed_at.map(Instant),
+            last_read_at: reads.last_read_at.map(Instant),
+            reads_24h: reads.reads_24h,
+            name: link.name,
+        }
+    }
+}
+
+/// `"all"`, or a list of property ids.
+fn selection(value: &Value) -> Result<WantedScope, String> {
+    match value {
+        Value::String(word) if word == "all" => Ok(WantedScope::All),
+        Value::Array(_) => list(PROPERTIES_MOST, id::<PropertyId>)(value).map(WantedScope::Properties),
+        _ => Err("must be \"all\" or a list of property ids".to_owned()),
+    }
+}
+
+impl From<LinkError> for Problem {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::NotFound => Self::not_found("link"),
+            LinkError::Limited => Self::wrong_key(
+                "This token sees some properties only; name them in property_ids, or use a token for all of them.",
+            ),
+            LinkError::Outdated => Self::stale(),
+            LinkError::Invalid(fields) => Self::invalid_fields(fields),
+            LinkError::Object(error) => Self::internal(&error),
+            LinkError::Store(error) => error.into(),
+        }
+    }
+}
+
+pub(crate) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list_all, create)).routes(routes!(show, edit, delete))
+}
+
+/// The extra links that the caller sees.
+#[utoipa::path(get, path = "/v1/links", tag = "links", operation_id = "list_links", params(ListParams),
+    responses((status = 200, description = "One page, in order of creation.", body = ListPage<LinkBody>)))]
+async fn list_all(owner: Owner, listing: Listing, State(api): State<Api>) -> Result<Response, Problem> {
+    let page = api.app.list_links(owner.reach(), listing.page.clone()).await?;
+    Ok(answer::plain(listing.answer(page, |view| LinkBody::of(&api.app, view))))
+}
+
+/// Makes a link. Its calendar is there within a second or a few.
+#[utoipa::path(post, path = "/v1/links", tag = "links", operation_id = "create_link", request_body = NewLinkSchema,
+    responses((status = 201, description = "Made.", body = LinkBody, headers(
+        ("Location" = String, description = "Where the link's settings are."),
+        ("ETag" = String, description = "For If-Match.")))))]
+async fn create(
+    owner: Owner,
+    _: NoParams,
+    State(api): State<Api>,
+    JsonBody(mut fields): JsonBody,
+) -> Result<Response, Problem> {
+    fields.read_only(READ_ONLY);
+    let name = fields.required("name", text(TEXT_MOST));
+    let scope = fields.required("property_ids", selection);
+    let detail = fields.optional("detail", word(DETAILS));
+    let format = fields.optional("format", word(FORMATS)).unwrap_or(Format::Nights);
+    let new = fields.finish(|| Some(NewLink { name: name?, scope: scope?, detail, format }))?;
+    let view = api.app.create_link(owner.reach(), new).await?;
+    let location = format!("/v1/links/{}", view.link.id);
+    Ok(answer::created(&location, Some(view.link.version), LinkBody::of(&api.app, view)))
+}
+
+/// One link.
+#[utoipa::path(get, path = "/v1/links/{id}", tag = "links", operation_id = "get_link",
+    params(("id" = String, Path, description = "`lnk_…`")),
+    responses((status = 200, description = "The link.", body = LinkBody,
+        headers(("ETag" = String, description = "For If-Match; reads do not change it.")))))]
+async fn show(
+    owner: Owner,
+    PathId(id): PathId<LinkId>,
+    _: NoParams,
+    State(api): State<Api>,
+) -> Result<Response, Problem> {
+    let view = api.app.link(owner.reach(), &id).await?;
+    Ok(answer::single(view.link.version, LinkBody::of(&api.app, view)))
+}
+
+/// Changes a link; its address stays.
+#[utoipa::path(patch, path = "/v1/links/{id}", tag = "links", operation_id = "edit_link",
+    params(("id" = String, Path, description = "`lnk_…`")),
+    request_body(content = LinkEditSchema, content_type = "application/merge-patch+json"),
+    responses((status = 200, description = "The link as it now is.", body = LinkBody,
+        headers(("ETag" = String, description = "For If-Match.")))))]
+async fn edit(
+    owner: Owner,
+    PathId(id): PathId<LinkId>,
+    _: NoParams,
+    IfMatch(expected): IfMatch,
+    State(api): State<Api>,
+    JsonBody(mut fields): JsonBody,
+) -> Result<Response, Problem> {
+    fields.read_only(READ_ONLY);
+    let name = fields.optional("name", text(TEXT_MOST));
+    let scope = fields.optional("property_ids", selection);
+    let detail = fields.edit("detail", word(DETAILS));
+    let format = fields.edit("format", word(FORMATS));
+    let edit = fields.finish(|| Some(LinkEdit { name, scope, detail, format }))?;
+    let view = api.app.edit_link(owner.reach(), &id, &edit, &expected).await?;
+    Ok(answer::single(view.link.version, LinkBody::of(&api.app, view)))
+}
+
+/// Deletes a link: its address answers 404 from then on.
+#[utoipa::path(delete, path = "/v1/links/{id}", tag = "links", operation_id = "delete_link",
+    params(("id" = String, Path, description = "`lnk_…`")),
+    responses((status = 204, description = "Deleted.")))]
+async fn delete(
+    owner: Owner,
+    PathId(id): PathId<LinkId>,
+    _: NoParams,
+    IfMatch(expected): IfMatch,
+    State(api): State<Api>,
+) -> Result<Response, Problem> {
+    api.app.delete_link(owner.reach(), &id, &expected).await?;
+    Ok(answer::gone())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use calmesh_app::{model::LinkToken, ports::Event};
+    use calmesh_calendar::LinkId;
+    use http::Method;
+    use jiff::SignedDuration;
+    use serde_json::{Value, json};
+
+    use crate::testing::{NOW, TestApi};
+
+    async fn made(api: &TestApi, body: Value) -> Value {
+        let answer = api.post("/v1/links", body).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        answer.json()
+    }
+
+    fn path(link: &Value) -> String {
+        format!("/v1/links/{}", link["id"].as_str().unwrap())
+    }
+
+    fn id(link: &Value) -> LinkId {
+        link["id"].as_str().unwrap().parse().unwrap()
+    }
+
+    fn token(link: &Value) -> LinkToken {
+        let url = link["url"].as_str().unwrap();
+        LinkToken::parse(url.strip_prefix("https://links.example/f/").unwrap().strip_suffix(".ics").unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_new_link_is_marked_dirty_and_announced() {
+        let api = TestApi::new().await;
+        let answer = api.post("/v1/links", json!({"name": "Cleaners", "property_ids": "all"})).await;
+        assert_eq!(answer.status, 201);
+        let link = answer.json();
+        assert_eq!(answer.header("location"), path(&link));
+        assert_eq!(answer.header("etag"), "\"v1\"");
+        token(&link);
+        assert_eq!(
+            link,
+            json!({
+                "id": link["id"], "name": "Cleaners", "property_ids": "all", "detail": "busy", "format": "nights",
+                "url": link["url"], "created_at": NOW, "last_changed_at": null, "last_read_at": null, "reads_24h": 0
+            })
+        );
+        assert_eq!(api.drain(), [Event::LinkDirty { link: id(&link) }]);
+        assert!(api.app.links.link(&id(&link)).await.unwrap().unwrap().dirty.is_some());
+        assert_eq!(api.get(&path(&link)).await.json(), link);
+        assert_eq!(api.get("/v1/links").await.json()["items"], json!([link]));
+    }
+
+    #[tokio::test]
+    async fn a_new_link_takes_the_account_s_detail_unless_it_says_otherwise() {
+        let api = TestApi::new().await;
+        api.patch("/v1/account", json!({"detail": "label"})).await;
+        assert_eq!(made(&api, json!({"name": "a", "property_ids": "all"})).await["detail"], "label");
+        let full = made(&api, json!({"name": "a", "property_ids": "all", "detail": "full"})).await;
+        assert_eq!(full["detail"], "full");
+        assert_eq!(api.patch(&path(&full), json!({"detail": null})).await.json()["detail"], "label");
+    }
+
+    #[tokio::test]
+    async fn a_patch_announces_the_link_again_and_an_empty_one_does_not() {
+        let api = TestApi::new().await;
+        let property = api.property(&api.account.id).await;
+        let link = made(&api, json!({"name": "a", "property_ids": "all"})).await;
+        api.drain();
+        let edit = json!({"name": "b", "property_ids": [property.as_str()], "format": "times"});
+        let changed = api.patch(&path(&link), edit).await;
+        assert_eq!(changed.header("etag"), "\"v2\"");
+        assert_eq!(changed.json()["property_ids"], json!([property.as_str()]));
+        assert_eq!(changed.json()["url"], link["url"]);
+        assert_eq!(api.drain(), [Event::LinkDirty { link: id(&link) }]);
+        assert_eq!(api.patch(&path(&link), json!({"name": "b"})).await.header("etag"), "\"v2\"");
+        assert_eq!(api.drain(), []);
+    }
+
+    #[tokio::test]
+    async fn reads_show_and_leave_the_etag_alone() {
+        let api = TestApi::new().await;
+        let link = made(&api, json!({"name": "a", "property_ids": "all"})).await;
+        api.app.links.record_read(&token(&link).hash(), NOW.parse().unwrap()).await.unwrap();
+        let shown = api.get(&path(&link)).await;
+        assert_eq!(shown.json()["last_read_at"], NOW);
+        assert_eq!(shown.json()["reads_24h"], 1);
+        assert_eq!(shown.header("etag"), "\"v1\"");
+        assert_eq!(api.get("/v1/links").await.json()["items"][0]["reads_24h"], 1);
+    }
+
+    #[tokio::test]
+    async fn a_deleted_link_goes_at_once_and_a_late_render_does_not_bring_it_back() {
+        let api = TestApi::new().await;
+        let link = made(&api, json!({"name": "a", "property_ids": "all"})).await;
+        let body = Bytes::from_static(b"BEGIN:VCALENDAR");
+        api.app.exports.put_export(&token(&link), body.clone(), None).await.unwrap();
+        api.ask(Method::DELETE, &path(&link)).header("if-match", "\"v4\"").send().await.problem(412);
+        assert_eq!(api.delete(&path(&link)).await.status, 204);
+        assert_eq!(api.app.exports.export(&token(&link)).await.unwrap(), None);
+        api.get(&path(&link)).await.problem(404);
+        api.patch(&path(&link), json!({"name": "b"})).await.problem(404);
+        api.delete(&path(&link)).await.problem(404);
+        assert_eq!(api.get("/v1/links").await.json()["items"], json!([]));
+        // A worker that rendered before the deletion puts its object and then can't settle.
+        api.app.exports.put_export(&token(&link), body, None).await.unwrap();
+        assert!(api.app.links.settle_link(&id(&link), 1, None).await.is_err());
+        let record = api.app.links.link(&id(&link)).await.unwrap().unwrap();
+        api.app.bury_link(&record).await.unwrap();
+        assert_eq!(api.app.exports.export(&token(&link)).await.unwrap(), None);
+        assert!(api.app.links.link(&id(&link)).await.unwrap().is_some());
+        api.clock.advance(SignedDuration::from_mins(20));
+        api.app.bury_link(&record).await.unwrap();
+        assert!(api.app.links.link(&id(&link)).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn every_wrong_field_of_a_link_is_named() {
+        let api = TestApi::new().await;
+        let wrong = json!({"url": "x", "reads_24h": 1, "detail": 1, "format": "weeks", "property_ids": 3, "x/y~z": 1});
+        let pointers = api.post("/v1/links", wrong).await.pointers();
+        assert_eq!(pointers, ["/url", "/reads_24h", "/name", "/property_ids", "/detail", "/format", "/x~1y~0z"]);
+        let missing = calmesh_calendar::PropertyId::from_random([5; 16]);
+        for (ids, why) in [
+            (json!([]), "one property"),
+            (json!("some"), "all"),
+            (json!(null), "all"),
+            (json!(["nonsense"]), "entry 0"),
+            (json!([missing.as_str()]), "there is no property"),
+        ] {
+            let refused = api.post("/v1/links", json!({"name": "a", "property_ids": ids})).await;
+            assert_eq!(refused.pointers(), ["/property_ids"]);
+            assert!(refused.text().contains(why), "{}", refused.text());
+        }
+        let link = made(&api, json!({"name": "a", "property_ids": "all"})).await;
+        let wrong = json!({"name": null, "property_ids": null, "id": "lnk_1"});
+        assert_eq!(api.patch(&path(&link), wrong).await.pointers(), ["/id", "/name", "/property_ids"]);
+    }
+
+    #[tokio::test]
+    async fn nothing_of_another_account_is_there() {
+        let api = TestApi::new().await;
+        let stranger = api.stranger().await;
+        let property = api.property(&api.account.id).await;
+        let link = made(&api, json!({"name": "a", "property_ids": [property.as_str()]})).await;
+        for method in [Method::GET, Method::PATCH, Method::DELETE] {
+            api.ask(method, &path(&link)).by(&stranger).json(json!({"name": "b"})).send().await.problem(404);
+        }
+        let list = api.ask(Method::GET, "/v1/links").by(&stranger).send().await;
+        assert_eq!(list.json()["items"], json!([]));
+        let body = json!({"name": "b", "property_ids": [property.as_str()]});
+        let refused = api.ask(Method::POST, "/v1/links").by(&stranger).json(body).send().await;
+        assert_eq!(refused.pointers(), ["/property_ids"]);
+        api.ask(Method::GET, &path(&link)).by(&api.operator_key).send().await.problem(403);
+        api.ask(Method::GET, &path(&link)).by_nobody().send().await.problem(401);
+    }
+
+    #[tokio::test]
+    async fn a_token_for_some_properties_sees_links_over_those_only() {
+        let api = TestApi::new().await;
+        let (mine, other) = (api.property(&api.account.id).await, api.property(&api.account.id).await);
+        let narrow = api.token_with(json!({"name": "n", "property_ids": [mine.as_str()]})).await;
+        let seen = made(&api, json!({"name": "mine", "property_ids": [mine.as_str()]})).await;
+        let both = made(&api, json!({"name": "both", "property_ids": [mine.as_str(), other.as_str()]})).await;
+        let all = made(&api, json!({"name": "all", "property_ids": "all"})).await;
+        let list = api.ask(Method::GET, "/v1/links").by(&narrow).send().await.json();
+        assert_eq!(list["items"].as_array().unwrap().len(), 1);
+        assert_eq!(api.ask(Method::GET, &path(&seen)).by(&narrow).send().await.status, 200);
+        for hidden in [&both, &all] {
+            api.ask(Method::GET, &path(hidden)).by(&narrow).send().await.problem(404);
+            api.ask(Method::DELETE, &path(hidden)).by(&narrow).send().await.problem(404);
+        }
+        let wider = json!({"property_ids": "all"});
+        api.ask(Method::PATCH, &path(&seen)).by(&narrow).json(wider).send().await.problem(403);
+        let wider = json!({"property_ids": [other.as_str()]});
+        let refused = api.ask(Method::PATCH, &path(&seen)).by(&narrow).json(wider).send().await;
+        assert_eq!(refused.pointers(), ["/property_ids"]);
+    }
+
+    #[tokio::test]
+    async fn pages_follow_each_other_to_the_end() {
+        let api = TestApi::new().await;
+        for name in ["a", "b", "c", "d", "e"] {
+            made(&api, json!({"name": name, "property_ids": "all"})).await;
+            api.clock.advance(SignedDuration::from_secs(1));
+        }
+        let mut names = Vec::new();
+        let mut query = "?limit=2".to_owned();
+        loop {
+            let page = api.get(&format!("/v1/links{query}")).await.json();
+            names
+                .extend(page["items"].as_array().unwrap().iter().map(|link| link["name"].as_str().unwrap().to_owned()));
+            match page["next_cursor"].as_str() {
+                Some(cursor) => query = format!("?limit=2&cursor={cursor}"),
+                None => break,
+            }
+        }
+        assert_eq!(names, ["a", "b", "c", "d", "e"]);
+    }
+
+    #[tokio::test]
+    async fn a_cursor_of_another_list_or_account_is_refused() {
+        let api = TestApi::new().await;
+        for name in ["a", "b"] {
+            made(&api, json!({"name": name, "property_ids": "all"})).await;
+        }
+        let page = api.get("/v1/links?limit=1").await.json();
+        let cursor = page["next_cursor"].as_str().unwrap();
+        let stranger = api.stranger().await;
+        let foreign = api.ask(Method::GET, &format!("/v1/links?cursor={cursor}")).by(&stranger).send().await;
+        assert_eq!(foreign.pointers(), ["/cursor"]);
+        assert_eq!(api.get(&format!("/v1/tokens?cursor={cursor}")).await.pointers(), ["/cursor"]);
+        assert_eq!(api.get(&format!("/v1/links?cursor=x{cursor}")).await.pointers(), ["/cursor"]);
+        for wrong in ["limit=0", "limit=201", "limit=x", "limit=", "limit=-1", "limit=1&limit=2"] {
+            assert_eq!(api.get(&format!("/v1/links?{wrong}")).await.pointers(), ["/limit"], "{wrong}");
+        }
+    }
+}
