@@ -74,8 +74,7 @@ impl App {
         }
         flaws.into_result().map_err(AvailabilityError::Invalid)?;
         let house = state.house();
-        let Availability { nights, intervals } =
-            calmesh_calendar::availability(&state.taken(), &house, from, to);
+        let Availability { nights, intervals } = calmesh_calendar::availability(&state.taken(), &house, from, to);
         let intervals = intervals.into_iter().map(|one| TakenInterval {
             start: house.local(one.times.start()),
             end: house.local(one.times.end()),
@@ -99,11 +98,8 @@ impl App {
         let house = state.house();
         let extent = extent_of(start, end, &house).map_err(AvailabilityError::Invalid)?;
         let blocked_by = in_the_way(&state.taken(), extent, &house);
-        let reading: Vec<&crate::model::Connection> = state
-            .connections
-            .iter()
-            .filter(|connection| connection.reads() && connection.policy().blocks)
-            .collect();
+        let reading: Vec<&crate::model::Connection> =
+            state.connections.iter().filter(|connection| connection.reads() && connection.policy().blocks).collect();
         let ids: Vec<ConnectionId> = reading.iter().map(|connection| connection.id.clone()).collect();
         let readings = self.readings_of(&ids).await?;
         let seen = reading.iter().map(|connection| readings.last_refreshed_at(connection));

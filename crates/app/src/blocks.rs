@@ -13,6 +13,7 @@ use crate::{
     edit::{Flaws, SUMMARY_MOST},
     model::{ActivityKind, Connection, PropertyState},
     ports::{Page, PageRequest, StoreError},
+    preview::nights_opened,
     reading::report_orphaned_extensions,
 };
 
@@ -110,6 +111,15 @@ pub struct BlockView {
     pub covered_by: Vec<BlockId>,
     /// Names what can be edited, for the ETag.
     pub version: u64,
+}
+
+/// What pruning does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pruning {
+    /// As they were.
+    pub removed: Vec<BlockView>,
+    /// The nights from today on that this frees: such as turnover nights after a reservation of the host's own.
+    pub opens: Vec<Date>,
 }
 
 /// Why a block was not made, shown, edited or deleted.
@@ -221,31 +231,22 @@ impl App {
         Ok(())
     }
 
-    /// Removes the host's own blocks that an imported stay now covers, and answers them as they were.
+    /// Removes the host's own blocks that an imported stay now covers.
     ///
     /// # Errors
     /// `NotFound`, or the store's.
-    pub async fn prune_blocks(&self, reach: &Reach, property: &PropertyId) -> Result<Vec<BlockView>, BlockError> {
+    pub async fn prune_blocks(&self, reach: &Reach, property: &PropertyId) -> Result<Pruning, BlockError> {
         let changed = self.change_property(property, |draft| apply_prune(draft, reach)).await?;
         Ok(changed.value)
     }
 
-    /// What pruning would remove, and the nights that it would open, which is none.
+    /// What pruning would do.
     ///
     /// # Errors
     /// As pruning itself.
-    pub async fn preview_prune(
-        &self,
-        reach: &Reach,
-        property: &PropertyId,
-    ) -> Result<(Vec<BlockView>, Vec<Date>), BlockError> {
+    pub async fn preview_prune(&self, reach: &Reach, property: &PropertyId) -> Result<Pruning, BlockError> {
         let before = self.state_within(reach, property).await?.ok_or(BlockError::NotFound)?;
-        let mut removed = Vec::new();
-        let opens = self.nights_opened_by(&before, |draft| {
-            removed = apply_prune(draft, reach)?;
-            Ok::<(), BlockError>(())
-        })?;
-        Ok((removed, opens))
+        apply_prune(&mut self.trial(before), reach)
     }
 }
 
@@ -512,14 +513,15 @@ fn remove_own(draft: &mut Draft, gone: &BTreeSet<BlockId>) {
     report_orphaned_extensions(draft);
 }
 
-fn apply_prune(draft: &mut Draft, reach: &Reach) -> Result<Vec<BlockView>, BlockError> {
+fn apply_prune(draft: &mut Draft, reach: &Reach) -> Result<Pruning, BlockError> {
     if !reach.shows(&draft.state.property) {
         return Err(BlockError::NotFound);
     }
-    let house = draft.state.house();
-    let views = draft.state.blocks.iter().map(|block| block_view(block, &draft.state, &house));
-    let covered: Vec<BlockView> = views.filter(|view| !view.covered_by.is_empty()).collect();
-    let gone: BTreeSet<BlockId> = covered.iter().map(|view| view.block.id.clone()).collect();
-    remove_own(draft, &gone);
-    Ok(covered)
+    let before = draft.state.clone();
+    let house = before.house();
+    let views = before.blocks.iter().map(|block| block_view(block, &before, &house));
+    let removed: Vec<BlockView> = views.filter(|view| !view.covered_by.is_empty()).collect();
+    remove_own(draft, &removed.iter().map(|view| view.block.id.clone()).collect());
+    let opens = nights_opened(&before, &draft.state, draft.now);
+    Ok(Pruning { removed, opens })
 }

@@ -251,9 +251,8 @@ impl App {
             None => self.prepare(reach, Needed::Nothing, Feed::Untouched).await?,
         };
         self.park(reach, &id, &prepared.feed).await?;
-        let create = |draft: &mut Draft| {
-            apply_creation(draft, reach, &id, new, &prepared, &mut || self.randomness.id())
-        };
+        let create =
+            |draft: &mut Draft| apply_creation(draft, reach, &id, new, &prepared, &mut || self.randomness.id());
         let changed = match self.change_property(property, create).await {
             Ok(changed) => changed,
             Err(error) => {
@@ -278,9 +277,8 @@ impl App {
         page: PageRequest,
     ) -> Result<Page<ConnectionView>, ConnectionError> {
         let state = self.state_within(reach, property).await?.ok_or(ConnectionError::NotFound)?;
-        let place = |connection: &Connection| {
-            format!("{:020} {}", connection.created_at.as_microsecond(), connection.id)
-        };
+        let place =
+            |connection: &Connection| format!("{:020} {}", connection.created_at.as_microsecond(), connection.id);
         let mut connections: Vec<&Connection> = state.connections.iter().collect();
         connections.sort_by_cached_key(|connection| place(connection));
         connections.retain(|connection| page.after.as_ref().is_none_or(|after| place(connection) > *after));
@@ -605,9 +603,7 @@ impl App {
             .filter_map(|connection| connection.export.as_ref())
             .map(|export| export.token.hash())
             .collect();
-        let reads = async {
-            if tokens.is_empty() { Ok(Vec::new()) } else { self.links.reads(&tokens, now).await }
-        };
+        let reads = async { if tokens.is_empty() { Ok(Vec::new()) } else { self.links.reads(&tokens, now).await } };
         let (readings, reads) = futures::try_join!(self.readings_of(&ids), reads)?;
         let mut reads = reads.into_iter();
         let view = |connection: &&Connection| {
@@ -629,10 +625,7 @@ impl App {
         ConnectionView {
             policy: connection.policy(),
             import: readings.telemetry(connection, &state.blocks, now),
-            export: connection
-                .export
-                .as_ref()
-                .map(|export| ExportView { url: self.link_url(&export.token), reads }),
+            export: connection.export.as_ref().map(|export| ExportView { url: self.link_url(&export.token), reads }),
             connection: connection.clone(),
         }
     }
@@ -666,7 +659,10 @@ fn validated(new: &NewConnection) -> Result<Option<FeedUrl>, ConnectionError> {
     }
     if new.direction.imports() {
         if new.url.is_none() {
-            flaws.add("import/url", "is required: paste the calendar link of the other site, or set direction to export");
+            flaws.add(
+                "import/url",
+                "is required: paste the calendar link of the other site, or set direction to export",
+            );
         }
         check_policy(&new.policy, &mut flaws);
     } else if new.has_import {

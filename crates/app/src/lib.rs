@@ -37,7 +37,7 @@ mod work;
 pub use accounts::{AccountEdit, AccountError, EraseError, NewAccount, Opened, Refusal};
 pub use app::App;
 pub use availability::{AVAILABILITY_DAYS, AvailabilityError, AvailabilityView, SaleCheck, TakenInterval};
-pub use blocks::{BlockEdit, BlockError, BlockSource, BlockState, BlockView, NewBlock, OwnKind, Span, When};
+pub use blocks::{BlockEdit, BlockError, BlockSource, BlockState, BlockView, NewBlock, OwnKind, Pruning, Span, When};
 pub use change::{ChangeError, Changed, Draft};
 pub use check::{CheckError, CheckReport, CheckSource, CheckedBlock, EventCounts, Problem, check_body};
 pub use connections::{

@@ -12,14 +12,19 @@ impl App {
         before: &PropertyState,
         decide: impl FnOnce(&mut Draft) -> Result<T, E>,
     ) -> Result<Vec<Date>, E> {
-        let now = self.clock.now();
-        let mut draft = Draft { state: before.clone(), now, activity: Vec::new(), closed_holds: Vec::new() };
+        let mut draft = self.trial(before.clone());
         decide(&mut draft)?;
-        Ok(nights_opened(before, &draft.state, now))
+        Ok(nights_opened(before, &draft.state, draft.now))
+    }
+
+    /// A draft that nobody will commit.
+    pub(crate) fn trial(&self, state: PropertyState) -> Draft {
+        Draft { state, now: self.clock.now(), activity: Vec::new(), closed_holds: Vec::new() }
     }
 }
 
-fn nights_opened(before: &PropertyState, after: &PropertyState, now: Timestamp) -> Vec<Date> {
+/// The nights from today on that were taken before and are free after.
+pub(crate) fn nights_opened(before: &PropertyState, after: &PropertyState, now: Timestamp) -> Vec<Date> {
     let (old, new) = (before.house(), after.house());
     let taken = taken_nights(&before.taken(), &old, old.date(now));
     let still = taken_nights(&after.taken(), &new, new.date(now));

@@ -112,8 +112,7 @@ impl App {
             deleted_at: None,
         };
         let property = validated(property)?;
-        let state =
-            PropertyState { property, connections: Vec::new(), blocks: Vec::new(), retiring: Vec::new() };
+        let state = PropertyState { property, connections: Vec::new(), blocks: Vec::new(), retiring: Vec::new() };
         let created = Activity {
             property: state.property.id.clone(),
             at: now,

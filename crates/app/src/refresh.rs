@@ -50,7 +50,11 @@ impl App {
     ///
     /// # Errors
     /// `NotFound`, `Paused`, `ExportOnly`, or the bus's or store's.
-    pub async fn request_connection_refresh(&self, reach: &Reach, id: &ConnectionId) -> Result<RefreshId, RefreshError> {
+    pub async fn request_connection_refresh(
+        &self,
+        reach: &Reach,
+        id: &ConnectionId,
+    ) -> Result<RefreshId, RefreshError> {
         let property = self.property_of(reach, id.as_str()).await?.ok_or(RefreshError::NotFound)?;
         let state = self.state_within(reach, &property).await?.ok_or(RefreshError::NotFound)?;
         let connection = state.connections.iter().find(|connection| connection.id == *id);

@@ -70,12 +70,19 @@ fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
 }
 
+/// No name is longer; the longest known has 32 characters.
+const MAX_NAME: usize = 256;
+
 /// Length of the name of a line that looks like a property, else none.
 fn name_length(line: &[u8]) -> Option<usize> {
     let length = line.iter().position(|byte| !is_name(*byte))?;
     match line.get(length..)? {
         // A link on a line of its own is a piece of a broken value.
-        [b':', b'/', b'/', ..] => None,
+        [b':', b'/', b'/', ..]
+            if line.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"http")) && length <= 5 =>
+        {
+            None
+        }
         [b':' | b';', ..] if length > 0 => Some(length),
         _ => None,
     }
@@ -161,7 +168,7 @@ impl<'a> Iterator for Lexer<'a> {
                     bytes.to_mut().extend_from_slice(piece.get(1..).unwrap_or_default());
                 }
                 // What is no property continues one whose value holds raw line ends.
-                Some(_) if matches!(shape(&bytes), Shape::Property(_)) && shape(peek(self.rest)) == Shape::Junk => {
+                Some(_) if matches!(shape(&bytes), Shape::Property(_)) && begins_with_junk(self.rest) => {
                     let piece = self.take_physical();
                     let bytes = bytes.to_mut();
                     bytes.push(BREAK);
@@ -173,9 +180,26 @@ impl<'a> Iterator for Lexer<'a> {
     }
 }
 
-/// The physical line that a text begins with; only as much as tells its shape.
-fn peek(rest: &[u8]) -> &[u8] {
-    let head = rest.get(..256).unwrap_or(rest);
-    let length = memchr::memchr2(b'\r', b'\n', head).unwrap_or(head.len());
-    head.get(..length).unwrap_or(head)
+/// Whether the line that a text begins with is no property. Only as much of it is looked at as tells its shape, with
+/// what continues it where its name is folded.
+fn begins_with_junk(mut rest: &[u8]) -> bool {
+    let mut head: Cow<'_, [u8]> = Cow::Borrowed(&[]);
+    loop {
+        let window = rest.get(..MAX_NAME).unwrap_or(rest);
+        let length = memchr::memchr2(b'\r', b'\n', window).unwrap_or(window.len());
+        let (piece, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+        if head.is_empty() {
+            head = Cow::Borrowed(piece);
+        } else {
+            head.to_mut().extend_from_slice(piece);
+        }
+        if shape(&head) != Shape::Junk {
+            return false;
+        }
+        let after = after.strip_prefix(b"\r\n").or_else(|| after.get(1..)).unwrap_or_default();
+        match after {
+            [b' ' | b'\t', more @ ..] if head.len() < MAX_NAME && head.iter().copied().all(is_name) => rest = more,
+            _ => return true,
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Reading a feed: what it says within a horizon, and what could not be taken as it stands.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{HashMap, HashSet},
     rc::Rc,
 };
 
@@ -415,7 +415,7 @@ impl Entry {
         let calendar = draft.calendar;
         let mut place = |property: &Property, text: &str, name: &'static str| -> Result<Point, Fault> {
             let moment = Moment::parse(text, property.parameters.date || whole_days).ok_or(Fault::NoDate(name))?;
-            Ok(zones.place(moment, property, calendar, uid.as_deref(), warnings))
+            Ok(zones.place(moment, property, calendar, warnings))
         };
         let of = |place: &mut dyn FnMut(&Property, &str, &'static str) -> Result<Point, Fault>, name: &'static str| {
             draft.get(name).map(|property| place(property, &property.value, name)).transpose()
@@ -591,7 +591,7 @@ pub(crate) struct Zones<'c> {
     horizon: Horizon,
     /// Work that the rules of the feed may still ask for.
     work: u64,
-    complaints: BTreeMap<String, ()>,
+    complaints: HashSet<String>,
 }
 
 impl<'c> Zones<'c> {
@@ -603,7 +603,7 @@ impl<'c> Zones<'c> {
             defined,
             horizon: cx.horizon,
             work: series::MAX_WORK,
-            complaints: BTreeMap::new(),
+            complaints: HashSet::new(),
         };
         for hint in hints {
             let clock = hint.and_then(|hint| zones.resolve(&hint)).unwrap_or_else(|| Clock::Zone(cx.zone.clone()));
@@ -626,7 +626,6 @@ impl<'c> Zones<'c> {
         moment: Moment,
         property: &Property,
         calendar: usize,
-        uid: Option<&str>,
         warnings: &mut Vec<ReadWarning>,
     ) -> Point {
         let local = match moment {
@@ -645,10 +644,10 @@ impl<'c> Zones<'c> {
         if let Some(clock) = self.resolve(tzid) {
             return Point::At { local, clock };
         }
-        if self.complaints.insert(tzid.to_owned(), ()).is_none() {
+        if self.complaints.insert(tzid.to_owned()) {
             let detail = "A time zone of this calendar is not known; its times are read in the property's zone.";
-            let (line, uid) = (Some(property.line), uid.map(str::to_owned));
-            warnings.push(ReadWarning { line, uid, detail: detail.to_owned(), unread: false });
+            let (line, detail) = (Some(property.line), detail.to_owned());
+            warnings.push(ReadWarning { line, uid: None, detail, unread: false });
         }
         Point::At { local, clock: Clock::Zone(self.property.clone()) }
     }

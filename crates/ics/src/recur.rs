@@ -163,3 +163,102 @@ fn from_engine(at: IcalRecurDateTime) -> Option<DateTime> {
     let year = i16::try_from(at.year).ok()?;
     DateTime::new(year, small(at.month)?, small(at.day)?, small(at.hour)?, small(at.minute)?, second, 0).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs, path::PathBuf};
+
+    use jiff::civil::date;
+
+    use super::*;
+
+    fn first(rule: &str, start: DateTime, count: usize) -> Vec<DateTime> {
+        let rule = Rule::parse(rule).unwrap();
+        let count = count.min(rule.count.map_or(count, |count| usize::try_from(count).unwrap()));
+        let last = match rule.until {
+            Some(Moment::Day(day)) => day.at(23, 59, 59, 0),
+            Some(Moment::Local(local)) => local,
+            Some(Moment::Instant(instant)) => jiff::tz::Offset::UTC.to_datetime(instant),
+            None => date(9999, 12, 31).at(0, 0, 0, 0),
+        };
+        IcalRs.instances(&rule, start, last).take(count).collect()
+    }
+
+    #[test]
+    fn a_rule_that_could_run_away_is_refused() {
+        for (rule, refusal) in [
+            ("FREQ=SECONDLY", RuleRefusal::TooFrequent),
+            ("FREQ=HOURLY;COUNT=2", RuleRefusal::TooFrequent),
+            ("FREQ=DAILY;BYHOUR=1,2", RuleRefusal::TooFrequent),
+            ("FREQ=DAILY;BYDAY=€", RuleRefusal::Malformed),
+            ("FREQ=DAILY;BYDAY=1MO", RuleRefusal::Malformed),
+            ("FREQ=DAILY;INTERVAL=0", RuleRefusal::Malformed),
+            ("FREQ=DAILY;INTERVAL=1001", RuleRefusal::Malformed),
+            ("FREQ=DAILY;UNTIL=20270230", RuleRefusal::Malformed),
+            ("INTERVAL=2", RuleRefusal::Malformed),
+            ("FREQ=DAILY;BYEASTER=1", RuleRefusal::UnknownPart),
+            ("RSCALE=HEBREW;FREQ=YEARLY", RuleRefusal::UnknownPart),
+        ] {
+            assert_eq!(Rule::parse(rule).err(), Some(refusal), "{rule}");
+        }
+        let many = format!("FREQ=YEARLY;BYYEARDAY={}", vec!["1"; 63].join(","));
+        assert_eq!(Rule::parse(&many).err(), Some(RuleRefusal::TooLong));
+        let long = format!("FREQ=YEARLY;BYYEARDAY={}", vec!["100"; 200].join(","));
+        assert_eq!(Rule::parse(&long).err(), Some(RuleRefusal::TooLong));
+    }
+
+    #[test]
+    fn a_rule_may_be_entered_late_without_losing_its_step() {
+        let start = date(2001, 2, 3).at(9, 0, 0, 0);
+        let day = date(2026, 12, 30);
+        let last = date(2027, 6, 1).at(0, 0, 0, 0);
+        for rule in ["FREQ=DAILY", "FREQ=DAILY;INTERVAL=7;BYMONTH=1,3", "FREQ=WEEKLY;INTERVAL=3;BYDAY=TU,SU;WKST=SU"] {
+            let rule = Rule::parse(rule).unwrap();
+            let near = rule.start_near(start, day);
+            assert!(near > date(2026, 1, 1).at(0, 0, 0, 0) && near <= day.at(9, 0, 0, 0));
+            let all: Vec<_> = IcalRs.instances(&rule, start, last).filter(|at| at.date() >= day).collect();
+            let late: Vec<_> = IcalRs.instances(&rule, near, last).filter(|at| at.date() >= day).collect();
+            assert_eq!(all, late);
+        }
+        let counted = Rule::parse("FREQ=DAILY;COUNT=3").unwrap();
+        assert_eq!(counted.start_near(start, day), start);
+    }
+
+    /// The oracle lives beside the project and is never copied into it.
+    fn oracle() -> Option<String> {
+        const NAME: &str = "recurrence-consensus.tsv";
+        let told = env::var_os("CALMESH_SHARED").map(PathBuf::from).map(|shared| shared.join("data").join(NAME));
+        let above = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .ancestors()
+            .map(|folder| folder.join("shared").join("data").join(NAME))
+            .find(|file| file.is_file());
+        fs::read_to_string(told.or(above)?).ok()
+    }
+
+    #[test]
+    fn rules_are_expanded_as_dateutil_and_libical_agree_to() {
+        let Some(oracle) = oracle() else {
+            println!("the recurrence oracle is absent: set CALMESH_SHARED to the folder that holds data/");
+            return;
+        };
+        let civil = |text: &str| match Moment::parse(text, false) {
+            Some(Moment::Day(day)) => day.at(0, 0, 0, 0),
+            Some(Moment::Local(local)) => local,
+            other => panic!("{text} is {other:?}"),
+        };
+        let (mut agreed, mut guarded, mut wrong) = (0, 0, Vec::new());
+        for case in oracle.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+            let mut fields = case.split('\t');
+            let (start, rule, expected) = (fields.next().unwrap(), fields.next().unwrap(), fields.next().unwrap_or(""));
+            if Rule::parse(rule).is_err() {
+                guarded += 1;
+                continue;
+            }
+            let expected: Vec<_> = expected.split(',').filter(|text| !text.is_empty()).map(civil).collect();
+            if first(rule, civil(start), 12) == expected { agreed += 1 } else { wrong.push(case) }
+        }
+        println!("{agreed} cases agree, {guarded} are beyond the guard");
+        assert_eq!(wrong, Vec::<&str>::new());
+        assert!(agreed > 1_500, "only {agreed} cases pass the guard");
+    }
+}

@@ -41,8 +41,7 @@ pub fn render(document: &Document) -> Vec<u8> {
         Property::new("VERSION", "2.0"),
         Property::new("PRODID", "-//Calmesh//Calmesh 1.0//EN"),
         Property::new("CALSCALE", "GREGORIAN"),
-        // The crate escapes only the properties that it knows as text.
-        Property::new("X-WR-CALNAME", escaped(&document.name)),
+        Property::new("X-WR-CALNAME", printable(&document.name)),
         Property::new("REFRESH-INTERVAL", refresh.as_str()).add_parameter("VALUE", "DURATION").done(),
         Property::new("X-PUBLISHED-TTL", refresh.as_str()),
     ] {
@@ -130,17 +129,4 @@ fn written(event: &DocumentEvent) -> Event {
 fn printable(text: &str) -> String {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     text.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control()).collect()
-}
-
-/// [`printable`] text with its escapes (RFC 5545 3.3.11).
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in printable(text).chars() {
-        match c {
-            '\\' | ';' | ',' => out.extend(['\\', c]),
-            '\n' => out.push_str("\\n"),
-            c => out.push(c),
-        }
-    }
-    out
 }

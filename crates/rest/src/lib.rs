@@ -3,21 +3,29 @@
 
 mod accounts;
 mod answer;
+mod availability;
+mod blocks;
 mod body;
 mod caller;
+mod connections;
 mod cursor;
 mod edge;
+mod feeds;
 mod health;
+mod holds;
 mod idempotency;
 mod links;
 mod openapi;
 mod options;
 mod problem;
+mod properties;
 mod providers;
 mod query;
+mod refreshes;
 #[cfg(test)]
 mod testing;
 mod tokens;
+mod when;
 mod words;
 
 use std::sync::Arc;
@@ -61,6 +69,13 @@ pub fn router(app: App, options: RestOptions) -> Router {
 fn routes(api: &Api) -> (Router<Api>, utoipa::openapi::OpenApi) {
     let guarded = OpenApiRouter::new()
         .merge(accounts::routes())
+        .merge(properties::routes())
+        .merge(connections::routes())
+        .merge(blocks::routes())
+        .merge(availability::routes())
+        .merge(holds::routes())
+        .merge(refreshes::routes())
+        .merge(feeds::routes())
         .merge(tokens::routes())
         .merge(links::routes())
         .merge(providers::routes())

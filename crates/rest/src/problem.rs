@@ -227,6 +227,20 @@ impl Problem {
         Self::new(Kind::Internal, "")
     }
 
+    /// Other words for what to do.
+    #[must_use]
+    pub fn saying(mut self, detail: impl Into<String>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+
+    /// 503; the cause goes to the log.
+    #[must_use]
+    pub fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error, "a part of the service is not available");
+        Self::new(Kind::Unavailable, "").header(header::RETRY_AFTER, HeaderValue::from_static("5"))
+    }
+
     /// A stable sort of its own instead of the kind's slug.
     #[must_use]
     pub(crate) fn sort(mut self, slug: &'static str) -> Self {

@@ -1,20 +1,27 @@
 //! The words that JSON uses for the domain's alternatives, each once.
 
-use calmesh_app::model::{Detail, Format, Scope};
+use calmesh_app::{
+    BlockState, HoldStatus, OwnKind,
+    model::{Detail, Direction, Format, Health, Scope},
+};
+use calmesh_calendar::{BlockKind, HoldCause};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Defines the JSON form of an alternative: the words to read and the value to write.
+/// Defines the JSON form of an alternative: the value to write and, where a list is named, the words to read.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident of $of:ident, $list:ident: $($variant:ident = $word:literal),+ $(,)?) => {
+        words! { $(#[$doc])* $name of $of: $($variant = $word),+ }
+
+        /// The words, for reading.
+        pub(crate) const $list: &[(&str, $of)] = &[$(($word, $of::$variant)),+];
+    };
+    ($(#[$doc:meta])* $name:ident of $of:ident: $($variant:ident = $word:literal),+ $(,)?) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
         pub(crate) enum $name {
             $(#[serde(rename = $word)] $variant,)+
         }
-
-        /// The words, for reading.
-        pub(crate) const $list: &[(&str, $of)] = &[$(($word, $of::$variant)),+];
 
         impl From<$of> for $name {
             fn from(value: $of) -> Self {
@@ -37,4 +44,34 @@ words! {
 words! {
     /// What a token may do.
     ScopeWord of Scope, SCOPES: Full = "full", Read = "read"
+}
+words! {
+    /// Whether a connection takes in, gives out, or both.
+    DirectionWord of Direction, DIRECTIONS: Import = "import", Export = "export", Bidirectional = "bidirectional"
+}
+words! {
+    /// How well a feed can be read.
+    HealthWord of Health: Ok = "ok", Degraded = "degraded", Failing = "failing", Dead = "dead"
+}
+words! {
+    /// What a block is.
+    KindWord of BlockKind:
+    Reservation = "reservation", Closure = "closure", Tentative = "tentative", RuleClosure = "rule_closure"
+}
+words! {
+    /// What the host's own block is.
+    OwnKindWord of OwnKind, OWN_KINDS: Reservation = "reservation", Closure = "closure", Tentative = "tentative"
+}
+words! {
+    /// Where a block stands.
+    StateWord of BlockState: Standing = "standing", Held = "held", Paused = "paused"
+}
+words! {
+    /// Why a removal is not believed.
+    CauseWord of HoldCause: Absent = "absent", MassVanish = "mass_vanish"
+}
+words! {
+    /// Where a hold stands.
+    HoldWord of HoldStatus:
+    Open = "open", Released = "released", Kept = "kept", Confirmed = "confirmed", Returned = "returned"
 }

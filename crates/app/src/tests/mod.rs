@@ -2,5 +2,6 @@
 
 mod crashes;
 mod exports;
+mod goldens;
 mod sweeps;
 mod world;

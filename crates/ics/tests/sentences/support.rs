@@ -1,38 +1,37 @@
 //! Dull defaults: a property in Madrid, the horizon around 1 January 2027.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use calmesh_calendar::{Extent, FeedEvent, FeedReading};
 use calmesh_ics::{Horizon, Limits, ReadContext, Refusal, read};
 use jiff::{Timestamp, tz::TimeZone};
 
-pub fn madrid() -> TimeZone {
+pub(crate) fn madrid() -> TimeZone {
     TimeZone::get("Europe/Madrid").unwrap()
 }
 
-pub fn context(zone: &TimeZone) -> ReadContext<'_> {
+pub(crate) fn context(zone: &TimeZone) -> ReadContext<'_> {
     let now: Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
     ReadContext { zone, horizon: Horizon::around(now), limits: Limits::default(), end_is_last_night: false }
 }
 
-pub fn try_read(body: impl AsRef<[u8]>) -> Result<FeedReading, Refusal> {
+pub(crate) fn try_read(body: impl AsRef<[u8]>) -> Result<FeedReading, Refusal> {
     read(body.as_ref(), &context(&madrid()))
 }
 
-pub fn read_text(body: impl AsRef<[u8]>) -> FeedReading {
+pub(crate) fn read_text(body: impl AsRef<[u8]>) -> FeedReading {
     try_read(body).unwrap()
 }
 
 /// A calendar around lines, which are given with `\n`.
-pub fn calendar(lines: &str) -> String {
+pub(crate) fn calendar(lines: &str) -> String {
     format!("BEGIN:VCALENDAR\nVERSION:2.0\n{lines}\nEND:VCALENDAR\n")
 }
 
 /// A calendar with one event `UID:1` of these properties.
-pub fn event(lines: &str) -> String {
+pub(crate) fn event(lines: &str) -> String {
     calendar(&format!("BEGIN:VEVENT\nUID:1\n{lines}\nEND:VEVENT"))
 }
 
-pub fn extent(event: &FeedEvent) -> String {
+pub(crate) fn extent(event: &FeedEvent) -> String {
     match event.extent {
         Extent::Nights(nights) => format!("{}..{}", nights.first(), nights.end()),
         Extent::Times(times) => format!("{}..{}", times.start(), times.end()),
@@ -40,15 +39,15 @@ pub fn extent(event: &FeedEvent) -> String {
 }
 
 /// What a reading lists, in its order.
-pub fn listed(reading: &FeedReading) -> Vec<String> {
+pub(crate) fn listed(reading: &FeedReading) -> Vec<String> {
     reading.events.iter().map(extent).collect()
 }
 
-pub fn details(reading: &FeedReading) -> Vec<&str> {
+pub(crate) fn details(reading: &FeedReading) -> Vec<&str> {
     reading.warnings.iter().map(|warning| warning.detail.as_str()).collect()
 }
 
 /// What one event of these properties lists.
-pub fn of_event(lines: &str) -> Vec<String> {
+pub(crate) fn of_event(lines: &str) -> Vec<String> {
     listed(&read_text(event(lines)))
 }

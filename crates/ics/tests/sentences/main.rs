@@ -1,0 +1,10 @@
+//! What reading, rendering and meaning promise, as sentences. Every value in these feeds is invented.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod hostile;
+mod meaning;
+mod reading;
+mod refusals;
+mod rendering;
+mod series;
+mod support;

@@ -1,0 +1,301 @@
+//! Blocks: what is taken, and the host's own.
+
+use axum::{
+    extract::{OriginalUri, State},
+    response::Response,
+};
+use calmesh_app::{BlockEdit, BlockError, BlockSource, BlockView, NewBlock, Pruning};
+use calmesh_calendar::{BlockId, PropertyId};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    Api,
+    answer::{self, IfMatch, Instant},
+    body::{JsonBody, MaybeJsonBody, boolean, id, text, word},
+    caller::Owner,
+    problem::Problem,
+    properties::TEXT_MOST,
+    query::{ListPage, ListParams, Listing, NoParams, Params, PathId, Preview, PreviewParams},
+    when::{when_of, written_span},
+    words::{KindWord, OWN_KINDS, OwnKindWord, StateWord},
+};
+
+const READ_ONLY: &[&str] =
+    &["id", "property_id", "source", "label", "state", "covered_by", "first_seen_at", "changed_at"];
+
+/// One taken half-open interval of a property.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Block, example = json!({
+    "id": "blk_0k5w8v1x2y3z4a5b6c7d8e9f0g", "property_id": "prp_0k5w8v1x2y3z4a5b6c7d8e9f0g", "kind": "reservation",
+    "start": "2026-12-04", "end": "2026-12-07",
+    "source": {"type": "connection", "connection_id": "con_0k5w8v1x2y3z4a5b6c7d8e9f0g", "provider": "airbnb"},
+    "label": "EX-Airbnb, whole flat", "summary": "Reserved", "extends": null, "state": "standing",
+    "covered_by": [], "first_seen_at": "2026-11-01T09:30:00Z", "changed_at": "2026-11-01T09:30:00Z"
+}))]
+pub(crate) struct BlockJson {
+    id: String,
+    property_id: String,
+    kind: KindWord,
+    /// A night, or a local date-time.
+    start: String,
+    /// As `start`; not included.
+    end: String,
+    source: Source,
+    /// Label prefix and the connection's name; null for the host's own.
+    #[schema(required)]
+    label: Option<String>,
+    /// An imported one is for the host's eyes only.
+    summary: String,
+    /// The stay that this own block extends.
+    #[schema(required)]
+    extends: Option<String>,
+    state: StateWord,
+    /// Imported stays that cover this own block wholly.
+    covered_by: Vec<String>,
+    first_seen_at: Instant,
+    changed_at: Instant,
+}
+
+/// Where a block comes from.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Source {
+    Own,
+    Connection { connection_id: String, provider: String },
+}
+
+impl From<BlockView> for BlockJson {
+    fn from(view: BlockView) -> Self {
+        let (start, end) = written_span(view.span);
+        Self {
+            id: view.block.id.to_string(),
+            property_id: view.property.to_string(),
+            kind: view.block.kind.into(),
+            start,
+            end,
+            source: match view.source {
+                BlockSource::Own => Source::Own,
+                BlockSource::Connection { connection, provider } => {
+                    Source::Connection { connection_id: connection.to_string(), provider }
+                }
+            },
+            label: view.label,
+            extends: view.block.extends().map(ToString::to_string),
+            summary: view.block.summary,
+            state: view.state.into(),
+            covered_by: texts(&view.covered_by),
+            first_seen_at: view.block.first_seen_at.into(),
+            changed_at: view.block.changed_at.into(),
+        }
+    }
+}
+
+pub(crate) fn texts(ids: &[BlockId]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
+}
+
+/// A block of the host's own to be made.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = NewBlock, example = json!({
+    "kind": "reservation", "start": "2026-12-04", "end": "2026-12-07", "summary": "By telephone"
+}))]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) struct NewBlockSchema {
+    kind: OwnKindWord,
+    /// A night, or a local date-time.
+    start: String,
+    /// In the form of `start`; not included.
+    end: String,
+    summary: Option<String>,
+    /// A block of the property that this one extends; it is never in the way.
+    extends: Option<String>,
+    /// Make it though something is in the way.
+    #[schema(default = false)]
+    force: Option<bool>,
+}
+
+/// What of an own block can be edited.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BlockEdit, example = json!({"end": "2026-12-08"}))]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) struct BlockEditSchema {
+    kind: Option<OwnKindWord>,
+    start: Option<String>,
+    end: Option<String>,
+    summary: Option<String>,
+    extends: Option<String>,
+    #[schema(default = false)]
+    force: Option<bool>,
+}
+
+/// What was, or would be, pruned.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"removed": ["blk_0k5w8v1x2y3z4a5b6c7d8e9f0g"], "opens": []}))]
+pub(crate) struct Pruned {
+    /// The host's own blocks that an imported stay covers.
+    removed: Vec<String>,
+    /// Nights from today on that this frees.
+    opens: Vec<String>,
+}
+
+/// The parameters of the list, for the document.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct BlockParams {
+    /// `all` lists also what blocks nothing, such as stays of paused connections.
+    include: Option<String>,
+}
+
+impl From<BlockError> for Problem {
+    fn from(error: BlockError) -> Self {
+        match error {
+            BlockError::NotFound => Self::not_found("block or property"),
+            BlockError::Outdated => Self::stale(),
+            BlockError::Invalid(fields) => Self::invalid_fields(fields),
+            BlockError::Blocked(blocks) => Self::conflict(
+                "Something is taken in this time already; see blocked_by. Choose another time, name the stay that \
+                 this extends, or send \"force\": true to make it all the same.",
+            )
+            .sort("blocked")
+            .with("blocked_by", texts(&blocks)),
+            BlockError::Imported => Self::conflict(
+                "This block came from a connection's feed; change it on the site where it was made. The next refresh \
+                 brings it here.",
+            )
+            .sort("imported"),
+            BlockError::Store(error) => error.into(),
+        }
+    }
+}
+
+pub(crate) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, edit, delete)).routes(routes!(prune))
+}
+
+/// The blocks of a property in order of time.
+#[utoipa::path(get, path = "/v1/properties/{id}/blocks", tag = "blocks", operation_id = "list_blocks",
+    params(("id" = String, Path, description = "`prp_…`"), ListParams, BlockParams),
+    responses((status = 200, description = "One page.", body = ListPage<BlockJson>)))]
+async fn list(
+    owner: Owner,
+    PathId(property): PathId<PropertyId>,
+    OriginalUri(uri): OriginalUri,
+    mut params: Params,
+    State(api): State<Api>,
+) -> Result<Response, Problem> {
+    let all = params
+        .optional("include", |text| if text == "all" { Ok(true) } else { Err("must be all".to_owned()) })
+        .unwrap_or_default();
+    let place = format!("{}?all={all}", uri.path());
+    let listing = Listing::take(&mut params, &api, owner.opened.account.id.as_str(), place);
+    let listing = params.finish(|| Some(listing))?;
+    let page = api.app.list_blocks(owner.reach(), &property, all, listing.page.clone()).await?;
+    Ok(answer::plain(listing.answer(page, BlockJson::from)))
+}
+
+/// Makes a block of the host's own.
+#[utoipa::path(post, path = "/v1/properties/{id}/blocks", tag = "blocks", operation_id = "create_block",
+    params(("id" = String, Path, description = "`prp_…`")), request_body = NewBlockSchema,
+    responses((status = 201, description = "Made.", body = BlockJson,
+        headers(("Location" = String, description = "Where it is."), ("ETag" = String, description = "For If-Match.")))))]
+async fn create(
+    owner: Owner,
+    PathId(property): PathId<PropertyId>,
+    _: NoParams,
+    State(api): State<Api>,
+    JsonBody(mut fields): JsonBody,
+) -> Result<Response, Problem> {
+    fields.read_only(READ_ONLY);
+    let kind = fields.required("kind", word(OWN_KINDS));
+    let start = fields.required("start", when_of);
+    let end = fields.required("end", when_of);
+    let summary = fields.nullable("summary", text(TEXT_MOST)).unwrap_or_default();
+    let extends = fields.nullable("extends", id::<BlockId>);
+    let force = fields.optional("force", boolean).unwrap_or_default();
+    let new = fields.finish(|| Some(NewBlock { kind: kind?, start: start?, end: end?, summary, extends, force }))?;
+    let view = api.app.create_block(owner.reach(), &property, &new).await?;
+    let location = format!("/v1/blocks/{}", view.block.id);
+    Ok(answer::created(&location, Some(view.version), BlockJson::from(view)))
+}
+
+/// A block.
+#[utoipa::path(get, path = "/v1/blocks/{id}", tag = "blocks", operation_id = "get_block",
+    params(("id" = String, Path, description = "`blk_…`")),
+    responses((status = 200, description = "The block.", body = BlockJson,
+        headers(("ETag" = String, description = "For If-Match.")))))]
+async fn show(
+    owner: Owner,
+    PathId(id): PathId<BlockId>,
+    _: NoParams,
+    State(api): State<Api>,
+) -> Result<Response, Problem> {
+    let view = api.app.block(owner.reach(), &id).await?;
+    Ok(answer::single(view.version, BlockJson::from(view)))
+}
+
+/// Changes a block of the host's own.
+#[utoipa::path(patch, path = "/v1/blocks/{id}", tag = "blocks", operation_id = "edit_block",
+    params(("id" = String, Path, description = "`blk_…`")),
+    request_body(content = BlockEditSchema, content_type = "application/merge-patch+json"),
+    responses((status = 200, description = "The block as it now is.", body = BlockJson,
+        headers(("ETag" = String, description = "For If-Match.")))))]
+async fn edit(
+    owner: Owner,
+    PathId(block): PathId<BlockId>,
+    _: NoParams,
+    IfMatch(expected): IfMatch,
+    State(api): State<Api>,
+    JsonBody(mut fields): JsonBody,
+) -> Result<Response, Problem> {
+    fields.read_only(READ_ONLY);
+    let edit = BlockEdit {
+        kind: fields.optional("kind", word(OWN_KINDS)),
+        start: fields.optional("start", when_of),
+        end: fields.optional("end", when_of),
+        summary: fields.edit("summary", text(TEXT_MOST)),
+        extends: fields.edit("extends", id::<BlockId>),
+        force: fields.optional("force", boolean).unwrap_or_default(),
+    };
+    let edit = fields.finish(|| Some(edit))?;
+    let view = api.app.edit_block(owner.reach(), &block, &edit, &expected).await?;
+    Ok(answer::single(view.version, BlockJson::from(view)))
+}
+
+/// Deletes a block of the host's own.
+#[utoipa::path(delete, path = "/v1/blocks/{id}", tag = "blocks", operation_id = "delete_block",
+    params(("id" = String, Path, description = "`blk_…`")),
+    responses((status = 204, description = "Deleted.")))]
+async fn delete(
+    owner: Owner,
+    PathId(id): PathId<BlockId>,
+    _: NoParams,
+    IfMatch(expected): IfMatch,
+    State(api): State<Api>,
+) -> Result<Response, Problem> {
+    api.app.delete_block(owner.reach(), &id, &expected).await?;
+    Ok(answer::gone())
+}
+
+/// Removes the host's own blocks that an imported stay now covers; with `preview`, only says which.
+#[utoipa::path(post, path = "/v1/properties/{id}/blocks/prune", tag = "blocks", operation_id = "prune_blocks",
+    params(("id" = String, Path, description = "`prp_…`"), PreviewParams),
+    responses((status = 200, description = "What was, or would be, removed.", body = Pruned)))]
+async fn prune(
+    owner: Owner,
+    PathId(property): PathId<PropertyId>,
+    Preview(preview): Preview,
+    State(api): State<Api>,
+    MaybeJsonBody(fields): MaybeJsonBody,
+) -> Result<Response, Problem> {
+    fields.finish(|| Some(()))?;
+    let Pruning { removed, opens } = if preview {
+        api.app.preview_prune(owner.reach(), &property).await?
+    } else {
+        api.app.prune_blocks(owner.reach(), &property).await?
+    };
+    let removed = removed.iter().map(|view| view.block.id.to_string()).collect();
+    Ok(answer::plain(Pruned { removed, opens: opens.iter().map(ToString::to_string).collect() }))
+}

@@ -1,0 +1,138 @@
+//! Holds: removals that were seen but not yet believed.
+
+use axum::{extract::State, response::Response};
+use calmesh_app::{HoldError, HoldView};
+use calmesh_calendar::{HoldId, Nights, PropertyId};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    Api,
+    answer::{self, Instant},
+    body::MaybeJsonBody,
+    caller::Owner,
+    problem::Problem,
+    query::{ListPage, ListParams, Listing, Params, PathId},
+    words::{CauseWord, HoldWord},
+};
+
+/// A removal that was seen but not yet believed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Hold, example = json!({
+    "id": "hld_0k5w8v1x2y3z4a5b6c7d8e9f0g", "block_id": "blk_0k5w8v1x2y3z4a5b6c7d8e9f0g",
+    "connection_id": "con_0k5w8v1x2y3z4a5b6c7d8e9f0g", "status": "open", "cause": "absent", "group": null,
+    "nights": ["2026-12-04"], "opened_at": "2026-11-01T09:30:00Z", "readings": 1,
+    "earliest_release_at": "2026-11-01T10:00:00Z"
+}))]
+struct HoldJson {
+    id: String,
+    block_id: String,
+    connection_id: String,
+    status: HoldWord,
+    cause: CauseWord,
+    /// What vanished together shares one.
+    #[schema(required)]
+    group: Option<String>,
+    /// The nights that it keeps, or kept, taken.
+    nights: Vec<String>,
+    opened_at: Instant,
+    /// Good readings in a row without it.
+    readings: u32,
+    /// When it may be believed, if every reading goes on missing it.
+    earliest_release_at: Instant,
+}
+
+impl From<HoldView> for HoldJson {
+    fn from(view: HoldView) -> Self {
+        Self {
+            id: view.hold.id.to_string(),
+            block_id: view.block.to_string(),
+            connection_id: view.connection.to_string(),
+            status: view.status.into(),
+            cause: view.hold.cause.into(),
+            group: view.hold.group.map(|group| group.to_string()),
+            nights: view.nights.into_iter().flat_map(Nights::iter).map(|night| night.to_string()).collect(),
+            opened_at: view.hold.opened_at.into(),
+            readings: view.hold.readings,
+            earliest_release_at: view.hold.earliest_release_at.into(),
+        }
+    }
+}
+
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct GroupParams {
+    /// `true`: all that vanished together with it.
+    #[param(default = false)]
+    group: Option<bool>,
+}
+
+impl From<HoldError> for Problem {
+    fn from(error: HoldError) -> Self {
+        match error {
+            HoldError::NotFound => Self::not_found("hold or property"),
+            HoldError::Ended(status) => Self::conflict(
+                "This hold has ended already: what it held is gone, or its feed shows it again. Nothing is left to decide.",
+            )
+            .sort("hold-ended")
+            .with("hold_status", serde_json::to_value(HoldWord::from(status)).unwrap_or_default()),
+            HoldError::Store(error) => error.into(),
+        }
+    }
+}
+
+pub(crate) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(release)).routes(routes!(keep))
+}
+
+/// The holds of a property: open and kept ones, then those that ended in the last 90 days.
+#[utoipa::path(get, path = "/v1/properties/{id}/holds", tag = "holds", operation_id = "list_holds",
+    params(("id" = String, Path, description = "`prp_…`"), ListParams),
+    responses((status = 200, description = "One page.", body = ListPage<HoldJson>)))]
+async fn list(
+    owner: Owner,
+    PathId(property): PathId<PropertyId>,
+    listing: Listing,
+    State(api): State<Api>,
+) -> Result<Response, Problem> {
+    let page = api.app.list_holds(owner.reach(), &property, listing.page.clone()).await?;
+    Ok(answer::plain(listing.answer(page, HoldJson::from)))
+}
+
+/// It is really gone: its nights are free at once.
+#[utoipa::path(post, path = "/v1/holds/{id}/release", tag = "holds", operation_id = "release_hold",
+    params(("id" = String, Path, description = "`hld_…`"), GroupParams),
+    responses((status = 200, description = "The hold, released.", body = HoldJson)))]
+async fn release(
+    owner: Owner,
+    PathId(id): PathId<HoldId>,
+    mut params: Params,
+    State(api): State<Api>,
+    MaybeJsonBody(fields): MaybeJsonBody,
+) -> Result<Response, Problem> {
+    let group = params.flag("group");
+    params.finish(|| Some(()))?;
+    fields.finish(|| Some(()))?;
+    let view = api.app.release_hold(owner.reach(), &id, group).await?;
+    Ok(answer::plain(HoldJson::from(view)))
+}
+
+/// It stands: it blocks until the feed shows it again, it is released or it departs.
+#[utoipa::path(post, path = "/v1/holds/{id}/keep", tag = "holds", operation_id = "keep_hold",
+    params(("id" = String, Path, description = "`hld_…`"), GroupParams),
+    responses((status = 200, description = "The hold, kept.", body = HoldJson)))]
+async fn keep(
+    owner: Owner,
+    PathId(id): PathId<HoldId>,
+    mut params: Params,
+    State(api): State<Api>,
+    MaybeJsonBody(fields): MaybeJsonBody,
+) -> Result<Response, Problem> {
+    let group = params.flag("group");
+    params.finish(|| Some(()))?;
+    fields.finish(|| Some(()))?;
+    let view = api.app.keep_hold(owner.reach(), &id, group).await?;
+    Ok(answer::plain(HoldJson::from(view)))
+}
