@@ -163,9 +163,7 @@ mod tests {
         assert!(command.verb.is_none() && command.serve.demo);
         assert_eq!(command.serve.listen.port(), 0);
         let command = Command::parse_from(["calmesh", "serve", "--sweep-every", "90s"]);
-        assert!(
-            matches!(command.verb, Some(Verb::Serve(serve)) if serve.sweep_every == SignedDuration::from_secs(90))
-        );
+        assert!(matches!(command.verb, Some(Verb::Serve(serve)) if serve.sweep_every == SignedDuration::from_secs(90)));
     }
 
     #[test]

@@ -87,8 +87,7 @@ impl LocalBus {
 #[async_trait]
 impl EventBus for LocalBus {
     async fn publish(&self, events: &[Event]) -> Result<(), BusError> {
-        let failed =
-            events.iter().filter(|&event| !self.send(Delivery { event: event.clone(), attempt: 0 })).count();
+        let failed = events.iter().filter(|&event| !self.send(Delivery { event: event.clone(), attempt: 0 })).count();
         if failed == 0 { Ok(()) } else { Err(BusError { failed, total: events.len(), source: None }) }
     }
 }

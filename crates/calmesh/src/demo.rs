@@ -237,7 +237,10 @@ impl Api<'_> {
             .method(method)
             .uri(path)
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
-            .header(header::CONTENT_TYPE, if method == "PATCH" { "application/merge-patch+json" } else { "application/json" });
+            .header(
+                header::CONTENT_TYPE,
+                if method == "PATCH" { "application/merge-patch+json" } else { "application/json" },
+            );
         let body = body.map(|body| body.to_string()).unwrap_or_default();
         if method == "POST" {
             let mut hasher = std::hash::DefaultHasher::new();
@@ -374,10 +377,9 @@ fn feed(site: Site, kept: &Kept, now: Timestamp) -> String {
                     (number * 37) % 10_000
                 ),
             ]),
-            Site::Booking => lines.extend([
-                "SUMMARY:CLOSED - Not available".to_owned(),
-                format!("UID:{number:032x}@booking.com"),
-            ]),
+            Site::Booking => {
+                lines.extend(["SUMMARY:CLOSED - Not available".to_owned(), format!("UID:{number:032x}@booking.com")])
+            }
             Site::Vrbo => lines.extend([
                 "SUMMARY:Reserved - Guest".to_owned(),
                 format!("UID:{number:08x}-0000-4000-8000-00000000demo"),

@@ -94,12 +94,8 @@ impl DataFolder {
     pub(crate) fn open(root: &Path) -> Result<Self, FolderError> {
         let not_writable = |source| FolderError::NotWritable { folder: root.to_owned(), source };
         make_private_folder(root).map_err(not_writable)?;
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(root.join("lock"))
-            .map_err(not_writable)?;
+        let lock =
+            File::options().create(true).truncate(false).write(true).open(root.join("lock")).map_err(not_writable)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(FolderError::InUse(root.to_owned())),

@@ -40,12 +40,7 @@ pub(crate) fn router(links: Links) -> Router {
     Router::new().route("/f/{*file}", get(serve)).with_state(links)
 }
 
-async fn serve(
-    State(links): State<Links>,
-    method: Method,
-    Path(file): Path<String>,
-    headers: HeaderMap,
-) -> Response {
+async fn serve(State(links): State<Links>, method: Method, Path(file): Path<String>, headers: HeaderMap) -> Response {
     let Some(token) = file.strip_suffix(".ics").and_then(LinkToken::parse) else {
         return StatusCode::NOT_FOUND.into_response();
     };
@@ -164,10 +159,7 @@ mod tests {
 
     #[test]
     fn a_tag_beside_a_date_decides() {
-        let asked = [
-            (header::IF_NONE_MATCH, "\"old\""),
-            (header::IF_MODIFIED_SINCE, "Fri, 04 Dec 2026 10:00:00 GMT"),
-        ];
+        let asked = [(header::IF_NONE_MATCH, "\"old\""), (header::IF_MODIFIED_SINCE, "Fri, 04 Dec 2026 10:00:00 GMT")];
         assert_eq!(status(&asked), StatusCode::OK);
     }
 }

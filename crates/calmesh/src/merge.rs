@@ -7,7 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use calmesh_app::{judge_feed, model::{PolicyOverrides, SecretHash}, ports::Clock, read_body, refused};
+use calmesh_app::{
+    judge_feed,
+    model::{PolicyOverrides, SecretHash},
+    ports::Clock,
+    read_body, refused,
+};
 use calmesh_calendar::{Extent, House, Verdict};
 use calmesh_feeds_http::HttpFeedsError;
 use calmesh_ics::{Document, DocumentEvent, Refusal, render};
@@ -178,8 +183,12 @@ impl Summary<'_> {
         let width = self.parts.iter().map(|part| part.shown.chars().count()).max().unwrap_or_default();
         let mut lines = vec![String::new()];
         for part in self.parts {
-            let mut line =
-                format!("  {:<width$}  {:<14}  {:>4} that block", harmless(&part.shown), part.provider, part.extents.len());
+            let mut line = format!(
+                "  {:<width$}  {:<14}  {:>4} that block",
+                harmless(&part.shown),
+                part.provider,
+                part.extents.len()
+            );
             if part.warnings > 0 {
                 line.push_str(&style.warning(&format!("  {} warnings: calmesh check shows them", part.warnings)));
             }

@@ -43,6 +43,8 @@ use crate::{
     source, timer,
 };
 
+/// Sweeps are told, single requests are not.
+const QUIET: &str = "info,calmesh_rest=warn";
 const TABLE: &str = "calmesh";
 const EXPORTS: &str = "calmesh-exports";
 const SNAPSHOTS: &str = "calmesh-snapshots";
@@ -179,7 +181,7 @@ impl Service {
 /// Logs go to standard error: standard output belongs to the ready line. `CALMESH_LOG` is a filter, such as `debug`.
 fn start_logs() {
     let wanted = std::env::var("CALMESH_LOG").unwrap_or_default();
-    let wanted = EnvFilter::builder().parse_lossy(if wanted.is_empty() { "info" } else { &wanted });
+    let wanted = EnvFilter::builder().parse_lossy(if wanted.is_empty() { QUIET } else { &wanted });
     let lines = tracing_subscriber::fmt::layer()
         .compact()
         .with_target(false)
@@ -256,9 +258,7 @@ async fn wire(
     let buckets = Buckets { exports: EXPORTS.to_owned(), snapshots: SNAPSHOTS.to_owned() };
     let objects = Arc::new(S3Objects::new(s3, buckets));
     let sealer = KeyFileSealer::open(&folder.sealing_key_file()).map_err(|error| ServeError::Sealing(error.into()))?;
-    let secret = credentials
-        .deployment_secret()
-        .ok_or_else(|| FolderError::Damaged(folder.credentials_file()))?;
+    let secret = credentials.deployment_secret().ok_or_else(|| FolderError::Damaged(folder.credentials_file()))?;
     // The demo's feeds are at the address that clients on this machine use.
     let own_listener = demo.and_then(|_| api.socket_addrs(|| None).ok()?.first().copied());
     let feeds = source::feeds(args.allow_private_feeds, own_listener)?;
@@ -269,7 +269,7 @@ async fn wire(
         shards: 1,
         private_feeds: args.allow_private_feeds,
         operator_key: SecretHash::of(&credentials.operator_key),
-        keys: derive_keys(&secret),
+        keys: derive_keys(&secret).map_err(|_| FolderError::Damaged(folder.credentials_file()))?,
     };
     Ok(App {
         accounts: store.clone(),

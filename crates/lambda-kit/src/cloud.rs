@@ -13,7 +13,7 @@ use calmesh_app::{
 use calmesh_events_eventbridge::EventBridgeBus;
 use calmesh_exports_s3::{Buckets, S3Objects};
 use calmesh_feeds_http::{HttpFeeds, HttpFeedsConfig, HttpFeedsError};
-use calmesh_secrets::{KmsSealer, derive_keys};
+use calmesh_secrets::{DeriveError, KmsSealer, derive_keys};
 use calmesh_store_dynamodb::DynamoStore;
 use jiff::SignedDuration;
 use lambda_runtime::LambdaEvent;
@@ -46,6 +46,8 @@ pub enum StartError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("no keys can be derived from the secret that CALMESH_DEPLOYMENT_SECRET names")]
+    Keys(#[from] DeriveError),
     #[error("feeds can't be fetched")]
     Feeds(#[from] HttpFeedsError),
     #[error("the secret that {variable} names is {fault}")]
@@ -92,7 +94,8 @@ impl Cloud {
         )?;
         let randomness = OsRandomness;
         // A function that is not given a secret never uses what stands in its place, and nobody can know it.
-        let deployment = deployment.unwrap_or_else(|| TokenSecret::from_random(randomness.secret()).reveal().to_owned());
+        let deployment =
+            deployment.unwrap_or_else(|| TokenSecret::from_random(randomness.secret()).reveal().to_owned());
         let operator = operator.unwrap_or_else(|| TokenSecret::from_random(randomness.secret()).reveal().to_owned());
         let settings = Settings {
             links_base: config.links_base.clone(),
@@ -101,7 +104,7 @@ impl Cloud {
             shards: config.shards,
             private_feeds: config.private_feeds,
             operator_key: SecretHash::of(&operator),
-            keys: derive_keys(deployment.as_bytes()),
+            keys: derive_keys(deployment.as_bytes())?,
         };
 
         let on_an_emulator = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"]
@@ -109,8 +112,7 @@ impl Cloud {
             .any(|name| std::env::var(name).is_ok_and(|value| !value.is_empty()));
         // Buckets have no host names of their own there.
         let s3 = aws_sdk_s3::config::Builder::from(&sdk).force_path_style(on_an_emulator).build();
-        let buckets =
-            Buckets { exports: config.exports_bucket.clone(), snapshots: config.snapshots_bucket.clone() };
+        let buckets = Buckets { exports: config.exports_bucket.clone(), snapshots: config.snapshots_bucket.clone() };
         let objects = Arc::new(S3Objects::new(aws_sdk_s3::Client::from_conf(s3), buckets));
         let store = Arc::new(DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.table.clone()));
         let bus = EventBridgeBus::new(aws_sdk_eventbridge::Client::new(&sdk), config.bus.clone());
@@ -183,7 +185,8 @@ impl Cloud {
 
     async fn work_one(&self, message: SqsMessage) -> Result<(), MessageError> {
         let body = message.body.unwrap_or_default();
-        let event = calmesh_events_eventbridge::decode_envelope(&body).map_err(|e| MessageError::Undecodable(e.into()))?;
+        let event =
+            calmesh_events_eventbridge::decode_envelope(&body).map_err(|e| MessageError::Undecodable(e.into()))?;
         self.app.handle(&event).await.map_err(|e| MessageError::Work(e.into()))
     }
 }

@@ -301,7 +301,13 @@ mod tests {
     #[test]
     fn a_function_is_asked_only_for_what_it_uses() {
         let mut variables = complete();
-        for name in ["CALMESH_EXPORTS_BUCKET", "CALMESH_SNAPSHOTS_BUCKET", "CALMESH_DEPLOYMENT_SECRET", "CALMESH_OPERATOR_KEY", "CALMESH_KMS_KEY"] {
+        for name in [
+            "CALMESH_EXPORTS_BUCKET",
+            "CALMESH_SNAPSHOTS_BUCKET",
+            "CALMESH_DEPLOYMENT_SECRET",
+            "CALMESH_OPERATOR_KEY",
+            "CALMESH_KMS_KEY",
+        ] {
             variables.remove(name);
         }
         assert!(read(Function::Schedule, &variables).is_ok());

@@ -223,13 +223,7 @@ mod tests {
         {
             let client = EmbeddedDynamo::open(&path).unwrap().client();
             table(&client).await;
-            client
-                .put_item()
-                .table_name("things")
-                .item("pk", AttributeValue::S("a".to_owned()))
-                .send()
-                .await
-                .unwrap();
+            client.put_item().table_name("things").item("pk", AttributeValue::S("a".to_owned())).send().await.unwrap();
         }
         let client = EmbeddedDynamo::open(&path).unwrap().client();
         let found =
