@@ -29,7 +29,7 @@ use calmesh_app::{
 };
 use calmesh_calendar::{AccountId, ConnectionId, PropertyId};
 use calmesh_exports_s3::{Buckets, S3Objects};
-use calmesh_store_dynamodb::DynamoStore;
+use calmesh_store_dynamodb::{DynamoStore, create_table_if_missing};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::{
@@ -133,8 +133,9 @@ impl FakeCloud {
             .endpoint_url(&dynamo)
             .credentials_provider(credentials.clone())
             .build();
-        let store = DynamoStore::new(aws_sdk_dynamodb::Client::from_conf(config), TABLE.to_owned());
-        store.create_table_if_missing().await.unwrap();
+        let client = aws_sdk_dynamodb::Client::from_conf(config);
+        create_table_if_missing(&client, TABLE).await.unwrap();
+        let store = DynamoStore::new(client, TABLE);
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
             .region(aws_sdk_s3::config::Region::from_static("eu-west-1"))

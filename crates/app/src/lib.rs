@@ -13,6 +13,8 @@ mod connections;
 pub mod contract;
 mod edit;
 #[cfg(any(test, feature = "fakes"))]
+pub mod contract;
+#[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
 mod fetch;
 mod holds;

@@ -22,7 +22,7 @@ use calmesh_exports_s3::{Buckets, ObjectKey, S3Objects};
 use calmesh_feeds_http::HttpFeedsError;
 use calmesh_lambda_kit::{OsRandomness, SystemClock, USER_AGENT, telemetry};
 use calmesh_secrets::{KeyFileSealer, derive_keys};
-use calmesh_store_dynamodb::DynamoStore;
+use calmesh_store_dynamodb::{DynamoStore, create_table_if_missing};
 use futures::{StreamExt, stream};
 use serde_json::json;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
@@ -252,9 +252,9 @@ async fn wire(
     bus: &LocalBus,
     demo: Option<&Demo>,
 ) -> Result<App, ServeError> {
-    let store = DynamoStore::new(dynamo.client(), TABLE.to_owned());
-    store.create_table_if_missing().await.map_err(|error| ServeError::Store(error.into()))?;
-    let store = Arc::new(store);
+    let client = dynamo.client();
+    create_table_if_missing(&client, TABLE).await.map_err(|error| ServeError::Store(error.into()))?;
+    let store = Arc::new(DynamoStore::new(client, TABLE));
     let buckets = Buckets { exports: EXPORTS.to_owned(), snapshots: SNAPSHOTS.to_owned() };
     let objects = Arc::new(S3Objects::new(s3, buckets));
     let sealer = KeyFileSealer::open(&folder.sealing_key_file()).map_err(|error| ServeError::Sealing(error.into()))?;
