@@ -63,13 +63,15 @@ impl App {
         self.announce(&due, now).await
     }
 
-    /// Announces everything whose exports have not followed yet, due or not: what a start finishes first.
+    /// Announces everything whose exports have not followed yet, due or not, and every account whose erasure has not
+    /// come to its end: what a start finishes first. Looks at every account, so no tick does it.
     ///
     /// # Errors
     /// When the store or the bus can't be reached.
     pub async fn announce_unfinished(&self, now: Timestamp) -> Result<u32, WorkError> {
         let dirty = self.marks.dirty(MARKS_PER_TICK).await?;
-        self.announce(&dirty, now).await
+        let erasures = self.announce_erasures().await?;
+        Ok(self.announce(&dirty, now).await?.saturating_add(erasures))
     }
 
     async fn announce(&self, marks: &[Mark], now: Timestamp) -> Result<u32, WorkError> {

@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use calmesh_app::{InvalidField, ports::StoreError};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -153,20 +153,13 @@ pub(crate) struct Problem {
     errors: Vec<FieldProblem>,
     /// Further members, such as `blocked_by`.
     members: Map<String, Value>,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
     #[must_use]
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self {
-            kind,
-            slug: None,
-            detail: detail.into(),
-            errors: Vec::new(),
-            members: Map::new(),
-            headers: HeaderMap::new(),
-        }
+        Self { kind, slug: None, detail: detail.into(), errors: Vec::new(), members: Map::new(), headers: Vec::new() }
     }
 
     /// 404, also for what belongs to somebody else.
@@ -257,7 +250,7 @@ impl Problem {
 
     #[must_use]
     pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.headers.push((name, value));
         self
     }
 

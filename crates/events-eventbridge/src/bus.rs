@@ -1,0 +1,285 @@
+//! Putting events on the bus. `PutEvents` takes ten entries and answers 200 also where it took none of them.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_eventbridge::{Client, types::PutEventsRequestEntry};
+use calmesh_app::ports::{BusError, Event, EventBus};
+
+use crate::{SOURCE, encode};
+
+/// The service's limit for one request.
+const ENTRIES_PER_CALL: usize = 10;
+/// Waits before what was refused is put again. The client's own retries, of whole calls, come on top.
+const WAITS: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(800)];
+
+/// `EventBus` over EventBridge.
+#[derive(Debug, Clone)]
+pub struct EventBridgeBus {
+    client: Client,
+    bus: String,
+    waits: Vec<Duration>,
+}
+
+/// The codes with which single entries were refused to the end.
+#[derive(Debug, thiserror::Error)]
+#[error("entries were refused: {codes}")]
+struct Refused {
+    codes: String,
+}
+
+impl EventBridgeBus {
+    /// `bus` is the name or the ARN of the event bus. Time-outs and retries of whole calls are the client's.
+    #[must_use]
+    pub fn new(client: Client, bus: impl Into<String>) -> Self {
+        Self { client, bus: bus.into(), waits: WAITS.to_vec() }
+    }
+
+    /// Puts at most ten entries, those that are refused again after a while.
+    async fn put(&self, mut entries: Vec<PutEventsRequestEntry>) -> Result<(), Unsent> {
+        let mut waits = self.waits.iter();
+        loop {
+            let sent = entries.len();
+            let put = self.client.put_events().set_entries(Some(entries.clone())).send().await;
+            let answer = put.map_err(|error| Unsent::Call { failed: sent, source: Box::new(error) })?;
+            let results = answer.entries();
+            if answer.failed_entry_count() == 0 && results.iter().all(|result| result.error_code().is_none()) {
+                return Ok(());
+            }
+            // Results stand in the order of the entries. If they do not tell which ones were refused, all were:
+            // an event that is put twice does no harm.
+            let told = results.len() == sent && results.iter().any(|result| result.error_code().is_some());
+            let mut codes: Vec<&str> = results.iter().filter_map(|result| result.error_code()).collect();
+            codes.sort_unstable();
+            codes.dedup();
+            if told {
+                let refused = entries.into_iter().zip(results).filter(|(_, result)| result.error_code().is_some());
+                entries = refused.map(|(entry, _)| entry).collect();
+            }
+            let Some(wait) = waits.next() else {
+                return Err(Unsent::Entries { failed: entries.len(), codes: codes.join(", ") });
+            };
+            tracing::debug!(events.refused = entries.len(), events.codes = codes.join(","), "the bus refused events");
+            tokio::time::sleep(*wait).await;
+        }
+    }
+}
+
+enum Unsent {
+    /// The call failed, after the client's own retries.
+    Call { failed: usize, source: Box<dyn std::error::Error + Send + Sync> },
+    /// Some entries were refused, again and again.
+    Entries { failed: usize, codes: String },
+}
+
+#[async_trait]
+impl EventBus for EventBridgeBus {
+    async fn publish(&self, events: &[Event]) -> Result<(), BusError> {
+        let total = events.len();
+        let fail = |failed, source| BusError { failed, total, source: Some(source) };
+        let mut refused = 0;
+        let mut all_codes = Vec::new();
+        for (number, chunk) in events.chunks(ENTRIES_PER_CALL).enumerate() {
+            let entries = chunk
+                .iter()
+                .map(|event| {
+                    let encoded = encode(event)?;
+                    let entry = PutEventsRequestEntry::builder()
+                        .source(SOURCE)
+                        .detail_type(encoded.detail_type)
+                        .detail(encoded.detail)
+                        .event_bus_name(&self.bus);
+                    Ok(entry.build())
+                })
+                .collect::<Result<Vec<_>, serde_json::Error>>()
+                .map_err(|error| fail(total, error.into()))?;
+            match self.put(entries).await {
+                Ok(()) => {}
+                Err(Unsent::Entries { failed, codes }) => {
+                    refused += failed;
+                    all_codes.push(codes);
+                }
+                // Nobody answers: the rest would wait for nothing.
+                Err(Unsent::Call { failed, source }) => {
+                    let unsent = total.saturating_sub(number * ENTRIES_PER_CALL + chunk.len());
+                    return Err(fail(refused + failed + unsent, source));
+                }
+            }
+        }
+        if refused == 0 {
+            return Ok(());
+        }
+        all_codes.sort_unstable();
+        all_codes.dedup();
+        Err(fail(refused, Box::new(Refused { codes: all_codes.join(", ") })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Against a server that speaks the service's protocol, JSON 1.1 with `X-Amz-Target`.
+
+    use std::sync::{Arc, Mutex};
+
+    use aws_sdk_eventbridge::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
+    use axum::{
+        Json, Router,
+        extract::State,
+        http::{HeaderMap, StatusCode},
+        response::{IntoResponse, Response},
+        routing::post,
+    };
+    use calmesh_calendar::PropertyId;
+    use serde_json::{Value, json};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::decode;
+
+    /// What the server does with the entries of one call.
+    #[derive(Clone)]
+    enum Answer {
+        Take,
+        /// Refuses the entries at these places, and says so in a 200.
+        RefuseAt(Vec<usize>, &'static str),
+        /// Says that some failed, and not which.
+        RefuseWithoutNames,
+        Throttle,
+        Unavailable,
+    }
+
+    #[derive(Default)]
+    struct Bus {
+        /// The answers to come, the first one last; then everything is taken.
+        answers: Vec<Answer>,
+        /// How many entries each call had.
+        calls: Vec<usize>,
+        taken: Vec<Event>,
+    }
+
+    type Shared = Arc<Mutex<Bus>>;
+
+    async fn put_events(State(bus): State<Shared>, headers: HeaderMap, body: String) -> Response {
+        assert_eq!(headers["x-amz-target"], "AWSEvents.PutEvents");
+        assert_eq!(headers["content-type"], "application/x-amz-json-1.1");
+        let body: Value = serde_json::from_str(&body).unwrap();
+        let entries = body["Entries"].as_array().unwrap();
+        assert!((1..=10).contains(&entries.len()));
+        let mut bus = bus.lock().unwrap();
+        bus.calls.push(entries.len());
+        let answer = bus.answers.pop().unwrap_or(Answer::Take);
+        let failure = |status: StatusCode, name| {
+            let headers = [("content-type", "application/x-amz-json-1.1")];
+            (status, headers, Json(json!({"__type": name, "message": "Rate exceeded"}))).into_response()
+        };
+        let (refused, code) = match answer {
+            Answer::Throttle => return failure(StatusCode::BAD_REQUEST, "ThrottlingException"),
+            Answer::Unavailable => return failure(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
+            Answer::RefuseWithoutNames => {
+                return Json(json!({"FailedEntryCount": entries.len(), "Entries": []})).into_response();
+            }
+            Answer::Take => (Vec::new(), ""),
+            Answer::RefuseAt(refused, code) => (refused, code),
+        };
+        let mut results = Vec::new();
+        for (place, entry) in entries.iter().enumerate() {
+            assert_eq!(entry["EventBusName"], "calmesh-bus");
+            assert_eq!(entry["Source"], SOURCE);
+            if refused.contains(&place) {
+                results.push(json!({"ErrorCode": code, "ErrorMessage": "no"}));
+            } else {
+                let detail = serde_json::from_str(entry["Detail"].as_str().unwrap()).unwrap();
+                bus.taken.push(decode(entry["DetailType"].as_str().unwrap(), &detail).unwrap());
+                results.push(json!({"EventId": format!("event-{place}")}));
+            }
+        }
+        Json(json!({"FailedEntryCount": refused.len(), "Entries": results})).into_response()
+    }
+
+    /// The bus, and what the server saw. The answers are given in this order.
+    async fn bus(answers: impl IntoIterator<Item = Answer>) -> (EventBridgeBus, Shared) {
+        let mut answers: Vec<_> = answers.into_iter().collect();
+        answers.reverse();
+        let seen = Shared::new(Mutex::new(Bus { answers, ..Bus::default() }));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", post(put_events)).with_state(seen.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let config = aws_sdk_eventbridge::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("local"))
+            .credentials_provider(Credentials::new("calmesh", "secret", None, None, "tests"))
+            .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(1)))
+            .endpoint_url(format!("http://{address}"))
+            .build();
+        let mut bus = EventBridgeBus::new(Client::from_conf(config), "calmesh-bus");
+        bus.waits = vec![Duration::from_millis(1); 3];
+        (bus, seen)
+    }
+
+    fn events(count: u8) -> Vec<Event> {
+        (0..count).map(|n| Event::PropertyDirty { property: PropertyId::from_random([n; 16]) }).collect()
+    }
+
+    #[tokio::test]
+    async fn nothing_is_put_for_no_events() {
+        let (bus, seen) = bus([]).await;
+        bus.publish(&[]).await.unwrap();
+        assert!(seen.lock().unwrap().calls.is_empty());
+    }
+
+    #[tokio::test]
+    async fn events_are_put_in_tens() {
+        let (bus, seen) = bus([]).await;
+        bus.publish(&events(23)).await.unwrap();
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.calls, [10, 10, 3]);
+        assert_eq!(seen.taken, events(23));
+    }
+
+    #[tokio::test]
+    async fn only_what_was_refused_is_put_again() {
+        let (bus, seen) =
+            bus([Answer::RefuseAt(vec![1, 3], "ThrottlingException"), Answer::RefuseAt(vec![0], "InternalFailure")])
+                .await;
+        bus.publish(&events(5)).await.unwrap();
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.calls, [5, 2, 1]);
+        let expected = [0, 2, 4, 3, 1].map(|n| events(5)[n].clone());
+        assert_eq!(seen.taken, expected);
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_to_the_end_is_an_error_and_the_others_are_put() {
+        let refuse = |places: Vec<usize>| Answer::RefuseAt(places, "ThrottlingException");
+        let (bus, seen) = bus([refuse(vec![2]), refuse(vec![0]), refuse(vec![0]), refuse(vec![0])]).await;
+        let error = bus.publish(&events(12)).await.unwrap_err();
+        assert_eq!((error.failed, error.total), (1, 12));
+        assert_eq!(error.source.unwrap().to_string(), "entries were refused: ThrottlingException");
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.calls, [10, 1, 1, 1, 2]);
+        assert_eq!(seen.taken.len(), 11);
+    }
+
+    #[tokio::test]
+    async fn a_failure_that_names_no_entry_puts_all_again() {
+        let (bus, seen) = bus([Answer::RefuseWithoutNames]).await;
+        bus.publish(&events(3)).await.unwrap();
+        assert_eq!(seen.lock().unwrap().calls, [3, 3]);
+    }
+
+    #[tokio::test]
+    async fn a_throttled_call_is_made_again() {
+        let (bus, seen) = bus([Answer::Throttle, Answer::Unavailable]).await;
+        bus.publish(&events(2)).await.unwrap();
+        assert_eq!(seen.lock().unwrap().taken, events(2));
+    }
+
+    #[tokio::test]
+    async fn a_service_that_is_away_fails_what_was_not_put() {
+        let (bus, seen) = bus([vec![Answer::Take], vec![Answer::Unavailable; 9]].concat()).await;
+        let error = bus.publish(&events(25)).await.unwrap_err();
+        assert_eq!((error.failed, error.total), (15, 25));
+        assert_eq!(seen.lock().unwrap().taken, events(10));
+    }
+}
