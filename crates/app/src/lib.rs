@@ -13,8 +13,6 @@ mod connections;
 pub mod contract;
 mod edit;
 #[cfg(any(test, feature = "fakes"))]
-pub mod contract;
-#[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
 mod fetch;
 mod history;
