@@ -199,8 +199,6 @@ fn said(reading: &FeedReading) -> (Vec<FeedEvent>, Vec<String>, u32, u32, bool) 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
-
     #[test]
     fn no_body_makes_reading_panic_or_grow(body in soup()) {
         let first = try_read(&body);
