@@ -116,7 +116,12 @@ fn split_outside_quotes(head: &str) -> impl Iterator<Item = &str> {
 
 /// A value without what would end its line; raw line ends become escaped ones in text, and nothing elsewhere.
 fn push_value(out: &mut String, value: &str, is_text: bool) {
-    for c in value.trim().chars() {
+    let value = value.trim();
+    // Bytes from C2 on may begin a control character of two bytes.
+    if value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return out.push_str(value);
+    }
+    for c in value.chars() {
         match c {
             '\n' if is_text => out.push_str("\\n"),
             '\t' => out.push('\t'),

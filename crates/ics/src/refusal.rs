@@ -37,7 +37,7 @@ pub enum Excess {
     Events,
     /// Occurrences of all events of the feed within the horizon.
     Occurrences,
-    /// Properties of all events together.
+    /// Properties of all events and time zones together.
     Properties,
     /// Components inside each other.
     Nesting,
@@ -51,7 +51,7 @@ impl fmt::Display for Excess {
             Self::Bytes => "bytes",
             Self::Events => "events",
             Self::Occurrences => "occurrences of repeating events",
-            Self::Properties => "properties of events",
+            Self::Properties => "properties",
             Self::Nesting => "entries inside each other",
             Self::Recurrence => "days to work out for repeating events",
         })

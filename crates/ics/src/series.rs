@@ -298,11 +298,15 @@ impl Series<'_> {
                 true
             })?;
         }
+        let mut days = BTreeSet::new();
         for point in &entry.except {
             instances.remove(&civil_in(entry, point, self.cx));
             if let Point::Day(day) = point {
-                instances.retain(|civil, _| civil.date() != *day);
+                days.insert(*day);
             }
+        }
+        if !days.is_empty() {
+            instances.retain(|civil, _| !days.contains(&civil.date()));
         }
         if instances.len() > MAX_INSTANCES {
             return Err(Fault::TooManyInstances(MAX_INSTANCES).into());

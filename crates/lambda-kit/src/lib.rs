@@ -1,1 +1,17 @@
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+#![doc = include_str!("../README.md")]
 
+mod batch;
+mod cloud;
+mod config;
+pub mod metrics;
+pub mod telemetry;
+mod world;
+
+pub use batch::{BatchLimits, MessageError, NamelessMessage, work_batch};
+pub use cloud::{Cloud, StartError};
+pub use config::{Config, ConfigError, Function, Oidc};
+pub use world::{OsRandomness, SystemClock};
+
+/// How the fetcher names itself to the hosts of feeds; some refuse whoever has no name.
+pub const USER_AGENT: &str = concat!("Calmesh/", env!("CARGO_PKG_VERSION"), " (calendar sync)");

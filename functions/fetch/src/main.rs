@@ -1,1 +1,10 @@
-fn main() {}
+//! Reads feeds: shards that are due and refreshes that somebody asked for, each out of a queue of its own.
+
+use calmesh_lambda_kit::{Cloud, Function};
+use lambda_runtime::{Error, service_fn};
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let cloud = &Cloud::start(Function::Fetch).await?;
+    lambda_runtime::run(service_fn(|batch| cloud.work(batch))).await
+}

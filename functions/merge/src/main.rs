@@ -1,1 +1,10 @@
-fn main() {}
+//! Makes state and exports follow: what was read, properties and links that are dirty, accounts that go.
+
+use calmesh_lambda_kit::{Cloud, Function};
+use lambda_runtime::{Error, service_fn};
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let cloud = &Cloud::start(Function::Merge).await?;
+    lambda_runtime::run(service_fn(|batch| cloud.work(batch))).await
+}

@@ -1,1 +1,11 @@
-fn main() {}
+//! The tick: invoked every minute, announces the shards whose minute it is and what has waited too long.
+
+use calmesh_lambda_kit::{Cloud, Function};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let cloud = &Cloud::start(Function::Schedule).await?;
+    // What the schedule sends says nothing: the tick goes by the clock.
+    lambda_runtime::run(service_fn(|_: LambdaEvent<serde::de::IgnoredAny>| cloud.tick())).await
+}

@@ -605,7 +605,7 @@ impl MarkStore for MemoryStore {
     async fn postpone(&self, mark: &Mark, until: Timestamp) -> Result<(), StoreError> {
         let later = |dirty: &mut Option<Dirty>| {
             if let Some(dirty) = dirty {
-                dirty.announce_at = until;
+                dirty.announce_at = dirty.announce_at.max(until);
                 dirty.attempts += 1;
             }
         };

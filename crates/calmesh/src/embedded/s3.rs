@@ -26,7 +26,7 @@ use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::conn::auto,
 };
 use s3s::{
     Body, HttpRequest, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result,
@@ -44,7 +44,8 @@ use s3s::{
 use s3s_fs::FileSystem;
 use tokio::{
     net::TcpListener,
-    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, watch},
+    task::JoinSet,
 };
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
@@ -92,7 +93,8 @@ pub(crate) async fn serve(
     let service = builder.build();
 
     let http = auto::Builder::new(TokioExecutor::new());
-    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    let (stop, stopping) = watch::channel(());
     let mut expire = tokio::time::interval(EXPIRE_EVERY);
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -104,6 +106,8 @@ pub(crate) async fn serve(
                 let _detached = tokio::task::spawn_blocking(move || folder.expire(&expiries));
                 continue;
             }
+            // Takes what has ended out of the set.
+            Some(_) = connections.join_next() => continue,
             () = shutdown.as_mut() => break,
         };
         let socket = match accepted {
@@ -129,11 +133,23 @@ pub(crate) async fn serve(
                 answer.map_err(|_| io::Error::other("the request could not be answered"))
             }
         });
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(socket), answer).into_owned());
-        // A client that goes away is no event.
-        tokio::spawn(async move { drop(connection.await) });
+        let connection = http.serve_connection(TokioIo::new(socket), answer).into_owned();
+        let mut stopping = stopping.clone();
+        connections.spawn(async move {
+            let mut connection = std::pin::pin!(connection);
+            // A client that goes away is no event.
+            tokio::select! {
+                ended = connection.as_mut() => drop(ended),
+                _ = stopping.changed() => {
+                    connection.as_mut().graceful_shutdown();
+                    drop(connection.await);
+                }
+            }
+        });
     }
-    drop(tokio::time::timeout(FINISH_WITHIN, graceful.shutdown()).await);
+    drop(stop);
+    let finished = async { while connections.join_next().await.is_some() {} };
+    drop(tokio::time::timeout(FINISH_WITHIN, finished).await);
     Ok(())
 }
 

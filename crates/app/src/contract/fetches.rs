@@ -1,0 +1,148 @@
+//! Plans, health, passes, pauses.
+
+use super::{a_plan, a_property, a_url, all, at, connection_id, nothing_but};
+use crate::{
+    model::{Failure, FailureKind, FetchHealth, FetchPlan, FetchState, HostPause, Property, SweepRecord, bucket_of},
+    ports::{FetchStore, PageRequest, PlanChange, PropertyCommit, PropertyStore, StoreError},
+};
+
+fn a_failure(seconds: i64) -> Failure {
+    Failure {
+        kind: FailureKind::RateLimited,
+        detail: "The site asks us to wait.".to_owned(),
+        since: at(seconds),
+        count: 1,
+        last_attempt_at: at(seconds),
+        retry_at: at(seconds + 60),
+    }
+}
+
+/// What `FetchStore` promises; `properties` is the same store.
+pub async fn fetch_store(store: &dyn FetchStore, properties: &dyn PropertyStore) {
+    let property = a_property(1, 1);
+    let put = |n: u64| PlanChange::Put { plan: a_plan(&property, n), fresh: true };
+    let commit = PropertyCommit { plans: (0..40).map(put).collect(), ..nothing_but(&property) };
+    properties.commit(&commit).await.unwrap();
+
+    let mut expected: Vec<_> = (0..40).map(connection_id).map(|id| (bucket_of(&id), id)).collect();
+    expected.sort();
+    for (first, last) in [(0, 4095), (0, 63), (100, 2000), (bucket_of(&connection_id(3)), bucket_of(&connection_id(3)))]
+    {
+        let wanted: Vec<_> = expected.iter().filter(|(bucket, _)| (first..=last).contains(bucket)).collect();
+        for limit in [1, 7, 300] {
+            let found = all(limit, async |page| store.plans(first, last, page).await).await;
+            let ids: Vec<_> = found.iter().map(|state| &state.plan.connection).collect();
+            let wanted: Vec<_> = wanted.iter().map(|(_, id)| id).collect();
+            assert_eq!(ids, wanted, "a run of buckets in order of bucket and id");
+        }
+    }
+
+    health(store, properties, &property).await;
+    sweeps(store).await;
+    pauses(store).await;
+}
+
+async fn state_of(store: &dyn FetchStore, n: u64) -> Option<FetchState> {
+    store.fetch_states(&[connection_id(n)]).await.unwrap().remove(&connection_id(n))
+}
+
+async fn health(store: &dyn FetchStore, properties: &dyn PropertyStore, property: &Property) {
+    let id = connection_id(3);
+    let plan = a_plan(property, 3);
+    store.record_failure(&id, plan.since, &a_failure(10)).await.unwrap();
+    let failed = FetchHealth { failure: Some(a_failure(10)), last_success_at: None };
+    assert_eq!(state_of(store, 3).await.unwrap().health, failed, "a failure is kept");
+    let page = PageRequest { limit: 300, after: None };
+    let listed = store.plans(bucket_of(&id), bucket_of(&id), page).await.unwrap();
+    assert!(listed.items.iter().any(|state| state.health == failed), "and listed with its plan");
+    let elsewhen = store.record_failure(&id, at(1), &a_failure(10)).await;
+    assert!(matches!(elsewhen, Err(StoreError::Stale)), "a failure of another plan is stale");
+    let unknown = store.record_failure(&connection_id(99), at(0), &a_failure(10)).await;
+    assert!(matches!(unknown, Err(StoreError::Stale)), "so is one of no plan");
+    assert_eq!(state_of(store, 99).await, None, "and makes none");
+
+    store.record_success(&id, plan.since, at(20)).await.unwrap();
+    let well = FetchHealth { failure: None, last_success_at: Some(at(20)) };
+    assert_eq!(state_of(store, 3).await.unwrap().health, well, "a good reading clears the failure");
+    store.record_failure(&id, plan.since, &a_failure(25)).await.unwrap();
+    store.record_success(&id, plan.since, at(15)).await.unwrap();
+    let failed = FetchHealth { failure: Some(a_failure(25)), last_success_at: Some(at(20)) };
+    assert_eq!(state_of(store, 3).await.unwrap().health, failed, "an older good reading changes nothing");
+    assert!(matches!(store.record_success(&id, at(1), at(30)).await, Err(StoreError::Stale)), "plans are told apart");
+    let unknown = store.record_success(&connection_id(99), at(0), at(30)).await;
+    assert!(matches!(unknown, Err(StoreError::Stale)), "a good reading of no plan is stale");
+
+    let pending = FetchPlan { pending: true, ..plan.clone() };
+    let second = Property { revision: 2, ..property.clone() };
+    let change = PlanChange::Put { plan: pending.clone(), fresh: false };
+    properties.commit(&PropertyCommit { plans: vec![change], ..nothing_but(&second) }).await.unwrap();
+    let expected = FetchState { plan: pending, health: failed };
+    assert_eq!(state_of(store, 3).await, Some(expected), "a plan that goes on keeps its health");
+    let moved = FetchPlan { url: a_url(77), since: at(50), ..plan };
+    let third = Property { revision: 3, ..property.clone() };
+    let change = PlanChange::Put { plan: moved.clone(), fresh: true };
+    properties.commit(&PropertyCommit { plans: vec![change], ..nothing_but(&third) }).await.unwrap();
+    let expected = FetchState { plan: moved, health: FetchHealth::default() };
+    assert_eq!(state_of(store, 3).await, Some(expected), "a fresh plan begins with good health");
+    assert!(matches!(store.record_success(&id, at(0), at(60)).await, Err(StoreError::Stale)), "it is another plan");
+    let fourth = Property { revision: 4, ..property.clone() };
+    let commit = PropertyCommit { plans: vec![PlanChange::Remove(id)], ..nothing_but(&fourth) };
+    properties.commit(&commit).await.unwrap();
+    assert_eq!(state_of(store, 3).await, None, "a removed plan is gone");
+}
+
+/// The number that is known of a bucket's last pass, and whether it says that this connection was skipped.
+async fn last_pass(store: &dyn FetchStore, bucket: u16, n: u64) -> Option<(i64, bool)> {
+    let records = store.sweeps(&[bucket]).await.unwrap();
+    assert!(
+        records.iter().all(|record| (record.first_bucket..=record.last_bucket).contains(&bucket)),
+        "only passes over what was asked for"
+    );
+    let last = records.into_iter().max_by_key(|record| record.number)?;
+    Some((last.number, last.skipped.contains(&connection_id(n))))
+}
+
+async fn sweeps(store: &dyn FetchStore) {
+    let skipped = connection_id(5);
+    let bucket = bucket_of(&skipped);
+    let first = bucket / 64 * 64;
+    let record = |number: i64, first_bucket: u16, last_bucket: u16, skipped: &[_]| SweepRecord {
+        first_bucket,
+        last_bucket,
+        number,
+        started_at: at(number),
+        skipped: skipped.to_vec(),
+    };
+    assert_eq!(last_pass(store, bucket, 5).await, None, "no pass is known at first");
+    let own = record(10, first, first + 63, std::slice::from_ref(&skipped));
+    store.record_sweep(&own).await.unwrap();
+    assert_eq!(store.sweeps(&[bucket]).await.unwrap(), vec![own], "a pass is kept as it was");
+    store.record_sweep(&record(9, first, first + 63, &[])).await.unwrap();
+    assert_eq!(last_pass(store, bucket, 5).await, Some((10, true)), "an older pass does not replace a newer one");
+    store.record_sweep(&record(11, first, first + 31, &[])).await.unwrap();
+    store.record_sweep(&record(11, first + 32, first + 63, &[])).await.unwrap();
+    assert_eq!(last_pass(store, bucket, 5).await, Some((11, false)), "passes over other runs are known too");
+    store.record_sweep(&record(12, 0, 4095, &[skipped, connection_id(6)])).await.unwrap();
+    assert_eq!(last_pass(store, bucket, 5).await, Some((12, true)), "a pass over everything is known everywhere");
+    assert_eq!(last_pass(store, bucket_of(&connection_id(6)), 6).await, Some((12, true)), "with all that it skipped");
+    let everywhere: Vec<u16> = (0..4096).collect();
+    let records = store.sweeps(&everywhere).await.unwrap();
+    for bucket in everywhere {
+        let covered = records.iter().any(|known| (known.first_bucket..=known.last_bucket).contains(&bucket));
+        assert!(covered, "many buckets can be asked for at once");
+    }
+}
+
+async fn pauses(store: &dyn FetchStore) {
+    let pause = |host: &str, seconds: i64| HostPause { host: host.to_owned(), until: at(seconds) };
+    assert!(store.paused_hosts(at(0)).await.unwrap().is_empty(), "no host is paused at first");
+    store.pause_host(&pause("a.example", 100)).await.unwrap();
+    store.pause_host(&pause("a.example", 50)).await.unwrap();
+    store.pause_host(&pause("b.example", 20)).await.unwrap();
+    let mut standing = store.paused_hosts(at(10)).await.unwrap();
+    standing.sort_by(|a, b| a.host.cmp(&b.host));
+    assert_eq!(standing, vec![pause("a.example", 100), pause("b.example", 20)], "the longer pause stands");
+    assert_eq!(store.paused_hosts(at(20)).await.unwrap(), vec![pause("a.example", 100)], "a pause ends at its time");
+    store.pause_host(&pause("a.example", 200)).await.unwrap();
+    assert_eq!(store.paused_hosts(at(150)).await.unwrap(), vec![pause("a.example", 200)], "a pause can be prolonged");
+}

@@ -1,0 +1,61 @@
+//! Dirty marks and wake-up times.
+
+use super::{a_link, a_property, at, link_id, nothing_but, property_id};
+use crate::{
+    model::{Dirty, Property},
+    ports::{LinkStore, Mark, MarkStore, PropertyStore},
+};
+
+/// What `MarkStore` promises; `properties` and `links` are the same store.
+pub async fn mark_store(store: &dyn MarkStore, properties: &dyn PropertyStore, links: &dyn LinkStore) {
+    let of = |n: u64| Mark::Property { id: property_id(n) };
+    let of_link = |n: u64| Mark::Link { id: link_id(n) };
+    let dirty = |announce_at: i64| Some(Dirty { since: at(0), attempts: 0, announce_at: at(announce_at) });
+    assert!(store.due(at(9_999), 10).await.unwrap().is_empty(), "an empty store has no marks");
+
+    // 1 is dirty, 2 sleeps until 300, 3 is both, 4 is neither; link 5 is dirty.
+    for (n, mark, wake_at) in
+        [(1, dirty(120), None), (2, None, Some(at(300))), (3, dirty(400), Some(at(200))), (4, None, None)]
+    {
+        let property = Property { dirty: mark, wake_at, ..a_property(1, n) };
+        properties.commit(&nothing_but(&property)).await.unwrap();
+    }
+    let mut link = a_link(1, 5);
+    link.dirty = dirty(250);
+    links.put_link(&link).await.unwrap();
+
+    assert!(store.due(at(119), 10).await.unwrap().is_empty(), "nothing is due before its time");
+    assert_eq!(store.due(at(120), 10).await.unwrap(), vec![of(1)], "a mark is due at its time");
+    let all = vec![of(1), of(3), of_link(5), of(2)];
+    assert_eq!(store.due(at(9_999), 10).await.unwrap(), all, "the oldest first, each once");
+    assert_eq!(store.due(at(9_999), 2).await.unwrap(), vec![of(1), of(3)], "no more than was asked");
+    let mut found = store.dirty(10).await.unwrap();
+    found.sort();
+    let mut expected = vec![of(1), of(3), of_link(5)];
+    expected.sort();
+    assert_eq!(found, expected, "dirty ones, due or not");
+    assert_eq!(store.dirty(2).await.unwrap().len(), 2, "no more than was asked");
+
+    store.postpone(&of(1), at(500)).await.unwrap();
+    store.postpone(&of(3), at(500)).await.unwrap();
+    store.postpone(&of_link(5), at(500)).await.unwrap();
+    store.postpone(&of(2), at(500)).await.unwrap();
+    store.postpone(&of(4), at(500)).await.unwrap();
+    store.postpone(&of(404), at(500)).await.unwrap();
+    assert!(store.due(at(499), 10).await.unwrap().is_empty(), "what was postponed is not due before");
+    assert_eq!(store.due(at(500), 10).await.unwrap().len(), 4, "it is due then, and nothing else is marked by it");
+    let property = properties.property(&property_id(1)).await.unwrap().unwrap();
+    assert_eq!(property.dirty.unwrap().attempts, 1, "each announcement is counted");
+    assert_eq!(property.revision, 1, "which is no change of state");
+    assert_eq!(links.link(&link_id(5)).await.unwrap().unwrap().dirty.unwrap().attempts, 1, "for links too");
+
+    properties.settle(&property_id(1), 1, None, &[]).await.unwrap();
+    properties.settle(&property_id(3), 1, Some(at(900)), &[]).await.unwrap();
+    links.settle_link(&link_id(5), 1, None).await.unwrap();
+    store.postpone(&of(1), at(600)).await.unwrap();
+    assert_eq!(store.due(at(600), 10).await.unwrap(), vec![of(2)], "a mark that is gone stays gone");
+    assert_eq!(store.due(at(900), 10).await.unwrap(), vec![of(2), of(3)], "what sleeps is found when it must wake");
+    assert!(store.dirty(10).await.unwrap().is_empty(), "and is not dirty");
+    properties.purge(&property_id(3)).await.unwrap();
+    assert_eq!(store.due(at(900), 10).await.unwrap(), vec![of(2)], "what is purged needs nothing");
+}

@@ -1,0 +1,216 @@
+//! Properties, what is decided with them, and what happened to them.
+
+use calmesh_calendar::{Block, HoldEnd, Origin};
+
+use super::{
+    a_block, a_connection, a_hold, a_plan, a_property, account_id, all, at, block_id, connection_id, hold_id,
+    link_token, nothing_but, property_id,
+};
+use crate::{
+    model::{
+        Activity, ActivityKind, ClosedHold, Dirty, LinkOwner, Property, PropertyState, RetiringLink, RetiringServes,
+    },
+    ports::{
+        ActivityStore, FetchStore, LinkStore, Location, PageRequest, PlanChange, PropertyCommit, PropertyStore,
+        StoreError,
+    },
+};
+
+/// The same property at the next revision.
+fn next(property: &Property) -> Property {
+    Property { revision: property.revision + 1, ..property.clone() }
+}
+
+fn held(mut block: Block, n: u64) -> Block {
+    if let Origin::Feed(feed) = &mut block.origin {
+        feed.hold = Some(a_hold(n));
+    }
+    block
+}
+
+/// What `PropertyStore` promises; `fetches` and `links` are the same store.
+pub async fn property_store(store: &dyn PropertyStore, fetches: &dyn FetchStore, links: &dyn LinkStore) {
+    let property = a_property(1, 1);
+    let id = property.id.clone();
+    let here = Location { account: property.account.clone(), property: id.clone() };
+    assert_eq!(store.load(&id).await.unwrap(), None, "an empty store has no property");
+    let early = nothing_but(&next(&property));
+    assert!(matches!(store.commit(&early).await, Err(StoreError::Stale)), "nothing follows what is not there");
+    store.commit(&nothing_but(&property)).await.unwrap();
+    assert_eq!(store.property(&id).await.unwrap(), Some(property.clone()), "a property is kept as it was");
+    assert!(matches!(store.commit(&nothing_but(&property)).await, Err(StoreError::Exists)), "it is created once");
+
+    // Everything at once.
+    let owner = LinkOwner::Connection { account: account_id(1), property: id.clone(), connection: connection_id(1) };
+    let retiring = RetiringLink {
+        token: link_token(90),
+        serves: RetiringServes::Empty { provider: "booking_com".to_owned() },
+        until: at(700),
+    };
+    let second = PropertyCommit {
+        put_connections: vec![a_connection(&property, 2), a_connection(&property, 1)],
+        put_blocks: vec![a_block(1, 5), held(a_block(1, 4), 1)],
+        put_retiring: vec![retiring.clone()],
+        plans: vec![
+            PlanChange::Put { plan: a_plan(&property, 1), fresh: true },
+            PlanChange::Put { plan: a_plan(&property, 2), fresh: true },
+        ],
+        owners: vec![(link_token(1), Some(owner.clone())), (link_token(90), Some(owner.clone()))],
+        ..nothing_but(&Property { wake_at: Some(at(700)), ..next(&property) })
+    };
+    store.commit(&second).await.unwrap();
+    let mut blocks = vec![held(a_block(1, 4), 1), a_block(1, 5)];
+    blocks.sort_by(|a, b| a.id.cmp(&b.id));
+    let expected = PropertyState {
+        property: second.property.clone(),
+        connections: vec![a_connection(&property, 1), a_connection(&property, 2)],
+        blocks,
+        retiring: vec![retiring.clone()],
+    };
+    assert_eq!(store.load(&id).await.unwrap(), Some(expected.clone()), "a commit is seen whole and in order");
+    for thing in [connection_id(1).as_str(), block_id(4).as_str(), hold_id(1).as_str()] {
+        assert_eq!(store.locate(thing).await.unwrap(), Some(here.clone()), "what has an id of its own can be found");
+    }
+    assert_eq!(store.locate(connection_id(3).as_str()).await.unwrap(), None, "what is not there is nowhere");
+    assert_eq!(links.owner(&link_token(1).hash()).await.unwrap(), Some(owner.clone()), "a link's token is known");
+    let states = fetches.fetch_states(&[connection_id(1), connection_id(2), connection_id(3)]).await.unwrap();
+    assert_eq!(states.len(), 2, "plans come with the commit");
+
+    // Somebody else was first.
+    let stale = PropertyCommit {
+        put_blocks: vec![a_block(1, 6)],
+        remove_connections: vec![connection_id(1)],
+        plans: vec![PlanChange::Remove(connection_id(1))],
+        owners: vec![(link_token(1), None)],
+        ..nothing_but(&second.property)
+    };
+    assert!(matches!(store.commit(&stale).await, Err(StoreError::Stale)), "a commit on what was is stale");
+    assert_eq!(store.load(&id).await.unwrap(), Some(expected), "and nothing of it was written");
+    assert!(links.owner(&link_token(1).hash()).await.unwrap().is_some(), "not even an owner was removed");
+    assert_eq!(fetches.fetch_states(&[connection_id(1)]).await.unwrap().len(), 1, "nor a plan");
+
+    settling(store, &second.property).await;
+
+    // Removals.
+    let closed = |n: u64, seconds: i64| ClosedHold {
+        hold: a_hold(n),
+        end: HoldEnd::Confirmed,
+        closed_at: at(seconds),
+        property: id.clone(),
+        block: block_id(4),
+        connection: connection_id(1),
+        nights: None,
+    };
+    let third = PropertyCommit {
+        remove_connections: vec![connection_id(2)],
+        remove_blocks: vec![block_id(4), block_id(400)],
+        remove_retiring: vec![link_token(90)],
+        plans: vec![PlanChange::Remove(connection_id(2))],
+        owners: vec![(link_token(90), None)],
+        closed_holds: vec![closed(1, 50), closed(2, 60), closed(3, 55)],
+        ..nothing_but(&next(&second.property))
+    };
+    store.commit(&third).await.unwrap();
+    let state = store.load(&id).await.unwrap().unwrap();
+    assert_eq!(state.connections.len(), 1, "a removed connection is gone");
+    assert_eq!(state.blocks, vec![a_block(1, 5)], "a removed block is gone");
+    assert!(state.retiring.is_empty(), "a retired link is gone");
+    assert_eq!(links.owner(&link_token(90).hash()).await.unwrap(), None, "and nobody's");
+    assert_eq!(fetches.fetch_states(&[connection_id(2)]).await.unwrap().len(), 0, "nobody reads it any more");
+    let holds = all(2, async |page| store.closed_holds(&id, page).await).await;
+    assert_eq!(holds, vec![closed(2, 60), closed(3, 55), closed(1, 50)], "ended holds are listed, newest first");
+    assert_eq!(store.locate(hold_id(3).as_str()).await.unwrap(), Some(here), "an ended hold can be found");
+
+    listing(store).await;
+
+    store.purge(&id).await.unwrap();
+    store.purge(&id).await.unwrap();
+    assert_eq!(store.load(&id).await.unwrap(), None, "a purged property is gone");
+    assert_eq!(store.locate(connection_id(1).as_str()).await.unwrap(), None, "with what was in it");
+    assert_eq!(store.locate(block_id(5).as_str()).await.unwrap(), None, "with its blocks");
+    assert_eq!(links.owner(&link_token(1).hash()).await.unwrap(), None, "its links are nobody's");
+    assert!(fetches.fetch_states(&[connection_id(1)]).await.unwrap().is_empty(), "nothing of it is read");
+    let holds = store.closed_holds(&id, PageRequest { limit: 9, after: None }).await.unwrap();
+    assert!(holds.items.is_empty(), "its ended holds are gone");
+    store.commit(&nothing_but(&property)).await.unwrap();
+    assert_eq!(store.load(&id).await.unwrap().unwrap().blocks, Vec::new(), "what comes after begins with nothing");
+    store.purge(&id).await.unwrap();
+}
+
+async fn settling(store: &dyn PropertyStore, property: &Property) {
+    let id = &property.id;
+    let stale = store.settle(id, property.revision - 1, None, &[]).await;
+    assert!(matches!(stale, Err(StoreError::Stale)), "what was rendered of an older revision settles nothing");
+    assert!(store.property(id).await.unwrap().unwrap().dirty.is_some(), "the mark stays");
+    let unknown = store.settle(&property_id(404), 1, None, &[]).await;
+    assert!(matches!(unknown, Err(StoreError::Stale)), "nothing is settled where nothing is");
+
+    let changed = [(connection_id(1), at(20)), (connection_id(404), at(20))];
+    store.settle(id, property.revision, Some(at(900)), &changed).await.unwrap();
+    let state = store.load(id).await.unwrap().unwrap();
+    let expected = Property { dirty: None, wake_at: Some(at(900)), ..property.clone() };
+    assert_eq!(state.property, expected, "the mark is gone, the revision stays");
+    assert_eq!(state.connections.len(), 2, "a connection that is not there does not come by being settled");
+    let exported = |state: &PropertyState, n: usize| {
+        state.connections[n].export.as_ref().and_then(|export| export.last_changed_at)
+    };
+    assert_eq!(exported(&state, 0), Some(at(20)), "when an export changed is kept");
+    assert_eq!(exported(&state, 1), None, "the other one did not change");
+    store.settle(id, property.revision, None, &[(connection_id(1), at(15))]).await.unwrap();
+    let state = store.load(id).await.unwrap().unwrap();
+    assert_eq!(state.property.wake_at, None, "settling twice is fine");
+    assert_eq!(exported(&state, 0), Some(at(20)), "when an export last changed never goes back");
+}
+
+async fn listing(store: &dyn PropertyStore) {
+    for n in 10..22 {
+        store.commit(&nothing_but(&a_property(7, n))).await.unwrap();
+    }
+    let gone = Property { deleted_at: Some(at(99)), ..next(&a_property(7, 15)) };
+    store.commit(&nothing_but(&gone)).await.unwrap();
+    let expected: Vec<_> = (10..22).filter(|n| *n != 15).map(property_id).collect();
+    for limit in [1, 3, 11, 50] {
+        let found = all(limit, async |page| store.properties(&account_id(7), page).await).await;
+        let ids: Vec<_> = found.into_iter().map(|property| property.id).collect();
+        assert_eq!(ids, expected, "an account's properties in order of creation, without deleted ones");
+    }
+    assert_eq!(store.property(&property_id(15)).await.unwrap(), Some(gone), "a deleted property is still there");
+    let nobody = store.properties(&account_id(8), PageRequest { limit: 5, after: None }).await.unwrap();
+    assert!(nobody.items.is_empty() && nobody.next.is_none(), "another account has none of them");
+}
+
+/// What `ActivityStore` promises; `properties` is the same store.
+pub async fn activity_store(store: &dyn ActivityStore, properties: &dyn PropertyStore) {
+    let property = a_property(1, 1);
+    let entry = |seconds: i64, kind: ActivityKind| Activity {
+        property: property.id.clone(),
+        at: at(seconds),
+        connection: None,
+        kind,
+    };
+    let added = |n: u32| ActivityKind::FeedChanged { added: n, changed: 0, removed: 0, held: 0 };
+    let commit = PropertyCommit {
+        activity: vec![entry(10, ActivityKind::PropertyCreated), entry(10, added(1))],
+        ..nothing_but(&property)
+    };
+    properties.commit(&commit).await.unwrap();
+    store.append_activity(&[entry(30, ActivityKind::FeedRecovered), entry(20, added(2))]).await.unwrap();
+    let dirty = Some(Dirty { since: at(40), attempts: 0, announce_at: at(160) });
+    let later =
+        PropertyCommit { activity: vec![entry(40, added(3))], ..nothing_but(&Property { dirty, ..next(&property) }) };
+    properties.commit(&later).await.unwrap();
+    let expected = vec![
+        entry(40, added(3)),
+        entry(30, ActivityKind::FeedRecovered),
+        entry(20, added(2)),
+        entry(10, added(1)),
+        entry(10, ActivityKind::PropertyCreated),
+    ];
+    for limit in [1, 2, 5, 50] {
+        let found = all(limit, async |page| store.activity(&property.id, page).await).await;
+        assert_eq!(found, expected, "what happened, newest first");
+    }
+    properties.purge(&property.id).await.unwrap();
+    let found = all(9, async |page| store.activity(&property.id, page).await).await;
+    assert!(found.is_empty(), "what happened to a purged property is forgotten");
+}

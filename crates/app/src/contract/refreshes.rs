@@ -1,0 +1,65 @@
+//! Manual refreshes.
+
+use super::{account_id, all, at, connection_id, property_id, refresh_id};
+use crate::{
+    model::{Outcome, Refresh, RefreshOutcome, RefreshScope},
+    ports::{RefreshStore, StoreError},
+};
+
+/// What `RefreshStore` promises.
+pub async fn refresh_store(store: &dyn RefreshStore) {
+    let id = refresh_id(1);
+    let refresh = Refresh {
+        id: id.clone(),
+        account: account_id(1),
+        scope: RefreshScope::Property(property_id(1)),
+        requested_at: at(0),
+        spread: false,
+    };
+    assert_eq!(store.refresh(&id).await.unwrap(), None, "an empty store has no refresh");
+    store.create_refresh(&refresh, &[connection_id(1), connection_id(2)]).await.unwrap();
+    assert_eq!(store.refresh(&id).await.unwrap(), Some(refresh.clone()), "a refresh is kept as it was");
+    assert!(matches!(store.create_refresh(&refresh, &[]).await, Err(StoreError::Exists)), "it is made once");
+    assert!(store.any_pending(&id).await.unwrap(), "it waits for its connections");
+
+    let changed = Outcome::Changed { blocks_added: 1, blocks_removed: 2, blocks_held: 3 };
+    let failed = Outcome::Failed { reason: "gave_up".to_owned() };
+    store.record_outcome(&id, &connection_id(1), &changed).await.unwrap();
+    store.record_outcome(&id, &connection_id(1), &failed).await.unwrap();
+    store.record_outcome(&id, &connection_id(1), &Outcome::Pending).await.unwrap();
+    store.record_outcome(&id, &connection_id(7), &Outcome::Unchanged { blocks_held: 0 }).await.unwrap();
+    let more: Vec<_> = (1..40).map(connection_id).collect();
+    store.add_pending(&id, &more).await.unwrap();
+    let mut expected: Vec<RefreshOutcome> = (1..40)
+        .map(|n| RefreshOutcome {
+            connection: connection_id(n),
+            outcome: match n {
+                1 => changed.clone(),
+                7 => Outcome::Unchanged { blocks_held: 0 },
+                _ => Outcome::Pending,
+            },
+        })
+        .collect();
+    expected.sort_by(|a, b| a.connection.cmp(&b.connection));
+    for limit in [1, 10, 39, 200] {
+        let found = all(limit, async |page| store.outcomes(&id, page).await).await;
+        assert_eq!(found, expected, "outcomes in order of connection; a final one stays");
+    }
+    store.mark_spread(&id).await.unwrap();
+    assert!(store.refresh(&id).await.unwrap().unwrap().spread, "it is known that all were added");
+    for connection in &more {
+        assert!(store.any_pending(&id).await.unwrap(), "while one is pending it is not over");
+        store.record_outcome(&id, connection, &failed).await.unwrap();
+        if *connection == connection_id(39) {
+            break;
+        }
+    }
+    assert!(!store.any_pending(&id).await.unwrap(), "then it is");
+
+    // What is long forgotten.
+    store.add_pending(&refresh_id(404), &more).await.unwrap();
+    store.mark_spread(&refresh_id(404)).await.unwrap();
+    store.record_outcome(&refresh_id(404), &connection_id(1), &failed).await.unwrap();
+    assert_eq!(store.refresh(&refresh_id(404)).await.unwrap(), None, "a forgotten refresh does not come back");
+    assert!(all(9, async |page| store.outcomes(&refresh_id(404), page).await).await.is_empty(), "nor its outcomes");
+}

@@ -1,0 +1,181 @@
+//! The command line. Every flag can be given by an environment variable of the same name as well.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, builder::FalseyValueParser};
+use jiff::{SignedDuration, tz::TimeZone};
+use url::Url;
+
+/// Keeps the calendars of short-term rentals in step.
+///
+/// Without a verb it serves: the API, the private links and the timer, on this machine, with its data in one folder.
+#[derive(Debug, Parser)]
+#[command(
+    name = "calmesh",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  \
+        calmesh                                        serve on http://127.0.0.1:8080, data in .calmesh\n  \
+        calmesh --demo --sweep-every 10s               see three calendars being kept in step\n  \
+        calmesh check 'https://www.airbnb.com/…'       what a feed says, and what is wrong with it\n  \
+        calmesh merge a.ics b.ics --out merged.ics     one calendar out of several, once"
+)]
+pub(crate) struct Command {
+    #[command(subcommand)]
+    pub(crate) verb: Option<Verb>,
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Serve the API, the private links and the timer (what happens without a verb)
+    Serve(Serve),
+    /// The feed doctor: what a calendar says, which nights it blocks, what is wrong and how to mend it
+    ///
+    /// Nothing is stored. The exit code is 1 when the feed could not be used.
+    Check(Check),
+    /// Make one calendar out of several, once, without a service
+    Merge(Merge),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, env = "CALMESH_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+
+    /// The folder that keeps everything; made at the first start, for this user alone
+    #[arg(long, env = "CALMESH_DATA", value_name = "FOLDER", default_value = ".calmesh")]
+    pub(crate) data: PathBuf,
+
+    /// Read every feed once in this time, such as 30s, 15m or 1h
+    #[arg(long, env = "CALMESH_SWEEP_EVERY", value_name = "TIME", default_value = "15m", value_parser = sweep_period)]
+    pub(crate) sweep_every: SignedDuration,
+
+    /// FOR TESTS ONLY: read feeds from private addresses and any port
+    ///
+    /// Whoever holds a token can then make this machine call what only it can reach.
+    #[arg(long, env = "CALMESH_ALLOW_PRIVATE_FEEDS", value_parser = FalseyValueParser::new())]
+    pub(crate) allow_private_feeds: bool,
+
+    /// Make a property with three live demo feeds, once, and keep it in step
+    #[arg(long, env = "CALMESH_DEMO", value_parser = FalseyValueParser::new())]
+    pub(crate) demo: bool,
+
+    /// The address under which others reach this machine, such as https://calendars.example.com; private links start with it
+    #[arg(long, env = "CALMESH_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
+    pub(crate) public_url: Option<Url>,
+
+    /// Providers that may not be connected over iCalendar, by commas
+    #[arg(long, env = "CALMESH_REFUSE_PROVIDERS", value_name = "PROVIDERS", value_delimiter = ',', value_parser = provider)]
+    pub(crate) refuse_providers: Vec<String>,
+
+    /// Print one line of JSON when ready, with the address, the token and the operator's key
+    #[arg(long, env = "CALMESH_JSON", value_parser = FalseyValueParser::new())]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// A calendar's address or an .ics file; - reads standard input
+    #[arg(value_name = "URL OR FILE")]
+    pub(crate) source: String,
+
+    /// The property's time zone, such as Europe/Madrid; the calendar's own hint when not given, or UTC
+    #[arg(long, env = "CALMESH_ZONE", value_parser = zone)]
+    pub(crate) zone: Option<TimeZone>,
+
+    /// Print what POST /v1/feeds/check answers
+    #[arg(long, env = "CALMESH_JSON", value_parser = FalseyValueParser::new())]
+    pub(crate) json: bool,
+
+    /// FOR TESTS ONLY: read from private addresses and any port
+    #[arg(long, env = "CALMESH_ALLOW_PRIVATE_FEEDS", value_parser = FalseyValueParser::new())]
+    pub(crate) allow_private_feeds: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Merge {
+    /// Calendars' addresses or .ics files
+    #[arg(value_name = "URL OR FILE", required = true)]
+    pub(crate) sources: Vec<String>,
+
+    /// The property's time zone, such as Europe/Madrid; UTC when not given
+    #[arg(long, env = "CALMESH_ZONE", value_parser = zone)]
+    pub(crate) zone: Option<TimeZone>,
+
+    /// Where to write the calendar; standard output when not given
+    #[arg(long, env = "CALMESH_OUT", value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// FOR TESTS ONLY: read from private addresses and any port
+    #[arg(long, env = "CALMESH_ALLOW_PRIVATE_FEEDS", value_parser = FalseyValueParser::new())]
+    pub(crate) allow_private_feeds: bool,
+}
+
+fn sweep_period(text: &str) -> Result<SignedDuration, String> {
+    let period: SignedDuration = text.parse().map_err(|_| "give a time such as 30s, 15m or 1h".to_owned())?;
+    if period < SignedDuration::from_secs(1) {
+        return Err("one second is the shortest; hosts of calendars want 5m or more".to_owned());
+    }
+    // Whole seconds, as periods are numbered by them.
+    Ok(SignedDuration::from_secs(period.as_secs()))
+}
+
+fn public_url(text: &str) -> Result<Url, String> {
+    let url: Url = text.parse().map_err(|_| "give an address such as https://calendars.example.com".to_owned())?;
+    let plain = matches!(url.scheme(), "http" | "https")
+        && url.host_str().is_some()
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty();
+    if plain { Ok(url) } else { Err("give scheme and host alone, such as https://calendars.example.com".to_owned()) }
+}
+
+fn provider(text: &str) -> Result<String, String> {
+    let id = text.trim();
+    match calmesh_profiles::find(id) {
+        Some(_) => Ok(id.to_owned()),
+        None => Err(format!("no provider is called {id:?}; GET /v1/providers lists them, such as airbnb")),
+    }
+}
+
+fn zone(text: &str) -> Result<TimeZone, String> {
+    TimeZone::get(text).map_err(|_| "give an IANA name such as Europe/Madrid".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Command::command().debug_assert();
+    }
+
+    #[test]
+    fn serving_is_what_happens_without_a_verb() {
+        let command = Command::parse_from(["calmesh", "--listen", "127.0.0.1:0", "--demo"]);
+        assert!(command.verb.is_none() && command.serve.demo);
+        assert_eq!(command.serve.listen.port(), 0);
+        let command = Command::parse_from(["calmesh", "serve", "--sweep-every", "90s"]);
+        assert!(matches!(command.verb, Some(Verb::Serve(serve)) if serve.sweep_every == SignedDuration::from_secs(90)));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_advice() {
+        for (flag, value, advice) in [
+            ("--sweep-every", "0s", "shortest"),
+            ("--sweep-every", "often", "15m"),
+            ("--public-url", "https://example.com/below", "scheme and host alone"),
+            ("--refuse-providers", "airbnb,nobody", "nobody"),
+        ] {
+            let error = Command::try_parse_from(["calmesh", flag, value]).unwrap_err().to_string();
+            assert!(error.contains(advice), "{error}");
+        }
+    }
+}

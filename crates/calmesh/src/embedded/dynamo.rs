@@ -1,0 +1,233 @@
+//! The DynamoDB API in this process: SDK requests go straight to an engine on SQLite, over no socket.
+//!
+//! A listener on loopback would be open to every user and browser of this machine: the engine checks no signatures
+//! and answers cross-origin requests.
+
+use std::{fmt, path::Path};
+
+use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+use aws_smithy_runtime_api::{
+    client::{
+        http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
+        orchestrator::{HttpRequest, HttpResponse},
+        result::ConnectorError,
+    },
+    http::StatusCode,
+};
+use aws_smithy_types::body::SdkBody;
+use dynoxide::{Database, DynoxideError};
+use serde::{Serialize, de::DeserializeOwned};
+
+const TARGET: &str = "x-amz-target";
+const TARGET_PREFIX: &str = "DynamoDB_20120810.";
+const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
+
+/// The engine on one database file. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct EmbeddedDynamo {
+    database: Database,
+}
+
+/// The database file can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the database {path} can't be opened")]
+pub(crate) struct OpenError {
+    path: String,
+    #[source]
+    source: DynoxideError,
+}
+
+impl EmbeddedDynamo {
+    /// Opens or makes the database file.
+    ///
+    /// # Errors
+    /// When the file can't be opened or is no database.
+    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+        let text = path.display().to_string();
+        match Database::new(&text) {
+            Ok(database) => Ok(Self { database }),
+            Err(source) => Err(OpenError { path: text, source }),
+        }
+    }
+
+    /// An SDK client whose requests this engine answers.
+    pub(crate) fn client(&self) -> aws_sdk_dynamodb::Client {
+        let connector = SharedHttpConnector::new(self.clone());
+        let config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("local"))
+            // No name is looked up and nothing is dialled: requests end in the connector.
+            .endpoint_url("http://embedded.invalid")
+            .credentials_provider(Credentials::from_keys("embedded", "embedded", None))
+            .http_client(http_client_fn(move |_, _| connector.clone()))
+            .build();
+        aws_sdk_dynamodb::Client::from_conf(config)
+    }
+
+    /// Removes items whose time has come, as DynamoDB does by itself.
+    pub(crate) async fn sweep_expired(&self) {
+        let database = self.database.clone();
+        let swept = tokio::task::spawn_blocking(move || database.sweep_ttl()).await;
+        if let Ok(Err(error)) = swept {
+            tracing::warn!(%error, "expired items were not removed; the next round tries again");
+        }
+    }
+}
+
+impl fmt::Debug for EmbeddedDynamo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EmbeddedDynamo")
+    }
+}
+
+impl HttpConnector for EmbeddedDynamo {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let database = self.database.clone();
+        HttpConnectorFuture::new(async move {
+            // SQLite blocks, also on the disk.
+            let answered = tokio::task::spawn_blocking(move || answer(&database, &request)).await;
+            answered.map_err(|stopped| ConnectorError::io(stopped.into()))
+        })
+    }
+}
+
+fn answer(database: &Database, request: &HttpRequest) -> HttpResponse {
+    let operation = request.headers().get(TARGET).and_then(|target| target.strip_prefix(TARGET_PREFIX));
+    let body = request.body().bytes().and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let answered = match (operation, body) {
+        (Some(operation), Some(body)) => dispatch(database, operation, body),
+        _ => Err(DynoxideError::SerializationException("no operation, or a body that is no text".to_owned())),
+    };
+    let (status, body) = match answered {
+        Ok(body) => (200, body),
+        Err(error) => (error.status_code(), error.to_json()),
+    };
+    let status = StatusCode::try_from(status).unwrap_or_else(|_| unreachable_status());
+    let mut response = HttpResponse::new(status, SdkBody::from(body));
+    response.headers_mut().insert("content-type", CONTENT_TYPE);
+    response
+}
+
+/// What the engine's own statuses never come to.
+fn unreachable_status() -> StatusCode {
+    StatusCode::try_from(500).unwrap_or_else(|_| StatusCode::from(http::StatusCode::INTERNAL_SERVER_ERROR))
+}
+
+/// The operations that a store needs.
+fn dispatch(database: &Database, operation: &str, body: &str) -> Result<String, DynoxideError> {
+    match operation {
+        "GetItem" => call(body, |request| database.get_item(request)),
+        "PutItem" => call(body, |request| database.put_item(request)),
+        "UpdateItem" => call(body, |request| database.update_item(request)),
+        "DeleteItem" => call(body, |request| database.delete_item(request)),
+        "Query" => call(body, |request| database.query(request)),
+        "Scan" => call(body, |request| database.scan(request)),
+        "BatchGetItem" => call(body, |request| database.batch_get_item(request)),
+        "BatchWriteItem" => call(body, |request| database.batch_write_item(request)),
+        "TransactGetItems" => call(body, |request| database.transact_get_items(request)),
+        "TransactWriteItems" => call(body, |request| database.transact_write_items(request)),
+        "CreateTable" => call(body, |request| database.create_table(request)),
+        "DescribeTable" => call(body, |request| database.describe_table(request)),
+        "UpdateTimeToLive" => call(body, |request| database.update_time_to_live(request)),
+        "DescribeTimeToLive" => call(body, |request| database.describe_time_to_live(request)),
+        _ => Err(DynoxideError::ValidationException(format!("{operation} is not among the embedded operations"))),
+    }
+}
+
+fn call<Q: DeserializeOwned, A: Serialize>(
+    body: &str,
+    run: impl FnOnce(Q) -> Result<A, DynoxideError>,
+) -> Result<String, DynoxideError> {
+    let request =
+        serde_json::from_str(body).map_err(|error| DynoxideError::SerializationException(error.to_string()))?;
+    let answer = run(request)?;
+    serde_json::to_string(&answer).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::types::{
+        AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, Put, ScalarAttributeType,
+        TransactWriteItem,
+    };
+
+    use super::*;
+
+    async fn table(client: &aws_sdk_dynamodb::Client) {
+        client
+            .create_table()
+            .table_name("things")
+            .billing_mode(BillingMode::PayPerRequest)
+            .attribute_definitions(
+                AttributeDefinition::builder()
+                    .attribute_name("pk")
+                    .attribute_type(ScalarAttributeType::S)
+                    .build()
+                    .unwrap(),
+            )
+            .key_schema(KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash).build().unwrap())
+            .send()
+            .await
+            .unwrap();
+    }
+
+    fn put(key: &str) -> Put {
+        Put::builder()
+            .table_name("things")
+            .item("pk", AttributeValue::S(key.to_owned()))
+            .condition_expression("attribute_not_exists(pk)")
+            .build()
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_condition_that_fails_is_the_error_that_the_sdk_knows() {
+        let folder = tempfile::tempdir().unwrap();
+        let client = EmbeddedDynamo::open(&folder.path().join("store.db")).unwrap().client();
+        table(&client).await;
+        let put_once = || {
+            client
+                .put_item()
+                .table_name("things")
+                .item("pk", AttributeValue::S("a".to_owned()))
+                .condition_expression("attribute_not_exists(pk)")
+                .send()
+        };
+        put_once().await.unwrap();
+        let error = put_once().await.unwrap_err().into_service_error();
+        assert!(error.is_conditional_check_failed_exception(), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_transaction_is_all_or_nothing_and_gives_its_reasons() {
+        let folder = tempfile::tempdir().unwrap();
+        let client = EmbeddedDynamo::open(&folder.path().join("store.db")).unwrap().client();
+        table(&client).await;
+        let write = |keys: [&str; 2]| {
+            let items = keys.iter().map(|key| TransactWriteItem::builder().put(put(key)).build()).collect();
+            client.transact_write_items().set_transact_items(Some(items)).send()
+        };
+        write(["a", "b"]).await.unwrap();
+        let error = write(["c", "b"]).await.unwrap_err().into_service_error();
+        assert!(error.is_transaction_canceled_exception(), "{error:?}");
+        let missing =
+            client.get_item().table_name("things").key("pk", AttributeValue::S("c".to_owned())).send().await.unwrap();
+        assert!(missing.item().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_there_when_the_file_is_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        {
+            let client = EmbeddedDynamo::open(&path).unwrap().client();
+            table(&client).await;
+            client.put_item().table_name("things").item("pk", AttributeValue::S("a".to_owned())).send().await.unwrap();
+        }
+        let client = EmbeddedDynamo::open(&path).unwrap().client();
+        let found =
+            client.get_item().table_name("things").key("pk", AttributeValue::S("a".to_owned())).send().await.unwrap();
+        assert!(found.item().is_some());
+    }
+}

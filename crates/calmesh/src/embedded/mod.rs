@@ -1,0 +1,5 @@
+//! The services of the cloud inside this process, under one data folder: the same adapters speak to them through
+//! the same SDK clients.
+
+pub(crate) mod dynamo;
+pub(crate) mod s3;

@@ -1,0 +1,165 @@
+//! Private links on this machine: what CloudFront over S3 does in the cloud, on the same path.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use calmesh_app::{
+    model::LinkToken,
+    ports::{Clock, ExportObject, ExportStore, LinkStore},
+};
+use jiff::{Timestamp, fmt::rfc2822};
+
+const CONTENT_TYPE: &str = "text/calendar; charset=utf-8";
+const CACHE_CONTROL: &str = "max-age=60";
+
+/// What serving links needs.
+#[derive(Clone)]
+pub(crate) struct Links {
+    pub(crate) exports: Arc<dyn ExportStore>,
+    pub(crate) reads: Arc<dyn LinkStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// How our own fetcher names itself: what it reads is no read.
+    pub(crate) own_user_agent: &'static str,
+}
+
+impl std::fmt::Debug for Links {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Links")
+    }
+}
+
+/// `GET` and `HEAD /f/{token}.ics`. Whatever else stands below `/f/` is 404 with nothing else said.
+pub(crate) fn router(links: Links) -> Router {
+    Router::new().route("/f/{*file}", get(serve)).with_state(links)
+}
+
+async fn serve(State(links): State<Links>, method: Method, Path(file): Path<String>, headers: HeaderMap) -> Response {
+    let Some(token) = file.strip_suffix(".ics").and_then(LinkToken::parse) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let object = match links.exports.export(&token).await {
+        Ok(Some(object)) => object,
+        Ok(None) => return StatusCode::NOT_FOUND.into_response(),
+        Err(error) => {
+            tracing::error!(error = calmesh_lambda_kit::telemetry::chain(&error), "a private link could not be read");
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
+    };
+    let response = answer(&object, &headers);
+    if method == Method::GET && !is_ours(&headers, links.own_user_agent) {
+        // The reader gets its calendar whether or not the read can be recorded.
+        if let Err(error) = links.reads.record_read(&token.hash(), links.clock.now()).await {
+            tracing::warn!(error = calmesh_lambda_kit::telemetry::chain(&error), "a read was not recorded");
+        }
+    }
+    response
+}
+
+fn is_ours(headers: &HeaderMap, own_user_agent: &str) -> bool {
+    headers.get(header::USER_AGENT).is_some_and(|agent| agent.as_bytes() == own_user_agent.as_bytes())
+}
+
+/// 304 where the reader has these bytes already, else 200 with them.
+fn answer(object: &ExportObject, asked: &HeaderMap) -> Response {
+    let etag = quoted(&object.version.0);
+    let unchanged = match asked.get(header::IF_NONE_MATCH) {
+        // RFC 9110, 13.1.3: a date is not looked at beside a tag.
+        Some(_) => asked.get_all(header::IF_NONE_MATCH).iter().any(|tags| names(tags, &etag)),
+        None => asked.get(header::IF_MODIFIED_SINCE).is_some_and(|date| is_since(date, object.last_modified)),
+    };
+    let mut response = match unchanged {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => Body::from(object.body.clone()).into_response(),
+    };
+    let headers = response.headers_mut();
+    if !unchanged {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHE_CONTROL));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Ok(etag) = HeaderValue::from_str(&etag) {
+        headers.insert(header::ETAG, etag);
+    }
+    if let Some(date) = http_date(object.last_modified) {
+        headers.insert(header::LAST_MODIFIED, date);
+    }
+    response
+}
+
+/// S3 gives tags with their quotes, others without.
+fn quoted(version: &str) -> String {
+    format!("\"{}\"", version.trim_matches('"'))
+}
+
+/// RFC 9110, 13.1.2: a list of tags or `*`, compared weakly.
+fn names(tags: &HeaderValue, etag: &str) -> bool {
+    let Ok(tags) = tags.to_str() else { return false };
+    tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
+
+/// Dates carry whole seconds.
+fn is_since(date: &HeaderValue, last_modified: Timestamp) -> bool {
+    let date = date.to_str().ok().and_then(|text| rfc2822::DateTimeParser::new().parse_timestamp(text).ok());
+    date.is_some_and(|date| last_modified.as_second() <= date.as_second())
+}
+
+fn http_date(instant: Timestamp) -> Option<HeaderValue> {
+    let text = rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&instant).ok()?;
+    HeaderValue::from_str(&text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use calmesh_app::ports::ExportVersion;
+
+    use super::*;
+
+    fn object() -> ExportObject {
+        ExportObject {
+            body: Bytes::from_static(b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"),
+            version: ExportVersion("\"abc\"".to_owned()),
+            last_modified: "2026-12-04T10:00:00.7Z".parse().unwrap(),
+        }
+    }
+
+    fn status(headers: &[(header::HeaderName, &str)]) -> StatusCode {
+        let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()));
+        answer(&object(), &headers.collect()).status()
+    }
+
+    #[test]
+    fn a_calendar_is_served_with_its_tag_date_and_cache_header() {
+        let response = answer(&object(), &HeaderMap::new());
+        let header = |name: header::HeaderName| response.headers()[name].to_str().unwrap().to_owned();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(header(header::CONTENT_TYPE), "text/calendar; charset=utf-8");
+        assert_eq!(header(header::ETAG), "\"abc\"");
+        assert_eq!(header(header::LAST_MODIFIED), "Fri, 04 Dec 2026 10:00:00 GMT");
+        assert_eq!(header(header::CACHE_CONTROL), "max-age=60");
+    }
+
+    #[test]
+    fn a_reader_that_has_these_bytes_is_told_so() {
+        assert_eq!(status(&[(header::IF_NONE_MATCH, "\"abc\"")]), StatusCode::NOT_MODIFIED);
+        assert_eq!(status(&[(header::IF_NONE_MATCH, "\"x\", W/\"abc\"")]), StatusCode::NOT_MODIFIED);
+        assert_eq!(status(&[(header::IF_NONE_MATCH, "*")]), StatusCode::NOT_MODIFIED);
+        assert_eq!(status(&[(header::IF_NONE_MATCH, "\"old\"")]), StatusCode::OK);
+        assert_eq!(status(&[(header::IF_MODIFIED_SINCE, "Fri, 04 Dec 2026 10:00:00 GMT")]), StatusCode::NOT_MODIFIED);
+        assert_eq!(status(&[(header::IF_MODIFIED_SINCE, "Fri, 04 Dec 2026 09:59:59 GMT")]), StatusCode::OK);
+        assert_eq!(status(&[(header::IF_MODIFIED_SINCE, "yesterday")]), StatusCode::OK);
+    }
+
+    #[test]
+    fn a_tag_beside_a_date_decides() {
+        let asked = [(header::IF_NONE_MATCH, "\"old\""), (header::IF_MODIFIED_SINCE, "Fri, 04 Dec 2026 10:00:00 GMT")];
+        assert_eq!(status(&asked), StatusCode::OK);
+    }
+}

@@ -1,0 +1,74 @@
+//! The schedule inside this process: sweeps at every whole period, marks once a second.
+
+use std::time::Duration;
+
+use calmesh_app::App;
+use calmesh_lambda_kit::telemetry::chain;
+use jiff::{SignedDuration, Timestamp};
+use tokio::{sync::watch, time::MissedTickBehavior};
+
+use crate::embedded::dynamo::EmbeddedDynamo;
+
+const MARKS_EVERY: Duration = Duration::from_secs(1);
+const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
+
+/// Runs until `stopped`. The first sweep is announced at once: feeds may have changed while nothing ran.
+pub(crate) async fn run(app: App, dynamo: EmbeddedDynamo, mut stopped: watch::Receiver<bool>) {
+    tokio::select! {
+        _ = stopped.wait_for(|stop| *stop) => {}
+        () = async { tokio::join!(sweeps(&app), marks(&app), expiries(&dynamo)); } => {}
+    }
+}
+
+async fn sweeps(app: &App) {
+    let period = app.settings.sweep_period;
+    loop {
+        let now = app.clock.now();
+        // One shard, and steps as long as the period: every call is a sweep.
+        if let Err(error) = app.announce_shards(now, period).await {
+            tracing::error!(error = chain(&error), "a sweep was not announced; the next one makes up for it");
+        }
+        tokio::time::sleep(until_next(app.clock.now(), period)).await;
+    }
+}
+
+/// The time to the next whole period. Sweeps keep to these, so that each has a number of its own.
+fn until_next(now: Timestamp, period: SignedDuration) -> Duration {
+    let period = period.as_millis().max(1);
+    let left = period - i128::from(now.as_millisecond()).rem_euclid(period);
+    // A little later rather than a little early, which would be the old number again.
+    Duration::from_millis(u64::try_from(left).unwrap_or(1000) + 5)
+}
+
+async fn marks(app: &App) {
+    let mut ticks = tokio::time::interval(MARKS_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = app.announce_marks(app.clock.now()).await {
+            tracing::error!(error = chain(&error), "what waits was not announced; the next tick tries again");
+        }
+    }
+}
+
+async fn expiries(dynamo: &EmbeddedDynamo) {
+    let mut ticks = tokio::time::interval(EXPIRE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        dynamo.sweep_expired().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sweeps_keep_to_whole_periods() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let quarter = SignedDuration::from_mins(15);
+        assert_eq!(until_next(at("2026-12-04T10:14:59Z"), quarter), Duration::from_millis(1005));
+        assert_eq!(until_next(at("2026-12-04T10:15:00Z"), quarter), Duration::from_millis(15 * 60 * 1000 + 5));
+    }
+}

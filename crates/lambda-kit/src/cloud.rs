@@ -1,0 +1,212 @@
+//! One function in the cloud: its configuration, its SDK clients (one of each per process) and the `App` wired to
+//! them.
+
+use std::{sync::Arc, time::Duration};
+
+use aws_config::{BehaviorVersion, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use calmesh_app::{
+    App, Settings,
+    model::{LinkToken, SecretHash, TokenSecret},
+    ports::Randomness,
+};
+use calmesh_events_eventbridge::EventBridgeBus;
+use calmesh_exports_s3::{Buckets, S3Objects};
+use calmesh_feeds_http::{HttpFeeds, HttpFeedsConfig, HttpFeedsError};
+use calmesh_secrets::{DeriveError, KmsSealer, derive_keys};
+use calmesh_store_dynamodb::DynamoStore;
+use jiff::SignedDuration;
+use lambda_runtime::LambdaEvent;
+
+use crate::{
+    BatchLimits, Config, ConfigError, Function, MessageError, NamelessMessage, OsRandomness, SystemClock, USER_AGENT,
+    telemetry, work_batch,
+};
+
+/// The schedule comes once a minute.
+const TICK: SignedDuration = SignedDuration::from_mins(1);
+/// Kept free at the end of an invocation, to answer which messages are done.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(2);
+
+/// A function, ready to be invoked. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Cloud {
+    pub app: App,
+    pub config: Arc<Config>,
+}
+
+/// Why a function can't start. Lambda starts it anew.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("the secret that {variable} names can't be read from Secrets Manager; may this function read it?")]
+    Secret {
+        variable: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("no keys can be derived from the secret that CALMESH_DEPLOYMENT_SECRET names")]
+    Keys(#[from] DeriveError),
+    #[error("feeds can't be fetched")]
+    Feeds(#[from] HttpFeedsError),
+    #[error("the secret that {variable} names is {fault}")]
+    SecretForm { variable: &'static str, fault: &'static str },
+}
+
+impl Cloud {
+    /// Starts logs, reads the environment and the secrets, makes the clients, and opens their connections while the
+    /// machine still runs at full speed. What goes wrong is logged here, once.
+    ///
+    /// # Errors
+    /// When a variable or a secret is missing or can't be read.
+    pub async fn start(function: Function) -> Result<Self, StartError> {
+        telemetry::start(function);
+        match Self::wire(function).await {
+            Ok(cloud) => {
+                cloud.warm_up(function).await;
+                Ok(cloud)
+            }
+            Err(error) => {
+                tracing::error!(error = telemetry::chain(&error), "the function can't start");
+                Err(error)
+            }
+        }
+    }
+
+    async fn wire(function: Function) -> Result<Self, StartError> {
+        let config = Config::from_env(function)?;
+        let sdk = aws_config::defaults(BehaviorVersion::latest())
+            .retry_config(RetryConfig::standard().with_max_attempts(4))
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(Duration::from_secs(3))
+                    .operation_attempt_timeout(Duration::from_secs(10))
+                    .operation_timeout(Duration::from_secs(25))
+                    .build(),
+            )
+            .load()
+            .await;
+        let secrets = aws_sdk_secretsmanager::Client::new(&sdk);
+        let (deployment, operator) = tokio::try_join!(
+            secret(&secrets, "CALMESH_DEPLOYMENT_SECRET", config.deployment_secret.as_deref()),
+            secret(&secrets, "CALMESH_OPERATOR_KEY", config.operator_key.as_deref()),
+        )?;
+        let randomness = OsRandomness;
+        // A function that is not given a secret never uses what stands in its place, and nobody can know it.
+        let deployment =
+            deployment.unwrap_or_else(|| TokenSecret::from_random(randomness.secret()).reveal().to_owned());
+        let operator = operator.unwrap_or_else(|| TokenSecret::from_random(randomness.secret()).reveal().to_owned());
+        let settings = Settings {
+            links_base: config.links_base.clone(),
+            refused_providers: config.refused_providers.clone(),
+            sweep_period: config.sweep_period,
+            shards: config.shards,
+            private_feeds: config.private_feeds,
+            operator_key: SecretHash::of(&operator),
+            keys: derive_keys(deployment.as_bytes())?,
+        };
+
+        let on_an_emulator = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"]
+            .iter()
+            .any(|name| std::env::var(name).is_ok_and(|value| !value.is_empty()));
+        // Buckets have no host names of their own there.
+        let s3 = aws_sdk_s3::config::Builder::from(&sdk).force_path_style(on_an_emulator).build();
+        let buckets = Buckets { exports: config.exports_bucket.clone(), snapshots: config.snapshots_bucket.clone() };
+        let objects = Arc::new(S3Objects::new(aws_sdk_s3::Client::from_conf(s3), buckets));
+        let store = Arc::new(DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.table.clone()));
+        let bus = EventBridgeBus::new(aws_sdk_eventbridge::Client::new(&sdk), config.bus.clone());
+        let sealer = KmsSealer::new(aws_sdk_kms::Client::new(&sdk), config.kms_key.clone().unwrap_or_default());
+        let mut feeds = HttpFeedsConfig::new(USER_AGENT);
+        feeds.private_feeds = config.private_feeds;
+        let feeds = HttpFeeds::new(feeds)?;
+        let app = App {
+            accounts: store.clone(),
+            properties: store.clone(),
+            activity: store.clone(),
+            fetches: store.clone(),
+            marks: store.clone(),
+            links: store.clone(),
+            refreshes: store.clone(),
+            idempotency: store,
+            bus: Arc::new(bus),
+            feeds: Arc::new(feeds),
+            snapshots: objects.clone(),
+            exports: objects,
+            clock: Arc::new(SystemClock),
+            randomness: Arc::new(randomness),
+            sealer: Arc::new(sealer),
+            settings: Arc::new(settings),
+        };
+        Ok(Self { app, config: Arc::new(config) })
+    }
+
+    /// Opens the connections to the store and the objects: at 128 MB the TLS handshake alone is most of the first
+    /// call, and during init it costs no caller anything. Asks for things that nobody has.
+    async fn warm_up(&self, function: Function) {
+        let nobody = SecretHash::of("");
+        let store = async { self.app.accounts.token_by_hash(&nobody).await.err().map(|e| telemetry::chain(&e)) };
+        let objects = async {
+            if !function.keeps_objects() {
+                return None;
+            }
+            let nowhere = LinkToken::from_random(self.app.randomness.secret());
+            self.app.exports.export(&nowhere).await.err().map(|e| telemetry::chain(&e))
+        };
+        let (store, objects) = tokio::join!(store, objects);
+        for error in [store, objects].into_iter().flatten() {
+            tracing::warn!(error, "the first call will be slower: warming up failed");
+        }
+    }
+
+    /// One tick: announces the shards whose minute it is and what has waited too long.
+    ///
+    /// # Errors
+    /// When either could not be announced; the other one was, and the next tick makes up for it.
+    pub async fn tick(&self) -> Result<(), lambda_runtime::Error> {
+        let now = self.app.clock.now();
+        let (shards, marks) = tokio::join!(self.app.announce_shards(now, TICK), self.app.announce_marks(now));
+        shards?;
+        marks?;
+        Ok(())
+    }
+
+    /// One batch of events out of a queue.
+    ///
+    /// # Errors
+    /// `NamelessMessage`. What fails for itself is named in the answer.
+    pub async fn work(&self, batch: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, NamelessMessage> {
+        let deadline = i64::try_from(batch.context.deadline).unwrap_or(i64::MAX);
+        let left = deadline.saturating_sub(self.app.clock.now().as_millisecond());
+        let within = Duration::from_millis(u64::try_from(left).unwrap_or_default()).saturating_sub(TIME_TO_ANSWER);
+        let limits = BatchLimits { concurrency: self.config.concurrency, within };
+        work_batch(batch.payload, limits, |message| self.work_one(message)).await
+    }
+
+    async fn work_one(&self, message: SqsMessage) -> Result<(), MessageError> {
+        let body = message.body.unwrap_or_default();
+        let event =
+            calmesh_events_eventbridge::decode_envelope(&body).map_err(|e| MessageError::Undecodable(e.into()))?;
+        self.app.handle(&event).await.map_err(|e| MessageError::Work(e.into()))
+    }
+}
+
+/// A secret's text; none when this function was not given it.
+async fn secret(
+    client: &aws_sdk_secretsmanager::Client,
+    variable: &'static str,
+    id: Option<&str>,
+) -> Result<Option<String>, StartError> {
+    let Some(id) = id else { return Ok(None) };
+    let answer = client.get_secret_value().secret_id(id).send().await;
+    let answer = answer.map_err(|error| StartError::Secret { variable, source: error.into() })?;
+    let text = answer.secret_string().map(str::trim).unwrap_or_default();
+    if text.is_empty() {
+        return Err(StartError::SecretForm { variable, fault: "empty; it must be a text" });
+    }
+    // A guess of 2^128 is beyond anybody; Secrets Manager makes 32 characters when asked for no number.
+    if text.len() < 32 {
+        return Err(StartError::SecretForm { variable, fault: "too short; it must have 32 characters or more" });
+    }
+    Ok(Some(text.to_owned()))
+}

@@ -1,0 +1,911 @@
+//! The JSON inside items: one private shape for each record, version 1: `{"v":1,"is":{…}}`.
+//!
+//! A shape that has not every field of its record does not compile. A field that comes later needs
+//! `#[serde(default)]` here, since older items stay as they are.
+
+use std::collections::BTreeSet;
+
+use calmesh_app::{
+    model::{
+        Account, Activity, ActivityKind, Applied, ClosedHold, Connection, Detail, Direction, EchoOverrides, ExportSide,
+        ExtraLink, Failure, FailureKind, FeedUrl, FetchPlan, Format, HoldOverrides, ImportSide, LinkOwner, LinkScope,
+        LinkToken, MassVanishOverrides, Outcome, PolicyOverrides, Property, Refresh, RefreshScope, RetiringLink,
+        RetiringServes, Scope, SecretHash, Snapshot, Status, Token, Validators,
+    },
+    ports::StoreError,
+};
+use calmesh_calendar::{
+    AccountId, Block, BlockId, BlockKind, ConnectionId, EventKey, Extent, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId,
+    Lines, LinkId, Nights, Origin, PropertyId, ReadWarning, RefreshId, Times, TokenId,
+};
+use jiff::{Timestamp, civil::Time};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A record that is kept as JSON.
+pub(crate) trait Document: Sized {
+    fn encode(&self) -> Result<String, StoreError>;
+    fn decode(text: &str) -> Result<Self, StoreError>;
+}
+
+const VERSION: u8 = 1;
+
+#[derive(Deserialize)]
+struct OnlyVersion {
+    v: u8,
+}
+
+fn unreadable(what: &str, text: &str, error: &serde_json::Error) -> StoreError {
+    // The parser's own words may quote the document.
+    let why = match serde_json::from_str::<OnlyVersion>(text) {
+        Ok(known) if known.v != VERSION => format!("version {} is not known here", known.v),
+        _ => format!("{:?} error at column {}", error.classify(), error.column()),
+    };
+    StoreError::Corrupt { what: format!("{what}: {why}") }
+}
+
+macro_rules! documents {
+    ($($what:literal: $record:ty, $shape:literal;)*) => {$(
+        impl Document for $record {
+            fn encode(&self) -> Result<String, StoreError> {
+                #[derive(Serialize)]
+                struct Stored<'a> {
+                    v: u8,
+                    #[serde(with = $shape)]
+                    is: &'a $record,
+                }
+                serde_json::to_string(&Stored { v: VERSION, is: self })
+                    .map_err(|_| StoreError::Corrupt { what: concat!($what, " can't be written").to_owned() })
+            }
+
+            fn decode(text: &str) -> Result<Self, StoreError> {
+                #[derive(Deserialize)]
+                struct Stored {
+                    v: u8,
+                    #[serde(with = $shape)]
+                    is: $record,
+                }
+                let stored: Stored =
+                    serde_json::from_str(text).map_err(|error| unreadable($what, text, &error))?;
+                if stored.v != VERSION {
+                    let what = format!("{}: version {} is not known here", $what, stored.v);
+                    return Err(StoreError::Corrupt { what });
+                }
+                Ok(stored.is)
+            }
+        }
+    )*};
+}
+
+documents! {
+    "an account": Account, "AccountDoc";
+    "a token": Token, "TokenDoc";
+    "a property": Property, "PropertyDoc";
+    "a connection": Connection, "ConnectionDoc";
+    "a block": Block, "BlockDoc";
+    "a retiring link": RetiringLink, "RetiringLinkDoc";
+    "a closed hold": ClosedHold, "ClosedHoldDoc";
+    "an activity": Activity, "ActivityDoc";
+    "a fetch plan": FetchPlan, "FetchPlanDoc";
+    "a failure": Failure, "FailureDoc";
+    "an extra link": ExtraLink, "ExtraLinkDoc";
+    "a link's owner": LinkOwner, "LinkOwnerDoc";
+    "a refresh": Refresh, "RefreshDoc";
+    "an outcome": Outcome, "OutcomeDoc";
+}
+
+/// Anything that is its own text: ids, instants, dates, times of day.
+mod text {
+    use std::{fmt::Display, str::FromStr};
+
+    use super::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|_| serde::de::Error::custom("not of the expected form"))
+    }
+}
+
+mod text_option {
+    use std::{fmt::Display, str::FromStr};
+
+    use super::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        value.as_ref().map(ToString::to_string).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| text.parse().map_err(|_| serde::de::Error::custom("not of the expected form"))).transpose()
+    }
+}
+
+/// Ids of properties, none where all are meant.
+mod properties_option {
+    use super::{BTreeSet, Deserialize, Deserializer, PropertyId, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<BTreeSet<PropertyId>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.as_ref().map(|ids| ids.iter().map(PropertyId::as_str).collect::<Vec<_>>()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<BTreeSet<PropertyId>>, D::Error> {
+        let ids = Option::<Vec<String>>::deserialize(deserializer)?;
+        let parse = |id: String| id.parse().map_err(|_| serde::de::Error::custom("not a property's id"));
+        ids.map(|ids| ids.into_iter().map(parse).collect()).transpose()
+    }
+}
+
+mod properties {
+    use super::{BTreeSet, Deserializer, PropertyId, Serialize, Serializer, properties_option};
+
+    pub(super) fn serialize<S: Serializer>(value: &BTreeSet<PropertyId>, serializer: S) -> Result<S::Ok, S::Error> {
+        value.iter().map(PropertyId::as_str).collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<PropertyId>, D::Error> {
+        properties_option::deserialize(deserializer).map(Option::unwrap_or_default)
+    }
+}
+
+/// A secret's hash as hexadecimal digits.
+mod hash {
+    use super::{Deserialize, Deserializer, SecretHash, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &SecretHash, serializer: S) -> Result<S::Ok, S::Error> {
+        value.to_hex().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretHash, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        SecretHash::from_hex(&text).ok_or_else(|| serde::de::Error::custom("not a hash"))
+    }
+}
+
+/// A private link's token. It rests only in this table.
+mod link_token {
+    use super::{Deserialize, Deserializer, LinkToken, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &LinkToken, serializer: S) -> Result<S::Ok, S::Error> {
+        value.reveal().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<LinkToken, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        LinkToken::parse(&text).ok_or_else(|| serde::de::Error::custom("not a link's token"))
+    }
+}
+
+/// A feed's address. It rests only in this table.
+mod feed_url {
+    use super::{Deserialize, Deserializer, FeedUrl, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &FeedUrl, serializer: S) -> Result<S::Ok, S::Error> {
+        value.as_str().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<FeedUrl, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// `2026-12-04/2026-12-07`, half-open.
+mod nights {
+    use super::{Deserialize, Deserializer, Nights, Serializer};
+
+    pub(super) fn parse(text: &str) -> Option<Nights> {
+        let (first, end) = text.split_once('/')?;
+        Nights::new(first.parse().ok()?, end.parse().ok()?).ok()
+    }
+
+    pub(super) fn serialize<S: Serializer>(value: &Nights, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}/{}", value.first(), value.end()))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Nights, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse(&text).ok_or_else(|| serde::de::Error::custom("not a run of nights"))
+    }
+}
+
+/// Whole nights as above; exact times as two instants. An instant has a `T`.
+mod extent {
+    use super::{Deserialize, Deserializer, Extent, Serializer, Times, nights};
+
+    pub(super) fn serialize<S: Serializer>(value: &Extent, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Extent::Nights(run) => nights::serialize(run, serializer),
+            Extent::Times(times) => serializer.collect_str(&format_args!("{}/{}", times.start(), times.end())),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Extent, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parse = || {
+            if !text.contains('T') {
+                return nights::parse(&text).map(Extent::Nights);
+            }
+            let (start, end) = text.split_once('/')?;
+            Times::new(start.parse().ok()?, end.parse().ok()?).ok().map(Extent::Times)
+        };
+        parse().ok_or_else(|| serde::de::Error::custom("not an extent"))
+    }
+}
+
+macro_rules! optional {
+    ($($name:ident: $record:ty, $shape:literal;)*) => {$(
+        mod $name {
+            use super::*;
+
+            pub(super) fn serialize<S: Serializer>(value: &Option<$record>, serializer: S) -> Result<S::Ok, S::Error> {
+                #[derive(Serialize)]
+                struct One<'a>(#[serde(with = $shape)] &'a $record);
+                value.as_ref().map(One).serialize(serializer)
+            }
+
+            pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<$record>, D::Error> {
+                #[derive(Deserialize)]
+                struct One(#[serde(with = $shape)] $record);
+                Ok(Option::<One>::deserialize(d)?.map(|One(value)| value))
+            }
+        }
+    )*};
+}
+
+optional! {
+    hold_option: Hold, "HoldDoc";
+    key_option: EventKey, "EventKeyDoc";
+    nights_option: Nights, "nights";
+    import_option: ImportSide, "ImportSideDoc";
+    export_option: ExportSide, "ExportSideDoc";
+    applied_option: Applied, "AppliedDoc";
+    snapshot_option: Snapshot, "SnapshotDoc";
+}
+
+/// A list of what could not be read in a feed.
+mod warnings {
+    use super::{Deserialize, Deserializer, ReadWarning, ReadWarningDoc, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &[ReadWarning], serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct One<'a>(#[serde(with = "ReadWarningDoc")] &'a ReadWarning);
+        value.iter().map(One).collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ReadWarning>, D::Error> {
+        #[derive(Deserialize)]
+        struct One(#[serde(with = "ReadWarningDoc")] ReadWarning);
+        Ok(Vec::<One>::deserialize(deserializer)?.into_iter().map(|One(value)| value).collect())
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Account")]
+struct AccountDoc {
+    #[serde(with = "text")]
+    id: AccountId,
+    name: String,
+    #[serde(with = "DetailDoc")]
+    default_detail: Detail,
+    default_label_prefix: String,
+    #[serde(with = "text")]
+    created_at: Timestamp,
+    #[serde(with = "text_option")]
+    deleted_at: Option<Timestamp>,
+    version: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Scope", rename_all = "snake_case")]
+enum ScopeDoc {
+    Full,
+    Read,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Token")]
+struct TokenDoc {
+    #[serde(with = "text")]
+    id: TokenId,
+    #[serde(with = "text")]
+    account: AccountId,
+    #[serde(with = "hash")]
+    hash: SecretHash,
+    name: String,
+    #[serde(with = "ScopeDoc")]
+    scope: Scope,
+    #[serde(with = "properties_option")]
+    properties: Option<BTreeSet<PropertyId>>,
+    #[serde(with = "text_option")]
+    expires_at: Option<Timestamp>,
+    #[serde(with = "text")]
+    created_at: Timestamp,
+}
+
+/// Revision, mark and wake-up time are attributes of the head, not part of the document.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Property")]
+struct PropertyDoc {
+    #[serde(with = "text")]
+    id: PropertyId,
+    #[serde(with = "text")]
+    account: AccountId,
+    name: String,
+    time_zone: String,
+    #[serde(with = "text")]
+    check_in: Time,
+    #[serde(with = "text")]
+    check_out: Time,
+    turnover_nights: u8,
+    label_prefix: String,
+    #[serde(with = "text")]
+    created_at: Timestamp,
+    #[serde(with = "text")]
+    rules_changed_at: Timestamp,
+    version: u64,
+    #[serde(skip)]
+    revision: u64,
+    #[serde(skip)]
+    dirty: Option<calmesh_app::model::Dirty>,
+    #[serde(skip)]
+    wake_at: Option<Timestamp>,
+    #[serde(with = "text_option")]
+    deleted_at: Option<Timestamp>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Direction", rename_all = "snake_case")]
+enum DirectionDoc {
+    Import,
+    Export,
+    Bidirectional,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Status", rename_all = "snake_case")]
+enum StatusDoc {
+    Active,
+    Paused {
+        #[serde(with = "text_option")]
+        until: Option<Timestamp>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Detail", rename_all = "snake_case")]
+enum DetailDoc {
+    Busy,
+    Label,
+    Full,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Format", rename_all = "snake_case")]
+enum FormatDoc {
+    Nights,
+    Times,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Connection")]
+struct ConnectionDoc {
+    #[serde(with = "text")]
+    id: ConnectionId,
+    #[serde(with = "text")]
+    account: AccountId,
+    #[serde(with = "text")]
+    property: PropertyId,
+    name: String,
+    provider: String,
+    #[serde(with = "DirectionDoc")]
+    direction: Direction,
+    #[serde(with = "StatusDoc")]
+    status: Status,
+    #[serde(with = "import_option")]
+    import: Option<ImportSide>,
+    #[serde(with = "export_option")]
+    export: Option<ExportSide>,
+    #[serde(with = "text")]
+    created_at: Timestamp,
+    #[serde(with = "text")]
+    named_at: Timestamp,
+    version: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ImportSide")]
+struct ImportSideDoc {
+    #[serde(with = "feed_url")]
+    url: FeedUrl,
+    #[serde(with = "text")]
+    since: Timestamp,
+    #[serde(with = "PolicyOverridesDoc")]
+    policy: PolicyOverrides,
+    #[serde(with = "applied_option")]
+    applied: Option<Applied>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Applied")]
+struct AppliedDoc {
+    #[serde(with = "SnapshotDoc")]
+    snapshot: Snapshot,
+    #[serde(with = "ValidatorsDoc")]
+    validators: Validators,
+    #[serde(with = "text")]
+    read_at: Timestamp,
+    #[serde(with = "text")]
+    changed_at: Timestamp,
+    recurs: bool,
+    #[serde(with = "warnings")]
+    warnings: Vec<ReadWarning>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Snapshot")]
+struct SnapshotDoc(String);
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Validators")]
+struct ValidatorsDoc {
+    etag: Option<String>,
+    last_modified: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ReadWarning")]
+struct ReadWarningDoc {
+    line: Option<u32>,
+    uid: Option<String>,
+    detail: String,
+    unread: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ExportSide")]
+struct ExportSideDoc {
+    #[serde(with = "link_token")]
+    token: LinkToken,
+    #[serde(with = "DetailDoc")]
+    detail: Detail,
+    #[serde(with = "FormatDoc")]
+    format: Format,
+    #[serde(with = "text_option")]
+    last_changed_at: Option<Timestamp>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "PolicyOverrides")]
+struct PolicyOverridesDoc {
+    blocks: Option<bool>,
+    busy_only: Option<bool>,
+    tentative_blocks: Option<bool>,
+    rule_closures_block: Option<bool>,
+    required_word: Option<String>,
+    aggregates: Option<bool>,
+    #[serde(with = "HoldOverridesDoc")]
+    hold: HoldOverrides,
+    #[serde(with = "MassVanishOverridesDoc")]
+    mass_vanish: MassVanishOverrides,
+    #[serde(with = "EchoOverridesDoc")]
+    echo: EchoOverrides,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "HoldOverrides")]
+struct HoldOverridesDoc {
+    readings: Option<u32>,
+    minutes: Option<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "MassVanishOverrides")]
+struct MassVanishOverridesDoc {
+    stays: Option<u32>,
+    nights_percent: Option<u32>,
+    readings: Option<u32>,
+    hours: Option<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "EchoOverrides")]
+struct EchoOverridesDoc {
+    probe: Option<bool>,
+    readings: Option<u32>,
+    minutes: Option<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "BlockKind", rename_all = "snake_case")]
+enum BlockKindDoc {
+    Reservation,
+    Closure,
+    Tentative,
+    RuleClosure,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Block")]
+struct BlockDoc {
+    #[serde(with = "text")]
+    id: BlockId,
+    #[serde(with = "OriginDoc")]
+    origin: Origin,
+    #[serde(with = "BlockKindDoc")]
+    kind: BlockKind,
+    #[serde(with = "extent")]
+    extent: Extent,
+    summary: String,
+    sequence: u32,
+    #[serde(with = "text")]
+    first_seen_at: Timestamp,
+    #[serde(with = "text")]
+    changed_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Origin", rename_all = "snake_case")]
+enum OriginDoc {
+    Own {
+        #[serde(with = "text_option")]
+        extends: Option<BlockId>,
+    },
+    Feed(#[serde(with = "FeedOriginDoc")] FeedOrigin),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "FeedOrigin")]
+struct FeedOriginDoc {
+    #[serde(with = "text")]
+    connection: ConnectionId,
+    #[serde(with = "key_option", default, skip_serializing_if = "Option::is_none")]
+    key: Option<EventKey>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    #[serde(with = "LinesDoc")]
+    lines: Lines,
+    rule: String,
+    #[serde(with = "hold_option", default, skip_serializing_if = "Option::is_none")]
+    hold: Option<Hold>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "EventKey")]
+struct EventKeyDoc {
+    uid: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    occurrence: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Lines")]
+struct LinesDoc {
+    first: u32,
+    last: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Hold")]
+struct HoldDoc {
+    #[serde(with = "text")]
+    id: HoldId,
+    #[serde(with = "HoldCauseDoc")]
+    cause: HoldCause,
+    #[serde(with = "text_option")]
+    group: Option<HoldId>,
+    #[serde(with = "text")]
+    opened_at: Timestamp,
+    readings: u32,
+    #[serde(with = "text")]
+    earliest_release_at: Timestamp,
+    kept: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "HoldCause", rename_all = "snake_case")]
+enum HoldCauseDoc {
+    Absent,
+    MassVanish,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "HoldEnd", rename_all = "snake_case")]
+enum HoldEndDoc {
+    Released,
+    Confirmed,
+    Returned,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ClosedHold")]
+struct ClosedHoldDoc {
+    #[serde(with = "HoldDoc")]
+    hold: Hold,
+    #[serde(with = "HoldEndDoc")]
+    end: HoldEnd,
+    #[serde(with = "text")]
+    closed_at: Timestamp,
+    #[serde(with = "text")]
+    property: PropertyId,
+    #[serde(with = "text")]
+    block: BlockId,
+    #[serde(with = "text")]
+    connection: ConnectionId,
+    #[serde(with = "nights_option")]
+    nights: Option<Nights>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "RetiringLink")]
+struct RetiringLinkDoc {
+    #[serde(with = "link_token")]
+    token: LinkToken,
+    #[serde(with = "RetiringServesDoc")]
+    serves: RetiringServes,
+    #[serde(with = "text")]
+    until: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "RetiringServes", rename_all = "snake_case")]
+enum RetiringServesDoc {
+    Empty {
+        provider: String,
+    },
+    Current {
+        #[serde(with = "text")]
+        connection: ConnectionId,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Activity")]
+struct ActivityDoc {
+    #[serde(with = "text")]
+    property: PropertyId,
+    #[serde(with = "text")]
+    at: Timestamp,
+    #[serde(with = "text_option")]
+    connection: Option<ConnectionId>,
+    #[serde(with = "ActivityKindDoc")]
+    kind: ActivityKind,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ActivityKind", rename_all = "snake_case")]
+enum ActivityKindDoc {
+    PropertyCreated,
+    PropertyChanged,
+    ConnectionCreated {
+        name: String,
+    },
+    ConnectionChanged {
+        name: String,
+    },
+    ConnectionDeleted {
+        name: String,
+    },
+    ConnectionPaused {
+        name: String,
+    },
+    ConnectionResumed {
+        name: String,
+    },
+    LinkRotated {
+        name: String,
+    },
+    FeedChanged {
+        added: u32,
+        changed: u32,
+        removed: u32,
+        held: u32,
+    },
+    FeedFailed {
+        #[serde(with = "FailureKindDoc")]
+        failure: FailureKind,
+        detail: String,
+    },
+    FeedRecovered,
+    HoldOpened {
+        #[serde(with = "text")]
+        hold: HoldId,
+        #[serde(with = "text")]
+        block: BlockId,
+    },
+    HoldReleased {
+        #[serde(with = "text")]
+        hold: HoldId,
+        #[serde(with = "text")]
+        block: BlockId,
+    },
+    HoldKept {
+        #[serde(with = "text")]
+        hold: HoldId,
+        #[serde(with = "text")]
+        block: BlockId,
+    },
+    HoldConfirmed {
+        #[serde(with = "text")]
+        hold: HoldId,
+        #[serde(with = "text")]
+        block: BlockId,
+    },
+    HoldReturned {
+        #[serde(with = "text")]
+        hold: HoldId,
+        #[serde(with = "text")]
+        block: BlockId,
+    },
+    BlockCreated {
+        #[serde(with = "text")]
+        block: BlockId,
+    },
+    BlockChanged {
+        #[serde(with = "text")]
+        block: BlockId,
+    },
+    BlockDeleted {
+        #[serde(with = "text")]
+        block: BlockId,
+    },
+    ExtensionOrphaned {
+        #[serde(with = "text")]
+        block: BlockId,
+        #[serde(with = "text")]
+        stay: BlockId,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "FailureKind", rename_all = "snake_case")]
+enum FailureKindDoc {
+    NotACalendar,
+    Truncated,
+    LinkRefused,
+    LinkGone,
+    RateLimited,
+    ServerError,
+    Unreachable,
+    TimedOut,
+    TooLarge,
+    AddressRefused,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "FetchPlan")]
+struct FetchPlanDoc {
+    #[serde(with = "text")]
+    connection: ConnectionId,
+    #[serde(with = "text")]
+    account: AccountId,
+    #[serde(with = "text")]
+    property: PropertyId,
+    provider: String,
+    #[serde(with = "feed_url")]
+    url: FeedUrl,
+    #[serde(with = "snapshot_option", default, skip_serializing_if = "Option::is_none")]
+    applied: Option<Snapshot>,
+    #[serde(with = "ValidatorsDoc")]
+    validators: Validators,
+    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
+    applied_read_at: Option<Timestamp>,
+    pending: bool,
+    #[serde(with = "text")]
+    since: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Failure")]
+struct FailureDoc {
+    #[serde(with = "FailureKindDoc")]
+    kind: FailureKind,
+    detail: String,
+    #[serde(with = "text")]
+    since: Timestamp,
+    count: u32,
+    #[serde(with = "text")]
+    last_attempt_at: Timestamp,
+    #[serde(with = "text")]
+    retry_at: Timestamp,
+}
+
+/// Revision, mark and the time of the last change are attributes, not part of the document.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ExtraLink")]
+struct ExtraLinkDoc {
+    #[serde(with = "text")]
+    id: LinkId,
+    #[serde(with = "text")]
+    account: AccountId,
+    name: String,
+    #[serde(with = "LinkScopeDoc")]
+    scope: LinkScope,
+    #[serde(with = "DetailDoc")]
+    detail: Detail,
+    #[serde(with = "FormatDoc")]
+    format: Format,
+    #[serde(with = "link_token")]
+    token: LinkToken,
+    #[serde(with = "text")]
+    created_at: Timestamp,
+    #[serde(skip)]
+    last_changed_at: Option<Timestamp>,
+    version: u64,
+    #[serde(skip)]
+    revision: u64,
+    #[serde(skip)]
+    dirty: Option<calmesh_app::model::Dirty>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "LinkScope", rename_all = "snake_case")]
+enum LinkScopeDoc {
+    All,
+    Properties(#[serde(with = "properties")] BTreeSet<PropertyId>),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "LinkOwner", rename_all = "snake_case")]
+enum LinkOwnerDoc {
+    Connection {
+        #[serde(with = "text")]
+        account: AccountId,
+        #[serde(with = "text")]
+        property: PropertyId,
+        #[serde(with = "text")]
+        connection: ConnectionId,
+    },
+    Link {
+        #[serde(with = "text")]
+        account: AccountId,
+        #[serde(with = "text")]
+        link: LinkId,
+    },
+}
+
+/// Whether it was spread is an attribute, not part of the document.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Refresh")]
+struct RefreshDoc {
+    #[serde(with = "text")]
+    id: RefreshId,
+    #[serde(with = "text")]
+    account: AccountId,
+    #[serde(with = "RefreshScopeDoc")]
+    scope: RefreshScope,
+    #[serde(with = "text")]
+    requested_at: Timestamp,
+    #[serde(skip)]
+    spread: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "RefreshScope", rename_all = "snake_case")]
+enum RefreshScopeDoc {
+    Connection {
+        #[serde(with = "text")]
+        property: PropertyId,
+        #[serde(with = "text")]
+        connection: ConnectionId,
+    },
+    Property(#[serde(with = "text")] PropertyId),
+    Account,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Outcome", rename_all = "snake_case")]
+enum OutcomeDoc {
+    Pending,
+    Unchanged { blocks_held: u32 },
+    Changed { blocks_added: u32, blocks_removed: u32, blocks_held: u32 },
+    Failed { reason: String },
+}

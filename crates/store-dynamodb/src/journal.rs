@@ -1,0 +1,271 @@
+//! A change of a property as a list of steps, each idempotent, that can be done in one transaction, laid over what
+//! was read, or written down and done later.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use calmesh_app::{
+    model::LinkOwner,
+    ports::{PlanChange, PropertyCommit, StoreError},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    doc::Document,
+    item,
+    schema::{self, Key, attr},
+    table::{Item, Write},
+};
+
+/// How long closed holds and activity are kept.
+const KEPT_DAYS: i64 = 90;
+/// An item takes 400 KB; a journal page stays well below.
+const PAGE_BYTES: usize = 300_000;
+
+/// The value of an attribute that a step writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Value {
+    S(String),
+    N(String),
+}
+
+/// One write of a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Step {
+    /// The item has these attributes and no others.
+    Put {
+        pk: String,
+        sk: String,
+        attributes: BTreeMap<String, Value>,
+    },
+    /// The item has these attributes and not those; others stay.
+    Set {
+        pk: String,
+        sk: String,
+        attributes: BTreeMap<String, Value>,
+        remove: Vec<String>,
+    },
+    Delete {
+        pk: String,
+        sk: String,
+    },
+}
+
+/// What a transaction wrote into the property's partition, so that a reader knows whether it sees all of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Wrote {
+    pub(crate) put: Vec<String>,
+    pub(crate) removed: Vec<String>,
+}
+
+impl From<Value> for AttributeValue {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::S(text) => Self::S(text),
+            Value::N(number) => Self::N(number),
+        }
+    }
+}
+
+impl Step {
+    pub(crate) fn place(&self) -> (&str, &str) {
+        match self {
+            Self::Put { pk, sk, .. } | Self::Set { pk, sk, .. } | Self::Delete { pk, sk } => (pk, sk),
+        }
+    }
+
+    fn put(key: Key, attributes: impl IntoIterator<Item = (&'static str, Value)>) -> Self {
+        Self::Put { pk: key.pk, sk: key.sk, attributes: named(attributes) }
+    }
+
+    fn set(
+        key: Key,
+        attributes: impl IntoIterator<Item = (&'static str, Value)>,
+        remove: impl IntoIterator<Item = &'static str>,
+    ) -> Self {
+        let remove = remove.into_iter().map(str::to_owned).collect();
+        Self::Set { pk: key.pk, sk: key.sk, attributes: named(attributes), remove }
+    }
+
+    fn delete(key: Key) -> Self {
+        Self::Delete { pk: key.pk, sk: key.sk }
+    }
+
+    pub(crate) fn to_write(&self) -> Write {
+        match self.clone() {
+            Self::Put { pk, sk, attributes } => {
+                let mut item = Key { pk, sk }.item();
+                item.extend(attributes.into_iter().map(|(name, value)| (name, value.into())));
+                Write::put(item)
+            }
+            Self::Set { pk, sk, attributes, remove } => {
+                let set = attributes.into_iter().map(|(name, value)| (name, value.into())).collect();
+                let remove: Vec<&str> = remove.iter().map(String::as_str).collect();
+                Write::set(Key { pk, sk }, set, &remove)
+            }
+            Self::Delete { pk, sk } => Write::delete(Key { pk, sk }),
+        }
+    }
+
+    /// Does to items that were read what the step would do in the table.
+    pub(crate) fn overlay(self, items: &mut BTreeMap<String, Item>) {
+        match self {
+            Self::Put { pk, sk, attributes } => {
+                let mut item = Key { pk, sk: sk.clone() }.item();
+                item.extend(attributes.into_iter().map(|(name, value)| (name, value.into())));
+                items.insert(sk, item);
+            }
+            Self::Set { pk, sk, attributes, remove } => {
+                let item = items.entry(sk.clone()).or_insert_with(|| Key { pk, sk }.item());
+                item.extend(attributes.into_iter().map(|(name, value)| (name, value.into())));
+                item.retain(|name, _| !remove.contains(name));
+            }
+            Self::Delete { sk, .. } => {
+                items.remove(&sk);
+            }
+        }
+    }
+}
+
+fn named(attributes: impl IntoIterator<Item = (&'static str, Value)>) -> BTreeMap<String, Value> {
+    attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn encoded<T: Document>(record: &T) -> Result<Value, StoreError> {
+    record.encode().map(Value::S)
+}
+
+/// Everything that a commit writes beside the head and the locations. `unique` tells this commit's activity from
+/// that of another commit at the same instant.
+pub(crate) fn steps_of(commit: &PropertyCommit, unique: &str) -> Result<Vec<Step>, StoreError> {
+    let property = &commit.property;
+    let id = &property.id;
+    let rev = || (attr::REV, Value::N(property.revision.to_string()));
+    let mut steps = Vec::new();
+    for connection in &commit.put_connections {
+        let key = schema::connection(id, &connection.id);
+        let doc = (attr::DOC, encoded(connection)?);
+        // Attributes of what was exported stay: settling writes them, at the same revision.
+        steps.push(match &connection.export {
+            Some(export) => {
+                let link = (attr::LINK, Value::S(export.token.hash().to_hex()));
+                Step::set(key, [doc, rev(), link], [])
+            }
+            None => Step::set(key, [doc, rev()], [attr::LINK]),
+        });
+    }
+    for block in &commit.put_blocks {
+        steps.push(Step::put(schema::block(id, &block.id), [(attr::DOC, encoded(block)?), rev()]));
+    }
+    for link in &commit.put_retiring {
+        steps.push(Step::put(schema::retiring(id, link.token.hash()), [(attr::DOC, encoded(link)?), rev()]));
+    }
+    steps.extend(commit.remove_connections.iter().map(|gone| Step::delete(schema::connection(id, gone))));
+    steps.extend(commit.remove_blocks.iter().map(|gone| Step::delete(schema::block(id, gone))));
+    steps.extend(commit.remove_retiring.iter().map(|gone| Step::delete(schema::retiring(id, gone.hash()))));
+    for change in &commit.plans {
+        steps.push(match change {
+            PlanChange::Put { plan, fresh } => {
+                let attributes =
+                    [(attr::PLAN, encoded(plan)?), (attr::PLAN_SINCE, Value::S(schema::sortable(plan.since)))];
+                let stale = [attr::FAILURE, attr::SUCCESS_AT].into_iter().filter(|_| *fresh);
+                Step::set(schema::fetch_plan(&plan.connection), attributes, stale)
+            }
+            PlanChange::Remove(connection) => Step::delete(schema::fetch_plan(connection)),
+        });
+    }
+    for (token, owner) in &commit.owners {
+        steps.push(match owner {
+            Some(owner) => own(token.hash(), owner)?,
+            None => Step::delete(schema::owner(&token.hash())),
+        });
+    }
+    for closed in &commit.closed_holds {
+        let ttl = Value::N((closed.closed_at.as_second() + KEPT_DAYS * 86_400).to_string());
+        let key = schema::closed_hold(id, closed.closed_at, closed.hold.id.as_str());
+        steps.push(Step::put(key, [(attr::DOC, encoded(closed)?), (attr::TTL, ttl.clone())]));
+        let here = [
+            (attr::ACCOUNT, Value::S(property.account.to_string())),
+            (attr::PROPERTY, Value::S(id.to_string())),
+            (attr::TTL, ttl),
+        ];
+        steps.push(Step::put(schema::location(closed.hold.id.as_str()), here));
+    }
+    for (nth, entry) in commit.activity.iter().enumerate() {
+        steps.push(activity(entry, &format!("{unique}#{nth:04}"))?);
+    }
+    let entry = schema::property_entry(&property.account, property.created_at, id);
+    if property.deleted_at.is_some() {
+        steps.push(Step::delete(entry));
+    } else if property.revision == 1 {
+        steps.push(Step::put(entry, [(attr::PROPERTY, Value::S(id.to_string()))]));
+    }
+    Ok(last_of_each(steps))
+}
+
+/// An entry of a property's activity.
+pub(crate) fn activity(entry: &calmesh_app::model::Activity, unique: &str) -> Result<Step, StoreError> {
+    let ttl = Value::N((entry.at.as_second() + KEPT_DAYS * 86_400).to_string());
+    let key = schema::activity(&entry.property, entry.at, unique);
+    Ok(Step::put(key, [(attr::DOC, encoded(entry)?), (attr::TTL, ttl)]))
+}
+
+/// Says whose a token is; its reads stay.
+pub(crate) fn own(token: calmesh_app::model::SecretHash, owner: &LinkOwner) -> Result<Step, StoreError> {
+    Ok(Step::set(schema::owner(&token), [(attr::DOC, encoded(owner)?)], []))
+}
+
+/// A transaction takes one action an item: the last word on each.
+fn last_of_each(steps: Vec<Step>) -> Vec<Step> {
+    let mut seen = BTreeSet::new();
+    let mut out: Vec<Step> = Vec::with_capacity(steps.len());
+    for step in steps.into_iter().rev() {
+        let (pk, sk) = step.place();
+        if seen.insert((pk.to_owned(), sk.to_owned())) {
+            out.push(step);
+        }
+    }
+    out.reverse();
+    out
+}
+
+/// What these steps put and remove in a partition.
+pub(crate) fn wrote(steps: &[Step], partition: &str) -> Wrote {
+    let mut wrote = Wrote::default();
+    for step in steps {
+        let (pk, sk) = step.place();
+        if pk == partition {
+            match step {
+                Step::Delete { .. } => wrote.removed.push(sk.to_owned()),
+                Step::Put { .. } | Step::Set { .. } => wrote.put.push(sk.to_owned()),
+            }
+        }
+    }
+    wrote
+}
+
+/// Steps as journal pages, each small enough for an item.
+pub(crate) fn pages(steps: &[Step]) -> Result<Vec<String>, StoreError> {
+    let mut pages = Vec::new();
+    let mut page = String::new();
+    for step in steps {
+        let line = serde_json::to_string(step)
+            .map_err(|_| StoreError::Corrupt { what: "a step can't be written".to_owned() })?;
+        if !page.is_empty() && page.len() + line.len() > PAGE_BYTES {
+            pages.push(std::mem::take(&mut page));
+        }
+        if !page.is_empty() {
+            page.push('\n');
+        }
+        page.push_str(&line);
+    }
+    pages.push(page);
+    Ok(pages)
+}
+
+/// The steps of a journal page.
+pub(crate) fn read_page(item: &Item) -> Result<Vec<Step>, StoreError> {
+    let page = item::get_text(item, attr::DOC)?;
+    let unreadable = |_| StoreError::Corrupt { what: "a page of a property's journal".to_owned() };
+    page.lines().map(|line| serde_json::from_str(line).map_err(unreadable)).collect()
+}

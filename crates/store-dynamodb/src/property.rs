@@ -1,0 +1,544 @@
+//! A property's partition: how a change becomes visible as a whole, how it is read, how it goes.
+//!
+//! A change that fits is one transaction. A larger one is written down first, in staged items that nobody minds
+//! until one conditional write of the head names them; readers lay them over the rest from then on, and whoever
+//! writes next does them in place before anything else. The README tells why each step may be the last.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use calmesh_app::{
+    model::{Activity, ClosedHold, Connection, LinkOwner, Property, PropertyState},
+    ports::{ActivityStore, Location, Page, PageRequest, PropertyCommit, PropertyStore, StoreError},
+};
+use calmesh_calendar::{AccountId, ConnectionId, PropertyId};
+use jiff::Timestamp;
+
+use crate::{
+    DynamoStore,
+    item::{self, MarkState},
+    journal::{self, Step, Wrote},
+    schema::{self, Key, attr},
+    table::{CallError, Condition, Item, Range, TRANSACTION_ACTIONS, TRANSACTION_BYTES, Write, pause},
+};
+
+/// How often a reader looks again at a state that is just being written, or a writer at a head that moves.
+const LOOKS: u32 = 10;
+
+/// What was read of a partition.
+enum Look {
+    Absent,
+    /// A head and all of its items, staged ones laid over; and staged items that nothing will ever name.
+    Whole {
+        items: BTreeMap<String, Item>,
+        head: Item,
+        dead: Vec<Key>,
+    },
+    /// Something is just being written.
+    Torn,
+}
+
+impl DynamoStore {
+    async fn look(&self, id: &PropertyId) -> Result<Look, StoreError> {
+        let partition = schema::property_partition(id);
+        let (found, pages) = self.table.query(&Range::all(partition.clone()), None).await?;
+        let mut items: BTreeMap<String, Item> = BTreeMap::new();
+        for item in found {
+            items.insert(item::get_text(&item, attr::SK)?.to_owned(), item);
+        }
+        let Some(head) = items.remove(schema::HEAD) else { return Ok(Look::Absent) };
+        let revision: u64 = item::get_number(&head, attr::REV)?;
+        let staged = item::find_text(&head, attr::STAGED);
+
+        let ours = staged.map(|attempt| schema::stages_of(revision, attempt));
+        let mut steps = Vec::new();
+        let mut stages = 0;
+        let mut dead = Vec::new();
+        let keys: Vec<String> = items.keys().filter(|sk| sk.starts_with(schema::STAGES)).cloned().collect();
+        for sk in keys {
+            let Some(page) = items.remove(&sk) else { continue };
+            if ours.as_ref().is_some_and(|ours| sk.starts_with(ours)) {
+                steps.extend(journal::read_page(&page)?);
+                stages += 1;
+            } else if schema::stage_revision(&sk).is_some_and(|staged_for| staged_for <= revision) {
+                // Its head can't be moved there any more.
+                dead.push(Key { pk: partition.clone(), sk });
+            }
+        }
+
+        // A query is no snapshot. The head was read first, so what follows is at least as new as it, but for
+        // items of the head's own transaction that are not written yet: the head names those.
+        for item in items.values() {
+            if item::get_number::<u64>(item, attr::REV)? > revision {
+                return Ok(Look::Torn);
+            }
+        }
+        if staged.is_some() {
+            if item::get_number::<usize>(&head, attr::STAGED_COUNT)? != stages {
+                return Ok(Look::Torn);
+            }
+        } else if let Some(wrote) = item::find_text(&head, attr::WROTE) {
+            let wrote: Wrote = serde_json::from_str(wrote).map_err(|_| item::missing(attr::WROTE))?;
+            let stands = |sk: &String| {
+                items.get(sk).is_some_and(|item| item::get_number::<u64>(item, attr::REV).ok() == Some(revision))
+            };
+            if !wrote.put.iter().all(stands) || wrote.removed.iter().any(|sk| items.contains_key(sk)) {
+                return Ok(Look::Torn);
+            }
+        }
+        if pages > 1 {
+            let now = self.table.get(&schema::property_head(id)).await?;
+            let same = |name: &str| now.as_ref().and_then(|now| now.get(name)) == head.get(name);
+            if !same(attr::REV) || !same(attr::STAGED) {
+                return Ok(Look::Torn);
+            }
+        }
+        for step in steps {
+            if step.place().0 == partition {
+                step.overlay(&mut items);
+            }
+        }
+        Ok(Look::Whole { items, head, dead })
+    }
+
+    /// Does in place what the head's staged items say, then lets go of them. Several may do so at once, and any
+    /// may stop anywhere.
+    pub(crate) async fn roll_forward(&self, id: &PropertyId, head: &Item) -> Result<(), StoreError> {
+        let Some(attempt) = item::find_text(head, attr::STAGED) else { return Ok(()) };
+        let revision: u64 = item::get_number(head, attr::REV)?;
+        let range = Range::of(schema::property_partition(id), &schema::stages_of(revision, attempt));
+        let (pages, _) = self.table.query(&range, None).await?;
+        if pages.len() != item::get_number::<usize>(head, attr::STAGED_COUNT)? {
+            // Somebody else has just finished it.
+            return Ok(());
+        }
+        let mut steps = Vec::new();
+        for page in &pages {
+            steps.extend(journal::read_page(page)?);
+        }
+        // Each piece holds only while the head still names the attempt, so that one who was slow undoes nothing
+        // of what came later.
+        let still = || Condition::new("#staged = :attempt").with("attempt", item::text(attempt));
+        let check = || Write::Check { key: schema::property_head(id), condition: still() };
+        let mut writes = steps.iter().map(Step::to_write).peekable();
+        while writes.peek().is_some() {
+            let mut piece = vec![check()];
+            let mut bytes = 0;
+            while piece.len() < TRANSACTION_ACTIONS
+                && let Some(write) =
+                    writes.next_if(|write| piece.len() == 1 || bytes + write.bytes() <= TRANSACTION_BYTES)
+            {
+                bytes += write.bytes();
+                piece.push(write);
+            }
+            match self.table.transact(piece).await {
+                Ok(()) => {}
+                Err(CallError::Refused(_)) => return Ok(()),
+                Err(error) => return Err(error.or_stale()),
+            }
+        }
+        let done = Write::set(schema::property_head(id), Vec::new(), &[attr::STAGED, attr::STAGED_COUNT]);
+        match self.table.write(done.when(still())).await {
+            Ok(_) => {}
+            Err(CallError::Refused(_)) => return Ok(()),
+            Err(error) => return Err(error.or_stale()),
+        }
+        let keys = pages.iter().map(|page| key_of(page).map(Write::delete)).collect::<Result<_, _>>()?;
+        self.table.write_many(keys).await
+    }
+
+    /// Writes where things belong, before they are there, unless that is known already: reading costs a tenth of
+    /// writing. A location whose commit comes to nothing does no harm.
+    async fn place(&self, commit: &PropertyCommit) -> Result<(), StoreError> {
+        let holds = commit.put_blocks.iter().filter_map(|block| block.hold()).map(|hold| hold.id.as_str());
+        let blocks = commit.put_blocks.iter().map(|block| block.id.as_str());
+        let connections = commit.put_connections.iter().map(|connection| connection.id.as_str());
+        let mut keys: Vec<Key> = connections.chain(blocks).chain(holds).map(schema::location).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        keys.sort();
+        keys.dedup();
+        let known: BTreeSet<String> = self
+            .table
+            .get_many(&keys, true)
+            .await?
+            .iter()
+            .filter_map(|item| item::find_text(item, attr::PK).map(str::to_owned))
+            .collect();
+        let missing = keys.into_iter().filter(|key| !known.contains(&key.pk)).map(|key| {
+            let mut item = key.item();
+            item.insert(attr::ACCOUNT.to_owned(), item::text(commit.property.account.as_str()));
+            item.insert(attr::PROPERTY.to_owned(), item::text(commit.property.id.as_str()));
+            Write::put(item)
+        });
+        self.table.write_many(missing.collect()).await
+    }
+
+    /// Removes locations of what a commit removed. A commit stands without it.
+    async fn displace(&self, commit: &PropertyCommit) {
+        let connections = commit.remove_connections.iter().map(ConnectionId::as_str);
+        let ids = connections.chain(commit.remove_blocks.iter().map(|id| id.as_str()));
+        let gone: Vec<Write> = ids.map(|id| Write::delete(schema::location(id))).collect();
+        if let Err(error) = self.table.write_many(gone).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "locations of what was removed stay behind");
+        }
+    }
+
+    async fn commit_at_once(&self, head: Write, steps: &[Step]) -> Result<(), CallError> {
+        let writes = std::iter::once(head).chain(steps.iter().map(Step::to_write));
+        self.table.transact(writes.collect()).await
+    }
+
+    async fn commit_staged(
+        &self,
+        property: &Property,
+        attempt: &str,
+        pages: Vec<String>,
+        condition: Condition,
+    ) -> Result<(), CallError> {
+        let count = pages.len();
+        let keys: Vec<Key> =
+            (0..count).map(|nth| schema::stage(&property.id, property.revision, attempt, nth)).collect();
+        let stages = keys.iter().zip(pages).map(|(key, page)| {
+            let mut item = key.item();
+            item.insert(attr::DOC.to_owned(), item::text(page));
+            Write::put(item)
+        });
+        self.table.write_many(stages.collect()).await.map_err(CallError::Failed)?;
+        let mut head = head_item(property).map_err(CallError::Failed)?;
+        head.insert(attr::STAGED.to_owned(), item::text(attempt));
+        head.insert(attr::STAGED_COUNT.to_owned(), item::number(count));
+        match self.table.write(Write::put(head.clone()).when(condition)).await {
+            Ok(_) => {}
+            // The SDK asked again though the first time had done it.
+            Err(error)
+                if error.standing(0).and_then(|standing| item::find_text(standing, attr::STAGED)) == Some(attempt) => {}
+            Err(CallError::Refused(refused)) => {
+                let gone = keys.into_iter().map(Write::delete).collect();
+                if let Err(error) = self.table.write_many(gone).await {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "staged items are left to a reader");
+                }
+                return Err(CallError::Refused(refused));
+            }
+            Err(error) => return Err(error),
+        }
+        // From here on it is done; whoever comes next can finish the rest.
+        if let Err(error) = self.roll_forward(&property.id, &head).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, property.id = %property.id, "a staged change is left to the next writer");
+        }
+        Ok(())
+    }
+}
+
+fn key_of(item: &Item) -> Result<Key, StoreError> {
+    Ok(Key { pk: item::get_text(item, attr::PK)?.to_owned(), sk: item::get_text(item, attr::SK)?.to_owned() })
+}
+
+fn head_item(property: &Property) -> Result<Item, StoreError> {
+    use crate::doc::Document;
+
+    let mut head = schema::property_head(&property.id).item();
+    head.insert(attr::DOC.to_owned(), item::text(property.encode()?));
+    head.insert(attr::REV.to_owned(), item::number(property.revision));
+    let mark = MarkState { dirty: property.dirty, wake_at: property.wake_at };
+    head.extend(mark.attributes(property.id.as_str()));
+    Ok(head)
+}
+
+fn read_head(head: &Item) -> Result<Property, StoreError> {
+    let mark = MarkState::of(head)?;
+    let stored: Property = item::document(head, attr::DOC)?;
+    Ok(Property { revision: item::get_number(head, attr::REV)?, dirty: mark.dirty, wake_at: mark.wake_at, ..stored })
+}
+
+fn read_connection(item: &Item) -> Result<Connection, StoreError> {
+    let mut connection: Connection = item::document(item, attr::DOC)?;
+    if let Some(export) = &mut connection.export
+        && item::find_text(item, attr::EXPORTED_LINK) == Some(export.token.hash().to_hex().as_str())
+    {
+        export.last_changed_at = export.last_changed_at.max(item::find_instant(item, attr::EXPORTED_AT)?);
+    }
+    Ok(connection)
+}
+
+fn read_state(head: &Item, items: &BTreeMap<String, Item>) -> Result<PropertyState, StoreError> {
+    let mut state =
+        PropertyState { property: read_head(head)?, connections: Vec::new(), blocks: Vec::new(), retiring: Vec::new() };
+    for (sk, item) in items {
+        if sk.starts_with(schema::BLOCKS) {
+            state.blocks.push(item::document(item, attr::DOC)?);
+        } else if sk.starts_with(schema::CONNECTIONS) {
+            state.connections.push(read_connection(item)?);
+        } else if sk.starts_with(schema::RETIRING) {
+            state.retiring.push(item::document(item, attr::DOC)?);
+        } else {
+            return Err(StoreError::Corrupt { what: "an item of a property of an unknown kind".to_owned() });
+        }
+    }
+    state.connections.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+    state.retiring.sort_by(|a, b| a.token.cmp(&b.token));
+    Ok(state)
+}
+
+/// The stored head must be the one before this revision, with nothing left to roll forward.
+fn follows(revision: u64) -> Condition {
+    if revision == 1 {
+        return Condition::absent();
+    }
+    Condition::new("#rev = :expected AND attribute_not_exists(#staged)")
+        .with("expected", item::number(revision.saturating_sub(1)))
+}
+
+#[async_trait]
+impl PropertyStore for DynamoStore {
+    async fn property(&self, id: &PropertyId) -> Result<Option<Property>, StoreError> {
+        self.table.get(&schema::property_head(id)).await?.as_ref().map(read_head).transpose()
+    }
+
+    async fn properties(&self, account: &AccountId, page: PageRequest) -> Result<Page<Property>, StoreError> {
+        let range = Range::of(schema::account_partition(account), schema::PROPERTIES);
+        self.list_by_entry(
+            range,
+            page,
+            |entry| {
+                Ok(schema::property_head(
+                    &item::get_text(entry, attr::PROPERTY)?.parse().map_err(|_| item::missing(attr::PROPERTY))?,
+                ))
+            },
+            |head| Ok(Some(read_head(head)?).filter(|property| property.deleted_at.is_none())),
+        )
+        .await
+    }
+
+    async fn load(&self, id: &PropertyId) -> Result<Option<PropertyState>, StoreError> {
+        for looks in 1..=LOOKS {
+            match self.look(id).await? {
+                Look::Absent => return Ok(None),
+                Look::Whole { items, head, dead } => {
+                    if !dead.is_empty()
+                        && let Err(error) = self.table.write_many(dead.into_iter().map(Write::delete).collect()).await
+                    {
+                        tracing::debug!(error = &error as &dyn std::error::Error, "dead staged items stay a while");
+                    }
+                    return read_state(&head, &items).map(Some);
+                }
+                Look::Torn => tokio::time::sleep(pause(looks)).await,
+            }
+        }
+        Err(StoreError::Corrupt { what: "a property's items do not come to fit its head".to_owned() })
+    }
+
+    async fn commit(&self, commit: &PropertyCommit) -> Result<(), StoreError> {
+        let property = &commit.property;
+        let attempt = self.unique()?;
+        let steps = journal::steps_of(commit, &format!("{:020}", property.revision))?;
+        let mut head = head_item(property)?;
+        let wrote = journal::wrote(&steps, &schema::property_partition(&property.id));
+        let wrote = serde_json::to_string(&wrote)
+            .map_err(|_| StoreError::Corrupt { what: "a property's head can't be written".to_owned() })?;
+        head.insert(attr::WROTE.to_owned(), item::text(wrote));
+        let head = Write::put(head).when(follows(property.revision));
+        let bytes = head.bytes() + steps.iter().map(|step| step.to_write().bytes()).sum::<usize>();
+        let fits = steps.len() < TRANSACTION_ACTIONS && bytes <= TRANSACTION_BYTES;
+
+        self.place(commit).await?;
+        for _ in 0..LOOKS {
+            let done = if fits {
+                self.commit_at_once(head.clone(), &steps).await
+            } else {
+                self.commit_staged(property, &attempt, journal::pages(&steps)?, follows(property.revision)).await
+            };
+            let refused = match done {
+                Ok(()) => {
+                    self.displace(commit).await;
+                    return Ok(());
+                }
+                Err(refused @ CallError::Refused(_)) => refused,
+                Err(error) => return Err(error.or_stale()),
+            };
+            if property.revision == 1 {
+                return Err(StoreError::Exists);
+            }
+            match refused.standing(0) {
+                Some(standing)
+                    if item::find_text(standing, attr::STAGED).is_some()
+                        && item::get_number::<u64>(standing, attr::REV)? + 1 == property.revision =>
+                {
+                    self.roll_forward(&property.id, standing).await?;
+                }
+                _ => return Err(StoreError::Stale),
+            }
+        }
+        Err(StoreError::Stale)
+    }
+
+    async fn settle(
+        &self,
+        id: &PropertyId,
+        rendered_revision: u64,
+        wake_at: Option<Timestamp>,
+        exports_changed: &[(ConnectionId, Timestamp)],
+    ) -> Result<(), StoreError> {
+        let key = schema::property_head(id);
+        let rendered = || {
+            Condition::new("#rev = :rendered AND attribute_not_exists(#staged)")
+                .with("rendered", item::number(rendered_revision))
+        };
+        let (set, remove) = MarkState { dirty: None, wake_at }.update(id.as_str());
+        let head = Write::set(key.clone(), set, &remove).when(rendered());
+        let exported = |(connection, at): &(ConnectionId, Timestamp)| Write::Update {
+            key: schema::connection(id, connection),
+            text: format!("SET #{} = :at, #{} = #{}", attr::EXPORTED_AT, attr::EXPORTED_LINK, attr::LINK),
+            values: vec![("at".to_owned(), item::instant(*at))],
+            condition: Some(Condition::new(
+                "attribute_exists(#link) AND (attribute_not_exists(#exported_at) OR #exported_at < :at OR #exported_link <> #link)",
+            )),
+        };
+        let mut latest: BTreeMap<ConnectionId, Timestamp> = BTreeMap::new();
+        for (connection, at) in exports_changed {
+            let known = latest.entry(connection.clone()).or_insert(*at);
+            *known = (*at).max(*known);
+        }
+        let mut left: Vec<(ConnectionId, Timestamp)> = latest.into_iter().collect();
+        for _ in 0..LOOKS {
+            let last = left.len() < TRANSACTION_ACTIONS;
+            let piece: Vec<_> = left.iter().take(TRANSACTION_ACTIONS - 1).cloned().collect();
+            let first = if last { head.clone() } else { Write::Check { key: key.clone(), condition: rendered() } };
+            let done = if piece.is_empty() {
+                self.table.write(first).await.map(|_| ())
+            } else {
+                self.table.transact(std::iter::once(first).chain(piece.iter().map(exported)).collect()).await
+            };
+            match done {
+                Ok(()) if last => return Ok(()),
+                Ok(()) => {
+                    left.drain(..piece.len());
+                }
+                Err(CallError::Refused(refused)) => match refused.first() {
+                    Some((0, Some(standing)))
+                        if item::get_number::<u64>(standing, attr::REV)? == rendered_revision
+                            && item::find_text(standing, attr::STAGED).is_some() =>
+                    {
+                        self.roll_forward(id, standing).await?;
+                    }
+                    Some((0, _)) | None => return Err(StoreError::Stale),
+                    // Connections without an export, or whose export changed later still, have nothing to be told.
+                    Some(_) => {
+                        let gone: BTreeSet<&ConnectionId> = refused
+                            .iter()
+                            .filter_map(|(at, _)| piece.get(at.checked_sub(1)?))
+                            .map(|(connection, _)| connection)
+                            .collect();
+                        left.retain(|(connection, _)| !gone.contains(connection));
+                    }
+                },
+                Err(error) => return Err(error.or_stale()),
+            }
+        }
+        Err(StoreError::Stale)
+    }
+
+    async fn purge(&self, id: &PropertyId) -> Result<(), StoreError> {
+        let key = schema::property_head(id);
+        let partition = schema::property_partition(id);
+        for _ in 0..LOOKS {
+            // The head goes last, so that a purge that was cut short is found again. It names no items from now on.
+            let head = match self
+                .table
+                .write(Write::set(key.clone(), Vec::new(), &[attr::WROTE]).when(Condition::present()))
+                .await
+            {
+                Ok(Some(head)) => Some(head),
+                Ok(None) | Err(CallError::Refused(_)) => None,
+                Err(error) => return Err(error.or_stale()),
+            };
+            if let Some(head) = &head {
+                self.roll_forward(id, head).await?;
+            }
+            let mut gone = Vec::new();
+            let (items, _) = self.table.query(&Range::all(partition.clone()), None).await?;
+            for item in &items {
+                let sk = item::get_text(item, attr::SK)?;
+                if sk.starts_with(schema::CONNECTIONS) {
+                    let connection = read_connection(item)?;
+                    gone.push(schema::location(connection.id.as_str()));
+                    gone.push(schema::fetch_plan(&connection.id));
+                    gone.extend(connection.export.map(|export| schema::owner(&export.token.hash())));
+                } else if sk.starts_with(schema::BLOCKS) {
+                    let block: calmesh_calendar::Block = item::document(item, attr::DOC)?;
+                    gone.push(schema::location(block.id.as_str()));
+                    gone.extend(block.hold().map(|hold| schema::location(hold.id.as_str())));
+                } else if sk.starts_with(schema::RETIRING) {
+                    let link: calmesh_app::model::RetiringLink = item::document(item, attr::DOC)?;
+                    gone.push(schema::owner(&link.token.hash()));
+                }
+                if sk != schema::HEAD {
+                    gone.push(key_of(item)?);
+                }
+            }
+            let (holds, _) = self.table.query(&Range::all(schema::closed_holds_partition(id)), None).await?;
+            for item in &holds {
+                let closed: ClosedHold = item::document(item, attr::DOC)?;
+                gone.push(schema::location(closed.hold.id.as_str()));
+                gone.push(key_of(item)?);
+            }
+            let (entries, _) = self.table.query(&Range::all(schema::activity_partition(id)), None).await?;
+            for item in &entries {
+                gone.push(key_of(item)?);
+            }
+            if let Some(head) = &head {
+                let property = read_head(head)?;
+                gone.push(schema::property_entry(&property.account, property.created_at, id));
+            }
+            gone.sort();
+            gone.dedup();
+            self.table.write_many(gone.into_iter().map(Write::delete).collect()).await?;
+            let Some(head) = head else { return Ok(()) };
+            let revision: u64 = item::get_number(&head, attr::REV)?;
+            let unmoved = Condition::new("#rev = :rev").with("rev", item::number(revision));
+            match self.table.write(Write::delete(key.clone()).when(unmoved)).await {
+                Ok(_) => return Ok(()),
+                // Somebody changed it meanwhile: once more.
+                Err(CallError::Refused(_)) => {}
+                Err(error) => return Err(error.or_stale()),
+            }
+        }
+        Err(StoreError::Stale)
+    }
+
+    async fn locate(&self, id: &str) -> Result<Option<Location>, StoreError> {
+        let Some(item) = self.table.get(&schema::location(id)).await? else { return Ok(None) };
+        let account = item::get_text(&item, attr::ACCOUNT)?.parse().map_err(|_| item::missing(attr::ACCOUNT))?;
+        let property = item::get_text(&item, attr::PROPERTY)?.parse().map_err(|_| item::missing(attr::PROPERTY))?;
+        Ok(Some(Location { account, property }))
+    }
+
+    async fn closed_holds(&self, id: &PropertyId, page: PageRequest) -> Result<Page<ClosedHold>, StoreError> {
+        let range = Range::all(schema::closed_holds_partition(id)).newest_first();
+        self.list(range, page, |item| item::document(item, attr::DOC)).await
+    }
+}
+
+#[async_trait]
+impl ActivityStore for DynamoStore {
+    async fn activity(&self, property: &PropertyId, page: PageRequest) -> Result<Page<Activity>, StoreError> {
+        let range = Range::all(schema::activity_partition(property)).newest_first();
+        self.list(range, page, |item| item::document(item, attr::DOC)).await
+    }
+
+    async fn append_activity(&self, entries: &[Activity]) -> Result<(), StoreError> {
+        let unique = self.unique()?;
+        let steps: Vec<Step> = entries
+            .iter()
+            .enumerate()
+            .map(|(nth, entry)| journal::activity(entry, &format!("{unique}#{nth:04}")))
+            .collect::<Result<_, _>>()?;
+        self.table.write_many(steps.iter().map(Step::to_write).collect()).await
+    }
+}
+
+/// Whose an owner item says that a token is.
+pub(crate) fn read_owner(item: &Item) -> Result<LinkOwner, StoreError> {
+    item::document(item, attr::DOC)
+}

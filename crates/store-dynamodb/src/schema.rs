@@ -1,0 +1,362 @@
+//! The table: its keys, attributes and index, and every key that an item can have. Nobody else spells one.
+//! `infra/template.yaml` must match `create_table_if_missing`.
+
+use aws_sdk_dynamodb::{
+    Client,
+    types::{
+        AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+        ProjectionType, ScalarAttributeType, TableStatus, TimeToLiveSpecification,
+    },
+};
+use calmesh_app::{
+    model::{SecretHash, bucket_of},
+    ports::{Mark, StoreError},
+};
+use calmesh_calendar::{AccountId, BlockId, ConnectionId, LinkId, PropertyId, RefreshId, TokenId};
+use jiff::Timestamp;
+
+use crate::table::{Item, refusal};
+
+/// Names of attributes. `doc` holds most of an item as JSON; the others are what conditions and indexes need.
+pub(crate) mod attr {
+    pub(crate) const PK: &str = "pk";
+    pub(crate) const SK: &str = "sk";
+    pub(crate) const DOC: &str = "doc";
+    /// Of a head: the revision. Of another item of a property: the revision that wrote it.
+    pub(crate) const REV: &str = "rev";
+    /// Epoch seconds after which DynamoDB removes the item.
+    pub(crate) const TTL: &str = "ttl";
+    pub(crate) const MPK: &str = "mpk";
+    pub(crate) const MSK: &str = "msk";
+    pub(crate) const DIRTY_SINCE: &str = "dirty_since";
+    pub(crate) const ATTEMPTS: &str = "attempts";
+    pub(crate) const ANNOUNCE_AT: &str = "announce_at";
+    pub(crate) const WAKE_AT: &str = "wake_at";
+    /// Of a head: the attempt whose staged items are part of the state.
+    pub(crate) const STAGED: &str = "staged";
+    pub(crate) const STAGED_COUNT: &str = "staged_count";
+    /// Of a head: what the transaction that wrote it put and removed in the partition.
+    pub(crate) const WROTE: &str = "wrote";
+    /// Of a connection: the hash of its present link.
+    pub(crate) const LINK: &str = "link";
+    /// Of a connection: when an export last changed, and of which link.
+    pub(crate) const EXPORTED_AT: &str = "exported_at";
+    pub(crate) const EXPORTED_LINK: &str = "exported_link";
+    pub(crate) const PLAN: &str = "plan";
+    pub(crate) const PLAN_SINCE: &str = "plan_since";
+    pub(crate) const FAILURE: &str = "failure";
+    pub(crate) const SUCCESS_AT: &str = "success_at";
+    pub(crate) const LAST_READ_AT: &str = "last_read_at";
+    pub(crate) const LAST_CHANGED_AT: &str = "last_changed_at";
+    pub(crate) const NUMBER: &str = "number";
+    pub(crate) const CHUNKS: &str = "chunks";
+    pub(crate) const UNTIL: &str = "until";
+    pub(crate) const FINAL: &str = "final";
+    pub(crate) const SPREAD: &str = "spread";
+    pub(crate) const FINGERPRINT: &str = "fingerprint";
+    pub(crate) const STARTED_AT: &str = "started_at";
+    pub(crate) const SEALED: &str = "sealed";
+    pub(crate) const ACCOUNT: &str = "account";
+    pub(crate) const PROPERTY: &str = "property";
+}
+
+/// The sparse index of marks.
+pub(crate) const MARKS_INDEX: &str = "marks";
+pub(crate) const MARK_PARTITIONS: u32 = 16;
+
+/// Where an item is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) pk: String,
+    pub(crate) sk: String,
+}
+
+impl Key {
+    fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
+        Self { pk: pk.into(), sk: sk.into() }
+    }
+
+    /// An item with nothing but this key.
+    pub(crate) fn item(&self) -> Item {
+        Item::from([
+            (attr::PK.to_owned(), AttributeValue::S(self.pk.clone())),
+            (attr::SK.to_owned(), AttributeValue::S(self.sk.clone())),
+        ])
+    }
+}
+
+/// Heads sort before everything else in their partition, so that a query reads them first.
+pub(crate) const HEAD: &str = "#HEAD";
+pub(crate) const BLOCKS: &str = "BLK#";
+pub(crate) const CONNECTIONS: &str = "CON#";
+pub(crate) const RETIRING: &str = "RET#";
+pub(crate) const STAGES: &str = "STG#";
+pub(crate) const TOKENS: &str = "TOK#";
+pub(crate) const PROPERTIES: &str = "PRP#";
+pub(crate) const LINKS: &str = "LNK#";
+pub(crate) const OUTCOMES: &str = "OUT#";
+
+/// An instant as text that sorts as time does.
+pub(crate) fn sortable(at: Timestamp) -> String {
+    format!("{at:.9}")
+}
+
+pub(crate) fn property_partition(id: &PropertyId) -> String {
+    format!("PRP#{id}")
+}
+
+pub(crate) fn property_head(id: &PropertyId) -> Key {
+    Key::new(property_partition(id), HEAD)
+}
+
+pub(crate) fn connection(property: &PropertyId, id: &ConnectionId) -> Key {
+    Key::new(property_partition(property), format!("{CONNECTIONS}{id}"))
+}
+
+pub(crate) fn block(property: &PropertyId, id: &BlockId) -> Key {
+    Key::new(property_partition(property), format!("{BLOCKS}{id}"))
+}
+
+pub(crate) fn retiring(property: &PropertyId, token: SecretHash) -> Key {
+    Key::new(property_partition(property), format!("{RETIRING}{}", token.to_hex()))
+}
+
+/// What all staged items of one attempt at a revision start with.
+pub(crate) fn stages_of(revision: u64, attempt: &str) -> String {
+    format!("{STAGES}{revision:020}#{attempt}#")
+}
+
+pub(crate) fn stage(property: &PropertyId, revision: u64, attempt: &str, nth: usize) -> Key {
+    Key::new(property_partition(property), format!("{}{nth:05}", stages_of(revision, attempt)))
+}
+
+/// The revision that a staged item was for.
+pub(crate) fn stage_revision(sk: &str) -> Option<u64> {
+    sk.strip_prefix(STAGES)?.split('#').next()?.parse().ok()
+}
+
+pub(crate) fn closed_holds_partition(property: &PropertyId) -> String {
+    format!("HLD#{property}")
+}
+
+pub(crate) fn closed_hold(property: &PropertyId, closed_at: Timestamp, hold: &str) -> Key {
+    Key::new(closed_holds_partition(property), format!("{}#{hold}", sortable(closed_at)))
+}
+
+pub(crate) fn activity_partition(property: &PropertyId) -> String {
+    format!("ACT#{property}")
+}
+
+/// `unique` tells entries of one instant apart and orders them.
+pub(crate) fn activity(property: &PropertyId, at: Timestamp, unique: &str) -> Key {
+    Key::new(activity_partition(property), format!("{}#{unique}", sortable(at)))
+}
+
+pub(crate) fn location(id: &str) -> Key {
+    Key::new(format!("LOC#{id}"), HEAD)
+}
+
+pub(crate) fn account_partition(id: &AccountId) -> String {
+    format!("ACC#{id}")
+}
+
+pub(crate) fn account(id: &AccountId) -> Key {
+    Key::new(account_partition(id), HEAD)
+}
+
+pub(crate) fn token(account: &AccountId, id: &TokenId) -> Key {
+    Key::new(account_partition(account), format!("{TOKENS}{id}"))
+}
+
+pub(crate) fn token_hash(hash: &SecretHash) -> Key {
+    Key::new(format!("TKH#{}", hash.to_hex()), HEAD)
+}
+
+pub(crate) fn property_entry(account: &AccountId, created_at: Timestamp, id: &PropertyId) -> Key {
+    Key::new(account_partition(account), format!("{PROPERTIES}{}#{id}", sortable(created_at)))
+}
+
+pub(crate) fn link_entry(account: &AccountId, created_at: Timestamp, id: &LinkId) -> Key {
+    Key::new(account_partition(account), format!("{LINKS}{}#{id}", sortable(created_at)))
+}
+
+pub(crate) fn link(id: &LinkId) -> Key {
+    Key::new(format!("LNK#{id}"), HEAD)
+}
+
+pub(crate) fn owner(token: &SecretHash) -> Key {
+    Key::new(format!("OWN#{}", token.to_hex()), HEAD)
+}
+
+/// The operator's list of accounts is in partitions by the first character of an id's random part, so that
+/// partition after partition gives the order of ids. Random bits begin with one of `0` to `7`.
+pub(crate) const ACCOUNT_LISTS: [char; 9] = ['0', '1', '2', '3', '4', '5', '6', '7', '8'];
+
+pub(crate) fn account_list(first: char) -> String {
+    format!("ACL#{first}")
+}
+
+/// In which of the lists an account is.
+pub(crate) fn account_list_of(id: &AccountId) -> char {
+    let first = id.as_str().chars().nth(AccountId::PREFIX.len()).unwrap_or('8');
+    if ACCOUNT_LISTS.contains(&first) { first } else { '8' }
+}
+
+pub(crate) fn account_entry(id: &AccountId) -> Key {
+    Key::new(account_list(account_list_of(id)), id.as_str())
+}
+
+/// Sixty-four buckets share a partition.
+pub(crate) const BUCKETS_PER_PARTITION: u16 = 64;
+
+pub(crate) fn fetch_partition(bucket: u16) -> String {
+    format!("FCH#{:02}", bucket / BUCKETS_PER_PARTITION)
+}
+
+/// What the plans of one bucket start with in their partition.
+pub(crate) fn fetch_prefix(bucket: u16) -> String {
+    format!("{:02}#", bucket % BUCKETS_PER_PARTITION)
+}
+
+pub(crate) fn fetch_plan(connection: &ConnectionId) -> Key {
+    let bucket = bucket_of(connection);
+    Key::new(fetch_partition(bucket), format!("{}{connection}", fetch_prefix(bucket)))
+}
+
+pub(crate) fn sweeps_partition(bucket: u16) -> String {
+    format!("SWP#{:02}", bucket / BUCKETS_PER_PARTITION)
+}
+
+/// The record of a run of buckets, as far as it lies in one partition.
+pub(crate) fn sweep(first: u16, last: u16) -> Key {
+    Key::new(sweeps_partition(first), format!("RUN#{first:04}-{last:04}"))
+}
+
+pub(crate) const SWEEP_RUNS: &str = "RUN#";
+
+/// Connections that a pass skipped and that have no room in its record.
+pub(crate) fn sweep_skipped(first: u16, last: u16, number: i64, nth: usize) -> Key {
+    Key::new(format!("SKP#{first:04}-{last:04}"), format!("{number}#{nth:05}"))
+}
+
+pub(crate) fn pauses_partition() -> String {
+    "HST".to_owned()
+}
+
+pub(crate) fn pause(host: &str) -> Key {
+    Key::new(pauses_partition(), host)
+}
+
+pub(crate) fn refresh_partition(id: &RefreshId) -> String {
+    format!("RFR#{id}")
+}
+
+pub(crate) fn refresh(id: &RefreshId) -> Key {
+    Key::new(refresh_partition(id), HEAD)
+}
+
+pub(crate) fn outcome(id: &RefreshId, connection: &ConnectionId) -> Key {
+    Key::new(refresh_partition(id), format!("{OUTCOMES}{connection}"))
+}
+
+pub(crate) fn answers_partition(account: &AccountId) -> String {
+    format!("IDM#{account}")
+}
+
+/// A client's key may be of any form, so its hash stands for it.
+pub(crate) fn answer(account: &AccountId, key: &str) -> Key {
+    Key::new(answers_partition(account), SecretHash::of(key).to_hex())
+}
+
+/// The index partition of something that can be marked.
+pub(crate) fn mark_partition(id: &str) -> String {
+    let mixed = id.bytes().fold(0u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    mark_partition_at(mixed % MARK_PARTITIONS)
+}
+
+pub(crate) fn mark_partition_at(nth: u32) -> String {
+    format!("MARK#{nth}")
+}
+
+/// What a marked item is, read off its key.
+pub(crate) fn mark_of(pk: &str) -> Option<Mark> {
+    let (kind, id) = pk.split_once('#')?;
+    match kind {
+        "PRP" => Some(Mark::Property { id: id.parse().ok()? }),
+        "LNK" => Some(Mark::Link { id: id.parse().ok()? }),
+        _ => None,
+    }
+}
+
+/// Makes the table, its index and its expiry if there is none of this name, and waits until it can be used.
+/// For the embedded start and tests; in the cloud the template makes it.
+///
+/// # Errors
+/// `Unavailable` when DynamoDB can't be reached or refuses.
+pub async fn create_table_if_missing(client: &Client, name: &str) -> Result<(), StoreError> {
+    let known = client.describe_table().table_name(name).send().await;
+    match known {
+        Ok(_) => {}
+        Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {
+            let request = define(client, name).map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+            match request.send().await {
+                Ok(_) => {}
+                // Somebody else was faster.
+                Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) => {}
+                Err(error) => return Err(refusal("CreateTable", &error)),
+            }
+        }
+        Err(error) => return Err(refusal("DescribeTable", &error)),
+    }
+    loop {
+        let described = client.describe_table().table_name(name).send().await;
+        let described = described.map_err(|error| refusal("DescribeTable", &error))?;
+        if described.table().and_then(|table| table.table_status()) == Some(&TableStatus::Active) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    let expiry = client.describe_time_to_live().table_name(name).send().await;
+    let expiry = expiry.map_err(|error| refusal("DescribeTimeToLive", &error))?;
+    if expiry.time_to_live_description().and_then(|expiry| expiry.attribute_name()).is_none() {
+        let wanted = TimeToLiveSpecification::builder().enabled(true).attribute_name(attr::TTL).build();
+        let wanted = wanted.map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+        let set = client.update_time_to_live().table_name(name).time_to_live_specification(wanted).send().await;
+        set.map_err(|error| refusal("UpdateTimeToLive", &error))?;
+    }
+    Ok(())
+}
+
+fn define(
+    client: &Client,
+    name: &str,
+) -> Result<
+    aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder,
+    aws_sdk_dynamodb::error::BuildError,
+> {
+    let text =
+        |name: &str| AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
+    let key = |name: &str, kind: KeyType| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
+    let marks = GlobalSecondaryIndex::builder()
+        .index_name(MARKS_INDEX)
+        .key_schema(key(attr::MPK, KeyType::Hash)?)
+        .key_schema(key(attr::MSK, KeyType::Range)?)
+        .projection(
+            Projection::builder()
+                .projection_type(ProjectionType::Include)
+                .non_key_attributes(attr::DIRTY_SINCE)
+                .build(),
+        )
+        .build()?;
+    Ok(client
+        .create_table()
+        .table_name(name)
+        .billing_mode(BillingMode::PayPerRequest)
+        .attribute_definitions(text(attr::PK)?)
+        .attribute_definitions(text(attr::SK)?)
+        .attribute_definitions(text(attr::MPK)?)
+        .attribute_definitions(text(attr::MSK)?)
+        .key_schema(key(attr::PK, KeyType::Hash)?)
+        .key_schema(key(attr::SK, KeyType::Range)?)
+        .global_secondary_indexes(marks))
+}

@@ -1,0 +1,90 @@
+//! The real binary, invoked as API Gateway's HTTP API invokes it (payload 2.0).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use calmesh_tests::lambda_runtime::{FakeCloud, OPERATOR_KEY, Outcome};
+use serde_json::{Value, json};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_calmesh-api");
+
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
+fn request(method: &str, path: &str, bearer: Option<&str>, body: Option<&Value>) -> Value {
+    let mut headers = json!({
+        "accept": "*/*",
+        "host": "abc.execute-api.eu-west-1.amazonaws.com",
+        "x-forwarded-for": "203.0.113.7",
+        "x-forwarded-proto": "https",
+    });
+    if let Some(bearer) = bearer {
+        headers["authorization"] = json!(format!("Bearer {bearer}"));
+    }
+    if body.is_some() {
+        headers["content-type"] = json!("application/json");
+    }
+    json!({
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": headers,
+        "requestContext": {
+            "accountId": "123456789012",
+            "apiId": "abc",
+            "domainName": "abc.execute-api.eu-west-1.amazonaws.com",
+            "domainPrefix": "abc",
+            "http": {
+                "method": method,
+                "path": path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": "203.0.113.7",
+                "userAgent": "curl/8",
+            },
+            "requestId": "JKJaXmPLvHcESHA=",
+            "routeKey": "$default",
+            "stage": "$default",
+            "time": "01/Dec/2026:10:00:00 +0000",
+            "timeEpoch": 1_796_119_200_000_i64,
+        },
+        "body": body.map(Value::to_string),
+        "isBase64Encoded": false,
+    })
+}
+
+/// Status and JSON body of an answer.
+fn answered(outcome: &Outcome) -> (u64, Value) {
+    let Outcome::Answered(answer) = outcome else { panic!("no answer: {outcome:?}") };
+    let body = answer["body"].as_str().unwrap_or("null");
+    (answer["statusCode"].as_u64().unwrap(), serde_json::from_str(body).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn calls_through_api_gateway_are_answered_by_the_rest_api() {
+    let cloud = FakeCloud::start().await;
+    let _function = cloud.run(BINARY);
+
+    let (status, _) = answered(&cloud.invoke(request("GET", "/v1/health", None, None)).await);
+    assert_eq!(status, 200);
+    let (status, problem) = answered(&cloud.invoke(request("GET", "/v1/properties", None, None)).await);
+    assert_eq!((status, &problem["status"]), (401, &json!(401)));
+
+    let name = json!({ "name": "host" });
+    let made = cloud.invoke(request("POST", "/v1/accounts", Some(OPERATOR_KEY), Some(&name))).await;
+    let (status, account) = answered(&made);
+    assert_eq!(status, 201, "{account}");
+    let token = account["token"].as_str().unwrap();
+    let flat = json!({ "name": "Harbour flat", "time_zone": "Europe/Madrid" });
+    let (status, property) = answered(&cloud.invoke(request("POST", "/v1/properties", Some(token), Some(&flat))).await);
+    assert_eq!(status, 201, "{property}");
+    let path = format!("/v1/properties/{}", property["id"].as_str().unwrap());
+    let (status, read) = answered(&cloud.invoke(request("GET", &path, Some(token), None)).await);
+    assert_eq!((status, &read["name"]), (200, &json!("Harbour flat")));
+    let announced = cloud.taken_events();
+    assert!(announced.iter().any(|event| event.detail_type == "property.dirty"), "{announced:?}");
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_a_problem_and_no_failure_of_the_function() {
+    let cloud = FakeCloud::start().await;
+    let _function = cloud.run(BINARY);
+    let (status, problem) = answered(&cloud.invoke(request("GET", "/f/anything.ics", None, None)).await);
+    assert_eq!((status, &problem["status"]), (404, &json!(404)));
+}
