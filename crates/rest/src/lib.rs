@@ -24,6 +24,8 @@ mod providers;
 mod query;
 mod refreshes;
 #[cfg(test)]
+mod scenes;
+#[cfg(test)]
 mod testing;
 mod tokens;
 mod when;

@@ -222,14 +222,14 @@ impl Problem {
 
     /// Other words for what to do.
     #[must_use]
-    pub fn saying(mut self, detail: impl Into<String>) -> Self {
+    pub(crate) fn saying(mut self, detail: impl Into<String>) -> Self {
         self.detail = detail.into();
         self
     }
 
     /// 503; the cause goes to the log.
     #[must_use]
-    pub fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
+    pub(crate) fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error, "a part of the service is not available");
         Self::new(Kind::Unavailable, "").header(header::RETRY_AFTER, HeaderValue::from_static("5"))
     }
@@ -252,11 +252,6 @@ impl Problem {
     pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
-    }
-
-    #[must_use]
-    pub(crate) fn kind(&self) -> Kind {
-        self.kind
     }
 
     /// The body; `request_id` is there for what went wrong on our side.
