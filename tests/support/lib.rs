@@ -1,4 +1,5 @@
-//! What scenarios are built from.
+//! What scenarios are built from: feeds of each provider's shape, a server that serves and breaks them, and the cloud
+//! around a function.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,4 +8,6 @@
     reason = "a broken test support must fail its test at once"
 )]
 
+pub mod bodies;
+pub mod feed_server;
 pub mod lambda_runtime;

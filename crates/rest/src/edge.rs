@@ -190,6 +190,37 @@ mod tests {
         assert_eq!(api.patch("/v1/account", fits).await.pointers(), ["/name"]);
     }
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_client_that_sends_all_of_a_large_body_first_still_reads_the_413() {
+        use std::io::{Read, Write};
+        let api = TestApi::new().await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = api.router.clone();
+        let server = tokio::spawn(async move { axum::serve(listener, router).await });
+        for token in [api.token.clone(), "nonsense".to_owned()] {
+            let expected = if token == "nonsense" { "401" } else { "413" };
+            let answer = tokio::task::spawn_blocking(move || {
+                let body = vec![b'x'; 6 * 1024 * 1024];
+                let mut stream = std::net::TcpStream::connect(address).unwrap();
+                let head = format!(
+                    "POST /v1/tokens HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+                     Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                );
+                stream.write_all(head.as_bytes()).unwrap();
+                stream.write_all(&body).unwrap();
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).unwrap();
+                answer
+            });
+            let answer = answer.await.unwrap();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{answer}");
+            assert!(answer.contains("application/problem+json"));
+        }
+        server.abort();
+    }
+
     #[tokio::test]
     async fn parameters_that_nobody_knows_are_refused_everywhere() {
         let api = TestApi::new().await;

@@ -1,12 +1,14 @@
 //! The OpenAPI document: what the routes say of themselves, completed with what all of them have in common.
 
+use std::collections::BTreeSet;
+
 use utoipa::{
     OpenApi,
     openapi::{
         self, Content, Ref, RefOr, Required, Response,
         header::HeaderBuilder,
         path::{Operation, ParameterBuilder, ParameterIn, PathItem},
-        schema::{ObjectBuilder, Type},
+        schema::{AdditionalProperties, ObjectBuilder, Schema, Type},
         security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
     },
 };
@@ -44,10 +46,67 @@ pub(crate) fn complete(document: &mut openapi::OpenApi, version: &str) {
     components.add_security_scheme("token", token("A token of an account, `cm_…`."));
     components.add_security_scheme("operator_key", token("The operator's key, `cm_…`: it manages accounts."));
     components.add_security_scheme("oidc", token("A JWT of the configured OIDC issuer, where there is one."));
+    let mut bodies = Vec::new();
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             complete_operation(path, method, operation);
+            bodies.extend(body_schemas(operation));
         }
+    }
+    let components = document.components.get_or_insert_default();
+    // Unknown fields are refused, and the document says so, down to the innermost object of a body.
+    let mut closed = BTreeSet::new();
+    while let Some(name) = bodies.pop() {
+        if !closed.insert(name.clone()) {
+            continue;
+        }
+        if let Some(RefOr::T(schema)) = components.schemas.get_mut(&name) {
+            close(schema, &mut bodies);
+        }
+    }
+}
+
+/// A JSON merge patch may come under the name of JSON too. Answers the names of the schemas of the body.
+fn body_schemas(operation: &mut Operation) -> Vec<String> {
+    let Some(RefOr::T(body)) = &mut operation.request_body else {
+        return Vec::new();
+    };
+    if let Some(patch) = body.content.get("application/merge-patch+json").cloned() {
+        body.content.insert("application/json".to_owned(), patch);
+    }
+    let mut names = Vec::new();
+    for content in body.content.values_mut() {
+        match content {
+            RefOr::T(Content { schema: Some(RefOr::Ref(reference)), .. }) => names.extend(named(reference)),
+            RefOr::T(Content { schema: Some(RefOr::T(schema)), .. }) => close(schema, &mut names),
+            _ => {}
+        }
+    }
+    names
+}
+
+fn named(reference: &Ref) -> Option<String> {
+    reference.ref_location.rsplit('/').next().map(str::to_owned)
+}
+
+/// Says that an object takes no other fields, and notes which schemas lie inside.
+fn close(schema: &mut Schema, inner: &mut Vec<String>) {
+    let visit = |part: &mut RefOr<Schema>, inner: &mut Vec<String>| match part {
+        RefOr::Ref(reference) => inner.extend(named(reference)),
+        RefOr::T(schema) => close(schema, inner),
+    };
+    match schema {
+        Schema::Object(object) => {
+            if !object.properties.is_empty() {
+                object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+            }
+            object.properties.values_mut().for_each(|part| visit(part, inner));
+        }
+        Schema::OneOf(one) => one.items.iter_mut().for_each(|part| visit(part, inner)),
+        Schema::AnyOf(any) => any.items.iter_mut().for_each(|part| visit(part, inner)),
+        // Parts that share one object can't be closed each by itself.
+        Schema::AllOf(_) | Schema::Array(_) => {}
+        _ => {}
     }
 }
 
@@ -224,6 +283,14 @@ mod tests {
                 responses.keys().any(|status| status.starts_with('2') || status.starts_with('3')),
                 "{method} {path}"
             );
+            for content in operation["requestBody"]["content"].as_object().into_iter().flat_map(|map| map.values()) {
+                let mut references = Vec::new();
+                collect_references(content, &mut references);
+                for reference in references {
+                    let schema = document.pointer(reference.strip_prefix('#').unwrap()).unwrap();
+                    assert_eq!(schema["additionalProperties"], false, "{method} {path} takes unknown fields");
+                }
+            }
             let mut expected = vec!["405", "422", "500"];
             if !operation["security"].as_array().unwrap().is_empty() {
                 expected.extend(["401", "403", "429"]);

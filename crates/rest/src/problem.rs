@@ -254,11 +254,6 @@ impl Problem {
         self
     }
 
-    #[must_use]
-    pub(crate) fn kind(&self) -> Kind {
-        self.kind
-    }
-
     /// The body; `request_id` is there for what went wrong on our side.
     pub(crate) fn to_json(&self, request_id: Option<&str>) -> Value {
         let mut body = Map::new();
