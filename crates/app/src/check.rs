@@ -17,6 +17,7 @@ use url::Url;
 use crate::{
     App, InvalidField, Reach, Settings,
     blocks::{Span, span_of},
+    edit::{ZONE_WANTED, known_zone},
     judge_feed,
     model::{FailureKind, FeedUrl, Fetched, LinkOwner, LinkToken, PolicyOverrides, Snapshot, Validators},
     ports::{FeedRequest, FetchFailure, StoreError},
@@ -109,10 +110,8 @@ impl App {
     /// # Errors
     /// `Invalid` for an unknown zone, `AddressRefused`, or the store's.
     pub async fn check_feed(&self, source: CheckSource, time_zone: Option<&str>) -> Result<CheckReport, CheckError> {
-        let zone = time_zone.map(TimeZone::get).transpose().map_err(|_| {
-            let detail = "must be an IANA time zone such as Europe/Madrid";
-            CheckError::Invalid(vec![InvalidField::new("time_zone", detail)])
-        })?;
+        let unknown = || CheckError::Invalid(vec![InvalidField::new("time_zone", ZONE_WANTED)]);
+        let zone = time_zone.map(|name| known_zone(name).ok_or_else(unknown)).transpose()?;
         let now = self.clock.now();
         let mut report = match source {
             CheckSource::Ics(body) => check_body(&body, zone.as_ref(), now, None),
@@ -264,5 +263,5 @@ fn zone_hint(body: &[u8]) -> Option<TimeZone> {
         let (name, value) = line.split_at_checked(NAME.len())?;
         name.eq_ignore_ascii_case(NAME).then_some(value)
     })?;
-    TimeZone::get(std::str::from_utf8(value).ok()?.trim()).ok()
+    known_zone(std::str::from_utf8(value).ok()?.trim())
 }

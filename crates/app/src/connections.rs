@@ -256,7 +256,9 @@ impl App {
         let changed = match self.change_property(property, create).await {
             Ok(changed) => changed,
             Err(error) => {
-                self.forget_feeds(&reach.account, &BTreeSet::from([id])).await;
+                if was_refused(&error) {
+                    self.forget_feeds(&reach.account, &BTreeSet::from([id])).await;
+                }
                 return Err(error.into());
             }
         };
@@ -328,6 +330,7 @@ impl App {
                 Err(error) => {
                     if let Feed::Examined(examined) = &prepared.feed
                         && old.as_ref() != Some(&examined.snapshot)
+                        && was_refused(&error)
                     {
                         self.supersede(reach, id, &examined.snapshot).await;
                     }
@@ -635,6 +638,12 @@ impl App {
         let base = self.settings.links_base.as_str().trim_end_matches('/');
         format!("{base}/f/{}.ics", token.reveal())
     }
+}
+
+/// Whether nothing was written for sure. After a failure of the store the change may stand, and with it a name for
+/// the body that was kept.
+fn was_refused<E>(error: &ChangeError<E>) -> bool {
+    !matches!(error, ChangeError::Store(StoreError::Unavailable(_)))
 }
 
 fn applied_snapshot(state: &PropertyState, id: &ConnectionId) -> Option<Snapshot> {
@@ -947,7 +956,11 @@ fn edit_import(
         return Err(ConnectionError::UrlTaken(other));
     }
     let url = new_url.or(after.import.as_ref().map(|import| &import.url)).cloned();
-    let by_url = url.as_ref().map_or("generic", |url| detected(url, &prepared.feed));
+    let by_url = match (&url, &prepared.feed) {
+        (Some(_), Feed::Kept(kept)) => kept.provider(after, &draft.state.house(), draft.now).id.as_str(),
+        (Some(url), feed) => detected(url, feed),
+        (None, _) => "generic",
+    };
     let provider = match &edit.provider {
         Edit::To(provider) => provider.clone(),
         Edit::Reset => by_url.to_owned(),

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use jiff::tz::TimeZone;
+
 /// What an edit does to one field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Edit<T> {
@@ -122,6 +124,13 @@ impl Flaws {
     }
 }
 
+/// The zone of this IANA name, in any case.
+pub(crate) fn known_zone(name: &str) -> Option<TimeZone> {
+    // A zone without a name is a fixed offset, which would be wrong half the year.
+    TimeZone::get(name).ok().filter(|zone| !zone.is_unknown() && zone.iana_name().is_some())
+}
+
+pub(crate) const ZONE_WANTED: &str = "must be an IANA time zone such as Europe/Madrid";
 pub(crate) const NAME_MOST: usize = 200;
 pub(crate) const SUMMARY_MOST: usize = 500;
 pub(crate) const LABEL_PREFIX_MOST: usize = 40;

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use calmesh_calendar::ConnectionId;
+use calmesh_calendar::{ConnectionId, House};
+use calmesh_profiles::{Profile, detect};
+use jiff::Timestamp;
 
 use crate::{
     AcceptedFeed, App, Draft,
@@ -28,6 +30,16 @@ impl KeptBodies {
         let parked = app.snapshots.parked(&connection.account, &connection.id, &applied.snapshot).await?;
         self.0.insert(connection.id.clone(), (applied.snapshot.clone(), parked.map(|parked| parked.body)));
         Ok(())
+    }
+}
+
+impl KeptBodies {
+    /// The provider that a connection's URL, or else the words of its kept body, give away.
+    pub(crate) fn provider(&self, connection: &Connection, house: &House, now: Timestamp) -> &'static Profile {
+        let url = connection.import.as_ref().and_then(|import| import.url.to_url());
+        let body = self.0.get(&connection.id).and_then(|(_, body)| body.as_ref());
+        let reading = body.and_then(|body| read_body(body, house, connection.profile(), now).ok());
+        detect(url.as_ref(), reading.and_then(|reading| reading.prodid).as_deref())
     }
 }
 

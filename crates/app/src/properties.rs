@@ -3,16 +3,13 @@
 use std::collections::BTreeSet;
 
 use calmesh_calendar::{ConnectionId, Extent, PropertyId, Times};
-use jiff::{
-    civil::{Date, Time},
-    tz::TimeZone,
-};
+use jiff::civil::{Date, Time};
 
 use crate::{
     App, ChangeError, Draft, Edit, Expected, InvalidField, Reach,
     change::difference,
     connections::remove_connection,
-    edit::{Flaws, LABEL_PREFIX_MOST, NAME_MOST},
+    edit::{Flaws, LABEL_PREFIX_MOST, NAME_MOST, ZONE_WANTED, known_zone},
     kept::{KeptBodies, take_kept},
     model::{Activity, ActivityKind, Property, PropertyState},
     ports::{ObjectError, Page, PageRequest, StoreError},
@@ -258,13 +255,14 @@ impl App {
     }
 }
 
-fn validated(property: Property) -> Result<Property, PropertyError> {
+fn validated(mut property: Property) -> Result<Property, PropertyError> {
     let mut flaws = Flaws::default();
     flaws.text("name", &property.name, 1, NAME_MOST);
     flaws.text("label_prefix", &property.label_prefix, 0, LABEL_PREFIX_MOST);
-    // Only regional names and UTC: a fixed offset would be wrong half the year, and "Local" is the server's.
-    if TimeZone::get(&property.time_zone).is_err() {
-        flaws.add("time_zone", "must be an IANA time zone such as Europe/Madrid");
+    match known_zone(&property.time_zone).and_then(|zone| zone.iana_name().map(str::to_owned)) {
+        // As the database writes it.
+        Some(name) => property.time_zone = name,
+        None => flaws.add("time_zone", ZONE_WANTED),
     }
     if property.check_out > property.check_in {
         flaws.add("check_out", "must not be after check_in");

@@ -1,8 +1,5 @@
 //! What is taken in a property, night by night, and whether a span may be sold.
 
-#[cfg(test)]
-mod tests;
-
 use axum::{extract::State, response::Response};
 use calmesh_app::AvailabilityError;
 use calmesh_calendar::PropertyId;
@@ -149,3 +146,6 @@ async fn check(
         valid_as_of: found.valid_as_of.map(Instant),
     }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,5 @@
 //! Blocks: what is taken, and the host's own.
 
-#[cfg(test)]
-mod tests;
-
 use axum::{
     extract::{OriginalUri, State},
     response::Response,
@@ -302,3 +299,6 @@ async fn prune(
     let removed = removed.iter().map(|view| view.block.id.to_string()).collect();
     Ok(answer::plain(Pruned { removed, opens: opens.iter().map(ToString::to_string).collect() }))
 }
+
+#[cfg(test)]
+mod tests;

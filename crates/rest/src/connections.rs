@@ -1,8 +1,5 @@
 //! Connections between a property and calendars elsewhere.
 
-#[cfg(test)]
-mod tests;
-
 use axum::{extract::State, response::Response};
 use calmesh_app::{
     ConnectionEdit, ConnectionError, ConnectionView, Edit, ExportView, ImportTelemetry, NewConnection, PolicyEdit,
@@ -697,3 +694,6 @@ async fn rotate(
     fields.finish(|| Some(()))?;
     Ok(single(api.app.rotate_link(owner.reach(), &id, revoke).await?))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,5 @@
 //! The feed doctor.
 
-#[cfg(test)]
-mod tests;
-
 use axum::{extract::State, response::Response};
 use bytes::Bytes;
 use calmesh_app::{CheckError, CheckReport, CheckSource, model::FeedUrl};
@@ -179,3 +176,6 @@ async fn check(
     let report = api.app.check_feed(source, time_zone.as_deref()).await?;
     Ok(answer::plain(CheckJson::from(report)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,5 @@
 //! Holds: removals that were seen but not yet believed.
 
-#[cfg(test)]
-mod tests;
-
 use axum::{extract::State, response::Response};
 use calmesh_app::{HoldError, HoldView};
 use calmesh_calendar::{HoldId, Nights, PropertyId};
@@ -139,3 +136,6 @@ async fn keep(
     let view = api.app.keep_hold(owner.reach(), &id, group).await?;
     Ok(answer::plain(HoldJson::from(view)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,5 @@
 //! Properties.
 
-#[cfg(test)]
-mod tests;
-
 use axum::{extract::State, response::Response};
 use calmesh_app::{DEFAULT_CHECK_IN, DEFAULT_CHECK_OUT, NewProperty, PropertyEdit, PropertyError, model::Property};
 use calmesh_calendar::PropertyId;
@@ -232,3 +229,6 @@ async fn delete(
     api.app.delete_property(owner.reach(), &id, &expected).await?;
     Ok(answer::gone())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,5 @@
 //! Manual refreshes: asked for, and what became of them.
 
-#[cfg(test)]
-mod tests;
-
 use axum::{extract::State, response::Response};
 use calmesh_app::{
     RefreshError, RefreshView,
@@ -190,3 +187,6 @@ async fn show(
         next_cursor,
     }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,8 @@ async fn every_wrong_field_of_a_property_is_named() {
         (json!({"name": null, "time_zone": "UTC"}), vec!["/name"]),
         (json!({"name": "Flat", "time_zone": "Mars/Olympus"}), vec!["/time_zone"]),
         (json!({"name": "Flat", "time_zone": "+02:00"}), vec!["/time_zone"]),
+        (json!({"name": "Flat", "time_zone": "Etc/Unknown"}), vec!["/time_zone"]),
+        (json!({"name": "Flat", "time_zone": "Local"}), vec!["/time_zone"]),
         (json!({"name": "Flat", "time_zone": ""}), vec!["/time_zone"]),
         (json!({"name": "Flat", "time_zone": 1}), vec!["/time_zone"]),
         (json!({"name": "Flat", "time_zone": "UTC", "check_in": "25:00"}), vec!["/check_in"]),
@@ -44,6 +46,13 @@ async fn every_wrong_field_of_a_property_is_named() {
     for (body, pointers) in wrong {
         assert_eq!(api.post("/v1/properties", body.clone()).await.pointers(), pointers, "{body}");
     }
+}
+
+#[tokio::test]
+async fn a_zone_is_kept_as_the_database_writes_it() {
+    let api = TestApi::new().await;
+    let made = api.post("/v1/properties", json!({"name": "Flat", "time_zone": "europe/madrid"})).await;
+    assert_eq!(made.json()["time_zone"], "Europe/Madrid");
 }
 
 #[tokio::test]
