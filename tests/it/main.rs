@@ -1,4 +1,5 @@
 //! Scenarios over several rooms, in one test binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod feed_server;
 mod rooms;

@@ -16,7 +16,9 @@ function understood(body) {
     assert.ok(event.startDate.compare(event.endDate) < 0, "an end that is not after its start");
     return { uid: event.uid, start: text(event.startDate), end: text(event.endDate), summary: event.summary };
   });
-  return { name: calendar.getFirstPropertyValue("x-wr-calname") ?? "", events };
+  // The type of an X- property is unknown to it (RFC 5545 3.8.8.2 says text), so it is told.
+  const name = ICAL.design.icalendar.value.text.fromICAL(calendar.getFirstPropertyValue("x-wr-calname") ?? "");
+  return { name, events };
 }
 
 const folder = process.argv[2];

@@ -4,6 +4,7 @@ Also checks what no reader checks: CRLF, lines of at most 75 octets, an end afte
 """
 
 import json
+import re
 import sys
 from datetime import date, datetime, timezone
 from pathlib import Path
@@ -40,7 +41,9 @@ def understood(body):
         assert type(start) is type(end) and start < end, "an end that is not after its start"
         events.append({"uid": str(event["UID"]), "start": text(start), "end": text(end), "summary": str(event["SUMMARY"])})
     assert len({event["uid"] for event in events}) == len(events), "a UID twice"
-    return {"name": str(calendar.get("X-WR-CALNAME", "")), "events": events}
+    # The type of an X- property is unknown to it (RFC 5545 3.8.8.2 says text), so it is told.
+    name = re.sub(r"\\(.)", lambda found: "\n" if found[1] in "nN" else found[1], str(calendar.get("X-WR-CALNAME", "")))
+    return {"name": name, "events": events}
 
 
 def main(folder):

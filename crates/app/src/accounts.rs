@@ -4,13 +4,13 @@ use calmesh_calendar::{AccountId, ConnectionId, TokenId};
 use jiff::Timestamp;
 
 use crate::{
-    App, ChangeError, Edit, Expected, InvalidField, Reach,
+    App, ChangeError, Edit, Expected, InvalidField, Reach, WorkError,
     edit::{Flaws, LABEL_PREFIX_MOST, NAME_MOST},
     model::{
         Account, Detail, Dirty, ExtraLink, LinkToken, PropertyState, RetiringLink, RetiringServes, Scope, Token,
         TokenSecret,
     },
-    ports::{Event, ObjectError, Page, PageRequest, StoreError, Subject},
+    ports::{BusError, Event, ObjectError, Page, PageRequest, StoreError, Subject},
 };
 
 /// What new links show when an account says nothing else.
@@ -50,6 +50,8 @@ pub enum AccountError {
     Outdated,
     #[error("a field is not valid")]
     Invalid(Vec<InvalidField>),
+    #[error("the deletion could not be announced")]
+    Bus(#[from] BusError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -215,13 +217,15 @@ impl App {
     /// Begins an account's deletion: from the answer on none of its tokens opens anything; the rest goes in
     /// the background.
     ///
+    /// Answers only when the announcement was taken, since an account has no mark that the tick would find; after
+    /// a failure in between, the next knock with any of its tokens announces it again.
+    ///
     /// # Errors
-    /// `NotFound`, `Limited`, `Outdated`, or the store's.
+    /// `NotFound`, `Limited`, `Outdated`, `Bus`, or the store's.
     pub async fn delete_account(&self, reach: &Reach, expected: &Expected) -> Result<(), AccountError> {
         let now = self.clock.now();
         let account = self.update_account(reach, expected, |account| account.deleted_at = Some(now)).await?;
-        self.announce_soon(&[Event::AccountDeleted { account: account.id }]).await;
-        Ok(())
+        Ok(self.bus.publish(&[Event::AccountDeleted { account: account.id }]).await?)
     }
 
     async fn update_account(
@@ -250,6 +254,25 @@ impl App {
                 Ok(()) => return Ok(after),
                 Err(StoreError::Stale) if attempt < EDIT_ATTEMPTS => attempt += 1,
                 Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Announces again the erasure of every account that is still there though it was deleted.
+    pub(crate) async fn announce_erasures(&self) -> Result<u32, WorkError> {
+        let mut announced = 0;
+        let mut after = None;
+        loop {
+            let page = self.accounts.accounts(PageRequest { limit: 100, after }).await?;
+            let deleted = page.items.into_iter().filter(|account| account.deleted_at.is_some());
+            let events: Vec<Event> = deleted.map(|account| Event::AccountDeleted { account: account.id }).collect();
+            if !events.is_empty() {
+                self.bus.publish(&events).await?;
+                announced += u32::try_from(events.len()).unwrap_or(u32::MAX);
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(announced);
             }
         }
     }

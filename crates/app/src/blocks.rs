@@ -384,7 +384,7 @@ fn blocking(draft: &Draft, house: &House, extent: Extent, own: &BlockId, extends
         next = draft.block(id).and_then(Block::extends);
     }
     let mut taken = draft.state.taken();
-    taken.retain(|one| !part_of_stay.contains(&one.block) && !(one.turnover && whole_stay.contains(&one.block)));
+    taken.retain(|one| !(part_of_stay.contains(&one.block) || one.turnover && whole_stay.contains(&one.block)));
     in_the_way(&taken, extent, house)
 }
 

@@ -13,10 +13,9 @@ mod connections;
 pub mod contract;
 mod edit;
 #[cfg(any(test, feature = "fakes"))]
-pub mod contract;
-#[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
 mod fetch;
+mod history;
 mod holds;
 mod judge;
 mod kept;

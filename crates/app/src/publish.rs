@@ -270,9 +270,8 @@ impl App {
     /// When the store can't be reached.
     pub async fn mark_link(&self, id: &LinkId) -> Result<(), WorkError> {
         for _ in 0..ATTEMPTS {
-            let Some(mut link) = self.links.link(id).await?.filter(|link| link.deleted_at.is_none()) else {
-                return Ok(());
-            };
+            let found = self.links.link(id).await?;
+            let Some(mut link) = found.filter(|link| link.deleted_at.is_none()) else { return Ok(()) };
             let now = self.clock.now();
             link.revision += 1;
             link.dirty = Some(Dirty { since: now, attempts: 0, announce_at: now + REANNOUNCE_AFTER });
@@ -295,11 +294,11 @@ impl App {
     pub async fn publish_link(&self, id: &LinkId) -> Result<(), WorkError> {
         for _ in 0..ATTEMPTS {
             let Some(known) = self.links.link(id).await? else { return Ok(()) };
-            if known.deleted_at.is_some() {
-                return self.bury_link(&known).await;
-            }
             let object = self.exports.export(&known.token).await?;
             let Some(link) = self.links.link(id).await? else { return Ok(()) };
+            if link.deleted_at.is_some() {
+                return self.bury_link(&link).await;
+            }
             let now = self.clock.now();
             let (events, name) = self.events_of_link(&link, now).await?;
             let bytes = render(&document(name, events, calmesh_profiles::generic()));
@@ -309,10 +308,9 @@ impl App {
                 Err(ExportWriteError::Object(error)) => return Err(error.into()),
             };
             // A link that was deleted while it was rendered must not stay behind as an object.
-            match self.links.link(id).await? {
-                Some(link) if link.deleted_at.is_some() => return self.bury_link(&link).await,
-                Some(_) => {}
-                None => return Ok(self.exports.delete_export(&link.token).await?),
+            if self.links.link(id).await?.is_none_or(|link| link.deleted_at.is_some()) {
+                self.exports.delete_export(&link.token).await?;
+                return Ok(());
             }
             let changed_at = if put { Some(now) } else { link.last_changed_at };
             match self.links.settle_link(id, link.revision, changed_at).await {

@@ -66,7 +66,7 @@ impl App {
             return Err(RefreshError::Paused);
         }
         let scope = RefreshScope::Connection { property, connection: id.clone() };
-        self.ask(reach, scope, &[id.clone()], true).await
+        self.ask(reach, scope, std::slice::from_ref(id), true).await
     }
 
     /// Asks for a refresh of all active importing connections of a property.
@@ -114,7 +114,7 @@ impl App {
     /// reads them.
     pub(crate) async fn refresh_soon(&self, reach: &Reach, property: &PropertyId, connection: &ConnectionId) {
         let scope = RefreshScope::Connection { property: property.clone(), connection: connection.clone() };
-        if let Err(error) = self.ask(reach, scope, &[connection.clone()], true).await {
+        if let Err(error) = self.ask(reach, scope, std::slice::from_ref(connection), true).await {
             tracing::warn!(
                 connection.id = %connection,
                 error = &error as &dyn std::error::Error,

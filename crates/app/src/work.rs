@@ -9,7 +9,7 @@ use crate::{
     App, ChangeError, Draft, EraseError,
     change::REANNOUNCE_AFTER,
     fetch::refused,
-    model::{Outcome, Snapshot},
+    model::{Connection, Outcome, Snapshot},
     ports::{BusError, Event, FetchFailure, Mark, ObjectError, StoreError},
     reading::{AcceptedFeed, ReadingReport, take_reading},
 };
@@ -63,13 +63,15 @@ impl App {
         self.announce(&due, now).await
     }
 
-    /// Announces everything whose exports have not followed yet, due or not: what a start finishes first.
+    /// Announces everything whose exports have not followed yet, due or not, and every account whose erasure has not
+    /// come to its end: what a start finishes first. Looks at every account, so no tick does it.
     ///
     /// # Errors
     /// When the store or the bus can't be reached.
     pub async fn announce_unfinished(&self, now: Timestamp) -> Result<u32, WorkError> {
         let dirty = self.marks.dirty(MARKS_PER_TICK).await?;
-        self.announce(&dirty, now).await
+        let erasures = self.announce_erasures().await?;
+        Ok(self.announce(&dirty, now).await?.saturating_add(erasures))
     }
 
     async fn announce(&self, marks: &[Mark], now: Timestamp) -> Result<u32, WorkError> {
@@ -136,13 +138,8 @@ impl App {
             tracing::warn!(connection.id = %connection, "an announced snapshot is gone; the next sweep reads it again");
             return Ok(Merged::NothingToTakeIt);
         };
-        let superseded = state
-            .connections
-            .iter()
-            .find(|known| known.id == *connection)
-            .and_then(|known| known.import.as_ref()?.applied.as_ref())
-            .map(|applied| applied.snapshot.clone())
-            .filter(|applied| applied != snapshot);
+        let superseded =
+            state.connections.iter().find(|known| known.id == *connection).and_then(applied_snapshot).cloned();
         let take = |draft: &mut Draft| {
             let Some(known) = draft.connection(connection).filter(|known| known.reads()) else {
                 return Ok::<_, WorkError>(Merged::NothingToTakeIt);
@@ -162,16 +159,18 @@ impl App {
             let report = take_reading(draft, connection, feed, &mut || self.randomness.id());
             Ok(report.map_or(Merged::NothingToTakeIt, Merged::Taken))
         };
-        let merged = match self.commit_change(property, false, take).await {
-            Ok(changed) => changed.value,
+        let changed = match self.commit_change(property, false, take).await {
+            Ok(changed) => changed,
             Err(ChangeError::NotFound) => return Ok(Merged::NothingToTakeIt),
             Err(ChangeError::Refused(error)) => return Err(error),
             Err(ChangeError::Store(error)) => return Err(error.into()),
         };
-        if let (Merged::Taken(_), Some(superseded)) = (&merged, superseded) {
-            self.snapshots.supersede(account, connection, &superseded).await?;
+        // What is not the applied body expires: the one before it, or this one where it came too late.
+        let applied = changed.state.connections.iter().find(|known| known.id == *connection).and_then(applied_snapshot);
+        for old in superseded.iter().chain([snapshot]).filter(|old| applied.is_some_and(|applied| applied != *old)) {
+            self.snapshots.supersede(account, connection, old).await?;
         }
-        Ok(merged)
+        Ok(changed.value)
     }
 }
 
@@ -182,6 +181,10 @@ enum Merged {
     Refused(FetchFailure),
     /// The connection is gone, paused, or reads another URL by now.
     NothingToTakeIt,
+}
+
+fn applied_snapshot(connection: &Connection) -> Option<&Snapshot> {
+    Some(&connection.import.as_ref()?.applied.as_ref()?.snapshot)
 }
 
 /// Reads a body for a house, by the quirks of its provider.

@@ -92,11 +92,9 @@ impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Text<T> {
 
 #[derive(Serialize, Deserialize)]
 struct SweepDue {
-    shard: u16,
-    shards: u16,
+    first_bucket: u16,
+    last_bucket: u16,
     number: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    after: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -158,8 +156,8 @@ struct Version {
 /// Never for the events there are: no map in them has a key that is not text.
 pub fn encode(event: &Event) -> Result<Encoded, serde_json::Error> {
     match event.clone() {
-        Event::SweepDue { shard, shards, number, after } => {
-            written(SWEEP_DUE, SweepDue { shard, shards, number, after })
+        Event::SweepDue { first_bucket, last_bucket, number } => {
+            written(SWEEP_DUE, SweepDue { first_bucket, last_bucket, number })
         }
         Event::RefreshRequested { refresh, after } => {
             written(REFRESH_REQUESTED, RefreshRequested { refresh: Text(refresh), after })
@@ -197,8 +195,8 @@ fn written<T: Serialize>(detail_type: &'static str, detail: T) -> Result<Encoded
 pub fn decode(detail_type: &str, detail: &Value) -> Result<Event, DecodeError> {
     Ok(match detail_type {
         SWEEP_DUE => {
-            let SweepDue { shard, shards, number, after } = read(SWEEP_DUE, detail)?;
-            Event::SweepDue { shard, shards, number, after }
+            let SweepDue { first_bucket, last_bucket, number } = read(SWEEP_DUE, detail)?;
+            Event::SweepDue { first_bucket, last_bucket, number }
         }
         REFRESH_REQUESTED => {
             let RefreshRequested { refresh: Text(refresh), after } = read(REFRESH_REQUESTED, detail)?;
@@ -295,8 +293,8 @@ mod tests {
     fn events() -> [Event; 10] {
         let refresh = RefreshId::from_random([4; 16]);
         [
-            Event::SweepDue { shard: 3, shards: 64, number: 1_981_234, after: None },
-            Event::SweepDue { shard: 63, shards: 64, number: -1, after: Some("a\\\"b".to_owned()) },
+            Event::SweepDue { first_bucket: 192, last_bucket: 255, number: 1_981_234 },
+            Event::SweepDue { first_bucket: 4095, last_bucket: 4095, number: -1 },
             Event::RefreshRequested { refresh: refresh.clone(), after: None },
             Event::RefreshRequested { refresh: refresh.clone(), after: Some("prp_1".to_owned()) },
             read(None),

@@ -1,4 +1,4 @@
-//! iCalendar bytes to and from the domain.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod lines;

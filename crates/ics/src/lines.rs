@@ -73,23 +73,22 @@ fn is_name(byte: u8) -> bool {
 /// No name is longer; the longest known has 32 characters.
 const MAX_NAME: usize = 256;
 
-/// Length of the name of a line that looks like a property, else none.
-fn name_length(line: &[u8]) -> Option<usize> {
+/// Length of the name of a line that looks like a property, and what follows it from its colon or semicolon on; else
+/// none. Blanks between them are passed over.
+fn split_name(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let length = line.iter().position(|byte| !is_name(*byte))?;
-    match line.get(length..)? {
+    let (name, rest) = line.split_at_checked(length)?;
+    let rest = rest.trim_ascii_start();
+    match rest {
         // A link on a line of its own is a piece of a broken value.
-        [b':', b'/', b'/', ..]
-            if line.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"http")) && length <= 5 =>
-        {
-            None
-        }
-        [b':' | b';', ..] if length > 0 => Some(length),
+        [b':', b'/', b'/', ..] if name.eq_ignore_ascii_case(b"https") || name.eq_ignore_ascii_case(b"http") => None,
+        [b':' | b';', ..] if length > 0 => Some((name, rest)),
         _ => None,
     }
 }
 
 pub(crate) fn shape(line: &[u8]) -> Shape<'_> {
-    let Some((name, rest)) = name_length(line).and_then(|length| line.split_at_checked(length)) else {
+    let Some((name, rest)) = split_name(line) else {
         return Shape::Junk;
     };
     let value = || rest.get(1..).unwrap_or_default().trim_ascii();

@@ -6,7 +6,7 @@ use icalendar::parser;
 use crate::lines::{BREAK, Line, text};
 
 /// What reading an event asks for; all else is passed over.
-const OF_EVENTS: [&str; 16] = [
+const OF_EVENTS: [&str; 15] = [
     "UID",
     "DTSTART",
     "DTEND",
@@ -22,7 +22,6 @@ const OF_EVENTS: [&str; 16] = [
     "RECURRENCE-ID",
     "SEQUENCE",
     "X-MICROSOFT-CDO-BUSYSTATUS",
-    "X-MICROSOFT-CDO-INTENDEDSTATUS",
 ];
 
 /// Values that are text, in which raw line ends meant line ends.
@@ -82,8 +81,12 @@ fn header(line: &str) -> Option<Header<'_>> {
         }
     }
     // A quote that is never closed hides every colon.
-    let colon = colon.or(first).or_else(|| line.rfind(':'))?;
-    let (head, value) = (line.get(name_length..colon)?, line.get(colon + 1..)?);
+    let colon = colon.or(first).or_else(|| line.rfind(':'));
+    // Without any colon there is no value, which is not the same as no such property.
+    let (head, value) = match colon {
+        Some(colon) => (line.get(name_length..colon)?, line.get(colon + 1..)?),
+        None => (line.get(name_length..)?, ""),
+    };
     let mut parameters = Parameters::default();
     for part in split_outside_quotes(head) {
         let Some((key, value)) = part.split_once('=') else { continue };
@@ -113,7 +116,12 @@ fn split_outside_quotes(head: &str) -> impl Iterator<Item = &str> {
 
 /// A value without what would end its line; raw line ends become escaped ones in text, and nothing elsewhere.
 fn push_value(out: &mut String, value: &str, is_text: bool) {
-    for c in value.trim().chars() {
+    let value = value.trim();
+    // Bytes from C2 on may begin a control character of two bytes.
+    if value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return out.push_str(value);
+    }
+    for c in value.chars() {
         match c {
             '\n' if is_text => out.push_str("\\n"),
             '\t' => out.push('\t'),
@@ -129,7 +137,7 @@ pub(crate) fn of_event(lines: &[Line<'_>]) -> Vec<Property> {
     let mut known = Vec::with_capacity(lines.len());
     let mut starts = Vec::with_capacity(lines.len());
     rewritten.push_str("BEGIN:VEVENT\n");
-    for line in lines.iter().filter(|line| is_asked_for(&line.bytes)) {
+    for line in lines {
         let line_text = text(&line.bytes);
         let Some(header) = header(&line_text) else { continue };
         starts.push(rewritten.len());
@@ -174,9 +182,10 @@ fn raw_value(line: &str) -> String {
     header(line).map(|header| header.value.trim().to_owned()).unwrap_or_default()
 }
 
-fn is_asked_for(line: &[u8]) -> bool {
+/// Whether a line is a property that reading an event asks for.
+pub(crate) fn is_asked_for(line: &[u8]) -> bool {
     let length = line.iter().position(|byte| matches!(byte, b':' | b';')).unwrap_or(0);
-    let name = line.get(..length).unwrap_or_default();
+    let name = line.get(..length).unwrap_or_default().trim_ascii();
     OF_EVENTS.iter().any(|known| known.len() == name.len() && known.as_bytes().eq_ignore_ascii_case(name))
 }
 

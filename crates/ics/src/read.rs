@@ -1,9 +1,6 @@
 //! Reading a feed: what it says within a horizon, and what could not be taken as it stands.
 
-use std::{
-    collections::{HashMap, HashSet},
-    rc::Rc,
-};
+use std::{collections::HashMap, rc::Rc};
 
 use calmesh_calendar::{BusyStatus, EventStatus, Extent, FeedReading, Lines, Nights, ReadWarning, Times};
 use jiff::{
@@ -135,6 +132,21 @@ fn feed_warning(detail: String) -> ReadWarning {
     ReadWarning { line: None, uid: None, detail, unread: false }
 }
 
+/// Properties of all events and zones of a body together, of those that reading asks for; lines of a few bytes would otherwise
+/// take many times their size.
+const MAX_PROPERTIES: u64 = 300_000;
+
+/// Octets of a UID beyond which it is none: every occurrence carries it.
+const MAX_UID: usize = 1_000;
+/// Characters of a summary and of a description that are kept: every occurrence carries them.
+const MAX_SUMMARY: usize = 1_000;
+const MAX_DESCRIPTION: usize = 4_000;
+/// Dates added to one event, and dates taken away from it.
+const MAX_MORE: usize = 5_000;
+const MAX_EXCEPT: usize = 20_000;
+/// VTIMEZONEs of a body that are looked at.
+const MAX_ZONES: usize = 100;
+
 /// What became of the lines of a body.
 struct FeedText<'a> {
     name: Option<String>,
@@ -147,7 +159,7 @@ struct FeedText<'a> {
     warnings: Vec<ReadWarning>,
 }
 
-/// The lines of one VEVENT, without those of components inside it.
+/// The lines of one VEVENT that reading asks for, without those of components inside it.
 struct EventText<'a> {
     lines: Lines,
     /// Which calendar of the body it stands in, from 0.
@@ -176,9 +188,11 @@ impl<'a> FeedText<'a> {
             warnings: Vec::new(),
         };
         let mut event: Option<EventText<'a>> = None;
+        let mut zone: Option<ZoneText> = None;
         let mut outside: Option<u32> = None;
         let mut strays = 0_u32;
         let mut first_stray = None;
+        let mut properties = 0;
         while let Some((line, role)) = outline.next()? {
             match role {
                 Role::Begin(Kind::Calendar) => text.hints.push(None),
@@ -198,33 +212,36 @@ impl<'a> FeedText<'a> {
                         text.events.push(event);
                     }
                 }
-                Role::Begin(Kind::Zone) => text.zones.push(ZoneText::default()),
-                Role::Begin(Kind::Standard | Kind::Daylight) => {
-                    if let Some(zone) = text.zones.last_mut() {
+                // What stands inside an event defines nothing, or the order of events would matter.
+                Role::Begin(Kind::Zone) if event.is_none() => zone = Some(ZoneText::default()),
+                Role::Begin(Kind::Standard | Kind::Daylight) if event.is_none() => {
+                    if let Some(zone) = &mut zone {
                         zone.observances.push(Vec::new());
                     }
                 }
+                // A calendar's end closes a zone that was left open.
+                Role::End { kind: Kind::Zone | Kind::Calendar, .. } => {
+                    text.zones.extend(zone.take().filter(|_| text.zones.len() < MAX_ZONES));
+                }
+                Role::Property if zone.is_some() && event.is_none() => {
+                    properties += 1;
+                    if let (Some(zone), Some(property)) = (&mut zone, property::of_frame(&line)) {
+                        match (outline.inside(), zone.observances.last_mut()) {
+                            (Some(Kind::Zone), _) if property.name == "TZID" => zone.tzid = Some(property.value),
+                            (Some(Kind::Standard | Kind::Daylight), Some(observance)) => observance.push(property),
+                            _ => {}
+                        }
+                    }
+                }
                 Role::Property => match outline.inside() {
-                    Some(Kind::Event) => {
+                    Some(Kind::Event) if property::is_asked_for(&line.bytes) => {
+                        properties += 1;
                         if let Some(event) = &mut event {
                             event.properties.push(line);
                         }
                     }
+                    _ if event.is_some() => {}
                     Some(Kind::Calendar) => text.note_of_calendar(&line),
-                    Some(Kind::Zone) => {
-                        if let (Some(zone), Some(property)) = (text.zones.last_mut(), property::of_frame(&line))
-                            && property.name == "TZID"
-                        {
-                            zone.tzid = Some(property.value);
-                        }
-                    }
-                    Some(Kind::Standard | Kind::Daylight) => {
-                        if let (Some(zone), Some(property)) = (text.zones.last_mut(), property::of_frame(&line))
-                            && let Some(observance) = zone.observances.last_mut()
-                        {
-                            observance.push(property);
-                        }
-                    }
                     _ => {}
                 },
                 Role::Stray => {
@@ -233,6 +250,9 @@ impl<'a> FeedText<'a> {
                 }
                 Role::Outside => outside = outside.or(Some(line.number)),
                 Role::Begin(_) | Role::End { .. } => {}
+            }
+            if properties > MAX_PROPERTIES {
+                return Err(Refusal::TooLarge { what: Excess::Properties, limit: MAX_PROPERTIES });
             }
         }
         text.events_in_text = outline.events_in_text();
@@ -286,7 +306,8 @@ impl Draft {
     }
 
     fn uid(&self) -> Option<String> {
-        self.get("UID").map(|property| property.value.trim().to_owned()).filter(|uid| !uid.is_empty())
+        let uid = self.get("UID").map(|property| property.value.trim())?;
+        (!uid.is_empty() && uid.len() <= MAX_UID).then(|| uid.to_owned())
     }
 }
 
@@ -432,7 +453,10 @@ impl Entry {
         for property in draft.all("RDATE") {
             for value in property.value.split(',').map(str::trim).filter(|value| !value.is_empty()) {
                 let (from, to) = value.split_once('/').map_or((value, None), |(from, to)| (from, Some(to)));
-                let from = place(property, from, "RDATE")?;
+                let from = match (&start, place(property, from, "RDATE")?) {
+                    (Point::Day(_), from) => Point::Day(from.day(cx.zone)),
+                    (_, from) => from,
+                };
                 let own = match to {
                     None => None,
                     Some(to) => Some(match parse_duration(to) {
@@ -441,16 +465,21 @@ impl Entry {
                     }),
                 };
                 more.push((from, own));
+                if more.len() > MAX_MORE {
+                    return Err(Fault::TooManyInstances(MAX_MORE));
+                }
             }
         }
         let mut except = Vec::new();
         let mut faults = Vec::new();
         for property in draft.all("EXDATE") {
             for value in property.value.split(',').map(str::trim).filter(|value| !value.is_empty()) {
+                // Without an exception the event blocks more, which is seen and mended. One warning is enough.
                 match place(property, value, "EXDATE") {
-                    Ok(point) => except.push(point),
-                    // Without it the event blocks more, which is seen and mended.
-                    Err(fault) => faults.push((property.line, fault.to_string())),
+                    Ok(point) if except.len() < MAX_EXCEPT => except.push(point),
+                    Ok(_) if faults.is_empty() => faults.push((property.line, "there are too many".to_owned())),
+                    Err(fault) if faults.is_empty() => faults.push((property.line, fault.to_string())),
+                    Ok(_) | Err(_) => {}
                 }
             }
         }
@@ -461,21 +490,24 @@ impl Entry {
         for property in draft.all("EXRULE").filter(filled) {
             match Rule::parse(&property.value) {
                 Ok(rule) => exception_rules.push(rule),
-                Err(refusal) => faults.push((property.line, format!("of an exception to its repetition {refusal}"))),
+                Err(refusal) => faults.push((property.line, refusal.to_string())),
             }
         }
-        for (line, fault) in faults {
+        for (line, fault) in faults.into_iter().take(2) {
             let detail = format!("An exception of the event at line {} was passed over: {fault}.", draft.lines.first);
             warnings.push(ReadWarning { line: Some(line), uid: uid.clone(), detail, unread: false });
         }
         let word = |name: &str| draft.get(name).map(|property| property.value.trim().to_ascii_uppercase());
-        let text = |name: &str| draft.get(name).map(|property| property.value.trim().to_owned()).unwrap_or_default();
+        let text = |name: &str, most: usize| {
+            let text = draft.get(name).map(|property| property.value.trim()).unwrap_or_default();
+            if text.len() <= most { text.to_owned() } else { text.chars().take(most).collect() }
+        };
         Ok(Self {
             lines: draft.lines,
             start,
             length,
-            summary: text("SUMMARY"),
-            description: text("DESCRIPTION"),
+            summary: text("SUMMARY", MAX_SUMMARY),
+            description: text("DESCRIPTION", MAX_DESCRIPTION),
             status: match word("STATUS").as_deref() {
                 Some("CONFIRMED") => Some(EventStatus::Confirmed),
                 Some("TENTATIVE") => Some(EventStatus::Tentative),
@@ -511,7 +543,7 @@ impl Entry {
         match (&self.start, length) {
             (_, Length::Nights(nights)) => {
                 let first = civil.date();
-                Nights::new(first, first.checked_add(nights.days()).ok()?).ok().map(Extent::Nights)
+                Nights::new(first, first.checked_add(Span::new().try_days(nights).ok()?).ok()?).ok().map(Extent::Nights)
             }
             (Point::Day(_), _) => None,
             (Point::At { clock, .. }, Length::Exact(exact)) => {
@@ -520,7 +552,8 @@ impl Entry {
             }
             (Point::At { clock, .. }, Length::Nominal { days, time }) => {
                 let start = clock.instant(civil)?;
-                let end = clock.instant(civil.checked_add(days.days()).ok()?)?.checked_add(time).ok()?;
+                let end =
+                    clock.instant(civil.checked_add(Span::new().try_days(days).ok()?).ok()?)?.checked_add(time).ok()?;
                 Times::new(start, end).ok().map(Extent::Times)
             }
         }
@@ -591,7 +624,7 @@ pub(crate) struct Zones<'c> {
     horizon: Horizon,
     /// Work that the rules of the feed may still ask for.
     work: u64,
-    complaints: HashSet<String>,
+    complained: bool,
 }
 
 impl<'c> Zones<'c> {
@@ -603,7 +636,7 @@ impl<'c> Zones<'c> {
             defined,
             horizon: cx.horizon,
             work: series::MAX_WORK,
-            complaints: HashSet::new(),
+            complained: false,
         };
         for hint in hints {
             let clock = hint.and_then(|hint| zones.resolve(&hint)).unwrap_or_else(|| Clock::Zone(cx.zone.clone()));
@@ -644,7 +677,7 @@ impl<'c> Zones<'c> {
         if let Some(clock) = self.resolve(tzid) {
             return Point::At { local, clock };
         }
-        if self.complaints.insert(tzid.to_owned()) {
+        if !std::mem::replace(&mut self.complained, true) {
             let detail = "A time zone of this calendar is not known; its times are read in the property's zone.";
             let (line, detail) = (Some(property.line), detail.to_owned());
             warnings.push(ReadWarning { line, uid: None, detail, unread: false });

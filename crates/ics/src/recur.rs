@@ -29,6 +29,8 @@ pub(crate) enum RuleRefusal {
 const MAX_BYTES: usize = 500;
 const MAX_INTERVAL: u32 = 1000;
 const MAX_LIST: usize = 62;
+/// How far back from the last possible one a start is looked for that has the day of the month.
+const MAX_STEPS_BACK: usize = 50;
 
 /// A rule that passed the guard.
 #[derive(Debug, Clone)]
@@ -101,18 +103,34 @@ impl Rule {
     }
 
     /// The last start at or before `day` from which the rule goes on exactly as it does from `start`: a rule without
-    /// COUNT need not be walked through from its beginning.
+    /// COUNT need not be walked through from its beginning. What a rule takes from its start is the time, the weekday
+    /// (WEEKLY), the day of the month (MONTHLY) and the month (YEARLY), and those must stay.
     pub(crate) fn start_near(&self, start: DateTime, day: Date) -> DateTime {
-        let step = match self.parsed.freq {
-            IcalRecurFreq::Daily => i64::from(self.parsed.interval),
-            IcalRecurFreq::Weekly => i64::from(self.parsed.interval) * 7,
-            _ => return start,
-        };
+        let interval = i64::from(self.parsed.interval);
         let days = days_between(start.date(), day);
         if self.count.is_some() || days <= 0 {
             return start;
         }
-        start.checked_add((days / step * step).days()).unwrap_or(start)
+        // No month is longer than 31 days, so that the steps never lead beyond `day`.
+        let (steps, unit) = match self.parsed.freq {
+            IcalRecurFreq::Daily => (days / interval, interval.days()),
+            IcalRecurFreq::Weekly => (days / (7 * interval), (7 * interval).days()),
+            IcalRecurFreq::Monthly => (days / (31 * interval), interval.months()),
+            // The weekday of the start may say which day of a week is meant.
+            IcalRecurFreq::Yearly if self.parsed.by_week_no.is_empty() => (days / (366 * interval), interval.years()),
+            _ => return start,
+        };
+        // From the 31st there is not a start in every month, from 29 February not in every year.
+        (0..=steps)
+            .rev()
+            .take(MAX_STEPS_BACK)
+            .filter_map(|steps| start.checked_add(unit.checked_mul(steps).ok()?).ok())
+            .find(|near| near.day() == start.day() || self.counts_in_days())
+            .unwrap_or(start)
+    }
+
+    fn counts_in_days(&self) -> bool {
+        matches!(self.parsed.freq, IcalRecurFreq::Daily | IcalRecurFreq::Weekly)
     }
 
     /// What it costs to expand from `start` to `last`: days looked at, times what there is to compare each with.
@@ -212,14 +230,37 @@ mod tests {
         let start = date(2001, 2, 3).at(9, 0, 0, 0);
         let day = date(2026, 12, 30);
         let last = date(2027, 6, 1).at(0, 0, 0, 0);
-        for rule in ["FREQ=DAILY", "FREQ=DAILY;INTERVAL=7;BYMONTH=1,3", "FREQ=WEEKLY;INTERVAL=3;BYDAY=TU,SU;WKST=SU"] {
+        for rule in [
+            "FREQ=DAILY",
+            "FREQ=DAILY;INTERVAL=7;BYMONTH=1,3",
+            "FREQ=WEEKLY;INTERVAL=3;BYDAY=TU,SU;WKST=SU",
+            "FREQ=WEEKLY;INTERVAL=2",
+            "FREQ=MONTHLY",
+            "FREQ=MONTHLY;INTERVAL=5",
+            "FREQ=MONTHLY;BYDAY=-1SU;BYMONTH=1,2,6",
+            "FREQ=YEARLY",
+            "FREQ=YEARLY;INTERVAL=2",
+            "FREQ=YEARLY;BYMONTH=3,4",
+            "FREQ=YEARLY;BYWEEKNO=5,6",
+            "FREQ=YEARLY;BYDAY=20MO,-1TU",
+            "FREQ=YEARLY;BYYEARDAY=1,-1,200;BYSETPOS=-1",
+        ] {
             let rule = Rule::parse(rule).unwrap();
-            let near = rule.start_near(start, day);
-            assert!(near > date(2026, 1, 1).at(0, 0, 0, 0) && near <= day.at(9, 0, 0, 0));
-            let all: Vec<_> = IcalRs.instances(&rule, start, last).filter(|at| at.date() >= day).collect();
-            let late: Vec<_> = IcalRs.instances(&rule, near, last).filter(|at| at.date() >= day).collect();
-            assert_eq!(all, late);
+            for start in [
+                start,
+                date(1604, 2, 29).at(9, 0, 0, 0),
+                date(2000, 1, 31).at(9, 0, 0, 0),
+                date(2019, 12, 30).at(9, 0, 0, 0),
+            ] {
+                let near = rule.start_near(start, day);
+                assert!(near >= start && near <= day.at(9, 0, 0, 0), "{rule:?}");
+                let all: Vec<_> = IcalRs.instances(&rule, start, last).filter(|at| at.date() >= day).collect();
+                let late: Vec<_> = IcalRs.instances(&rule, near, last).filter(|at| at.date() >= day).collect();
+                assert_eq!(all, late, "{rule:?} from {start}");
+            }
         }
+        let birthday = Rule::parse("FREQ=YEARLY").unwrap();
+        assert!(birthday.start_near(date(1604, 2, 29).at(0, 0, 0, 0), day) > date(2015, 1, 1).at(0, 0, 0, 0));
         let counted = Rule::parse("FREQ=DAILY;COUNT=3").unwrap();
         assert_eq!(counted.start_near(start, day), start);
     }

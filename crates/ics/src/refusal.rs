@@ -37,6 +37,8 @@ pub enum Excess {
     Events,
     /// Occurrences of all events of the feed within the horizon.
     Occurrences,
+    /// Properties of all events and time zones together.
+    Properties,
     /// Components inside each other.
     Nesting,
     /// Work that the recurrence rules of the feed ask for, in days looked at.
@@ -49,6 +51,7 @@ impl fmt::Display for Excess {
             Self::Bytes => "bytes",
             Self::Events => "events",
             Self::Occurrences => "occurrences of repeating events",
+            Self::Properties => "properties",
             Self::Nesting => "entries inside each other",
             Self::Recurrence => "days to work out for repeating events",
         })

@@ -23,7 +23,7 @@ const MAX_INSTANCES: usize = 5_000;
 /// Units of [`Rule::cost`] that one rule may take: a daily rule since 1604 takes 160,000.
 const MAX_WORK_OF_RULE: u64 = 5_000_000;
 /// Units that all rules of a feed may take together.
-pub(crate) const MAX_WORK: u64 = 100_000_000;
+pub(crate) const MAX_WORK: u64 = 50_000_000;
 /// Units for looking at one override beside one master.
 const WORK_OF_PAIR: u64 = 20;
 
@@ -259,7 +259,7 @@ impl Series<'_> {
                 None => (entry, civil, length.unwrap_or(entry.length)),
                 Some((from, change)) => {
                     let shift = *from - civil;
-                    let at = change.start.civil().checked_sub(shift).map_err(|_| Fault::OutOfReach)?;
+                    let Ok(at) = change.start.civil().checked_sub(shift) else { continue };
                     (*change, at, change.length)
                 }
             };
@@ -298,11 +298,15 @@ impl Series<'_> {
                 true
             })?;
         }
+        let mut days = BTreeSet::new();
         for point in &entry.except {
             instances.remove(&civil_in(entry, point, self.cx));
             if let Point::Day(day) = point {
-                instances.retain(|civil, _| civil.date() != *day);
+                days.insert(*day);
             }
+        }
+        if !days.is_empty() {
+            instances.retain(|civil, _| !days.contains(&civil.date()));
         }
         if instances.len() > MAX_INSTANCES {
             return Err(Fault::TooManyInstances(MAX_INSTANCES).into());

@@ -86,12 +86,14 @@ impl DefinedZone {
     }
 
     fn offset_of(&self, instant: Timestamp) -> Offset {
-        let before = |onset: &&Onset| onset.from.to_timestamp(onset.local).is_ok_and(|at| at <= instant);
-        self.onsets.iter().rev().find(before).map_or(self.initial, |onset| onset.to)
+        let begun = |onset: &Onset| onset.from.to_timestamp(onset.local).is_ok_and(|at| at <= instant);
+        let begun = self.onsets.partition_point(begun);
+        begun.checked_sub(1).and_then(|last| self.onsets.get(last)).map_or(self.initial, |onset| onset.to)
     }
 
     fn offset_of_local(&self, local: DateTime) -> Offset {
-        let Some(onset) = self.onsets.iter().rev().find(|onset| onset.local <= local) else {
+        let begun = self.onsets.partition_point(|onset| onset.local <= local);
+        let Some(onset) = begun.checked_sub(1).and_then(|last| self.onsets.get(last)) else {
             return self.initial;
         };
         // In the gap that a forward change leaves, the offset before it holds.

@@ -88,6 +88,7 @@ impl From<AccountError> for Problem {
             ),
             AccountError::Outdated => Self::stale(),
             AccountError::Invalid(fields) => Self::invalid_fields(fields),
+            AccountError::Bus(error) => Self::unavailable(&error),
             AccountError::Store(error) => error.into(),
         }
     }
@@ -172,7 +173,14 @@ async fn delete(
 
 #[cfg(test)]
 mod tests {
-    use calmesh_app::ports::Event;
+    use bytes::Bytes;
+    use calmesh_app::{
+        EraseError,
+        fakes::Moment,
+        model::{Connection, Detail, Direction, ExportSide, Format, LinkToken, Snapshot, Status, Validators},
+        ports::{Event, ParkedBody},
+    };
+    use calmesh_calendar::ConnectionId;
     use http::Method;
     use serde_json::json;
 
@@ -270,7 +278,84 @@ mod tests {
         api.ask(Method::GET, "/v1/account").by(&second).send().await.problem(401);
         let list = api.ask(Method::GET, "/v1/accounts").by(&api.operator_key).send().await.json();
         assert_eq!(list["items"], json!([]));
-        // Whoever knocks has the erasure announced again.
+        // Whoever knocks has the erasure announced again, and so has every start.
         assert!(!api.drain().is_empty());
+        api.app.announce_unfinished(api.app.clock.now()).await.unwrap();
+        assert_eq!(api.drain(), [Event::AccountDeleted { account: api.account.id.clone() }]);
+        api.app.handle(&Event::AccountDeleted { account: api.account.id.clone() }).await.unwrap();
+        api.app.announce_unfinished(api.app.clock.now()).await.unwrap();
+        assert_eq!(api.drain(), []);
+    }
+
+    #[tokio::test]
+    async fn a_deletion_that_can_not_be_announced_is_not_acknowledged_and_knocking_makes_it_good() {
+        let api = TestApi::new().await;
+        api.drain();
+        api.bus.fail_next_after(0);
+        api.delete("/v1/account").await.problem(503);
+        api.get("/v1/account").await.problem(401);
+        assert_eq!(api.drain(), [Event::AccountDeleted { account: api.account.id.clone() }]);
+    }
+
+    #[tokio::test]
+    async fn erasing_an_account_leaves_nothing_of_it_and_nothing_of_others_goes() {
+        let api = TestApi::new().await;
+        let (property, other_account) = (api.property(&api.account.id).await, api.stranger().await);
+        let kept =
+            api.ask(Method::POST, "/v1/links").by(&other_account).json(json!({"name": "k", "property_ids": "all"}));
+        assert_eq!(kept.send().await.status, 201);
+        let connection = ConnectionId::from_random([1; 16]);
+        let (snapshot, token) = (Snapshot("aa".repeat(32)), LinkToken::from_random([3; 32]));
+        let changed = api.app.change_property(&property, |draft| {
+            draft.state.connections.push(Connection {
+                id: connection.clone(),
+                account: draft.state.property.account.clone(),
+                property: draft.state.property.id.clone(),
+                name: "Airbnb".to_owned(),
+                provider: "airbnb".to_owned(),
+                direction: Direction::Export,
+                status: Status::Active,
+                import: None,
+                export: Some(ExportSide {
+                    token: token.clone(),
+                    detail: Detail::Busy,
+                    format: Format::Nights,
+                    last_changed_at: None,
+                }),
+                created_at: draft.now,
+                named_at: draft.now,
+                version: 1,
+            });
+            Ok::<_, std::convert::Infallible>(())
+        });
+        changed.await.unwrap();
+        let body = ParkedBody { body: Bytes::from_static(b"BEGIN"), validators: Validators::default() };
+        api.app.snapshots.park(&api.account.id, &connection, &snapshot, &body).await.unwrap();
+        api.app.exports.put_export(&token, Bytes::from_static(b"BEGIN"), None).await.unwrap();
+        let link = api.post("/v1/links", json!({"name": "a", "property_ids": "all"})).await.json();
+        let link = LinkToken::parse(link["url"].as_str().unwrap().get(24..67).unwrap()).unwrap();
+        api.app.exports.put_export(&link, Bytes::from_static(b"BEGIN"), None).await.unwrap();
+
+        assert!(matches!(api.app.erase_account(&api.account.id).await, Err(EraseError::NotDeleted)));
+        assert_eq!(api.delete("/v1/account").await.status, 204);
+        // A run that dies at any call is finished by the next one.
+        for call in 1.. {
+            api.store.fail_call(call, if call % 2 == 0 { Moment::Before } else { Moment::After });
+            let done = api.app.erase_account(&api.account.id).await.is_ok();
+            api.store.heal();
+            if done {
+                break;
+            }
+            assert!(call < 100, "it never comes to its end");
+        }
+        api.app.erase_account(&api.account.id).await.unwrap();
+        assert_eq!(api.app.accounts.account(&api.account.id).await.unwrap(), None);
+        assert_eq!(api.app.properties.load(&property).await.unwrap(), None);
+        assert_eq!(api.app.snapshots.parked(&api.account.id, &connection, &snapshot).await.unwrap(), None);
+        assert_eq!(api.app.exports.export(&token).await.unwrap(), None);
+        assert_eq!(api.app.exports.export(&link).await.unwrap(), None);
+        api.get("/v1/account").await.problem(401);
+        let list = api.ask(Method::GET, "/v1/links").by(&other_account).send().await.json();
+        assert_eq!(list["items"].as_array().unwrap().len(), 1);
     }
 }

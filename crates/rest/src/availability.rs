@@ -1,5 +1,8 @@
 //! What is taken in a property, night by night, and whether a span may be sold.
 
+#[cfg(test)]
+mod tests;
+
 use axum::{extract::State, response::Response};
 use calmesh_app::AvailabilityError;
 use calmesh_calendar::PropertyId;

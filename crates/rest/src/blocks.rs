@@ -1,5 +1,8 @@
 //! Blocks: what is taken, and the host's own.
 
+#[cfg(test)]
+mod tests;
+
 use axum::{
     extract::{OriginalUri, State},
     response::Response,
@@ -97,7 +100,7 @@ pub(crate) fn texts(ids: &[BlockId]) -> Vec<String> {
 }
 
 /// A block of the host's own to be made.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = NewBlock, example = json!({
     "kind": "reservation", "start": "2026-12-04", "end": "2026-12-07", "summary": "By telephone"
 }))]
@@ -117,7 +120,7 @@ pub(crate) struct NewBlockSchema {
 }
 
 /// What of an own block can be edited.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = BlockEdit, example = json!({"end": "2026-12-08"}))]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct BlockEditSchema {

@@ -1,7 +1,10 @@
 //! Who calls: the bearer of a token, an identity of an OIDC issuer, or the operator. And the gate that every
 //! guarded route is behind: who, how often, may he write.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 use axum::{
     extract::{FromRequestParts, Request, State},
@@ -13,11 +16,14 @@ use calmesh_app::{
     model::{Scope, TokenSecret},
     ports::IdentityError,
 };
-use governor::clock::{Clock, DefaultClock};
+use governor::{
+    DefaultKeyedRateLimiter,
+    clock::{Clock, DefaultClock},
+};
 use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 
 use crate::{
-    Api,
+    Api, RateLimit,
     body::BODY_LIMIT,
     idempotency,
     problem::{Kind, Problem},
@@ -153,6 +159,32 @@ pub(crate) fn sentence(text: &str) -> String {
     format!("{first}{}{end}", letters.as_str())
 }
 
+/// Counts the requests of each caller.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    counts: DefaultKeyedRateLimiter<String>,
+    checks: AtomicU32,
+}
+
+/// After so many checks, callers that have been quiet are forgotten.
+const CHECKS_BETWEEN_CLEANING: u32 = 10_000;
+
+impl Limiter {
+    pub(crate) fn new(rate: RateLimit) -> Self {
+        Self { counts: DefaultKeyedRateLimiter::keyed(rate.quota()), checks: AtomicU32::new(0) }
+    }
+
+    /// # Errors
+    /// The whole seconds after which the caller may try again.
+    fn admit(&self, caller: &str) -> Result<(), u64> {
+        if self.checks.fetch_add(1, Ordering::Relaxed) % CHECKS_BETWEEN_CLEANING == CHECKS_BETWEEN_CLEANING - 1 {
+            self.counts.retain_recent();
+        }
+        let now = DefaultClock::default().now();
+        self.counts.check_key(&caller.to_owned()).map_err(|wait| wait.wait_time_from(now).as_secs() + 1)
+    }
+}
+
 /// What every guarded route is behind.
 pub(crate) async fn gate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     match admit(&api, request.method(), request.headers()).await {
@@ -175,8 +207,7 @@ pub(crate) async fn gate(State(api): State<Api>, mut request: Request, next: Nex
 
 async fn admit(api: &Api, method: &Method, headers: &HeaderMap) -> Result<Caller, Problem> {
     let caller = identify(api, headers).await?;
-    if let Err(wait) = api.limiter.check_key(&caller.name()) {
-        let seconds = wait.wait_time_from(DefaultClock::default().now()).as_secs() + 1;
+    if let Err(seconds) = api.limiter.admit(&caller.name()) {
         let detail = format!("This account sends requests too fast. Wait {seconds} s, then go on more slowly.");
         return Err(Problem::new(Kind::RateLimited, detail).header(header::RETRY_AFTER, HeaderValue::from(seconds)));
     }
@@ -188,4 +219,46 @@ async fn admit(api: &Api, method: &Method, headers: &HeaderMap) -> Result<Caller
         return Err(Problem::new(Kind::TooLarge, "A body has at most 1 MiB. Send less at once."));
     }
     Ok(caller)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use calmesh_app::ports::{IdentityError, IdentityVerifier, Subject};
+    use http::Method;
+
+    use crate::{RestOptions, testing::TestApi};
+
+    struct Issuer;
+
+    #[async_trait]
+    impl IdentityVerifier for Issuer {
+        async fn verify(&self, jwt: &str) -> Result<Subject, IdentityError> {
+            match jwt.split('.').next() {
+                Some("away") => Err(IdentityError::Unavailable("down".into())),
+                Some("old") => Err(IdentityError::Expired),
+                Some(who) => Ok(Subject { issuer: "https://issuer.example".to_owned(), subject: who.to_owned() }),
+                None => Err(IdentityError::NotAJwt),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_identity_gets_an_account_at_its_first_use_and_the_same_one_later() {
+        let identity: Arc<dyn IdentityVerifier> = Arc::new(Issuer);
+        let api = TestApi::with(RestOptions { identity: Some(identity), ..RestOptions::new("0") }).await;
+        let ana = api.ask(Method::GET, "/v1/account").by("ana.b.c").send().await;
+        assert_eq!(ana.status, 200);
+        assert_eq!(api.ask(Method::GET, "/v1/account").by("ana.d.e").send().await.body, ana.body);
+        let bob = api.ask(Method::GET, "/v1/account").by("bob.b.c").send().await;
+        assert_ne!(bob.json()["id"], ana.json()["id"]);
+        let expired = api.ask(Method::GET, "/v1/account").by("old.b.c").send().await;
+        assert!(expired.problem(401)["detail"].as_str().unwrap().contains("expired"));
+        api.ask(Method::GET, "/v1/account").by("away.b.c").send().await.problem(503);
+        assert_eq!(api.get("/v1/account").await.status, 200);
+        assert_eq!(api.ask(Method::DELETE, "/v1/account").by("ana.b.c").send().await.status, 204);
+        api.ask(Method::GET, "/v1/account").by("ana.b.c").send().await.problem(401);
+    }
 }

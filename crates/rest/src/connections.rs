@@ -1,5 +1,8 @@
 //! Connections between a property and calendars elsewhere.
 
+#[cfg(test)]
+mod tests;
+
 use axum::{extract::State, response::Response};
 use calmesh_app::{
     ConnectionEdit, ConnectionError, ConnectionView, Edit, ExportView, ImportTelemetry, NewConnection, PolicyEdit,
@@ -266,7 +269,7 @@ impl From<Policy> for PolicyJson {
 // ---- what is written --------------------------------------------------------------------------------------------
 
 /// A connection to be made.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = NewConnection, example = json!({
     "name": "Airbnb, whole flat", "import": {"url": "https://www.airbnb.com/calendar/ical/1.ics?s=…"}
 }))]
@@ -287,7 +290,7 @@ pub(crate) struct NewConnectionSchema {
 }
 
 /// What of a connection can be edited; null goes back to the default.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = ConnectionEdit, example = json!({"name": "Airbnb", "import": {"policy": {"hold": {"minutes": 60}}}}))]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct ConnectionEditSchema {
@@ -302,7 +305,7 @@ pub(crate) struct ConnectionEditSchema {
     skip_check: Option<bool>,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = ImportEdit)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct ImportEditSchema {
@@ -311,7 +314,7 @@ pub(crate) struct ImportEditSchema {
     policy: Option<PolicyEditSchema>,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = PolicyEdit)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct PolicyEditSchema {
@@ -326,7 +329,7 @@ struct PolicyEditSchema {
     echo: Option<EchoEditSchema>,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = HoldPolicyEdit)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct HoldEditSchema {
@@ -334,7 +337,7 @@ struct HoldEditSchema {
     minutes: Option<u32>,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = MassVanishPolicyEdit)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct MassVanishEditSchema {
@@ -344,7 +347,7 @@ struct MassVanishEditSchema {
     hours: Option<u32>,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = EchoPolicyEdit)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct EchoEditSchema {
@@ -353,7 +356,7 @@ struct EchoEditSchema {
     minutes: Option<u32>,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = ExportEdit)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct ExportEditSchema {
@@ -362,7 +365,7 @@ pub(crate) struct ExportEditSchema {
 }
 
 /// Until when to pause.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = Pause, example = json!({"until": "2026-12-04T10:00:00Z"}))]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct PauseSchema {

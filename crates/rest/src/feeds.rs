@@ -1,5 +1,8 @@
 //! The feed doctor.
 
+#[cfg(test)]
+mod tests;
+
 use axum::{extract::State, response::Response};
 use bytes::Bytes;
 use calmesh_app::{CheckError, CheckReport, CheckSource, model::FeedUrl};
@@ -111,7 +114,7 @@ impl From<CheckReport> for CheckJson {
 }
 
 /// A feed to be checked: its URL or its text.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = FeedToCheck, example = json!({
     "url": "https://www.airbnb.com/calendar/ical/1.ics?s=…", "time_zone": "Europe/Madrid"
 }))]

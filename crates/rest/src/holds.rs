@@ -1,5 +1,8 @@
 //! Holds: removals that were seen but not yet believed.
 
+#[cfg(test)]
+mod tests;
+
 use axum::{extract::State, response::Response};
 use calmesh_app::{HoldError, HoldView};
 use calmesh_calendar::{HoldId, Nights, PropertyId};

@@ -9,7 +9,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use calmesh_app::{model::SecretHash, ports::IdempotencyStart};
 use calmesh_calendar::AccountId;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -62,15 +62,7 @@ async fn run(api: Api, caller: &Caller, key: String, request: Request, next: Nex
     let (parts, body) = request.into_parts();
     let bytes = read_bytes(body).await?;
     let account = account_of(caller);
-    // What a caller sees is part of the request: a token for one property never gets the answer that was given
-    // to one for all.
-    let sees = match caller {
-        Caller::Operator => "operator".to_owned(),
-        Caller::Account(opened) => format!("{:?}", opened.reach.properties),
-    };
-    let target = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-    let digest = format!("{} {target}\n{sees}\n{:x?}", parts.method, Sha256::digest(&bytes));
-    let fingerprint = SecretHash::of(&digest);
+    let fingerprint = fingerprint(caller, &parts, &bytes);
     let context = format!("idempotency/{account}/{key}");
     match api.app.idempotency.start(&account, &key, &fingerprint, api.app.clock.now()).await? {
         IdempotencyStart::New => {}
@@ -108,6 +100,17 @@ async fn run(api: Api, caller: &Caller, key: String, request: Request, next: Nex
         Ok(answer) => Ok(answer),
         Err(error) => Err(Problem::internal(&error)),
     }
+}
+
+/// What must be the same for a request to be a repetition: method, path, query, body, and what the caller sees,
+/// so that a token for one property never gets the answer that was given to one for all.
+fn fingerprint(caller: &Caller, parts: &Parts, body: &[u8]) -> SecretHash {
+    let sees = match caller {
+        Caller::Operator => "operator".to_owned(),
+        Caller::Account(opened) => format!("{:?}", opened.reach.properties),
+    };
+    let target = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+    SecretHash::of(&format!("{} {target}\n{sees}\n{:x?}", parts.method, Sha256::digest(body)))
 }
 
 /// Keeps the answer, or frees the key. A failure here only means that a repetition is done anew or told to wait.
@@ -166,4 +169,137 @@ fn replay(plain: &[u8]) -> Option<Response> {
     }
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     Some(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use calmesh_app::{model::TokenSecret, ports::IdempotencyStart};
+    use http::Method;
+    use jiff::SignedDuration;
+    use serde_json::json;
+
+    use super::fingerprint;
+    use crate::{
+        caller::Caller,
+        testing::{Answer, TestApi},
+    };
+
+    async fn with_key(api: &TestApi, key: &str, name: &str) -> Answer {
+        let asked = api.ask(Method::POST, "/v1/tokens").header("idempotency-key", key);
+        asked.json(json!({"name": name})).send().await
+    }
+
+    async fn count(api: &TestApi) -> usize {
+        api.get("/v1/tokens").await.json()["items"].as_array().unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn a_repeated_request_is_done_once_and_answered_the_same() {
+        let api = TestApi::new().await;
+        let first = with_key(&api, "k1", "a").await;
+        let again = with_key(&api, "k1", "a").await;
+        assert_eq!(first.status, 201);
+        assert_eq!((first.status, &first.body), (again.status, &again.body));
+        for name in ["location", "content-type", "cache-control"] {
+            assert_eq!(first.header(name), again.header(name));
+        }
+        assert_eq!(first.header("idempotency-replayed"), "");
+        assert_eq!(again.header("idempotency-replayed"), "true");
+        assert_eq!(count(&api).await, 2);
+        assert_ne!(with_key(&api, "k2", "a").await.body, first.body);
+    }
+
+    #[tokio::test]
+    async fn a_key_with_another_body_path_or_query_is_422() {
+        let api = TestApi::new().await;
+        with_key(&api, "k", "a").await;
+        assert_eq!(with_key(&api, "k", "b").await.pointers(), ["/Idempotency-Key"]);
+        let other = api.ask(Method::POST, "/v1/links").header("idempotency-key", "k").json(json!({"name": "a"}));
+        assert_eq!(other.send().await.pointers(), ["/Idempotency-Key"]);
+    }
+
+    #[tokio::test]
+    async fn a_key_belongs_to_its_account() {
+        let api = TestApi::new().await;
+        let stranger = api.stranger().await;
+        let mine = with_key(&api, "k", "a").await;
+        let asked = api.ask(Method::POST, "/v1/tokens").by(&stranger).header("idempotency-key", "k");
+        let theirs = asked.json(json!({"name": "a"})).send().await;
+        assert_eq!(theirs.status, 201);
+        assert_ne!(mine.body, theirs.body);
+    }
+
+    #[tokio::test]
+    async fn a_narrower_token_never_gets_the_answer_of_a_wider_one() {
+        let api = TestApi::new().await;
+        let property = api.property(&api.account.id).await;
+        let narrow = api.token_with(json!({"name": "n", "property_ids": [property.as_str()]})).await;
+        with_key(&api, "k", "a").await;
+        let asked = api.ask(Method::POST, "/v1/tokens").by(&narrow).header("idempotency-key", "k");
+        assert_eq!(asked.json(json!({"name": "a"})).send().await.pointers(), ["/Idempotency-Key"]);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_kept_and_a_failure_is_not() {
+        let api = TestApi::new().await;
+        let refused = with_key(&api, "k", "").await;
+        refused.problem(422);
+        let again = with_key(&api, "k", "").await;
+        again.problem(422);
+        assert_eq!(again.header("idempotency-replayed"), "true");
+        // Token and account are read, the key is taken: the fourth call is the one that makes the token.
+        api.store.fail_call(4, calmesh_app::fakes::Moment::Before);
+        with_key(&api, "k2", "a").await.problem(503);
+        assert_eq!(with_key(&api, "k2", "a").await.status, 201);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_still_runs_is_409() {
+        let api = TestApi::new().await;
+        let request = http::Request::post("/v1/tokens").body(()).unwrap();
+        let (parts, ()) = request.into_parts();
+        let secret = TokenSecret::parse(&api.token).unwrap();
+        let caller = Caller::Account(Arc::new(api.app.open_by_token(&secret).await.unwrap()));
+        let fingerprint = fingerprint(&caller, &parts, br#"{"name":"a"}"#);
+        let (account, now) = (&api.account.id, api.app.clock.now());
+        let started = api.app.idempotency.start(account, "k", &fingerprint, now).await.unwrap();
+        assert_eq!(started, IdempotencyStart::New);
+        let answer = with_key(&api, "k", "a").await;
+        assert_eq!(answer.problem(409)["type"], "/problems/still-running");
+        assert_eq!(with_key(&api, "k", "b").await.pointers(), ["/Idempotency-Key"]);
+        // Whoever held it died: after a minute the key is free.
+        api.clock.advance(SignedDuration::from_mins(2));
+        assert_eq!(with_key(&api, "k", "a").await.status, 201);
+    }
+
+    #[tokio::test]
+    async fn a_key_is_forgotten_after_a_day() {
+        let api = TestApi::new().await;
+        let first = with_key(&api, "k", "a").await;
+        api.clock.advance(SignedDuration::from_hours(25));
+        let later = with_key(&api, "k", "a").await;
+        assert_eq!(later.status, 201);
+        assert_ne!(first.body, later.body);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_no_key_is_refused() {
+        let api = TestApi::new().await;
+        for key in ["", " ", "ä", &"k".repeat(256)] {
+            assert_eq!(with_key(&api, key, "a").await.pointers(), ["/Idempotency-Key"], "{key}");
+        }
+        assert_eq!(with_key(&api, &"k".repeat(255), "a").await.status, 201);
+    }
+
+    #[tokio::test]
+    async fn the_operator_s_requests_can_be_repeated_too() {
+        let api = TestApi::new().await;
+        let ask = || {
+            let asked = api.ask(Method::POST, "/v1/accounts").by(&api.operator_key).header("idempotency-key", "k");
+            asked.json(json!({"name": "a"})).send()
+        };
+        assert_eq!(ask().await.body, ask().await.body);
+    }
 }

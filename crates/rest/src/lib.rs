@@ -2,6 +2,7 @@
 #![doc = include_str!("../README.md")]
 
 mod accounts;
+mod activity;
 mod answer;
 mod availability;
 mod blocks;
@@ -23,6 +24,8 @@ mod providers;
 mod query;
 mod refreshes;
 #[cfg(test)]
+mod scenes;
+#[cfg(test)]
 mod testing;
 mod tokens;
 mod when;
@@ -32,11 +35,11 @@ use std::sync::Arc;
 
 use axum::{Router, middleware};
 use calmesh_app::App;
-use governor::DefaultKeyedRateLimiter;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
+use caller::Limiter;
 pub use options::{RateLimit, RestOptions};
 
 /// What every handler may reach.
@@ -44,12 +47,12 @@ pub use options::{RateLimit, RestOptions};
 pub(crate) struct Api {
     pub(crate) app: App,
     pub(crate) options: Arc<RestOptions>,
-    pub(crate) limiter: Arc<DefaultKeyedRateLimiter<String>>,
+    pub(crate) limiter: Arc<Limiter>,
 }
 
 /// The whole API as one service.
 pub fn router(app: App, options: RestOptions) -> Router {
-    let limiter = Arc::new(DefaultKeyedRateLimiter::keyed(options.rate.quota()));
+    let limiter = Arc::new(Limiter::new(options.rate));
     let cors = options.cors();
     let api = Api { app, options: Arc::new(options), limiter };
     let (routes, document) = routes(&api);
@@ -79,6 +82,7 @@ fn routes(api: &Api) -> (Router<Api>, utoipa::openapi::OpenApi) {
         .merge(tokens::routes())
         .merge(links::routes())
         .merge(providers::routes())
+        .merge(activity::routes())
         .layer(middleware::from_fn_with_state(api.clone(), caller::gate));
     let (router, mut document) = OpenApiRouter::with_openapi(openapi::Document::openapi())
         .merge(guarded)

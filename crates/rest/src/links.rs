@@ -134,7 +134,7 @@ impl From<LinkError> for Problem {
             ),
             LinkError::Outdated => Self::stale(),
             LinkError::Invalid(fields) => Self::invalid_fields(fields),
-            LinkError::Object(error) => Self::internal(&error),
+            LinkError::Object(error) => Self::unavailable(&error),
             LinkError::Store(error) => error.into(),
         }
     }
@@ -231,7 +231,7 @@ async fn delete(
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use calmesh_app::{model::LinkToken, ports::Event};
+    use calmesh_app::{fakes::Fault, model::LinkToken, ports::Event};
     use calmesh_calendar::LinkId;
     use http::Method;
     use jiff::SignedDuration;
@@ -341,6 +341,48 @@ mod tests {
         api.clock.advance(SignedDuration::from_mins(20));
         api.app.bury_link(&record).await.unwrap();
         assert!(api.app.links.link(&id(&link)).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_link_is_served_after_its_event_and_gone_after_its_deletion_whatever_comes_late() {
+        let api = TestApi::new().await;
+        let link = made(&api, json!({"name": "a", "property_ids": "all"})).await;
+        let events = api.drain();
+        for event in &events {
+            api.app.handle(event).await.unwrap();
+        }
+        let object = api.app.exports.export(&token(&link)).await.unwrap().unwrap();
+        assert!(object.body.starts_with(b"BEGIN:VCALENDAR\r\n"));
+        assert_eq!(api.get(&path(&link)).await.json()["last_changed_at"], NOW);
+        assert_eq!(api.get(&path(&link)).await.header("etag"), "\"v1\"");
+        assert_eq!(api.delete(&path(&link)).await.status, 204);
+        // The old event comes a second time, and a tick announces the record of the deletion.
+        api.app.handle(&events[0]).await.unwrap();
+        assert_eq!(api.app.exports.export(&token(&link)).await.unwrap(), None);
+        api.drain();
+        api.clock.advance(SignedDuration::from_mins(21));
+        assert_eq!(api.app.announce_marks(api.app.clock.now()).await.unwrap(), 1);
+        for event in api.drain() {
+            api.app.handle(&event).await.unwrap();
+        }
+        assert!(api.app.links.link(&id(&link)).await.unwrap().is_none());
+        assert_eq!(api.app.exports.export(&token(&link)).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_crash_between_the_record_of_a_deletion_and_the_object_is_made_good() {
+        let api = TestApi::new().await;
+        let link = made(&api, json!({"name": "a", "property_ids": "all"})).await;
+        for event in api.drain() {
+            api.app.handle(&event).await.unwrap();
+        }
+        api.objects.fail_next(Fault::Before);
+        api.delete(&path(&link)).await.problem(503);
+        api.get(&path(&link)).await.problem(404);
+        for event in api.drain() {
+            api.app.handle(&event).await.unwrap();
+        }
+        assert_eq!(api.app.exports.export(&token(&link)).await.unwrap(), None);
     }
 
     #[tokio::test]

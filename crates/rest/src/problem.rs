@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use calmesh_app::{InvalidField, ports::StoreError};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -153,20 +153,13 @@ pub(crate) struct Problem {
     errors: Vec<FieldProblem>,
     /// Further members, such as `blocked_by`.
     members: Map<String, Value>,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
     #[must_use]
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self {
-            kind,
-            slug: None,
-            detail: detail.into(),
-            errors: Vec::new(),
-            members: Map::new(),
-            headers: HeaderMap::new(),
-        }
+        Self { kind, slug: None, detail: detail.into(), errors: Vec::new(), members: Map::new(), headers: Vec::new() }
     }
 
     /// 404, also for what belongs to somebody else.
@@ -229,14 +222,14 @@ impl Problem {
 
     /// Other words for what to do.
     #[must_use]
-    pub fn saying(mut self, detail: impl Into<String>) -> Self {
+    pub(crate) fn saying(mut self, detail: impl Into<String>) -> Self {
         self.detail = detail.into();
         self
     }
 
     /// 503; the cause goes to the log.
     #[must_use]
-    pub fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
+    pub(crate) fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error, "a part of the service is not available");
         Self::new(Kind::Unavailable, "").header(header::RETRY_AFTER, HeaderValue::from_static("5"))
     }
@@ -257,13 +250,8 @@ impl Problem {
 
     #[must_use]
     pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.headers.push((name, value));
         self
-    }
-
-    #[must_use]
-    pub(crate) fn kind(&self) -> Kind {
-        self.kind
     }
 
     /// The body; `request_id` is there for what went wrong on our side.

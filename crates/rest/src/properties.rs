@@ -1,5 +1,8 @@
 //! Properties.
 
+#[cfg(test)]
+mod tests;
+
 use axum::{extract::State, response::Response};
 use calmesh_app::{DEFAULT_CHECK_IN, DEFAULT_CHECK_OUT, NewProperty, PropertyEdit, PropertyError, model::Property};
 use calmesh_calendar::PropertyId;
@@ -59,7 +62,7 @@ impl From<Property> for PropertyView {
 }
 
 /// A property to be made.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = NewProperty, example = json!({"name": "Casa Azul, whole flat", "time_zone": "Europe/Madrid"}))]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct NewPropertySchema {
@@ -76,7 +79,7 @@ pub(crate) struct NewPropertySchema {
 }
 
 /// What of a property can be edited; null goes back to the default.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = PropertyEdit, example = json!({"check_out": "10:00", "turnover_nights": 1}))]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct PropertyEditSchema {

@@ -1,5 +1,8 @@
 //! Manual refreshes: asked for, and what became of them.
 
+#[cfg(test)]
+mod tests;
+
 use axum::{extract::State, response::Response};
 use calmesh_app::{
     RefreshError, RefreshView,

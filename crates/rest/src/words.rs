@@ -9,14 +9,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// Defines the JSON form of an alternative: the value to write and, where a list is named, the words to read.
+/// A word is a `tt`, since utoipa does not see through a `literal` that a macro passes on.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident of $of:ident, $list:ident: $($variant:ident = $word:literal),+ $(,)?) => {
+    ($(#[$doc:meta])* $name:ident of $of:ident, $list:ident: $($variant:ident = $word:tt),+ $(,)?) => {
         words! { $(#[$doc])* $name of $of: $($variant = $word),+ }
 
         /// The words, for reading.
         pub(crate) const $list: &[(&str, $of)] = &[$(($word, $of::$variant)),+];
     };
-    ($(#[$doc:meta])* $name:ident of $of:ident: $($variant:ident = $word:literal),+ $(,)?) => {
+    ($(#[$doc:meta])* $name:ident of $of:ident: $($variant:ident = $word:tt),+ $(,)?) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
         pub(crate) enum $name {

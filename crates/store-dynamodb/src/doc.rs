@@ -16,7 +16,7 @@ use calmesh_app::{
 };
 use calmesh_calendar::{
     AccountId, Block, BlockId, BlockKind, ConnectionId, EventKey, Extent, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId,
-    Lines, LinkId, Nights, Origin, PropertyId, ReadWarning, RefreshId, Times, TokenId,
+    LinkId, Nights, Origin, PropertyId, ReadWarning, RefreshId, Times, TokenId,
 };
 use jiff::{Timestamp, civil::Time};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -446,6 +446,8 @@ struct AppliedDoc {
     #[serde(with = "text")]
     changed_at: Timestamp,
     recurs: bool,
+    #[serde(with = "text")]
+    horizon_at: Timestamp,
     #[serde(with = "warnings")]
     warnings: Vec<ReadWarning>,
 }
@@ -571,8 +573,6 @@ struct FeedOriginDoc {
     key: Option<EventKey>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     code: Option<String>,
-    #[serde(with = "LinesDoc")]
-    lines: Lines,
     rule: String,
     #[serde(with = "hold_option", default, skip_serializing_if = "Option::is_none")]
     hold: Option<Hold>,
@@ -584,13 +584,6 @@ struct EventKeyDoc {
     uid: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     occurrence: Option<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Lines")]
-struct LinesDoc {
-    first: u32,
-    last: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -844,6 +837,8 @@ struct ExtraLinkDoc {
     revision: u64,
     #[serde(skip)]
     dirty: Option<calmesh_app::model::Dirty>,
+    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -119,3 +119,6 @@ impl DynamoStore {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

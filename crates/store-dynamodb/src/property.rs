@@ -103,7 +103,7 @@ impl DynamoStore {
 
     /// Does in place what the head's staged items say, then lets go of them. Several may do so at once, and any
     /// may stop anywhere.
-    async fn roll_forward(&self, id: &PropertyId, head: &Item) -> Result<(), StoreError> {
+    pub(crate) async fn roll_forward(&self, id: &PropertyId, head: &Item) -> Result<(), StoreError> {
         let Some(attempt) = item::find_text(head, attr::STAGED) else { return Ok(()) };
         let revision: u64 = item::get_number(head, attr::REV)?;
         let range = Range::of(schema::property_partition(id), &schema::stages_of(revision, attempt));

@@ -72,8 +72,7 @@ async fn calls_through_api_gateway_are_answered_by_the_rest_api() {
     assert_eq!(status, 201, "{account}");
     let token = account["token"].as_str().unwrap();
     let flat = json!({ "name": "Harbour flat", "time_zone": "Europe/Madrid" });
-    let (status, property) =
-        answered(&cloud.invoke(request("POST", "/v1/properties", Some(token), Some(&flat))).await);
+    let (status, property) = answered(&cloud.invoke(request("POST", "/v1/properties", Some(token), Some(&flat))).await);
     assert_eq!(status, 201, "{property}");
     let path = format!("/v1/properties/{}", property["id"].as_str().unwrap());
     let (status, read) = answered(&cloud.invoke(request("GET", &path, Some(token), None)).await);

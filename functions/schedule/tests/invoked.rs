@@ -43,7 +43,8 @@ async fn a_tick_announces_again_what_has_waited_too_long() {
     cloud.set("CALMESH_SHARDS", "1");
     let _function = cloud.run(BINARY);
     assert!(matches!(cloud.invoke(json!({})).await, Outcome::Answered(_)));
-    let dirty: Vec<_> = cloud.taken_events().into_iter().filter(|event| event.detail_type == "property.dirty").collect();
+    let dirty: Vec<_> =
+        cloud.taken_events().into_iter().filter(|event| event.detail_type == "property.dirty").collect();
     assert_eq!(dirty.len(), 1);
     assert_eq!(dirty[0].detail["property"], json!(property.as_str()));
 }

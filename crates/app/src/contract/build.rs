@@ -1,8 +1,8 @@
 //! Dull records for tests: everything follows from a small number.
 
 use calmesh_calendar::{
-    AccountId, Block, BlockId, BlockKind, ConnectionId, EventKey, Extent, FeedOrigin, Hold, HoldCause, HoldId, Lines,
-    LinkId, Nights, Origin, PropertyId, RefreshId, TokenId,
+    AccountId, Block, BlockId, BlockKind, ConnectionId, EventKey, Extent, FeedOrigin, Hold, HoldCause, HoldId, LinkId,
+    Nights, Origin, PropertyId, RefreshId, TokenId,
 };
 use jiff::{SignedDuration, Timestamp, civil};
 
@@ -182,7 +182,6 @@ pub fn a_block(connection: u64, n: u64) -> Block {
             connection: connection_id(connection),
             key: Some(EventKey { uid: format!("{n}@calendars.example"), occurrence: None }),
             code: None,
-            lines: Lines { first: 1, last: 9 },
             rule: "opaque".to_owned(),
             hold: None,
         }),
@@ -224,6 +223,7 @@ pub fn a_link(account: u64, n: u64) -> ExtraLink {
         version: 1,
         revision: 1,
         dirty: Some(Dirty { since: at(0), attempts: 0, announce_at: at(120) }),
+        deleted_at: None,
     }
 }
 

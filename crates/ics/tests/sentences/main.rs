@@ -1,6 +1,7 @@
 //! What reading, rendering and meaning promise, as sentences. Every value in these feeds is invented.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod corpus;
 mod hostile;
 mod meaning;
 mod reading;

@@ -134,6 +134,7 @@ fn a_date_is_a_date_however_it_is_written() {
         "DTSTART:20270110\nDTEND:20270113",
         "DTSTART;VALUE=DATE:2027-01-10\nDTEND;VALUE=DATE:2027-01-13",
         "DTSTART;VALUE=DATE:20270110T000000\nDTEND;VALUE=DATE:20270113T000000Z",
+        "DTSTART ;VALUE=DATE : 20270110\nDTEND :20270113",
         "DTSTART;VALUE=DATE:20270110  \nDTEND;VALUE=DATE: 20270113",
         "DTSTART;TZID=Europe/Madrid;VALUE=DATE:20270110\nDURATION:P3D",
         "DTSTART;VALUE=DATE:20270110\nDURATION:PT72H",
@@ -245,6 +246,15 @@ fn a_zone_that_only_the_feed_defines_is_used() {
 }
 
 #[test]
+fn a_zone_defined_inside_an_event_defines_nothing() {
+    let reading = read_text(event(
+        "BEGIN:VTIMEZONE\nTZID:X\nBEGIN:STANDARD\nTZOFFSETTO:+0500\nEND:STANDARD\nEND:VTIMEZONE\n\
+         DTSTART;TZID=X:20270110T150000\nDURATION:PT1H",
+    ));
+    assert_eq!(listed(&reading), ["2027-01-10T14:00:00Z..2027-01-10T15:00:00Z"]);
+}
+
+#[test]
 fn an_unknown_zone_is_the_propertys_with_a_warning() {
     let reading =
         read_text(event("DTSTART;TZID=Middle Earth:20270110T150000\nDTEND;TZID=Middle Earth:20270110T160000"));
@@ -263,6 +273,8 @@ fn an_event_that_cant_be_read_is_a_warning_with_its_line_and_never_a_lost_feed()
         ("DTSTART;VALUE=DATE:20271332", "its DTSTART is not a date that exists"),
         ("DTSTART;VALUE=DATE:20270110\nDTEND;VALUE=DATE:20270230", "its DTEND is not a date that exists"),
         ("DTSTART;VALUE=DATE:20270110\nDTEND:", "its DTEND is not a date that exists"),
+        ("DTSTART;VALUE=DATE:20270110\nDTEND;VALUE=DATE", "its DTEND is not a date that exists"),
+        ("DTSTART;VALUE=DATE:20270110\nDTEND=20270112", "its DTSTART is not a date that exists"),
         ("DTSTART;VALUE=DATE:20270110\nDTEND;VALUE=DATE:20270109", "it ends before it starts"),
         ("DTSTART;VALUE=DATE:20270110\nDURATION:-P2D", "it ends before it starts"),
         ("DTSTART;VALUE=DATE:20270110\nDURATION:soon", "its DURATION is not one of RFC 5545"),

@@ -79,6 +79,8 @@ fn each_limit_is_named_when_it_is_passed() {
         with(Limits { occurrences: 100, ..limits }, &body),
         Some(Refusal::TooLarge { what: Excess::Occurrences, limit: 100 })
     );
+    let many = event(&"UID:\n".repeat(300_001));
+    assert_eq!(refusal(many), Refusal::TooLarge { what: Excess::Properties, limit: 300_000 });
     let nested = "BEGIN:X\n".repeat(3_000);
     let refusal = refusal(format!("BEGIN:VCALENDAR\n{nested}"));
     assert_eq!(refusal, Refusal::TooLarge { what: Excess::Nesting, limit: 16 });

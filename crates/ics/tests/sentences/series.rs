@@ -128,6 +128,14 @@ fn dates_are_added_and_taken_away() {
 }
 
 #[test]
+fn a_period_added_to_whole_days_is_days() {
+    assert_eq!(
+        of_event("DTSTART;VALUE=DATE:20270110\nRDATE;VALUE=PERIOD:20270120T150000/20270123T110000"),
+        ["2027-01-10..2027-01-11", "2027-01-20..2027-01-23"]
+    );
+}
+
+#[test]
 fn an_exception_that_cant_be_read_leaves_the_night_blocked() {
     let reading = read_text(event("DTSTART:20270110\nRRULE:FREQ=DAILY;COUNT=2\nEXDATE:soon\nEXRULE:FREQ=HOURLY"));
     assert_eq!(starts(&reading), ["2027-01-10", "2027-01-11"]);

@@ -1,0 +1,98 @@
+//! What a token must be like: its algorithm, its signature, its claims.
+
+use std::collections::HashSet;
+
+use calmesh_app::ports::IdentityError;
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, Validation, errors::ErrorKind};
+use serde::Deserialize;
+
+use crate::keys::Key;
+
+/// How far the issuer's clock and ours may be apart, in seconds.
+const LEEWAY: f64 = 60.0;
+
+/// Longer ones than this are refused unread, in bytes.
+const LONGEST: usize = 16 * 1024;
+
+/// The header of a token whose algorithm is one of ours. Nothing in it is believed but as a question for a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) key_id: Option<String>,
+}
+
+impl Header {
+    /// # Errors
+    /// `NotAJwt` for another form, `alg: none` included; `Algorithm` for one that is not accepted.
+    pub(crate) fn of(jwt: &str) -> Result<Self, IdentityError> {
+        if jwt.len() > LONGEST {
+            return Err(IdentityError::NotAJwt);
+        }
+        let header = jsonwebtoken::decode_header(jwt).map_err(|_| IdentityError::NotAJwt)?;
+        // RFC 7515, section 4.1.11: what is critical and not understood must be refused.
+        if header.crit.is_some() {
+            return Err(IdentityError::NotAJwt);
+        }
+        match header.alg {
+            algorithm @ (Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA) => {
+                Ok(Self { algorithm, key_id: header.kid })
+            }
+            _ => Err(IdentityError::Algorithm),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: Option<String>,
+    /// Seconds since 1970, perhaps with a fraction (RFC 7519, section 2).
+    exp: Option<f64>,
+    nbf: Option<f64>,
+}
+
+/// The subject of a token that `key` signed for `audience` and for `now`.
+pub(crate) fn verify(
+    jwt: &str,
+    header: &Header,
+    key: &Key,
+    issuer: &str,
+    audience: &str,
+    now: Timestamp,
+) -> Result<String, IdentityError> {
+    // One algorithm, that of the key: a token can't choose how its key is used.
+    let mut validation = Validation::new(header.algorithm);
+    validation.set_issuer(&[issuer]);
+    validation.set_audience(&[audience]);
+    validation.required_spec_claims = HashSet::from(["iss", "aud"].map(str::to_owned));
+    // The times are compared below, with the clock that everything here goes by.
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    let claims =
+        jsonwebtoken::decode::<Claims>(jwt, &key.decoding, &validation).map_err(|error| refusal(error.kind()))?.claims;
+
+    let now = now.as_duration().as_secs_f64();
+    let expires = claims.exp.ok_or(IdentityError::MissingClaim("exp"))?;
+    if expires + LEEWAY <= now {
+        return Err(IdentityError::Expired);
+    }
+    if claims.nbf.is_some_and(|from| from - LEEWAY > now) {
+        return Err(IdentityError::NotYetValid);
+    }
+    claims.sub.filter(|subject| !subject.is_empty()).ok_or(IdentityError::MissingClaim("sub"))
+}
+
+fn refusal(kind: &ErrorKind) -> IdentityError {
+    match kind {
+        ErrorKind::InvalidSignature => IdentityError::Signature,
+        ErrorKind::InvalidIssuer => IdentityError::Issuer,
+        ErrorKind::InvalidAudience => IdentityError::Audience,
+        ErrorKind::InvalidAlgorithm | ErrorKind::UnsupportedAlgorithm => IdentityError::Algorithm,
+        ErrorKind::MissingRequiredClaim(name) if name == "iss" => IdentityError::MissingClaim("iss"),
+        ErrorKind::MissingRequiredClaim(_) => IdentityError::MissingClaim("aud"),
+        ErrorKind::InvalidEcdsaKey | ErrorKind::InvalidEddsaKey | ErrorKind::InvalidRsaKey(_) => {
+            IdentityError::Signature
+        }
+        _ => IdentityError::NotAJwt,
+    }
+}

@@ -1,0 +1,225 @@
+//! What happened to a property: what refreshes changed, failures, pauses, rotations, holds, the host's own changes.
+
+use axum::{extract::State, response::Response};
+use calmesh_app::model::{Activity, ActivityKind};
+use calmesh_calendar::PropertyId;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    Api,
+    answer::{self, Instant},
+    caller::Owner,
+    problem::Problem,
+    query::{ListPage, ListParams, Listing, PathId},
+};
+
+/// One thing that happened. Fields that its type does not have are left out.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Activity, example = json!({
+    "at": "2026-11-21T10:00:00Z", "type": "feed_changed", "connection_id": "con_0k5w8v1x2y3z4a5b6c7d8e9f0g",
+    "detail": "A refresh brought 2 new blocks, changed 0, removed 1; 0 removals wait.",
+    "blocks_added": 2, "blocks_changed": 0, "blocks_removed": 1, "blocks_held": 0
+}))]
+pub(crate) struct ActivityView {
+    at: Instant,
+    /// What kind of thing it was, such as `feed_changed`, `feed_failed`, `hold_opened`. More may be added.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The connection that it is about; null where it is about none.
+    #[schema(required)]
+    connection_id: Option<String>,
+    /// The same in a sentence.
+    detail: String,
+    /// The connection's name as it was then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    block_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_id: Option<String>,
+    /// A failure's word, such as `link_gone`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocks_added: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocks_changed: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocks_removed: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocks_held: Option<u32>,
+}
+
+impl ActivityView {
+    fn of(activity: Activity) -> Self {
+        let Activity { at, connection, kind, .. } = activity;
+        let blank = || Self {
+            at: at.into(),
+            kind: "",
+            connection_id: connection.as_ref().map(ToString::to_string),
+            detail: String::new(),
+            name: None,
+            block_id: None,
+            hold_id: None,
+            reason: None,
+            blocks_added: None,
+            blocks_changed: None,
+            blocks_removed: None,
+            blocks_held: None,
+        };
+        let about = |kind, detail: &str| Self { kind, detail: detail.to_owned(), ..blank() };
+        let named = |kind, what: &str, name: String| Self {
+            kind,
+            detail: format!("The connection \"{name}\" was {what}."),
+            name: Some(name),
+            ..blank()
+        };
+        let hold = |kind, detail: &str, hold: calmesh_calendar::HoldId, block: calmesh_calendar::BlockId| Self {
+            kind,
+            detail: detail.to_owned(),
+            hold_id: Some(hold.to_string()),
+            block_id: Some(block.to_string()),
+            ..blank()
+        };
+        let own = |kind, what: &str, block: calmesh_calendar::BlockId| Self {
+            kind,
+            detail: format!("A block of yours was {what}."),
+            block_id: Some(block.to_string()),
+            ..blank()
+        };
+        match kind {
+            ActivityKind::PropertyCreated => about("property_created", "The property was made."),
+            ActivityKind::PropertyChanged => about("property_changed", "The property's settings were changed."),
+            ActivityKind::ConnectionCreated { name } => named("connection_created", "made", name),
+            ActivityKind::ConnectionChanged { name } => named("connection_changed", "changed", name),
+            ActivityKind::ConnectionDeleted { name } => named("connection_deleted", "deleted", name),
+            ActivityKind::ConnectionPaused { name } => named("connection_paused", "paused", name),
+            ActivityKind::ConnectionResumed { name } => named("connection_resumed", "resumed", name),
+            ActivityKind::LinkRotated { name } => named("link_rotated", "given a new private link", name),
+            ActivityKind::FeedChanged { added, changed, removed, held } => Self {
+                kind: "feed_changed",
+                detail: format!(
+                    "A refresh brought {added} new blocks, changed {changed}, removed {removed}; {held} removals wait."
+                ),
+                blocks_added: Some(added),
+                blocks_changed: Some(changed),
+                blocks_removed: Some(removed),
+                blocks_held: Some(held),
+                ..blank()
+            },
+            ActivityKind::FeedFailed { failure, detail } => {
+                Self { kind: "feed_failed", detail, reason: Some(failure.as_str()), ..blank() }
+            }
+            ActivityKind::FeedRecovered => about("feed_recovered", "The feed can be read again."),
+            ActivityKind::HoldOpened { hold: id, block } => hold(
+                "hold_opened",
+                "A stay is missing from its feed; it still blocks until that is believed.",
+                id,
+                block,
+            ),
+            ActivityKind::HoldReleased { hold: id, block } => {
+                hold("hold_released", "You said that a missing stay is really gone.", id, block)
+            }
+            ActivityKind::HoldKept { hold: id, block } => {
+                hold("hold_kept", "You said that a missing stay still stands.", id, block)
+            }
+            ActivityKind::HoldConfirmed { hold: id, block } => {
+                hold("hold_confirmed", "A stay was missing for long enough; its nights are free.", id, block)
+            }
+            ActivityKind::HoldReturned { hold: id, block } => {
+                hold("hold_returned", "A missing stay is in its feed again.", id, block)
+            }
+            ActivityKind::BlockCreated { block } => own("block_created", "made", block),
+            ActivityKind::BlockChanged { block } => own("block_changed", "changed", block),
+            ActivityKind::BlockDeleted { block } => own("block_deleted", "deleted", block),
+            ActivityKind::ExtensionOrphaned { block, stay } => Self {
+                kind: "extension_orphaned",
+                detail: format!("The stay {stay} that a block of yours extends has gone; the block stays."),
+                block_id: Some(block.to_string()),
+                ..blank()
+            },
+        }
+    }
+}
+
+pub(crate) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
+/// What happened to a property in the last 90 days, newest first.
+#[utoipa::path(get, path = "/v1/properties/{id}/activity", tag = "properties", operation_id = "list_activity",
+    params(("id" = String, Path, description = "The property, `prp_…`."), ListParams),
+    responses((status = 200, description = "One page.", body = ListPage<ActivityView>)))]
+async fn list(
+    owner: Owner,
+    PathId(id): PathId<PropertyId>,
+    listing: Listing,
+    State(api): State<Api>,
+) -> Result<Response, Problem> {
+    let page = api.app.list_activity(owner.reach(), &id, listing.page.clone()).await?;
+    let page = page.ok_or_else(|| Problem::not_found("property"))?;
+    Ok(answer::plain(listing.answer(page, ActivityView::of)))
+}
+
+#[cfg(test)]
+mod tests {
+    use calmesh_app::model::{Activity, ActivityKind, FailureKind};
+    use calmesh_calendar::{BlockId, ConnectionId, HoldId};
+    use http::Method;
+    use serde_json::json;
+
+    use crate::testing::{NOW, TestApi};
+
+    #[tokio::test]
+    async fn what_happened_is_told_newest_first_and_page_by_page() {
+        let api = TestApi::new().await;
+        let property = api.property(&api.account.id).await;
+        let connection = ConnectionId::from_random([1; 16]);
+        let (hold, block) = (HoldId::from_random([2; 16]), BlockId::from_random([3; 16]));
+        let kinds = [
+            ActivityKind::ConnectionCreated { name: "Airbnb".to_owned() },
+            ActivityKind::FeedChanged { added: 2, changed: 0, removed: 1, held: 3 },
+            ActivityKind::FeedFailed { failure: FailureKind::LinkGone, detail: "Create the link anew.".to_owned() },
+            ActivityKind::HoldOpened { hold: hold.clone(), block: block.clone() },
+        ];
+        for (second, kind) in kinds.into_iter().enumerate() {
+            let at =
+                NOW.parse::<jiff::Timestamp>().unwrap() + jiff::SignedDuration::from_secs(second.try_into().unwrap());
+            let entry = Activity { property: property.clone(), at, connection: Some(connection.clone()), kind };
+            api.app.activity.append_activity(&[entry]).await.unwrap();
+        }
+        let path = format!("/v1/properties/{property}/activity");
+        let page = api.get(&format!("{path}?limit=3")).await.json();
+        assert_eq!(page["items"][0]["type"], "hold_opened");
+        assert_eq!(page["items"][0]["hold_id"], hold.as_str());
+        assert_eq!(page["items"][0]["block_id"], block.as_str());
+        assert_eq!(page["items"][1]["reason"], "link_gone");
+        assert_eq!(page["items"][2]["blocks_removed"], 1);
+        assert_eq!(page["items"][2]["connection_id"], connection.as_str());
+        let cursor = page["next_cursor"].as_str().unwrap();
+        let rest = api.get(&format!("{path}?limit=3&cursor={cursor}")).await.json();
+        assert_eq!(
+            rest["items"],
+            json!([{
+                "at": NOW, "type": "connection_created", "connection_id": connection.as_str(), "name": "Airbnb",
+                "detail": "The connection \"Airbnb\" was made."
+            }])
+        );
+    }
+
+    #[tokio::test]
+    async fn the_activity_of_a_property_that_the_caller_does_not_see_is_not_there() {
+        let api = TestApi::new().await;
+        let (seen, hidden) = (api.property(&api.account.id).await, api.property(&api.account.id).await);
+        let narrow = api.token_with(json!({"name": "n", "property_ids": [seen.as_str()]})).await;
+        let stranger = api.stranger().await;
+        let path = format!("/v1/properties/{hidden}/activity");
+        assert_eq!(api.get(&path).await.status, 200);
+        api.ask(Method::GET, &path).by(&narrow).send().await.problem(404);
+        api.ask(Method::GET, &path).by(&stranger).send().await.problem(404);
+        api.get("/v1/properties/nonsense/activity").await.problem(404);
+        assert_eq!(api.get(&format!("{path}?since=1")).await.pointers(), ["/since"]);
+    }
+}

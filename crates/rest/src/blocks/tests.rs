@@ -1,0 +1,234 @@
+use http::Method;
+use serde_json::json;
+
+use crate::{scenes::*, testing::TestApi};
+
+#[tokio::test]
+async fn an_own_block_takes_its_nights_at_once_and_shows_its_source() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    let body = json!({"kind": "closure", "start": "2026-12-04", "end": "2026-12-06", "summary": "Painter"});
+    let made = api.post(&format!("/v1/properties/{flat}/blocks"), body).await;
+    assert_eq!(made.status, 201);
+    let block = made.json();
+    assert_eq!(block["source"], json!({"type": "own"}));
+    assert_eq!((&block["state"], &block["extends"], &block["label"]), (&json!("standing"), &json!(null), &json!(null)));
+    assert_eq!(api.get(made.header("location")).await.json(), block);
+    assert_eq!(api.taken(&flat, "2026-12-01", "2026-12-10").await, ["2026-12-04", "2026-12-05"]);
+}
+
+#[tokio::test]
+async fn every_wrong_field_of_a_block_is_named() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    let wrong = [
+        (json!({}), vec!["/kind", "/start", "/end"]),
+        (json!({"kind": "rule_closure", "start": "2026-12-04", "end": "2026-12-06"}), vec!["/kind"]),
+        (json!({"kind": "closure", "start": "2026-12-04", "end": "2026-12-04"}), vec!["/end"]),
+        (json!({"kind": "closure", "start": "2026-12-06", "end": "2026-12-04"}), vec!["/end"]),
+        (json!({"kind": "closure", "start": "2026-12-04", "end": "2026-12-05T11:00"}), vec!["/end"]),
+        (json!({"kind": "closure", "start": "2026-12-04T11:00Z", "end": "2026-12-05T11:00"}), vec!["/start"]),
+        (json!({"kind": "closure", "start": "2026-02-30", "end": "2026-03-05"}), vec!["/start"]),
+        (json!({"kind": "closure", "start": 20261204, "end": "2026-12-05"}), vec!["/start"]),
+        (json!({"kind": "closure", "start": "2026-12-04", "end": "9999-12-05"}), vec!["/end"]),
+        (json!({"kind": "closure", "start": "0001-12-04", "end": "2026-12-05"}), vec!["/start"]),
+        (json!({"kind": "closure", "start": "2026-12-04", "end": "2026-12-05", "summary": "a\u{7}"}), vec!["/summary"]),
+        (
+            json!({"kind": "closure", "start": "2026-12-04", "end": "2026-12-05", "summary": "a".repeat(501)}),
+            vec!["/summary"],
+        ),
+        (json!({"kind": "closure", "start": "2026-12-04", "end": "2026-12-05", "extends": "prp_x"}), vec!["/extends"]),
+        (
+            json!({"kind": "closure", "start": "2026-12-04", "end": "2026-12-05", "extends": "blk_00000000000000000000000000"}),
+            vec!["/extends"],
+        ),
+        (json!({"kind": "closure", "start": "2026-12-04", "end": "2026-12-05", "force": "yes"}), vec!["/force"]),
+        (json!({"kind": "closure", "start": "2026-12-04", "end": "2026-12-05", "state": "held"}), vec!["/state"]),
+    ];
+    for (body, pointers) in wrong {
+        let answer = api.post(&format!("/v1/properties/{flat}/blocks"), body.clone()).await;
+        assert_eq!(answer.pointers(), pointers, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_block_in_the_way_is_409_with_its_id_unless_forced() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    let first = api.block(&flat, "2026-12-04", "2026-12-07").await;
+    let path = format!("/v1/properties/{flat}/blocks");
+    let body = json!({"kind": "reservation", "start": "2026-12-06", "end": "2026-12-09"});
+    assert_eq!(api.post(&path, body.clone()).await.problem(409)["blocked_by"], json!([first]));
+    // A departure does not meet the arrival of the same day.
+    let after = json!({"kind": "reservation", "start": "2026-12-07", "end": "2026-12-09"});
+    assert_eq!(api.post(&path, after).await.status, 201);
+    let mut forced = body;
+    forced["force"] = json!(true);
+    assert_eq!(api.post(&path, forced).await.status, 201);
+}
+
+#[tokio::test]
+async fn times_are_compared_exactly_and_half_open() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    let stay = api.block(&flat, "2026-12-04", "2026-12-07").await;
+    let path = format!("/v1/properties/{flat}/blocks");
+    let late = |start: &str, end: &str| json!({"kind": "reservation", "start": start, "end": end});
+    // The stay runs until check-out at 11:00.
+    assert_eq!(api.post(&path, late("2026-12-07T11:00", "2026-12-07T14:00:00")).await.status, 201);
+    let clash = api.post(&path, late("2026-12-07T10:59", "2026-12-07T11:00")).await;
+    assert_eq!(clash.problem(409)["blocked_by"], json!([stay]));
+}
+
+#[tokio::test]
+async fn the_stay_that_is_extended_and_its_turnover_nights_are_not_in_the_way() {
+    let api = TestApi::new().await;
+    let flat = api.flat_with(json!({"turnover_nights": 1})).await;
+    api.connect(&flat, "a", airbnb(&[STAY])).await;
+    let stay = api.get(&format!("/v1/properties/{flat}/blocks")).await.json()["items"][0]["id"].clone();
+    let path = format!("/v1/properties/{flat}/blocks");
+    let night = json!({"kind": "reservation", "start": "2026-12-07", "end": "2026-12-08"});
+    assert_eq!(api.post(&path, night.clone()).await.problem(409)["blocked_by"], json!([stay]), "its turnover night");
+    let mut extension = night;
+    extension["extends"] = stay;
+    let made = api.post(&path, extension).await.json();
+    assert_eq!(api.taken(&flat, "2026-12-06", "2026-12-15").await, ["2026-12-06", "2026-12-07", "2026-12-08"]);
+    // An extension of the extension is part of the same stay.
+    let second = json!({"kind": "reservation", "start": "2026-12-08", "end": "2026-12-09", "extends": made["id"]});
+    assert_eq!(api.post(&path, second).await.status, 201);
+}
+
+#[tokio::test]
+async fn an_extension_stays_and_is_reported_when_its_stay_goes() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    let connection = api.connect(&flat, "a", airbnb(&[STAY])).await;
+    let path = format!("/v1/properties/{flat}/blocks");
+    let stay = api.get(&path).await.json()["items"][0]["id"].clone();
+    let body = json!({"kind": "reservation", "start": "2026-12-07", "end": "2026-12-08", "extends": stay});
+    let extension = api.post(&path, body).await.json();
+    api.delete(&format!("/v1/connections/{}", connection["id"].as_str().unwrap())).await;
+    let left = api.get(&path).await.json();
+    assert_eq!(left["items"].as_array().unwrap().len(), 1);
+    assert_eq!(left["items"][0]["id"], extension["id"]);
+    let told = api.activity(&flat).await;
+    assert_eq!(told.iter().filter(|entry| entry.starts_with("ExtensionOrphaned")).count(), 1, "{told:?}");
+}
+
+#[tokio::test]
+async fn an_edit_moves_a_block_and_its_etag() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    let path = format!("/v1/blocks/{}", api.block(&flat, "2026-12-04", "2026-12-07").await);
+    let etag = api.get(&path).await.header("etag").to_owned();
+    let edited =
+        api.ask(Method::PATCH, &path).header("if-match", &etag).json(json!({"end": "2026-12-05"})).send().await;
+    assert_eq!(edited.status, 200, "{}", edited.text());
+    assert_eq!(api.taken(&flat, "2026-12-01", "2026-12-15").await, ["2026-12-04"]);
+    let stale = api.ask(Method::PATCH, &path).header("if-match", &etag).json(json!({"end": "2026-12-06"})).send().await;
+    stale.problem(412);
+    api.ask(Method::DELETE, &path).header("if-match", &etag).send().await.problem(412);
+    assert_eq!(api.patch(&path, json!({"start": "2026-12-04T16:00"})).await.pointers(), ["/end"], "both in one form");
+    assert_eq!(api.patch(&path, json!({"start": "2026-12-04T16:00", "end": "2026-12-04T18:00"})).await.status, 200);
+    assert_eq!(api.patch(&path, json!({"start": null})).await.pointers(), ["/start"]);
+    assert_eq!(api.patch(&path, json!({"extends": path.rsplit('/').next().unwrap()})).await.pointers(), ["/extends"]);
+}
+
+#[tokio::test]
+async fn an_edit_into_what_is_taken_is_409_unless_forced_and_a_new_text_is_not() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    let first = api.block(&flat, "2026-12-04", "2026-12-07").await;
+    let path = format!("/v1/blocks/{}", api.block(&flat, "2026-12-06", "2026-12-10").await);
+    assert_eq!(api.patch(&path, json!({"summary": "Both"})).await.status, 200);
+    assert_eq!(api.patch(&path, json!({"end": "2026-12-09"})).await.problem(409)["blocked_by"], json!([first]));
+    assert_eq!(api.patch(&path, json!({"end": "2026-12-09", "force": true})).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_imported_block_is_not_the_hosts_to_change() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    api.connect(&flat, "a", airbnb(&[STAY])).await;
+    let block = api.get(&format!("/v1/properties/{flat}/blocks")).await.json()["items"][0].clone();
+    assert_eq!(block["source"]["type"], "connection");
+    assert_eq!(block["source"]["provider"], "airbnb");
+    assert_eq!(block["label"], "EX-a");
+    assert_eq!((&block["kind"], &block["summary"]), (&json!("reservation"), &json!("Reserved")));
+    let path = format!("/v1/blocks/{}", block["id"].as_str().unwrap());
+    api.patch(&path, json!({"end": "2026-12-05"})).await.problem(409);
+    api.delete(&path).await.problem(409);
+}
+
+#[tokio::test]
+async fn stays_of_a_paused_connection_are_listed_on_demand_only() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    let connection = api.connect(&flat, "a", airbnb(&[STAY])).await;
+    api.post(&format!("/v1/connections/{}/pause", connection["id"].as_str().unwrap()), json!({})).await;
+    let path = format!("/v1/properties/{flat}/blocks");
+    assert_eq!(api.get(&path).await.json()["items"], json!([]));
+    assert_eq!(api.get(&format!("{path}?include=all")).await.json()["items"][0]["state"], "paused");
+    api.get(&format!("{path}?include=some")).await.problem(422);
+}
+
+#[tokio::test]
+async fn blocks_are_paged_in_order_of_time() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    for start in ["2027-03-01", "2026-12-01", "2027-01-01", "2027-02-01", "1975-01-01"] {
+        let end: jiff::civil::Date = start.parse().unwrap();
+        api.block(&flat, start, &end.tomorrow().unwrap().to_string()).await;
+    }
+    let mut seen = Vec::new();
+    let mut path = format!("/v1/properties/{flat}/blocks?limit=2");
+    loop {
+        let page = api.get(&path).await.json();
+        seen.extend(page["items"].as_array().unwrap().iter().map(|item| item["start"].as_str().unwrap().to_owned()));
+        match page["next_cursor"].as_str() {
+            Some(cursor) => path = format!("/v1/properties/{flat}/blocks?limit=2&cursor={cursor}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, ["1975-01-01", "2026-12-01", "2027-01-01", "2027-02-01", "2027-03-01"]);
+}
+
+#[tokio::test]
+async fn pruning_removes_own_blocks_that_a_reservation_covers_and_a_preview_removes_none() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    let covered = api.block(&flat, "2026-12-04", "2026-12-06").await;
+    let beyond = api.block(&flat, "2026-12-06", "2026-12-08").await;
+    api.connect(&flat, "a", airbnb(&[STAY])).await;
+    let stay = api.get(&format!("/v1/properties/{flat}/blocks")).await.json();
+    let of = |id: &str| {
+        stay["items"].as_array().unwrap().iter().find(|item| item["id"] == id).unwrap()["covered_by"].clone()
+    };
+    assert_eq!(of(&covered).as_array().unwrap().len(), 1);
+    assert_eq!(of(&beyond), json!([]));
+    let path = format!("/v1/properties/{flat}/blocks/prune");
+    let preview = api.post(&format!("{path}?preview=true"), json!({})).await.json();
+    assert_eq!(preview, json!({"removed": [covered], "opens": []}));
+    assert_eq!(api.get(&format!("/v1/blocks/{covered}")).await.status, 200);
+    assert_eq!(api.ask(Method::POST, &path).send().await.json(), preview);
+    api.get(&format!("/v1/blocks/{covered}")).await.problem(404);
+    assert_eq!(api.get(&format!("/v1/blocks/{beyond}")).await.status, 200);
+}
+
+#[tokio::test]
+async fn pruning_spares_a_block_that_may_only_have_come_back_from_our_own_link() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    let connection = api.connect(&flat, "a", plain(&[])).await;
+    api.clock.advance(jiff::SignedDuration::from_mins(1));
+    let own = api.block(&flat, "2026-12-04", "2026-12-06").await;
+    // The site shows what it read from our link as a closure of its own.
+    api.feeds.serve(&url("a"), plain(&[("Not available", "2026-12-04", "2026-12-06")]));
+    api.clock.advance(jiff::SignedDuration::from_mins(1));
+    api.post(&format!("/v1/connections/{}/refresh", connection["id"].as_str().unwrap()), json!({})).await;
+    api.work().await;
+    assert_eq!(api.get(&format!("/v1/properties/{flat}/blocks")).await.json()["items"].as_array().unwrap().len(), 2);
+    let pruned = api.post(&format!("/v1/properties/{flat}/blocks/prune"), json!({})).await.json();
+    assert_eq!(pruned["removed"], json!([]));
+    assert_eq!(api.get(&format!("/v1/blocks/{own}")).await.status, 200);
+}

@@ -1,0 +1,7 @@
+//! The store on an embedded DynamoDB: what every store promises, and what only this one can get wrong.
+
+mod crashes;
+mod embedded;
+mod models;
+mod promises;
+mod sizes;
