@@ -79,6 +79,16 @@ impl Lines {
         self.line(&format!("DTSTART;VALUE=DATE:{}", span.start.strftime("%Y%m%d")))
             .line(&format!("DTEND;VALUE=DATE:{}", span.end.strftime("%Y%m%d")))
     }
+
+    /// An event as most sites write one; its DTSTAMP never moves.
+    fn event(self, span: Span, uid: &str, summary: &str) -> Self {
+        self.line("BEGIN:VEVENT")
+            .line(&format!("UID:{uid}"))
+            .line("DTSTAMP:20261101T000000Z")
+            .dates(span)
+            .line(&format!("SUMMARY:{summary}"))
+            .line("END:VEVENT")
+    }
 }
 
 /// An empty feed of Airbnb's shape.
@@ -270,13 +280,7 @@ impl Vrbo {
                 VrboKind::Tentative(name) => (format!("Provisoire - {name}"), uuid(&format!("{span} {name}"))),
                 VrboKind::Blocked => ("Blocked".to_owned(), uuid_of_dates(*span)),
             };
-            lines = lines
-                .line("BEGIN:VEVENT")
-                .line(&format!("UID:{uid}"))
-                .line("DTSTAMP:20261101T000000Z")
-                .dates(*span)
-                .line(&format!("SUMMARY:{summary}"))
-                .line("END:VEVENT");
+            lines = lines.event(*span, &uid, &summary);
         }
         lines.line("END:VCALENDAR").text
     }
@@ -326,13 +330,7 @@ impl Generic {
     pub fn body(&self) -> String {
         let mut lines = Lines::new("\r\n").line("BEGIN:VCALENDAR").line("VERSION:2.0").line("PRODID:-//Example//EN");
         for (span, uid, summary) in &self.events {
-            lines = lines
-                .line("BEGIN:VEVENT")
-                .line(&format!("UID:{uid}"))
-                .line("DTSTAMP:20261101T000000Z")
-                .dates(*span)
-                .line(&format!("SUMMARY:{summary}"))
-                .line("END:VEVENT");
+            lines = lines.event(*span, uid, summary);
         }
         lines.line("END:VCALENDAR").text
     }

@@ -904,3 +904,236 @@ enum OutcomeDoc {
     Changed { blocks_added: u32, blocks_removed: u32, blocks_held: u32 },
     Failed { reason: String },
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use calmesh_app::contract::{
+        a_block, a_connection, a_hold, a_link, a_plan, a_property, a_token, account_id, an_account, at, block_id,
+        connection_id, hold_id, link_id, link_token, property_id, refresh_id,
+    };
+    use jiff::{SignedDuration, civil};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn survives<T: Document + PartialEq + Debug>(record: &T) {
+        let text = record.encode().unwrap();
+        assert!(text.starts_with(r#"{"v":1,"is":"#), "{text}");
+        assert_eq!(T::decode(&text).unwrap(), *record);
+    }
+
+    #[test]
+    fn accounts_and_tokens_survive() {
+        for default_detail in [Detail::Busy, Detail::Label, Detail::Full] {
+            survives(&Account { default_detail, deleted_at: Some(at(3)), ..an_account(1) });
+        }
+        survives(&a_token(1, 2));
+        let properties = Some([property_id(1), property_id(2)].into());
+        survives(&Token { scope: Scope::Read, properties, expires_at: Some(at(9)), ..a_token(1, 2) });
+        survives(&Token { properties: Some(BTreeSet::new()), ..a_token(1, 2) });
+    }
+
+    #[test]
+    fn properties_survive_but_for_what_is_an_attribute() {
+        let property = a_property(1, 1);
+        let kept = Property { revision: 0, dirty: None, deleted_at: Some(at(9)), ..property };
+        let text = Property { revision: 7, wake_at: Some(at(1)), ..kept.clone() }.encode().unwrap();
+        assert_eq!(Property::decode(&text).unwrap(), kept);
+        let odd = Property {
+            check_in: civil::time(15, 30, 15, 1),
+            created_at: at(0) + SignedDuration::from_nanos(1),
+            ..kept
+        };
+        survives(&odd);
+    }
+
+    #[test]
+    fn connections_survive() {
+        let mut connection = a_connection(&a_property(1, 1), 1);
+        survives(&connection);
+        if let (Some(import), Some(export)) = (&mut connection.import, &mut connection.export) {
+            import.policy = PolicyOverrides {
+                blocks: Some(false),
+                busy_only: Some(true),
+                tentative_blocks: Some(false),
+                rule_closures_block: Some(true),
+                required_word: Some("Booked — ☂".to_owned()),
+                aggregates: Some(true),
+                hold: HoldOverrides { readings: Some(3), minutes: None },
+                mass_vanish: MassVanishOverrides {
+                    stays: Some(1),
+                    nights_percent: Some(2),
+                    readings: None,
+                    hours: Some(4),
+                },
+                echo: EchoOverrides { probe: Some(false), readings: Some(9), minutes: None },
+            };
+            import.applied = Some(Applied {
+                snapshot: Snapshot("abc".to_owned()),
+                validators: Validators { etag: Some("\"x\"".to_owned()), last_modified: Some("Sat".to_owned()) },
+                read_at: at(1),
+                changed_at: at(2),
+                recurs: true,
+                warnings: vec![ReadWarning {
+                    line: Some(4),
+                    uid: Some("u".to_owned()),
+                    detail: "No end.".to_owned(),
+                    unread: true,
+                }],
+            });
+            export.detail = Detail::Full;
+            export.format = Format::Times;
+            export.last_changed_at = Some(at(5));
+        }
+        survives(&connection);
+        for until in [None, Some(at(7))] {
+            survives(&Connection { status: Status::Paused { until }, ..connection.clone() });
+        }
+        survives(&Connection { direction: Direction::Import, export: None, ..connection.clone() });
+        survives(&Connection { direction: Direction::Export, import: None, ..connection });
+    }
+
+    #[test]
+    fn blocks_and_holds_survive() {
+        let block = a_block(1, 1);
+        for kind in [BlockKind::Reservation, BlockKind::Closure, BlockKind::Tentative, BlockKind::RuleClosure] {
+            survives(&Block { kind, ..block.clone() });
+        }
+        for extends in [None, Some(block_id(2))] {
+            survives(&Block { origin: Origin::Own { extends }, ..block.clone() });
+        }
+        for cause in [HoldCause::Absent, HoldCause::MassVanish] {
+            let hold = Hold { cause, group: Some(hold_id(3)), kept: true, ..a_hold(1) };
+            let Origin::Feed(feed) = block.origin.clone() else { panic!("a feed's block") };
+            let key = Some(EventKey { uid: "u".to_owned(), occurrence: Some("20310101".to_owned()) });
+            let origin = FeedOrigin { key, code: Some("HM1".to_owned()), hold: Some(hold.clone()), ..feed.clone() };
+            survives(&Block { origin: Origin::Feed(origin), ..block.clone() });
+            survives(&Block { origin: Origin::Feed(FeedOrigin { key: None, ..feed }), ..block.clone() });
+            for end in [HoldEnd::Released, HoldEnd::Confirmed, HoldEnd::Returned] {
+                let nights = Nights::new(civil::date(2031, 2, 3), civil::date(2031, 2, 5)).ok();
+                let closed = ClosedHold {
+                    hold: hold.clone(),
+                    end,
+                    closed_at: at(9),
+                    property: property_id(1),
+                    block: block_id(1),
+                    connection: connection_id(1),
+                    nights,
+                };
+                survives(&closed);
+                survives(&ClosedHold { nights: None, ..closed });
+            }
+        }
+    }
+
+    #[test]
+    fn links_survive() {
+        survives(&RetiringLink {
+            token: link_token(1),
+            serves: RetiringServes::Empty { provider: "vrbo".to_owned() },
+            until: at(1),
+        });
+        survives(&RetiringLink {
+            token: link_token(1),
+            serves: RetiringServes::Current { connection: connection_id(1) },
+            until: at(1),
+        });
+        let link = ExtraLink { revision: 0, dirty: None, ..a_link(1, 1) };
+        survives(&link);
+        survives(&ExtraLink { scope: LinkScope::Properties([property_id(1)].into()), ..link });
+        survives(&LinkOwner::Link { account: account_id(1), link: link_id(1) });
+        survives(&LinkOwner::Connection {
+            account: account_id(1),
+            property: property_id(1),
+            connection: connection_id(1),
+        });
+    }
+
+    #[test]
+    fn activity_survives() {
+        let (hold, block) = (hold_id(1), block_id(1));
+        let name = || "Casa".to_owned();
+        let mut kinds = vec![
+            ActivityKind::PropertyCreated,
+            ActivityKind::PropertyChanged,
+            ActivityKind::ConnectionCreated { name: name() },
+            ActivityKind::ConnectionChanged { name: name() },
+            ActivityKind::ConnectionDeleted { name: name() },
+            ActivityKind::ConnectionPaused { name: name() },
+            ActivityKind::ConnectionResumed { name: name() },
+            ActivityKind::LinkRotated { name: name() },
+            ActivityKind::FeedChanged { added: 1, changed: 2, removed: 3, held: 4 },
+            ActivityKind::FeedRecovered,
+            ActivityKind::HoldOpened { hold: hold.clone(), block: block.clone() },
+            ActivityKind::HoldReleased { hold: hold.clone(), block: block.clone() },
+            ActivityKind::HoldKept { hold: hold.clone(), block: block.clone() },
+            ActivityKind::HoldConfirmed { hold: hold.clone(), block: block.clone() },
+            ActivityKind::HoldReturned { hold, block: block.clone() },
+            ActivityKind::BlockCreated { block: block.clone() },
+            ActivityKind::BlockChanged { block: block.clone() },
+            ActivityKind::BlockDeleted { block: block.clone() },
+            ActivityKind::ExtensionOrphaned { block, stay: block_id(2) },
+        ];
+        kinds.extend(FailureKind::ALL.map(|failure| ActivityKind::FeedFailed { failure, detail: "No.".to_owned() }));
+        for kind in kinds {
+            survives(&Activity { property: property_id(1), at: at(1), connection: Some(connection_id(1)), kind });
+        }
+    }
+
+    #[test]
+    fn fetch_states_survive() {
+        let plan = a_plan(&a_property(1, 1), 1);
+        survives(&plan);
+        let validators = Validators { etag: Some("e".to_owned()), last_modified: None };
+        let applied = Some(Snapshot("abc".to_owned()));
+        survives(&FetchPlan { applied, validators, applied_read_at: Some(at(3)), pending: true, ..plan });
+        for kind in FailureKind::ALL {
+            let detail = "Try again.".to_owned();
+            survives(&Failure { kind, detail, since: at(1), count: 3, last_attempt_at: at(2), retry_at: at(3) });
+        }
+    }
+
+    #[test]
+    fn refreshes_survive() {
+        let scopes = [
+            RefreshScope::Account,
+            RefreshScope::Property(property_id(1)),
+            RefreshScope::Connection { property: property_id(1), connection: connection_id(1) },
+        ];
+        for scope in scopes {
+            survives(&Refresh { id: refresh_id(1), account: account_id(1), scope, requested_at: at(1), spread: false });
+        }
+        survives(&Outcome::Pending);
+        survives(&Outcome::Unchanged { blocks_held: 1 });
+        survives(&Outcome::Changed { blocks_added: 1, blocks_removed: 2, blocks_held: 3 });
+        survives(&Outcome::Failed { reason: "gave_up".to_owned() });
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_without_being_quoted() {
+        let error = Outcome::decode(r#"{"v":1,"is":{"secret":1}}"#).unwrap_err().to_string();
+        assert!(error.contains("an outcome") && !error.contains("secret"), "{error}");
+        let error = Outcome::decode(r#"{"v":2,"is":{"something":"else"}}"#).unwrap_err().to_string();
+        assert!(error.contains("version 2"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_words_and_times_survive_in_a_block(
+            summary in any::<String>(), uid in any::<String>(), code in any::<Option<String>>(),
+            start in -1_000_000_000_000_000_000i64..4_000_000_000_000_000_000, length in 1i64..1_000_000_000_000_000_000,
+        ) {
+            let instant = |nanoseconds: i64| Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap();
+            let times = Times::new(instant(start), instant(start + length)).unwrap();
+            let mut block = Block { summary, extent: Extent::Times(times), ..a_block(1, 1) };
+            if let Origin::Feed(feed) = &mut block.origin {
+                feed.key = Some(EventKey { uid, occurrence: None });
+                feed.code = code;
+            }
+            prop_assert_eq!(Block::decode(&block.encode().unwrap()).unwrap(), block);
+        }
+    }
+}

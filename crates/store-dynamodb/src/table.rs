@@ -2,7 +2,7 @@
 //! what items mean. No error that leaves here quotes an item.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     error::Error,
     hash::{BuildHasher, Hasher, RandomState},
     sync::Arc,
@@ -21,6 +21,7 @@ use aws_sdk_dynamodb::{
     },
 };
 use calmesh_app::ports::StoreError;
+use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::{
     meter::Metered,
@@ -37,6 +38,7 @@ const BATCH_GET_KEYS: usize = 100;
 const BATCH_WRITE_ITEMS: usize = 25;
 /// DynamoDB takes 16 MB in a batch.
 const BATCH_WRITE_BYTES: usize = 8_000_000;
+const BATCHES_AT_ONCE: usize = 8;
 const TRIES: u32 = 8;
 
 /// What DynamoDB answered when it did not do it. Never holds items.
@@ -149,6 +151,16 @@ impl Write {
             text.push_str(&format!("#{name}"));
         }
         Self::Update { key, text, values, condition: None }
+    }
+
+    fn key(&self) -> Option<Key> {
+        match self {
+            Self::Put { item, .. } => {
+                let text = |name: &str| item.get(name)?.as_s().ok().cloned();
+                Some(Key { pk: text(attr::PK)?, sk: text(attr::SK)? })
+            }
+            Self::Update { key, .. } | Self::Delete { key, .. } | Self::Check { key, .. } => Some(key.clone()),
+        }
     }
 
     /// Roughly the bytes that DynamoDB counts.
@@ -345,35 +357,43 @@ impl Table {
         let mut wanted: Vec<Key> = keys.to_vec();
         wanted.sort();
         wanted.dedup();
-        let mut found = Vec::with_capacity(wanted.len());
-        for chunk in wanted.chunks(BATCH_GET_KEYS) {
-            let mut keys: Vec<Item> = chunk.iter().map(Key::item).collect();
-            let mut tries = 0;
-            while !keys.is_empty() {
-                let ask = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(consistent).build();
-                let ask = ask.map_err(|error| StoreError::Unavailable(Box::new(error)))?;
-                let answer = self
-                    .persistently(|| {
-                        let call = self
-                            .client
-                            .batch_get_item()
-                            .request_items(&self.name, ask.clone())
-                            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-                        async move { call.send().await.map_err(|error| failure("BatchGetItem", &error)) }
-                    })
-                    .await
-                    .map_err(CallError::or_stale)?;
-                self.meter.read(Some(answer.consumed_capacity().iter().filter_map(|used| used.capacity_units()).sum()));
-                found.extend(answer.responses.and_then(|mut tables| tables.remove(&self.name)).unwrap_or_default());
-                keys = answer
-                    .unprocessed_keys
-                    .and_then(|mut tables| tables.remove(&self.name))
-                    .map(|left| left.keys)
-                    .unwrap_or_default();
-                if !keys.is_empty() {
-                    tries += 1;
-                    wait_or_give_up(tries, "BatchGetItem").await?;
-                }
+        let found: Vec<Vec<Item>> =
+            stream::iter(wanted.chunks(BATCH_GET_KEYS).map(<[Key]>::to_vec).collect::<Vec<_>>())
+                .map(|chunk| self.get_chunk(chunk, consistent))
+                .buffer_unordered(BATCHES_AT_ONCE)
+                .try_collect()
+                .await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn get_chunk(&self, chunk: Vec<Key>, consistent: bool) -> Result<Vec<Item>, StoreError> {
+        let mut found = Vec::with_capacity(chunk.len());
+        let mut keys: Vec<Item> = chunk.iter().map(Key::item).collect();
+        let mut tries = 0;
+        while !keys.is_empty() {
+            let ask = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(consistent).build();
+            let ask = ask.map_err(built)?;
+            let answer = self
+                .persistently(|| {
+                    let call = self
+                        .client
+                        .batch_get_item()
+                        .request_items(&self.name, ask.clone())
+                        .return_consumed_capacity(ReturnConsumedCapacity::Total);
+                    async move { call.send().await.map_err(|error| failure("BatchGetItem", &error)) }
+                })
+                .await
+                .map_err(CallError::or_stale)?;
+            self.meter.read(Some(answer.consumed_capacity().iter().filter_map(|used| used.capacity_units()).sum()));
+            found.extend(answer.responses.and_then(|mut tables| tables.remove(&self.name)).unwrap_or_default());
+            keys = answer
+                .unprocessed_keys
+                .and_then(|mut tables| tables.remove(&self.name))
+                .map(|left| left.keys)
+                .unwrap_or_default();
+            if !keys.is_empty() {
+                tries += 1;
+                wait_or_give_up(tries, "BatchGetItem").await?;
             }
         }
         Ok(found)
@@ -595,11 +615,17 @@ impl Table {
         Ok(())
     }
 
-    /// Puts and deletes without conditions and without any promise of togetherness, until all are done.
+    /// Puts and deletes without conditions and without any promise of order or togetherness, until all are done.
     pub(crate) async fn write_many(&self, writes: Vec<Write>) -> Result<(), StoreError> {
-        let mut requests = Vec::new();
+        let mut batches: Vec<Vec<WriteRequest>> = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut size = 0;
         for write in writes {
             let bytes = write.bytes();
+            // DynamoDB refuses a batch that names an item twice.
+            if !seen.insert(write.key()) {
+                continue;
+            }
             let request = WriteRequest::builder();
             let request = match write {
                 Write::Put { item, .. } => {
@@ -612,39 +638,39 @@ impl Table {
                     return Err(StoreError::Corrupt { what: "a batch takes puts and deletes only".to_owned() });
                 }
             };
-            requests.push((bytes, request.build()));
-        }
-        let mut requests = requests.into_iter().peekable();
-        while requests.peek().is_some() {
-            let mut batch = Vec::new();
-            let mut size = 0;
-            while batch.len() < BATCH_WRITE_ITEMS
-                && let Some((bytes, request)) =
-                    requests.next_if(|(bytes, _)| size == 0 || size + bytes <= BATCH_WRITE_BYTES)
-            {
-                size += bytes;
-                batch.push(request);
-            }
-            let mut tries = 0;
-            while !batch.is_empty() {
-                let answer = self
-                    .persistently(|| {
-                        let call = self
-                            .client
-                            .batch_write_item()
-                            .request_items(&self.name, batch.clone())
-                            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-                        async move { call.send().await.map_err(|error| failure("BatchWriteItem", &error)) }
-                    })
-                    .await
-                    .map_err(CallError::or_stale)?;
-                self.meter
-                    .write(Some(answer.consumed_capacity().iter().filter_map(|used| used.capacity_units()).sum()));
-                batch = answer.unprocessed_items.and_then(|mut tables| tables.remove(&self.name)).unwrap_or_default();
-                if !batch.is_empty() {
-                    tries += 1;
-                    wait_or_give_up(tries, "BatchWriteItem").await?;
+            match batches.last_mut() {
+                Some(batch) if batch.len() < BATCH_WRITE_ITEMS && size + bytes <= BATCH_WRITE_BYTES => {
+                    batch.push(request.build());
+                    size += bytes;
                 }
+                _ => {
+                    batches.push(vec![request.build()]);
+                    size = bytes;
+                }
+            }
+        }
+        stream::iter(batches).map(|batch| self.write_batch(batch)).buffer_unordered(BATCHES_AT_ONCE).try_collect().await
+    }
+
+    async fn write_batch(&self, mut batch: Vec<WriteRequest>) -> Result<(), StoreError> {
+        let mut tries = 0;
+        while !batch.is_empty() {
+            let answer = self
+                .persistently(|| {
+                    let call = self
+                        .client
+                        .batch_write_item()
+                        .request_items(&self.name, batch.clone())
+                        .return_consumed_capacity(ReturnConsumedCapacity::Total);
+                    async move { call.send().await.map_err(|error| failure("BatchWriteItem", &error)) }
+                })
+                .await
+                .map_err(CallError::or_stale)?;
+            self.meter.write(Some(answer.consumed_capacity().iter().filter_map(|used| used.capacity_units()).sum()));
+            batch = answer.unprocessed_items.and_then(|mut tables| tables.remove(&self.name)).unwrap_or_default();
+            if !batch.is_empty() {
+                tries += 1;
+                wait_or_give_up(tries, "BatchWriteItem").await?;
             }
         }
         Ok(())

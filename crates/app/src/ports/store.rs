@@ -104,6 +104,7 @@ pub enum PlanChange {
 pub struct PropertyCommit {
     /// The head as it shall be. Its revision is the expected one plus one, or 1 for a new property.
     pub property: Property,
+    /// An export's `last_changed_at` never goes back while its link stays: `settle` may have moved it meanwhile.
     pub put_connections: Vec<Connection>,
     pub remove_connections: Vec<ConnectionId>,
     pub put_blocks: Vec<Block>,
@@ -209,7 +210,8 @@ pub trait FetchStore: Send + Sync {
     /// Replaces the record of this run of buckets unless the stored one has a higher number.
     async fn record_sweep(&self, record: &SweepRecord) -> Result<(), StoreError>;
 
-    /// The records of runs that contain any of these buckets; several when the number of shards was changed.
+    /// The records of runs that contain any of these buckets; several when the number of shards was changed. A
+    /// long run may come back in pieces, each with those of its buckets' connections that were skipped.
     async fn sweeps(&self, buckets: &[u16]) -> Result<Vec<SweepRecord>, StoreError>;
 
     /// Pauses a host; a shorter pause does not replace a longer one.
@@ -235,7 +237,8 @@ pub trait MarkStore: Send + Sync {
     /// Every dirty mark, due or not: what a start finishes first.
     async fn dirty(&self, limit: u16) -> Result<Vec<Mark>, StoreError>;
 
-    /// Announced: not due again before `until`. A mark that is gone meanwhile stays gone.
+    /// Announced: counts it, and moves `announce_at` and `wake_at` so that it is not due again before `until`. A
+    /// mark that is gone meanwhile stays gone.
     async fn postpone(&self, mark: &Mark, until: Timestamp) -> Result<(), StoreError>;
 }
 
@@ -267,16 +270,18 @@ pub trait LinkStore: Send + Sync {
 
     async fn owner(&self, token: &SecretHash) -> Result<Option<LinkOwner>, StoreError>;
 
-    /// One read by anybody but ourselves.
+    /// One read by anybody but ourselves. A read of a token that is nobody's is dropped; reads go with the owner.
     async fn record_read(&self, token: &SecretHash, at: Timestamp) -> Result<(), StoreError>;
 
     /// In the order asked.
     async fn reads(&self, tokens: &[SecretHash], now: Timestamp) -> Result<Vec<LinkReads>, StoreError>;
 }
 
-/// Manual refreshes.
+/// Manual refreshes, kept for 7 days. What is written of one that is not there is dropped.
 #[async_trait]
 pub trait RefreshStore: Send + Sync {
+    /// # Errors
+    /// MUST be `Exists` when the refresh is there.
     async fn create_refresh(&self, refresh: &Refresh, pending: &[ConnectionId]) -> Result<(), StoreError>;
 
     async fn refresh(&self, id: &RefreshId) -> Result<Option<Refresh>, StoreError>;
@@ -327,6 +332,7 @@ pub trait IdempotencyStore: Send + Sync {
         now: Timestamp,
     ) -> Result<IdempotencyStart, StoreError>;
 
+    /// Keeps the answer. One that is too large to be kept (380 KB in DynamoDB) is dropped as by `abandon`.
     async fn finish(&self, account: &AccountId, key: &str, sealed: &[u8], now: Timestamp) -> Result<(), StoreError>;
 
     /// The request did not come to an answer that is kept.

@@ -1,0 +1,248 @@
+//! The real program, started, killed and started again on one data folder.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+};
+
+use serde_json::{Value, json};
+
+/// A running program; it is killed with the handle.
+struct Running {
+    child: Child,
+    ready: Value,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn calmesh(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_calmesh"));
+    command.args(["--json", "--listen", "127.0.0.1:0", "--data"]).arg(data).stdin(Stdio::null());
+    command.env("CALMESH_LOG", "error");
+    command
+}
+
+fn start(data: &Path, more: &[&str]) -> Running {
+    let mut child = calmesh(data).args(more).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ready = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no ready line, but {line:?}"));
+    Running { child, ready }
+}
+
+/// An answer's status, head and body.
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+impl Running {
+    fn text(&self, name: &str) -> &str {
+        self.ready[name].as_str().unwrap()
+    }
+
+    fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let token = self.text("token");
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let more = format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\n");
+        self.request(method, path, &more, &body)
+    }
+
+    fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        let host = self.text("api").strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(host).unwrap();
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+
+    fn make_property(&self, name: &str) -> String {
+        let made = self.call("POST", "/v1/properties", Some(json!({ "name": name, "time_zone": "Europe/Madrid" })));
+        assert_eq!(made.status, 201, "{}", made.body);
+        made.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+fn error_of(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = start(folder.path(), &[]);
+    let property = first.make_property("Harbour flat");
+    let token = first.text("token").to_owned();
+    // Drops with SIGKILL: nothing is told to the program.
+    drop(first);
+    let second = start(folder.path(), &[]);
+    assert_eq!(second.text("token"), token);
+    let read = second.call("GET", &format!("/v1/properties/{property}"), None);
+    assert_eq!((read.status, &read.json()["name"]), (200, &json!("Harbour flat")));
+}
+
+#[test]
+fn a_second_process_on_the_same_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = start(folder.path(), &[]);
+    let second = calmesh(folder.path()).output().unwrap();
+    assert_eq!(second.status.code(), Some(2));
+    assert!(error_of(&second).contains("another calmesh is running"), "{}", error_of(&second));
+    assert_eq!(first.call("GET", "/v1/health", None).status, 200);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_sigterm_stops_it_cleanly() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = start(folder.path(), &[]);
+    running.make_property("Harbour flat");
+    running.signal("-TERM");
+    assert!(running.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_port_in_use_is_told_in_one_sentence() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_calmesh"));
+    command.args(["serve", "--listen", &taken.local_addr().unwrap().to_string(), "--data"]).arg(folder.path());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(error_of(&output).contains("is in use"), "{}", error_of(&output));
+}
+
+#[test]
+fn credentials_that_can_not_be_read_stop_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(start(folder.path(), &[]));
+    std::fs::write(folder.path().join("credentials.json"), "{").unwrap();
+    let output = calmesh(folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(error_of(&output).contains("credentials.json is not as calmesh wrote it"), "{}", error_of(&output));
+}
+
+#[test]
+fn the_demo_is_made_once_and_its_links_are_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = start(folder.path(), &["--demo"]);
+    let properties = first.call("GET", "/v1/properties", None).json();
+    assert_eq!(properties["items"].as_array().unwrap().len(), 1);
+    let property = properties["items"][0]["id"].as_str().unwrap().to_owned();
+    let connections = first.call("GET", &format!("/v1/properties/{property}/connections"), None).json();
+    assert_eq!(connections["items"].as_array().unwrap().len(), 3);
+    drop(first);
+
+    let second = start(folder.path(), &["--demo"]);
+    assert_eq!(second.call("GET", "/v1/properties", None).json()["items"].as_array().unwrap().len(), 1);
+    let connections = second.call("GET", &format!("/v1/properties/{property}/connections"), None).json();
+    let link = connections["items"][0]["export"]["url"].as_str().unwrap();
+    let path = link.strip_prefix(second.text("api")).unwrap();
+    let served = second.request("GET", path, "", "");
+    assert_eq!(served.status, 200, "{}", served.body);
+    assert!(served.body.contains("BEGIN:VEVENT"), "{}", served.body);
+    let etag = served.head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap();
+    assert_eq!(second.request("GET", path, &format!("If-None-Match: {etag}\r\n"), "").status, 304);
+    let head = second.request("HEAD", path, "", "");
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+
+    let id = connections["items"][0]["id"].as_str().unwrap();
+    let read = second.call("GET", &format!("/v1/connections/{id}"), None).json();
+    assert_eq!(read["export"]["reads_24h"], json!(2), "{read}");
+    for unknown in ["/f/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.ics", "/f/short.ics", "/f/a/b"] {
+        let answer = second.request("GET", unknown, "", "");
+        assert_eq!((answer.status, answer.body.as_str()), (404, ""));
+    }
+}
+
+const FEED: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Airbnb Inc//Hosting Calendar 1.0//EN\r\n\
+    BEGIN:VEVENT\r\nDTSTAMP:20261121T100000Z\r\nDTSTART;VALUE=DATE:20271204\r\nDTEND;VALUE=DATE:20271207\r\n\
+    SUMMARY:Reserved\r\nUID:a@airbnb.com\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
+
+#[test]
+fn the_doctor_says_what_the_api_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("feed.ics");
+    std::fs::write(&file, FEED).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_calmesh"));
+    let output = command.arg("check").arg(&file).args(["--json", "--zone", "Europe/Madrid"]).output().unwrap();
+    assert!(output.status.success(), "{}", error_of(&output));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let running = start(&folder.path().join("data"), &[]);
+    let asked = json!({ "ics": FEED, "time_zone": "Europe/Madrid" });
+    let answered = running.call("POST", "/v1/feeds/check", Some(asked));
+    assert_eq!(answered.status, 200, "{}", answered.body);
+    assert_eq!(said, answered.json());
+}
+
+#[test]
+fn a_feed_that_is_no_calendar_ends_the_doctor_with_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("page.html");
+    std::fs::write(&file, "<html><body>Log in</body></html>").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_calmesh")).arg("check").arg(&file).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("not_a_calendar"));
+}
+
+#[test]
+fn a_private_address_is_refused_unless_it_is_allowed() {
+    let output = Command::new(env!("CARGO_BIN_EXE_calmesh"))
+        .args(["check", "http://127.0.0.1:1/feed.ics", "--json"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["problem"]["type"], json!("address_refused"));
+}
+
+#[test]
+fn calendars_are_merged_into_one_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let (a, b, out) = (folder.path().join("a.ics"), folder.path().join("b.ics"), folder.path().join("out.ics"));
+    std::fs::write(&a, FEED).unwrap();
+    std::fs::write(&b, FEED.replace("202712", "202801")).unwrap();
+    let merge = |sources: [&Path; 2]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_calmesh"));
+        command.arg("merge").args(sources).arg("--out").arg(&out).output().unwrap()
+    };
+    let output = merge([&a, &b]);
+    assert!(output.status.success(), "{}", error_of(&output));
+    let merged = std::fs::read_to_string(&out).unwrap();
+    assert_eq!(merged.matches("BEGIN:VEVENT").count(), 2);
+
+    std::fs::write(&b, "<html>").unwrap();
+    let output = merge([&a, &b]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), merged);
+}
