@@ -8,7 +8,10 @@ use std::{
     collections::HashMap,
     path::PathBuf,
     process::Stdio,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -83,6 +86,7 @@ pub struct PutEvent {
 pub struct FakeCloud {
     invocations: mpsc::UnboundedSender<Invocation>,
     outcomes: AsyncMutex<mpsc::UnboundedReceiver<(String, Outcome)>>,
+    invoked: AtomicU64,
     put_events: Arc<Mutex<Vec<PutEvent>>>,
     variables: HashMap<&'static str, String>,
     pub store: DynamoStore,
@@ -170,6 +174,7 @@ impl FakeCloud {
         Self {
             invocations,
             outcomes: AsyncMutex::new(outcomes),
+            invoked: AtomicU64::new(0),
             put_events,
             variables,
             store,
@@ -208,7 +213,8 @@ impl FakeCloud {
 
     /// Invokes the function and waits for what it answers.
     pub async fn invoke(&self, payload: Value) -> Outcome {
-        let id = format!("invocation-{payload:p}-{}", payload.to_string().len());
+        let number = self.invoked.fetch_add(1, Ordering::Relaxed);
+        let id = format!("8476a536-e9f4-11e8-9739-{number:012}");
         self.invocations.send(Invocation { id: id.clone(), payload }).unwrap();
         let mut outcomes = self.outcomes.lock().await;
         let (ended, outcome) = tokio::time::timeout(PATIENCE, outcomes.recv()).await.unwrap().unwrap();
