@@ -8,7 +8,10 @@ use std::{
     collections::HashMap,
     path::PathBuf,
     process::Stdio,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -25,7 +28,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use calmesh_app::{
     App, Keys, NewConnection, NewProperty, Reach, Settings,
     fakes::{FixedClock, MemoryBus, MemoryFeeds, PlainSealer, SeededRandomness},
-    model::{Account, Detail, Direction, PolicyOverrides, SecretHash},
+    model::{Account, Detail, Direction, PolicyOverrides, SecretHash, TokenSecret},
 };
 use calmesh_calendar::{AccountId, ConnectionId, PropertyId};
 use calmesh_exports_s3::{Buckets, S3Objects};
@@ -48,7 +51,9 @@ const SNAPSHOTS: &str = "calmesh-snapshots";
 const ACCESS: &str = "AKIATEST";
 const SECRET: &str = "secret";
 /// The operator's key of this cloud.
-pub const OPERATOR_KEY: &str = "the-operators-key-of-a-test-deployment";
+pub fn operator_key() -> String {
+    TokenSecret::from_random([5; 32]).reveal().to_owned()
+}
 const DEPLOYMENT_SECRET: &str = "a-deployment-secret-of-forty-characters!";
 /// Long enough for a debug build on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -83,6 +88,7 @@ pub struct PutEvent {
 pub struct FakeCloud {
     invocations: mpsc::UnboundedSender<Invocation>,
     outcomes: AsyncMutex<mpsc::UnboundedReceiver<(String, Outcome)>>,
+    invoked: AtomicU64,
     put_events: Arc<Mutex<Vec<PutEvent>>>,
     variables: HashMap<&'static str, String>,
     pub store: DynamoStore,
@@ -170,6 +176,7 @@ impl FakeCloud {
         Self {
             invocations,
             outcomes: AsyncMutex::new(outcomes),
+            invoked: AtomicU64::new(0),
             put_events,
             variables,
             store,
@@ -208,7 +215,8 @@ impl FakeCloud {
 
     /// Invokes the function and waits for what it answers.
     pub async fn invoke(&self, payload: Value) -> Outcome {
-        let id = format!("invocation-{payload:p}-{}", payload.to_string().len());
+        let number = self.invoked.fetch_add(1, Ordering::Relaxed);
+        let id = format!("8476a536-e9f4-11e8-9739-{number:012}");
         self.invocations.send(Invocation { id: id.clone(), payload }).unwrap();
         let mut outcomes = self.outcomes.lock().await;
         let (ended, outcome) = tokio::time::timeout(PATIENCE, outcomes.recv()).await.unwrap().unwrap();
@@ -221,7 +229,7 @@ impl FakeCloud {
         std::mem::take(&mut self.put_events.lock().unwrap())
     }
 
-    /// An `App` on the same store and objects, to set a scene with.
+    /// An `App` on the same store and objects, to set a scene with. Its clock is long behind the function's.
     pub fn app(&self) -> App {
         let store = Arc::new(self.store.clone());
         let objects = Arc::new(self.objects.clone());
@@ -238,7 +246,7 @@ impl FakeCloud {
             feeds: Arc::new(MemoryFeeds::new()),
             snapshots: objects.clone(),
             exports: objects,
-            clock: Arc::new(FixedClock::at("2026-12-01T10:00:00Z".parse::<Timestamp>().unwrap())),
+            clock: Arc::new(FixedClock::at("2025-06-01T10:00:00Z".parse::<Timestamp>().unwrap())),
             randomness: Arc::new(SeededRandomness::new(7)),
             sealer: Arc::new(PlainSealer),
             settings: Arc::new(Settings {
@@ -247,7 +255,7 @@ impl FakeCloud {
                 sweep_period: SignedDuration::from_mins(15),
                 shards: 64,
                 private_feeds: true,
-                operator_key: SecretHash::of(OPERATOR_KEY),
+                operator_key: SecretHash::of(&operator_key()),
                 keys: Keys { cursor: [1; 32], echo: [2; 32] },
             }),
         }
@@ -396,9 +404,9 @@ async fn services(State(put_events): State<Arc<Mutex<Vec<PutEvent>>>>, headers: 
         }
         "secretsmanager.GetSecretValue" => {
             let secret = match asked["SecretId"].as_str() {
-                Some("operator") => OPERATOR_KEY,
-                Some("deployment") => DEPLOYMENT_SECRET,
-                _ => "",
+                Some("operator") => operator_key(),
+                Some("deployment") => DEPLOYMENT_SECRET.to_owned(),
+                _ => String::new(),
             };
             json!({ "ARN": "arn:aws:secretsmanager:eu-west-1:1:secret:s", "Name": "s", "SecretString": secret })
         }

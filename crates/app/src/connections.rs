@@ -230,6 +230,8 @@ struct Prepared {
     token: LinkToken,
     default_detail: Detail,
     refused_providers: BTreeSet<String>,
+    /// When the feed was last read well, should it be paused.
+    refreshed_at: Option<Timestamp>,
 }
 
 impl App {
@@ -372,8 +374,10 @@ impl App {
         id: &ConnectionId,
         until: Option<Timestamp>,
     ) -> Result<ConnectionView, ConnectionError> {
-        let (property, _) = self.state_of_connection(reach, id).await?;
-        let changed = self.change_property(&property, |draft| apply_pause(draft, reach, id, until)).await?;
+        let (property, before) = self.state_of_connection(reach, id).await?;
+        let refreshed_at = self.refreshed_at(&before, id).await?;
+        let pause = |draft: &mut Draft| apply_pause(draft, reach, id, until, refreshed_at);
+        let changed = self.change_property(&property, pause).await?;
         self.view_connection(&changed.state, id).await
     }
 
@@ -388,7 +392,7 @@ impl App {
         until: Option<Timestamp>,
     ) -> Result<Vec<Date>, ConnectionError> {
         let (_, before) = self.state_of_connection(reach, id).await?;
-        self.nights_opened_by(&before, |draft| apply_pause(draft, reach, id, until))
+        self.nights_opened_by(&before, |draft| apply_pause(draft, reach, id, until, None))
     }
 
     /// Resumes a paused connection; what it knew blocks at once, and its feed is read at once.
@@ -476,6 +480,7 @@ impl App {
             token: LinkToken::from_random(self.randomness.secret()),
             default_detail: account.map_or(Detail::Busy, |account| account.default_detail),
             refused_providers: self.settings.refused_providers.clone(),
+            refreshed_at: None,
         })
     }
 
@@ -519,15 +524,24 @@ impl App {
         }
         // What is plainly wrong is said before the site is asked.
         edited(known, edit)?;
-        match needed(known, edit) {
-            Needed::Read(url) => self.prepare_url(reach, state, id, url, edit.skip_check).await,
+        let prepared = match needed(known, edit) {
+            Needed::Read(url) => self.prepare_url(reach, state, id, url, edit.skip_check).await?,
             Needed::Judge => {
                 let mut kept = KeptBodies::default();
                 kept.load(self, known).await?;
-                self.prepare(reach, Needed::Judge, Feed::Kept(kept)).await
+                self.prepare(reach, Needed::Judge, Feed::Kept(kept)).await?
             }
-            Needed::Nothing => self.prepare(reach, Needed::Nothing, Feed::Untouched).await,
-        }
+            Needed::Nothing => self.prepare(reach, Needed::Nothing, Feed::Untouched).await?,
+        };
+        let refreshed_at = if edit.paused == Some(true) { self.refreshed_at(state, id).await? } else { None };
+        Ok(Prepared { refreshed_at, ..prepared })
+    }
+
+    /// When a connection's feed was last read well.
+    async fn refreshed_at(&self, state: &PropertyState, id: &ConnectionId) -> Result<Option<Timestamp>, StoreError> {
+        let known = state.connections.iter().find(|connection| connection.id == *id && connection.reads());
+        let Some(known) = known else { return Ok(None) };
+        Ok(self.readings_of(std::slice::from_ref(id)).await?.last_refreshed_at(known))
     }
 
     /// Keeps a body before the change that names it: a crash in between leaves a body that nothing names.
@@ -909,7 +923,10 @@ fn apply_edit(
         after.named_at = now;
     }
     match edit.paused {
-        Some(true) if !before.is_paused() => after.status = Status::Paused { until: None },
+        Some(true) if !before.is_paused() => {
+            after.status = Status::Paused { until: None };
+            keep_refreshed_at(&mut after, prepared.refreshed_at);
+        }
         Some(false) => after.status = Status::Active,
         _ => {}
     }
@@ -1041,6 +1058,7 @@ fn apply_pause(
     reach: &Reach,
     id: &ConnectionId,
     until: Option<Timestamp>,
+    refreshed_at: Option<Timestamp>,
 ) -> Result<(), ConnectionError> {
     let before = known(draft, reach, id)?;
     if until.is_some_and(|until| until <= draft.now) {
@@ -1054,9 +1072,19 @@ fn apply_pause(
     if let Some(connection) = draft.connection_mut(id) {
         connection.status = status;
         connection.version += 1;
+        keep_refreshed_at(connection, refreshed_at);
     }
     draft.note(Some(id), ActivityKind::ConnectionPaused { name: before.name });
     Ok(())
+}
+
+/// A pause takes the connection out of the sweeps, and with that what their records say of it. The body that was
+/// taken in last was still served then, so it is one of that time.
+fn keep_refreshed_at(connection: &mut Connection, refreshed_at: Option<Timestamp>) {
+    let applied = connection.import.as_mut().and_then(|import| import.applied.as_mut());
+    if let (Some(applied), Some(at)) = (applied, refreshed_at) {
+        applied.read_at = applied.read_at.max(at);
+    }
 }
 
 /// Answers whether it was paused.

@@ -256,6 +256,7 @@ impl App {
             connection: plan.connection.clone(),
             snapshot,
             read_at,
+            plan_since: plan.since,
             refresh: refresh.cloned(),
         };
         self.bus.publish(&[event]).await?;
@@ -270,6 +271,9 @@ impl App {
     ) -> Result<(), WorkError> {
         let plan = &state.plan;
         let known = state.health.failure.as_ref();
+        if known.is_none() {
+            self.remember_last_success(state).await?;
+        }
         let count = known.map_or(0, |known| known.count).saturating_add(1);
         let asked = failure.retry_after.unwrap_or(SignedDuration::ZERO);
         let kind = failure.kind;
@@ -300,6 +304,19 @@ impl App {
             self.fetches.pause_host(&HostPause { host: plan.url.host(), until: now + asked }).await?;
         }
         Ok(())
+    }
+
+    /// Writes down when sweeps last read this feed well: their record speaks only for feeds without a failure.
+    async fn remember_last_success(&self, state: &FetchState) -> Result<(), StoreError> {
+        let plan = &state.plan;
+        let sweeps = self.fetches.sweeps(&[bucket_of(&plan.connection)]).await?;
+        match last_swept(state, &sweeps, self.settings.sweep_period) {
+            Some(at) => match self.fetches.record_success(&plan.connection, plan.since, at).await {
+                Err(StoreError::Stale) => Ok(()),
+                other => other,
+            },
+            None => Ok(()),
+        }
     }
 
     /// How long sweeps leave a failing feed alone: the next two sweeps try again, then ever fewer, with jitter.
@@ -389,6 +406,22 @@ struct SweepCounts {
     unchanged: u32,
     changed: u32,
     failed: u32,
+}
+
+/// The latest of these sweeps that read this connection well; none while it fails.
+pub(crate) fn last_swept(state: &FetchState, sweeps: &[SweepRecord], period: SignedDuration) -> Option<Timestamp> {
+    let FetchState { plan, health } = state;
+    if health.failure.is_some() {
+        return None;
+    }
+    let bucket = bucket_of(&plan.connection);
+    let read = sweeps.iter().filter(|sweep| {
+        (sweep.first_bucket..=sweep.last_bucket).contains(&bucket)
+            && plan.since < sweep.started_at
+            && !sweep.skipped.contains(&plan.connection)
+            && is_turn_of(&plan.connection, &plan.provider, sweep.number, period)
+    });
+    read.map(|sweep| sweep.started_at).max()
 }
 
 /// Whether a provider's pace lets this sweep read the connection: where it allows less than every sweep, each of its

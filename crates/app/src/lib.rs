@@ -1,6 +1,5 @@
+#![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
-//! Use cases and ports of Calmesh. What happens is decided in `calendar`; what it happens to comes in through
-//! the ports. No SDK, no HTTP client and no web framework is known here.
 
 mod accounts;
 mod app;

@@ -14,10 +14,10 @@ use jiff::{SignedDuration, Timestamp, civil::date};
 use sha2::Sha256;
 
 use crate::{
-    App, ChangeError, Draft,
+    App, ChangeError, Draft, Reach,
     change::REANNOUNCE_AFTER,
     model::{
-        ActivityKind, Connection, Detail, Dirty, ExtraLink, Format, LinkScope, LinkToken, PropertyState,
+        ActivityKind, Connection, Detail, Dirty, ExtraLink, Format, LinkScope, LinkToken, Property, PropertyState,
         RetiringServes, Status,
     },
     ports::{Event, ExportObject, ExportWriteError, PageRequest, StoreError},
@@ -46,14 +46,12 @@ impl App {
     pub async fn publish_property(&self, id: &PropertyId) -> Result<(), WorkError> {
         for _ in 0..ATTEMPTS {
             self.reread_what_recurs(id).await?;
-            let state = match self
-                .commit_change(id, true, |draft| {
-                    pass_time(draft);
-                    Ok::<_, WorkError>(())
-                })
-                .await
-            {
-                Ok(changed) => changed.state,
+            let passed = self.commit_change(id, true, |draft| Ok::<_, WorkError>(pass_time(draft))).await;
+            let state = match passed {
+                Ok(changed) => {
+                    self.refresh_resumed(&changed.state.property, &changed.value).await;
+                    changed.state
+                }
                 Err(ChangeError::NotFound) => return Ok(()),
                 Err(ChangeError::Refused(error)) => return Err(error),
                 Err(ChangeError::Store(error)) => return Err(error.into()),
@@ -354,6 +352,14 @@ impl App {
 
     // ---- what time brings about ---------------------------------------------------------------------------------
 
+    /// What a pause that ended by itself left unread is read at once.
+    async fn refresh_resumed(&self, property: &Property, resumed: &[ConnectionId]) {
+        let reach = Reach::whole(property.account.clone());
+        for connection in resumed {
+            self.refresh_soon(&reach, &property.id, connection).await;
+        }
+    }
+
     /// Feeds with recurring events are read anew from their snapshot when the horizon has moved on.
     async fn reread_what_recurs(&self, id: &PropertyId) -> Result<(), WorkError> {
         let Some(state) = self.properties.load(id).await? else { return Ok(()) };
@@ -407,7 +413,8 @@ impl App {
 }
 
 /// What has come to its time: pauses that end by themselves, stays long departed.
-fn pass_time(draft: &mut Draft) {
+/// Answers the connections that were resumed.
+fn pass_time(draft: &mut Draft) -> Vec<ConnectionId> {
     let now = draft.now;
     let resumed: Vec<(ConnectionId, String)> = draft
         .state
@@ -423,13 +430,14 @@ fn pass_time(draft: &mut Draft) {
             (connection.id.clone(), connection.name.clone())
         })
         .collect();
-    for (id, name) in resumed {
-        draft.note(Some(&id), ActivityKind::ConnectionResumed { name });
+    for (id, name) in &resumed {
+        draft.note(Some(id), ActivityKind::ConnectionResumed { name: name.clone() });
     }
     let house = draft.state.house();
     draft.state.blocks.retain(|block| {
         matches!(block.origin, Origin::Own { .. }) || block.extent.times(&house).end() + FORGOTTEN_AFTER > now
     });
+    resumed.into_iter().map(|(id, _)| id).collect()
 }
 
 fn horizon_moved(read_for: Timestamp, now: Timestamp) -> bool {

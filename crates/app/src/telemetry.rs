@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     App,
-    fetch::{BUCKETS, is_turn_of, sweeps_between_reads},
+    fetch::{BUCKETS, is_turn_of, last_swept, sweeps_between_reads},
     model::{Connection, Failure, FetchHealth, FetchState, Health, SweepRecord, bucket_of},
     ports::StoreError,
 };
@@ -67,20 +67,8 @@ impl Readings {
     pub(crate) fn last_refreshed_at(&self, connection: &Connection) -> Option<Timestamp> {
         let applied = connection.import.as_ref()?.applied.as_ref().map(|applied| applied.read_at);
         let recorded = self.health(&connection.id).last_success_at;
-        applied.max(recorded).max(self.swept_at(connection))
-    }
-
-    /// The latest sweep that read this connection well.
-    fn swept_at(&self, connection: &Connection) -> Option<Timestamp> {
-        let state = self.states.get(&connection.id).filter(|state| state.health.failure.is_none())?;
-        let bucket = bucket_of(&connection.id);
-        let read = self.sweeps.iter().filter(|sweep| {
-            (sweep.first_bucket..=sweep.last_bucket).contains(&bucket)
-                && state.plan.since < sweep.started_at
-                && !sweep.skipped.contains(&connection.id)
-                && is_turn_of(&connection.id, &connection.provider, sweep.number, self.period)
-        });
-        read.map(|sweep| sweep.started_at).max()
+        let swept = self.states.get(&connection.id).and_then(|state| last_swept(state, &self.sweeps, self.period));
+        applied.max(recorded).max(swept)
     }
 
     /// The first turn of this connection after `now` at which its own back-off is over. The shards' times are those

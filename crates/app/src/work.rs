@@ -39,8 +39,9 @@ impl App {
                 self.sweep(*first_bucket, *last_bucket, *number).await
             }
             Event::RefreshRequested { refresh, after } => self.refresh_requested(refresh, after.as_deref()).await,
-            Event::FeedRead { property, connection, snapshot, read_at, refresh, .. } => {
-                self.feed_read(property, connection, snapshot, *read_at, refresh.as_ref()).await
+            Event::FeedRead { property, connection, snapshot, read_at, plan_since, refresh, .. } => {
+                let read = Announced { property, connection, snapshot, read_at: *read_at, plan_since: *plan_since };
+                self.feed_read(read, refresh.as_ref()).await
             }
             Event::PropertyDirty { property } => self.publish_property(property).await,
             Event::LinkDirty { link } => self.publish_link(link).await,
@@ -92,15 +93,9 @@ impl App {
     }
 
     /// Merges a reading: judge, reconcile, write what differs, make the exports follow.
-    async fn feed_read(
-        &self,
-        property: &PropertyId,
-        connection: &ConnectionId,
-        snapshot: &Snapshot,
-        read_at: Timestamp,
-        refresh: Option<&RefreshId>,
-    ) -> Result<(), WorkError> {
-        let merged = self.merge(property, connection, snapshot, read_at).await?;
+    async fn feed_read(&self, read: Announced<'_>, refresh: Option<&RefreshId>) -> Result<(), WorkError> {
+        let Announced { property, connection, read_at, .. } = read;
+        let merged = self.merge(read).await?;
         // Also when nothing was taken in: this may be the second delivery, after a crash before the exports.
         self.publish_property(property).await?;
         if let Merged::Refused(failure) = &merged {
@@ -125,13 +120,8 @@ impl App {
         Ok(())
     }
 
-    async fn merge(
-        &self,
-        property: &PropertyId,
-        connection: &ConnectionId,
-        snapshot: &Snapshot,
-        read_at: Timestamp,
-    ) -> Result<Merged, WorkError> {
+    async fn merge(&self, read: Announced<'_>) -> Result<Merged, WorkError> {
+        let Announced { property, connection, snapshot, read_at, plan_since } = read;
         let Some(state) = self.properties.load(property).await? else { return Ok(Merged::NothingToTakeIt) };
         let account = &state.property.account;
         let Some(body) = self.snapshots.parked(account, connection, snapshot).await? else {
@@ -141,7 +131,8 @@ impl App {
         let superseded =
             state.connections.iter().find(|known| known.id == *connection).and_then(applied_snapshot).cloned();
         let take = |draft: &mut Draft| {
-            let Some(known) = draft.connection(connection).filter(|known| known.reads()) else {
+            let is_plan = |known: &Connection| known.import.as_ref().is_some_and(|import| import.since == plan_since);
+            let Some(known) = draft.connection(connection).filter(|known| known.reads() && is_plan(known)) else {
                 return Ok::<_, WorkError>(Merged::NothingToTakeIt);
             };
             let reading = match read_body(&body.body, &draft.state.house(), known.profile(), read_at) {
@@ -172,6 +163,16 @@ impl App {
         }
         Ok(changed.value)
     }
+}
+
+/// A reading that the fetcher announced.
+#[derive(Debug, Clone, Copy)]
+struct Announced<'a> {
+    property: &'a PropertyId,
+    connection: &'a ConnectionId,
+    snapshot: &'a Snapshot,
+    read_at: Timestamp,
+    plan_since: Timestamp,
 }
 
 /// What became of an announced reading.

@@ -1,7 +1,4 @@
-//! The domain of Calmesh, pure: nights and intervals, what a feed says, stays, blocks, merge, availability.
-//!
-//! Nothing here is async, reads a clock or does I/O: instants, zones and ids come in as arguments.
-
+#![doc = include_str!("../README.md")]
 mod block;
 mod event;
 mod extent;

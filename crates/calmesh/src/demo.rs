@@ -100,6 +100,8 @@ pub(crate) struct MadeDemo {
     base: String,
     /// Names and private links.
     links: Vec<(String, String)>,
+    /// Names and feeds, for a property of the host's own.
+    feeds: Vec<(&'static str, String)>,
     step_seconds: i64,
 }
 
@@ -172,7 +174,8 @@ impl Demo {
             Err(DemoError::Refused { status: StatusCode::NOT_FOUND, .. }) => Vec::new(),
             Err(error) => return Err(error),
         };
-        Ok(MadeDemo { property, base: self.base, links, step_seconds: self.kept.step_seconds })
+        let feeds = Site::ALL.into_iter().map(|site| (site.name(), self.feed_url(site))).collect();
+        Ok(MadeDemo { property, base: self.base, links, feeds, step_seconds: self.kept.step_seconds })
     }
 
     async fn make(&mut self, api: &Api<'_>, folder: &DataFolder) -> Result<String, DemoError> {
@@ -217,6 +220,8 @@ impl MadeDemo {
             "  What each site gets back:".to_owned(),
         ];
         lines.extend(self.links.iter().map(|(name, link)| format!("    {name:<24} {link}")));
+        lines.push("  Their feeds, to connect to a property of your own:".to_owned());
+        lines.extend(self.feeds.iter().map(|(name, feed)| format!("    {name:<24} {feed}")));
         lines.push(String::new());
         lines.join("\n")
     }

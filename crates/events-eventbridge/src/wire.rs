@@ -111,6 +111,7 @@ struct FeedRead {
     connection: Text<ConnectionId>,
     snapshot: String,
     read_at: Text<Timestamp>,
+    plan_since: Text<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refresh: Option<Text<RefreshId>>,
 }
@@ -162,7 +163,7 @@ pub fn encode(event: &Event) -> Result<Encoded, serde_json::Error> {
         Event::RefreshRequested { refresh, after } => {
             written(REFRESH_REQUESTED, RefreshRequested { refresh: Text(refresh), after })
         }
-        Event::FeedRead { account, property, connection, snapshot, read_at, refresh } => written(
+        Event::FeedRead { account, property, connection, snapshot, read_at, plan_since, refresh } => written(
             FEED_READ,
             FeedRead {
                 account: Text(account),
@@ -170,6 +171,7 @@ pub fn encode(event: &Event) -> Result<Encoded, serde_json::Error> {
                 connection: Text(connection),
                 snapshot: snapshot.0,
                 read_at: Text(read_at),
+                plan_since: Text(plan_since),
                 refresh: refresh.map(Text),
             },
         ),
@@ -210,6 +212,7 @@ pub fn decode(detail_type: &str, detail: &Value) -> Result<Event, DecodeError> {
                 connection: read.connection.0,
                 snapshot: Snapshot(read.snapshot),
                 read_at: read.read_at.0,
+                plan_since: read.plan_since.0,
                 refresh: read.refresh.map(|Text(refresh)| refresh),
             }
         }
@@ -282,6 +285,7 @@ mod tests {
             connection: ConnectionId::from_random([3; 16]),
             snapshot: Snapshot("5e".repeat(32)),
             read_at: "2026-06-01T10:00:00.123456789Z".parse().unwrap(),
+            plan_since: "2026-05-01T10:00:00Z".parse().unwrap(),
             refresh,
         }
     }

@@ -1,26 +1,27 @@
 //! One function in the cloud: its configuration, its SDK clients (one of each per process) and the `App` wired to
 //! them.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use aws_config::{BehaviorVersion, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use calmesh_app::{
     App, Settings,
     model::{LinkToken, SecretHash, TokenSecret},
-    ports::Randomness,
+    ports::{IdentityVerifier, Randomness},
 };
 use calmesh_events_eventbridge::EventBridgeBus;
 use calmesh_exports_s3::{Buckets, S3Objects};
 use calmesh_feeds_http::{HttpFeeds, HttpFeedsConfig, HttpFeedsError};
+use calmesh_oidc::{OidcConfigError, OidcVerifier};
 use calmesh_secrets::{DeriveError, KmsSealer, derive_keys};
 use calmesh_store_dynamodb::DynamoStore;
 use jiff::SignedDuration;
 use lambda_runtime::LambdaEvent;
 
 use crate::{
-    BatchLimits, Config, ConfigError, Function, MessageError, NamelessMessage, OsRandomness, SystemClock, USER_AGENT,
-    telemetry, work_batch,
+    BatchLimits, Config, ConfigError, Function, MessageError, OsRandomness, SystemClock, USER_AGENT, telemetry,
+    work_batch,
 };
 
 /// The schedule comes once a minute.
@@ -29,10 +30,18 @@ const TICK: SignedDuration = SignedDuration::from_mins(1);
 const TIME_TO_ANSWER: Duration = Duration::from_secs(2);
 
 /// A function, ready to be invoked. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Cloud {
     pub app: App,
+    /// Verifies JWTs, where an issuer is configured.
+    pub identity: Option<Arc<dyn IdentityVerifier>>,
     pub config: Arc<Config>,
+}
+
+impl fmt::Debug for Cloud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cloud").field("config", &self.config).finish_non_exhaustive()
+    }
 }
 
 /// Why a function can't start. Lambda starts it anew.
@@ -48,6 +57,8 @@ pub enum StartError {
     },
     #[error("no keys can be derived from the secret that CALMESH_DEPLOYMENT_SECRET names")]
     Keys(#[from] DeriveError),
+    #[error("CALMESH_OIDC_ISSUER or CALMESH_OIDC_AUDIENCE can't be used")]
+    Oidc(#[from] OidcConfigError),
     #[error("feeds can't be fetched")]
     Feeds(#[from] HttpFeedsError),
     #[error("the secret that {variable} names is {fault}")]
@@ -120,6 +131,13 @@ impl Cloud {
         let mut feeds = HttpFeedsConfig::new(USER_AGENT);
         feeds.private_feeds = config.private_feeds;
         let feeds = HttpFeeds::new(feeds)?;
+        let identity = match &config.oidc {
+            Some(oidc) if matches!(function, Function::Api) => {
+                let verifier = OidcVerifier::new(&oidc.issuer, &oidc.audience, Arc::new(SystemClock))?;
+                Some(Arc::new(verifier) as Arc<dyn IdentityVerifier>)
+            }
+            _ => None,
+        };
         let app = App {
             accounts: store.clone(),
             properties: store.clone(),
@@ -138,7 +156,7 @@ impl Cloud {
             sealer: Arc::new(sealer),
             settings: Arc::new(settings),
         };
-        Ok(Self { app, config: Arc::new(config) })
+        Ok(Self { app, identity, config: Arc::new(config) })
     }
 
     /// Opens the connections to the store and the objects: at 128 MB the TLS handshake alone is most of the first
@@ -174,13 +192,13 @@ impl Cloud {
     /// One batch of events out of a queue.
     ///
     /// # Errors
-    /// `NamelessMessage`. What fails for itself is named in the answer.
-    pub async fn work(&self, batch: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, NamelessMessage> {
+    /// [`NamelessMessage`](crate::NamelessMessage). What fails for itself is named in the answer.
+    pub async fn work(&self, batch: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, lambda_runtime::Error> {
         let deadline = i64::try_from(batch.context.deadline).unwrap_or(i64::MAX);
         let left = deadline.saturating_sub(self.app.clock.now().as_millisecond());
         let within = Duration::from_millis(u64::try_from(left).unwrap_or_default()).saturating_sub(TIME_TO_ANSWER);
         let limits = BatchLimits { concurrency: self.config.concurrency, within };
-        work_batch(batch.payload, limits, |message| self.work_one(message)).await
+        Ok(work_batch(batch.payload, limits, |message| self.work_one(message)).await?)
     }
 
     async fn work_one(&self, message: SqsMessage) -> Result<(), MessageError> {

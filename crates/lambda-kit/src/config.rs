@@ -89,7 +89,8 @@ pub struct Config {
 /// An OIDC issuer and its audience.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Oidc {
-    pub issuer: Url,
+    /// To the letter: a URL that was read and written again may have another slash at its end.
+    pub issuer: String,
     pub audience: String,
 }
 
@@ -178,7 +179,7 @@ fn oidc(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Option
         return Ok(None);
     }
     Ok(Some(Oidc {
-        issuer: variables.parsed("CALMESH_OIDC_ISSUER", "the issuer's address, such as https://id.example.com")?,
+        issuer: variables.required("CALMESH_OIDC_ISSUER", "the issuer's address, such as https://id.example.com")?,
         audience: variables.required("CALMESH_OIDC_AUDIENCE", "the audience that the issuer's tokens name")?,
     }))
 }

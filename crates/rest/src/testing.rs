@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use axum::{Router, body::Body};
 use calmesh_app::{
-    App, Keys, NewAccount, Settings,
-    fakes::{FixedClock, MemoryBus, MemoryFeeds, MemoryObjects, MemoryStore, PlainSealer, SeededRandomness},
-    model::{Account, Property, SecretHash, TokenSecret},
-    ports::{Event, PropertyCommit},
+    App, NewAccount,
+    contract::nothing_but,
+    fakes::{FakeDeployment, FixedClock, MemoryBus, MemoryFeeds, MemoryObjects, MemoryStore},
+    model::{Account, Property},
+    ports::Event,
 };
 use calmesh_calendar::{AccountId, PropertyId};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
-use jiff::{SignedDuration, Timestamp, civil::time};
+use jiff::{Timestamp, civil::time};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -41,39 +42,9 @@ impl TestApi {
     }
 
     pub(crate) async fn with(options: RestOptions) -> Self {
-        let store = Arc::new(MemoryStore::new());
-        let clock = Arc::new(FixedClock::at(NOW.parse().unwrap()));
-        let objects = Arc::new(MemoryObjects::new(clock.clone()));
-        let bus = Arc::new(MemoryBus::new());
-        let feeds = Arc::new(MemoryFeeds::new());
-        let operator_key = TokenSecret::from_random([7; 32]);
-        let settings = Settings {
-            links_base: "https://links.example".parse().unwrap(),
-            refused_providers: std::iter::once("booking_com".to_owned()).collect(),
-            sweep_period: SignedDuration::from_mins(15),
-            shards: 1,
-            private_feeds: false,
-            operator_key: SecretHash::of(operator_key.reveal()),
-            keys: Keys { cursor: [1; 32], echo: [2; 32] },
-        };
-        let app = App {
-            accounts: store.clone(),
-            properties: store.clone(),
-            activity: store.clone(),
-            fetches: store.clone(),
-            marks: store.clone(),
-            links: store.clone(),
-            refreshes: store.clone(),
-            idempotency: store.clone(),
-            bus: bus.clone(),
-            feeds: feeds.clone(),
-            snapshots: objects.clone(),
-            exports: objects.clone(),
-            clock: clock.clone(),
-            randomness: Arc::new(SeededRandomness::new(1)),
-            sealer: Arc::new(PlainSealer),
-            settings: Arc::new(settings),
-        };
+        let links_base = "https://links.example".parse().unwrap();
+        let FakeDeployment { app, store, objects, bus, feeds, clock, operator_key } =
+            FakeDeployment::new(NOW.parse().unwrap(), 1, links_base, &["booking_com"]);
         let new = NewAccount { name: "Casas del Sol".to_owned(), detail: None, label_prefix: None };
         let (account, token) = app.create_account(new).await.unwrap();
         Self {
@@ -124,19 +95,7 @@ impl TestApi {
             wake_at: None,
             deleted_at: None,
         };
-        let commit = PropertyCommit {
-            property,
-            put_connections: Vec::new(),
-            remove_connections: Vec::new(),
-            put_blocks: Vec::new(),
-            remove_blocks: Vec::new(),
-            put_retiring: Vec::new(),
-            remove_retiring: Vec::new(),
-            plans: Vec::new(),
-            owners: Vec::new(),
-            closed_holds: Vec::new(),
-            activity: Vec::new(),
-        };
+        let commit = nothing_but(&property);
         self.app.properties.commit(&commit).await.unwrap();
         id
     }

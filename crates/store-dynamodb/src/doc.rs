@@ -977,6 +977,7 @@ mod tests {
                 read_at: at(1),
                 changed_at: at(2),
                 recurs: true,
+                horizon_at: at(3),
                 warnings: vec![ReadWarning {
                     line: Some(4),
                     uid: Some("u".to_owned()),

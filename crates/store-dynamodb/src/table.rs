@@ -13,7 +13,10 @@ use aws_sdk_dynamodb::{
     Client,
     config::http::HttpResponse,
     error::{BuildError, ProvideErrorMetadata, SdkError},
-    operation::transact_write_items::TransactWriteItemsError,
+    operation::{
+        delete_item::DeleteItemError, put_item::PutItemError, transact_write_items::TransactWriteItemsError,
+        update_item::UpdateItemError,
+    },
     types::{
         AttributeValue, ConditionCheck, Delete, DeleteRequest, KeysAndAttributes, Put, PutRequest,
         ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
@@ -27,6 +30,40 @@ use crate::{
     meter::Metered,
     schema::{Key, MARKS_INDEX, attr},
 };
+
+/// Gives any of the SDK's builders of a write its condition; the builders have no common trait.
+macro_rules! conditioned {
+    ($call:expr, $expressions:expr) => {{
+        let Expressions { condition, names, values } = $expressions;
+        $call
+            .set_condition_expression(condition)
+            .set_expression_attribute_names(names)
+            .set_expression_attribute_values(values)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+    }};
+}
+
+/// Sends one write until it is done, refused or has failed, and meters it.
+macro_rules! written {
+    ($table:expr, $operation:literal, $error:ident, $call:expr, $expressions:expr) => {{
+        let answer = $table
+            .persistently(|| {
+                let call = conditioned!($call().table_name(&$table.name), $expressions.clone())
+                    .return_consumed_capacity(ReturnConsumedCapacity::Total);
+                async move {
+                    call.send().await.map_err(|error| match error.as_service_error() {
+                        Some($error::ConditionalCheckFailedException(refused)) => {
+                            CallError::Refused(vec![(0, refused.item.clone())])
+                        }
+                        _ => failure($operation, &error),
+                    })
+                }
+            })
+            .await?;
+        $table.meter.write(answer.consumed_capacity().and_then(|used| used.capacity_units()));
+        answer
+    }};
+}
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
@@ -175,53 +212,23 @@ impl Write {
     }
 
     fn into_action(self, table: &str) -> Result<TransactWriteItem, BuildError> {
-        let old = ReturnValuesOnConditionCheckFailure::AllOld;
         let action = TransactWriteItem::builder();
         let action = match self {
             Self::Put { item, condition } => {
-                let Expressions { condition, names, values, .. } = Expressions::new(None, Vec::new(), condition);
-                let put = Put::builder()
-                    .table_name(table)
-                    .set_item(Some(item))
-                    .set_condition_expression(condition)
-                    .set_expression_attribute_names(names)
-                    .set_expression_attribute_values(values)
-                    .return_values_on_condition_check_failure(old);
-                action.put(put.build()?)
+                let put = Put::builder().table_name(table).set_item(Some(item));
+                action.put(conditioned!(put, Expressions::of(condition)).build()?)
             }
             Self::Update { key, text, values, condition } => {
-                let Expressions { update, condition, names, values } = Expressions::new(Some(text), values, condition);
-                let change = Update::builder()
-                    .table_name(table)
-                    .set_key(Some(key.item()))
-                    .set_update_expression(update)
-                    .set_condition_expression(condition)
-                    .set_expression_attribute_names(names)
-                    .set_expression_attribute_values(values)
-                    .return_values_on_condition_check_failure(old);
-                action.update(change.build()?)
+                let update = Update::builder().table_name(table).set_key(Some(key.item())).update_expression(&text);
+                action.update(conditioned!(update, Expressions::new(&text, values, condition)).build()?)
             }
             Self::Delete { key, condition } => {
-                let Expressions { condition, names, values, .. } = Expressions::new(None, Vec::new(), condition);
-                let delete = Delete::builder()
-                    .table_name(table)
-                    .set_key(Some(key.item()))
-                    .set_condition_expression(condition)
-                    .set_expression_attribute_names(names)
-                    .set_expression_attribute_values(values)
-                    .return_values_on_condition_check_failure(old);
-                action.delete(delete.build()?)
+                let delete = Delete::builder().table_name(table).set_key(Some(key.item()));
+                action.delete(conditioned!(delete, Expressions::of(condition)).build()?)
             }
             Self::Check { key, condition } => {
-                let Expressions { condition, names, values, .. } = Expressions::new(None, Vec::new(), Some(condition));
-                let check = ConditionCheck::builder()
-                    .table_name(table)
-                    .set_key(Some(key.item()))
-                    .set_condition_expression(condition)
-                    .set_expression_attribute_names(names)
-                    .set_expression_attribute_values(values)
-                    .return_values_on_condition_check_failure(old);
-                action.condition_check(check.build()?)
+                let check = ConditionCheck::builder().table_name(table).set_key(Some(key.item()));
+                action.condition_check(conditioned!(check, Expressions::of(Some(condition))).build()?)
             }
         };
         Ok(action.build())
@@ -236,31 +243,28 @@ fn value_bytes(value: &AttributeValue) -> usize {
     }
 }
 
+#[derive(Clone)]
 struct Expressions {
-    update: Option<String>,
     condition: Option<String>,
     names: Option<HashMap<String, String>>,
     values: Option<HashMap<String, AttributeValue>>,
 }
 
 impl Expressions {
-    fn new(update: Option<String>, values: Vec<(String, AttributeValue)>, condition: Option<Condition>) -> Self {
+    fn of(condition: Option<Condition>) -> Self {
+        Self::new("", Vec::new(), condition)
+    }
+
+    fn new(update: &str, values: Vec<(String, AttributeValue)>, condition: Option<Condition>) -> Self {
         let mut all: HashMap<String, AttributeValue> =
             values.into_iter().map(|(name, value)| (format!(":{name}"), value)).collect();
         let condition = condition.map(|condition| {
             all.extend(condition.values.into_iter().map(|(name, value)| (format!(":{name}"), value)));
             condition.text
         });
-        let mut names = HashMap::new();
-        for text in update.iter().chain(&condition) {
-            names.extend(names_in(text));
-        }
-        Self {
-            update,
-            condition,
-            names: (!names.is_empty()).then_some(names),
-            values: (!all.is_empty()).then_some(all),
-        }
+        let mut names: HashMap<String, String> = names_in(update).collect();
+        names.extend(condition.iter().flat_map(|text| names_in(text)));
+        Self { condition, names: (!names.is_empty()).then_some(names), values: (!all.is_empty()).then_some(all) }
     }
 }
 
@@ -500,97 +504,25 @@ impl Table {
 
     /// One write; an update answers with the item as it then is.
     pub(crate) async fn write(&self, write: Write) -> Result<Option<Item>, CallError> {
-        let old = ReturnValuesOnConditionCheckFailure::AllOld;
-        let total = ReturnConsumedCapacity::Total;
         match write {
             Write::Put { item, condition } => {
-                let Expressions { condition, names, values, .. } = Expressions::new(None, Vec::new(), condition);
-                let answer = self
-                    .persistently(|| {
-                        let call = self
-                            .client
-                            .put_item()
-                            .table_name(&self.name)
-                            .set_item(Some(item.clone()))
-                            .set_condition_expression(condition.clone())
-                            .set_expression_attribute_names(names.clone())
-                            .set_expression_attribute_values(values.clone())
-                            .return_values_on_condition_check_failure(old.clone())
-                            .return_consumed_capacity(total.clone());
-                        async move {
-                            call.send().await.map_err(|error| {
-                                refused(&error, |error| {
-                                    match error {
-                                aws_sdk_dynamodb::operation::put_item::PutItemError::ConditionalCheckFailedException(
-                                    refused,
-                                ) => Some(refused.item.clone()),
-                                _ => None,
-                            }
-                                })
-                                .unwrap_or_else(|| failure("PutItem", &error))
-                            })
-                        }
-                    })
-                    .await?;
-                self.meter.write(answer.consumed_capacity().and_then(|used| used.capacity_units()));
+                let expressions = Expressions::of(condition);
+                let call = || self.client.put_item().set_item(Some(item.clone()));
+                written!(self, "PutItem", PutItemError, call, expressions);
                 Ok(None)
             }
             Write::Update { key, text, values, condition } => {
-                let Expressions { update, condition, names, values } = Expressions::new(Some(text), values, condition);
-                let answer = self
-                    .persistently(|| {
-                        let call = self
-                            .client
-                            .update_item()
-                            .table_name(&self.name)
-                            .set_key(Some(key.item()))
-                            .set_update_expression(update.clone())
-                            .set_condition_expression(condition.clone())
-                            .set_expression_attribute_names(names.clone())
-                            .set_expression_attribute_values(values.clone())
-                            .return_values(ReturnValue::AllNew)
-                            .return_values_on_condition_check_failure(old.clone())
-                            .return_consumed_capacity(total.clone());
-                        async move { call.send().await.map_err(|error| {
-                            refused(&error, |error| match error {
-                                aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(
-                                    refused,
-                                ) => Some(refused.item.clone()),
-                                _ => None,
-                            })
-                            .unwrap_or_else(|| failure("UpdateItem", &error))
-                        }) }
-                    })
-                    .await?;
-                self.meter.write(answer.consumed_capacity().and_then(|used| used.capacity_units()));
-                Ok(answer.attributes)
+                let expressions = Expressions::new(&text, values, condition);
+                let call = || {
+                    let update = self.client.update_item().set_key(Some(key.item())).update_expression(&text);
+                    update.return_values(ReturnValue::AllNew)
+                };
+                Ok(written!(self, "UpdateItem", UpdateItemError, call, expressions).attributes)
             }
             Write::Delete { key, condition } => {
-                let Expressions { condition, names, values, .. } = Expressions::new(None, Vec::new(), condition);
-                let answer = self
-                    .persistently(|| {
-                        let call = self
-                            .client
-                            .delete_item()
-                            .table_name(&self.name)
-                            .set_key(Some(key.item()))
-                            .set_condition_expression(condition.clone())
-                            .set_expression_attribute_names(names.clone())
-                            .set_expression_attribute_values(values.clone())
-                            .return_values_on_condition_check_failure(old.clone())
-                            .return_consumed_capacity(total.clone());
-                        async move { call.send().await.map_err(|error| {
-                            refused(&error, |error| match error {
-                                aws_sdk_dynamodb::operation::delete_item::DeleteItemError::ConditionalCheckFailedException(
-                                    refused,
-                                ) => Some(refused.item.clone()),
-                                _ => None,
-                            })
-                            .unwrap_or_else(|| failure("DeleteItem", &error))
-                        }) }
-                    })
-                    .await?;
-                self.meter.write(answer.consumed_capacity().and_then(|used| used.capacity_units()));
+                let expressions = Expressions::of(condition);
+                let call = || self.client.delete_item().set_key(Some(key.item()));
+                written!(self, "DeleteItem", DeleteItemError, call, expressions);
                 Ok(None)
             }
             check @ Write::Check { .. } => self.transact(vec![check]).await.map(|()| None),
@@ -717,14 +649,6 @@ pub(crate) fn pause(tries: u32) -> Duration {
     // A fresh hasher is seeded by the system; no more than spread is asked of it.
     let spread = RandomState::new().build_hasher().finish() % longest.max(1);
     Duration::from_millis(longest / 2 + spread / 2)
-}
-
-fn refused<E: Error>(
-    error: &SdkError<E, HttpResponse>,
-    standing: impl Fn(&E) -> Option<Option<Item>>,
-) -> Option<CallError> {
-    let item = standing(error.as_service_error()?)?;
-    Some(CallError::Refused(vec![(0, item)]))
 }
 
 fn failure<E: ProvideErrorMetadata + Error>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> CallError {

@@ -1,10 +1,14 @@
 //! The HTTP API behind API Gateway. What it answers is in `rest`; private links are CloudFront's.
 
 use calmesh_lambda_kit::{Cloud, Function};
+use calmesh_rest::{RestOptions, router};
 use lambda_http::Error;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let cloud = Cloud::start(Function::Api).await?;
-    lambda_http::run(calmesh_rest::router(cloud.app.clone(), calmesh_rest::RestOptions::default())).await
+    let mut options = RestOptions::new(env!("CARGO_PKG_VERSION"));
+    options.cors_origins = cloud.config.cors_origins.iter().map(|origin| origin.parse()).collect::<Result<_, _>>()?;
+    options.identity = cloud.identity;
+    lambda_http::run(router(cloud.app, options)).await
 }

@@ -1,7 +1,7 @@
 //! The real binary, invoked as API Gateway's HTTP API invokes it (payload 2.0).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use calmesh_tests::lambda_runtime::{FakeCloud, OPERATOR_KEY, Outcome};
+use calmesh_tests::lambda_runtime::{FakeCloud, Outcome, operator_key};
 use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_calmesh-api");
@@ -67,7 +67,7 @@ async fn calls_through_api_gateway_are_answered_by_the_rest_api() {
     assert_eq!((status, &problem["status"]), (401, &json!(401)));
 
     let name = json!({ "name": "host" });
-    let made = cloud.invoke(request("POST", "/v1/accounts", Some(OPERATOR_KEY), Some(&name))).await;
+    let made = cloud.invoke(request("POST", "/v1/accounts", Some(&operator_key()), Some(&name))).await;
     let (status, account) = answered(&made);
     assert_eq!(status, 201, "{account}");
     let token = account["token"].as_str().unwrap();
@@ -77,6 +77,11 @@ async fn calls_through_api_gateway_are_answered_by_the_rest_api() {
     let path = format!("/v1/properties/{}", property["id"].as_str().unwrap());
     let (status, read) = answered(&cloud.invoke(request("GET", &path, Some(token), None)).await);
     assert_eq!((status, &read["name"]), (200, &json!("Harbour flat")));
+    let link = json!({ "name": "Vrbo", "direction": "export" });
+    let made = cloud.invoke(request("POST", &format!("{path}/connections"), Some(token), Some(&link))).await;
+    let (status, connection) = answered(&made);
+    assert_eq!(status, 201, "{connection}");
+    assert!(connection["export"]["url"].as_str().unwrap().starts_with("https://d111.cloudfront.net/f/"));
     let announced = cloud.taken_events();
     assert!(announced.iter().any(|event| event.detail_type == "property.dirty"), "{announced:?}");
 }

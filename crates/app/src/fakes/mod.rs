@@ -1,9 +1,11 @@
 //! In-memory fakes of the ports, honest about their errors. For tests.
 
+mod deployment;
 mod feeds;
 mod objects;
 mod store;
 
+pub use deployment::FakeDeployment;
 pub use feeds::{Answer, MemoryFeeds};
 pub use objects::{Fault, FixedClock, MemoryBus, MemoryObjects, PlainSealer, SeededRandomness};
 pub use store::{MemoryStore, Moment};

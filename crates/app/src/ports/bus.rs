@@ -21,6 +21,8 @@ pub enum Event {
         connection: ConnectionId,
         snapshot: Snapshot,
         read_at: Timestamp,
+        /// Since when the plan stood by which it was read: a reading of another URL is not taken in.
+        plan_since: Timestamp,
         refresh: Option<RefreshId>,
     },
     /// The exports of this property must follow its state, or its time to wake has come.

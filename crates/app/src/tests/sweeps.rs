@@ -125,6 +125,7 @@ async fn readings_that_arrive_out_of_order_are_dropped() {
         connection: a,
         snapshot: old.snapshot,
         read_at: old.read_at,
+        plan_since: START.parse().unwrap(),
         refresh: None,
     };
     world.app.handle(&late).await.unwrap();

@@ -6,9 +6,9 @@ use calmesh_calendar::*;
 use jiff::{SignedDuration, Timestamp, civil::time};
 
 use crate::{
-    App, Keys, Settings,
+    App,
     change::difference,
-    fakes::{Answer, FixedClock, MemoryBus, MemoryFeeds, MemoryObjects, MemoryStore, PlainSealer, SeededRandomness},
+    fakes::{Answer, FakeDeployment, FixedClock, MemoryBus, MemoryFeeds, MemoryObjects, MemoryStore},
     model::*,
     ports::*,
 };
@@ -48,38 +48,9 @@ pub(super) fn airbnb(stamp: u32, stays: &[(&str, &str, &str)]) -> String {
 
 impl World {
     pub(super) async fn new() -> Self {
-        let store = Arc::new(MemoryStore::new());
-        let clock = Arc::new(FixedClock::at(START.parse().unwrap()));
-        let objects = Arc::new(MemoryObjects::new(clock.clone()));
-        let bus = Arc::new(MemoryBus::new());
-        let feeds = Arc::new(MemoryFeeds::new());
-        let settings = Settings {
-            links_base: "https://links.example".parse().unwrap(),
-            refused_providers: Default::default(),
-            sweep_period: SignedDuration::from_mins(15),
-            shards: 1,
-            private_feeds: false,
-            operator_key: SecretHash::of("operator"),
-            keys: Keys { cursor: [1; 32], echo: [2; 32] },
-        };
-        let app = App {
-            accounts: store.clone(),
-            properties: store.clone(),
-            activity: store.clone(),
-            fetches: store.clone(),
-            marks: store.clone(),
-            links: store.clone(),
-            refreshes: store.clone(),
-            idempotency: store.clone(),
-            bus: bus.clone(),
-            feeds: feeds.clone(),
-            snapshots: objects.clone(),
-            exports: objects.clone(),
-            clock: clock.clone(),
-            randomness: Arc::new(SeededRandomness::new(7)),
-            sealer: Arc::new(PlainSealer),
-            settings: Arc::new(settings),
-        };
+        let links_base = "https://links.example".parse().unwrap();
+        let FakeDeployment { app, store, objects, bus, feeds, clock, .. } =
+            FakeDeployment::new(START.parse().unwrap(), 7, links_base, &[]);
         let (account, property) = (AccountId::from_random([1; 16]), PropertyId::from_random([2; 16]));
         let now = clock.now();
         let state = PropertyState {

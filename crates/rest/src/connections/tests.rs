@@ -260,6 +260,30 @@ async fn pausing_opens_what_its_preview_says_and_its_link_serves_an_empty_calend
 }
 
 #[tokio::test]
+async fn pausing_and_resuming_do_not_move_back_when_it_was_read_last() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    let a = path(&api.connect(&flat, "a", airbnb(&[STAY])).await);
+    api.work().await;
+    api.clock.advance(SignedDuration::from_mins(15));
+    api.app.announce_shards(api.app.clock.now(), SignedDuration::from_mins(15)).await.unwrap();
+    api.work().await;
+    let swept = "2026-11-21T10:15:00Z";
+    for step in [json!({"status": "paused"}), json!({"status": "active"}), json!({"status": "paused"})] {
+        let edited = api.patch(&a, step).await.json();
+        assert_eq!(edited["import"]["last_refreshed_at"], swept);
+        let by_verb = api.post(&format!("{a}/resume"), json!({})).await.json();
+        assert_eq!(by_verb["import"]["last_refreshed_at"], swept);
+        assert_eq!(api.post(&format!("{a}/pause"), json!({})).await.json()["import"]["last_refreshed_at"], swept);
+    }
+    // A resumed connection is read on, and a stay that is still shown stands.
+    api.post(&format!("{a}/resume"), json!({})).await;
+    api.work().await;
+    assert_eq!(api.taken(&flat, "2026-12-01", "2026-12-15").await.len(), 3);
+    assert_eq!(api.get(&a).await.json()["import"]["holds"], 0);
+}
+
+#[tokio::test]
 async fn a_pause_ends_by_itself_and_can_not_have_ended_before() {
     let api = TestApi::new().await;
     let flat = api.flat().await;

@@ -170,29 +170,29 @@ async fn a_purge_cut_short_anywhere_can_be_finished() {
 #[tokio::test]
 async fn one_who_was_slow_to_roll_forward_undoes_nothing_of_what_came_later() {
     let (store, line) = embedded().await;
-    let property = a_furnished_property(&store, 1).await;
-    let change = a_change(&property, 1, 150);
-    // Locations are looked up and written, pages staged, the head moved: cut before anything is done in place.
-    let head = schema::property_head(&property.id);
-    let mut calls = 0;
-    let staged = loop {
-        calls += 1;
-        line.cut_after(calls, Cut::Before);
+    // A head that was moved by one who died before anything was done in place: found by dying later each time.
+    let mut found = None;
+    for n in 1..60 {
+        let property = a_furnished_property(&store, n).await;
+        let change = a_change(&property, n, 150);
+        line.cut_after(i64::try_from(n).unwrap(), Cut::Before);
         let _ = store.commit(&change).await;
         line.mend();
-        let head = store.table.get(&head).await.unwrap().unwrap();
+        let head = store.table.get(&schema::property_head(&property.id)).await.unwrap().unwrap();
         if head.contains_key(schema::attr::STAGED) {
-            break head;
+            found = Some((n * 1000, property, change, head));
+            break;
         }
-    };
+    }
+    let (base, property, change, staged) = found.unwrap();
     let later = PropertyCommit {
-        remove_blocks: vec![block_id(1010)],
-        put_blocks: vec![calmesh_calendar::Block { summary: "Later".to_owned(), ..a_block(1002, 1011) }],
+        remove_blocks: vec![block_id(base + 10)],
+        put_blocks: vec![calmesh_calendar::Block { summary: "Later".to_owned(), ..a_block(base + 2, base + 11) }],
         ..nothing_but(&next(&change.property))
     };
     store.commit(&later).await.unwrap();
     let expected = store.load(&property.id).await.unwrap().unwrap();
-    assert!(expected.blocks.iter().all(|block| block.id != block_id(1010)));
+    assert!(expected.blocks.iter().all(|block| block.id != block_id(base + 10)));
     store.roll_forward(&property.id, &staged).await.unwrap();
     assert_eq!(store.load(&property.id).await.unwrap(), Some(expected));
 }

@@ -1,0 +1,65 @@
+//! A whole deployment on fakes.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use url::Url;
+
+use super::{FixedClock, MemoryBus, MemoryFeeds, MemoryObjects, MemoryStore, PlainSealer, SeededRandomness};
+use crate::{
+    App, Keys, Settings,
+    model::{SecretHash, TokenSecret},
+};
+
+/// An `App` and the fakes behind it.
+#[derive(Debug, Clone)]
+pub struct FakeDeployment {
+    pub app: App,
+    pub store: Arc<MemoryStore>,
+    pub objects: Arc<MemoryObjects>,
+    pub bus: Arc<MemoryBus>,
+    pub feeds: Arc<MemoryFeeds>,
+    pub clock: Arc<FixedClock>,
+    pub operator_key: TokenSecret,
+}
+
+impl FakeDeployment {
+    /// One shard, a sweep every 15 minutes, links at `links_base`; ids and secrets drawn from `seed`.
+    #[must_use]
+    pub fn new(now: Timestamp, seed: u64, links_base: Url, refused_providers: &[&str]) -> Self {
+        let store = Arc::new(MemoryStore::new());
+        let clock = Arc::new(FixedClock::at(now));
+        let objects = Arc::new(MemoryObjects::new(clock.clone()));
+        let bus = Arc::new(MemoryBus::new());
+        let feeds = Arc::new(MemoryFeeds::new());
+        let operator_key = TokenSecret::from_random([7; 32]);
+        let settings = Settings {
+            links_base,
+            refused_providers: refused_providers.iter().map(|id| (*id).to_owned()).collect(),
+            sweep_period: SignedDuration::from_mins(15),
+            shards: 1,
+            private_feeds: false,
+            operator_key: SecretHash::of(operator_key.reveal()),
+            keys: Keys { cursor: [1; 32], echo: [2; 32] },
+        };
+        let app = App {
+            accounts: store.clone(),
+            properties: store.clone(),
+            activity: store.clone(),
+            fetches: store.clone(),
+            marks: store.clone(),
+            links: store.clone(),
+            refreshes: store.clone(),
+            idempotency: store.clone(),
+            bus: bus.clone(),
+            feeds: feeds.clone(),
+            snapshots: objects.clone(),
+            exports: objects.clone(),
+            clock: clock.clone(),
+            randomness: Arc::new(SeededRandomness::new(seed)),
+            sealer: Arc::new(PlainSealer),
+            settings: Arc::new(settings),
+        };
+        Self { app, store, objects, bus, feeds, clock, operator_key }
+    }
+}

@@ -1,0 +1,168 @@
+"""Times the whole program on many properties, as the operating system accounts for it.
+
+    cargo build --release -p calmesh
+    python3 tests/bench/sweep.py --binary target/release/calmesh [--properties 300] [--events 40]
+
+Serves three feeds a property (Airbnb, Booking.com and Vrbo shapes; Airbnb's DTSTAMP moves at every fetch) from this
+process, makes the properties over the API, then lets the program sweep: everything new, nothing changed, one stay in
+twenty changed. CPU is user + system of the program alone, embedded storage included, per 1,000 feeds. Machines differ:
+compare only what ran side by side.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+KINDS = ("airbnb", "booking", "vrbo")
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Feeds(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    events = 40
+    generation = 0  # raising it moves one stay in twenty by a day
+    fetches = 0
+    lock = threading.Lock()
+
+    def do_GET(self):
+        kind, number = self.path.strip("/").removesuffix(".ics").split("-")
+        with Feeds.lock:
+            Feeds.fetches += 1
+            stamp = Feeds.fetches
+        body = calendar(kind, int(number), Feeds.events, Feeds.generation, stamp).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/calendar")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def calendar(kind, number, events, generation, stamp):
+    lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "CALSCALE:GREGORIAN"]
+    lines.append({
+        "airbnb": "PRODID:-//Airbnb Inc//Hosting Calendar 1.0//EN",
+        "booking": "PRODID:-//admin.booking.com\\, b.v.//NONSGML v1.0//EN",
+        "vrbo": "PRODID:-//HomeAway.com\\, Inc.//EN",
+    }[kind])
+    day = date.today() + timedelta(days=5 + number % 3)
+    for event in range(events):
+        moved = generation if event % 20 == number % 20 else 0
+        start = day + timedelta(days=event * 9 + KINDS.index(kind) * 3 + moved)
+        end = start + timedelta(days=2)
+        code = f"HM{number:05d}{event:03d}"
+        lines += ["BEGIN:VEVENT", f"DTSTAMP:20260101T{stamp % 240000 // 10000:02d}{stamp % 6000 // 100:02d}{stamp % 60:02d}Z",
+                  f"DTSTART;VALUE=DATE:{start:%Y%m%d}", f"DTEND;VALUE=DATE:{end:%Y%m%d}"]
+        if kind == "airbnb":
+            lines += ["SUMMARY:Reserved", f"UID:1418fb94e984-{number:016x}{event:016x}@airbnb.com",
+                      f"DESCRIPTION:Reservation URL: https://www.airbnb.com/hosting/reservations/de\r\n tails/{code}"]
+        elif kind == "booking":
+            lines += ["SUMMARY:CLOSED - Not available", f"UID:{number:016x}{event:016x}@booking.com"]
+        else:
+            lines += ["SUMMARY:Reserved - Guest", f"UID:{number:08x}-0000-4000-8000-{event:012x}"]
+        lines.append("END:VEVENT")
+    lines.append("END:VCALENDAR")
+    return "\r\n".join(lines) + "\r\n"
+
+
+def cpu(pid):
+    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def memory(pid, what):
+    for line in open(f"/proc/{pid}/status"):
+        if line.startswith(what):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def main():
+    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked.add_argument("--binary", required=True)
+    asked.add_argument("--properties", type=int, default=300)
+    asked.add_argument("--events", type=int, default=40)
+    asked.add_argument("--period", type=int, default=20, help="seconds between sweeps; must be longer than one takes")
+    asked = asked.parse_args()
+    Feeds.events = asked.events
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Feeds)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    feeds = asked.properties * len(KINDS)
+    with tempfile.TemporaryDirectory() as folder:
+        program = subprocess.Popen(
+            [asked.binary, "serve", "--json", "--listen", "127.0.0.1:0", "--data", folder, "--allow-private-feeds",
+             "--sweep-every", f"{asked.period}s"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        try:
+            ready = json.loads(program.stdout.readline())
+            run(asked, server, feeds, program.pid, ready)
+        finally:
+            program.terminate()
+            program.wait()
+
+
+def run(asked, server, feeds, pid, ready):
+    def call(path, body=None):
+        request = urllib.request.Request(ready["api"] + path, data=json.dumps(body).encode() if body else None)
+        request.add_header("Authorization", "Bearer " + ready["token"])
+        request.add_header("Content-Type", "application/json")
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                if error.code != 429:
+                    raise
+                time.sleep(float(error.headers["Retry-After"]))
+
+    def prepare(number):
+        home = call("/v1/properties", {"name": f"home {number}", "time_zone": "Europe/Madrid"})["id"]
+        for kind in KINDS:
+            url = f"http://127.0.0.1:{server.server_port}/{kind}-{number}.ics"
+            call(f"/v1/properties/{home}/connections", {"name": kind, "import": {"url": url}})
+        return home
+
+    def measured(what, act, done):
+        before, started, fetched = cpu(pid), time.monotonic(), Feeds.fetches
+        act()
+        while not done(fetched):
+            time.sleep(0.05)
+        # Until the program is quiet again: two seconds in which it used next to nothing.
+        while True:
+            mark, at = cpu(pid), time.monotonic()
+            time.sleep(2)
+            if cpu(pid) - mark < 0.1:
+                break
+        wall, used = at - started, mark - before
+        print(f"{what:<34} {used / feeds * 1000:8.3f} CPU s per 1,000 feeds   {used:7.2f} CPU s   {wall:7.1f} s wall", flush=True)
+
+    homes = []
+
+    def prepare_all():
+        with ThreadPoolExecutor(4) as pool:
+            homes.extend(pool.map(prepare, range(asked.properties)))
+
+    swept = lambda fetched: Feeds.fetches >= fetched + feeds
+    measured("made over the API, all new", prepare_all, lambda _: len(homes) == asked.properties)
+    measured("a sweep, nothing changed", lambda: None, swept)
+    measured("a sweep, nothing changed, again", lambda: None, swept)
+
+    def change():
+        Feeds.generation += 1
+
+    measured("a sweep, 5 % of the stays moved", change, swept)
+    print(f"peak memory {memory(pid, 'VmHWM'):.0f} MB, now {memory(pid, 'VmRSS'):.0f} MB; {feeds} feeds of {asked.events} events")
+
+
+if __name__ == "__main__":
+    main()
