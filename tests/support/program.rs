@@ -49,9 +49,9 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The body, when the status is this one.
-    #[must_use]
+    /// The body; the test fails when the status is another one.
     #[track_caller]
+    #[allow(clippy::must_use_candidate, reason = "often only the status is of interest")]
     pub fn expect(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
         serde_json::from_str(&self.text).unwrap_or(Value::Null)
@@ -255,7 +255,8 @@ pub fn text(value: &Value, pointer: &str) -> String {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("no {pointer} in {value}")).to_owned()
 }
 
-/// What a calendar of ours lists, as `start/end` in order; dates with hyphens, times as they stand.
+/// What a calendar of ours lists, as `start/end` in order; dates with hyphens, times as they stand. The event of 1970
+/// that keeps an empty calendar from being refused is left out.
 #[must_use]
 pub fn stays_of(calendar: &str) -> Vec<String> {
     let mut stays: Vec<String> = calendar
@@ -272,6 +273,7 @@ pub fn stays_of(calendar: &str) -> Vec<String> {
             };
             format!("{}/{}", at("DTSTART"), at("DTEND"))
         })
+        .filter(|stay| !stay.starts_with("1970-"))
         .collect();
     stays.sort();
     stays

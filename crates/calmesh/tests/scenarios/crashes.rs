@@ -45,8 +45,5 @@ async fn a_feed_that_was_being_read_at_the_kill_is_read_after_the_start() {
     gate.open();
     program.restart().await;
     program.refresh(&b.path("/refresh")).await;
-    assert_eq!(
-        stays_of(&program.peek(&o.link).await.text),
-        ["2027-03-10/2027-03-12", "2027-04-10/2027-04-12"]
-    );
+    assert_eq!(stays_of(&program.peek(&o.link).await.text), ["2027-03-10/2027-03-12", "2027-04-10/2027-04-12"]);
 }

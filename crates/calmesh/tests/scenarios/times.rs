@@ -2,7 +2,7 @@
 
 use calmesh_tests::{
     bodies::{airbnb, booking_com},
-    program::text,
+    program::{stays_of, text},
 };
 use serde_json::json;
 
@@ -44,7 +44,7 @@ async fn a_late_check_out_and_an_extra_night_are_sold_only_where_nobody_is_in_th
             program.peek(&exact).await.text.contains("20270307T1").then_some(())
         })
         .await;
-    assert_eq!(calmesh_tests::program::stays_of(&before)[0], "2027-03-04/2027-03-07");
+    assert_eq!(stays_of(&before)[0], "2027-03-04/2027-03-07");
     let nights = program.peek(&b.link).await.text;
     assert!(!nights.contains("20270308\r\nDTSTAMP"), "no night is lost to a check-out at two: {nights}");
     assert!(!may("2027-03-07T11:00", "2027-03-07T12:00").await);
@@ -58,7 +58,7 @@ async fn a_late_check_out_and_an_extra_night_are_sold_only_where_nobody_is_in_th
     assert_eq!(refused.expect(409)["blocked_by"].as_array().unwrap().len(), 1, "{}", refused.text);
     program
         .until("the extra night is on the link of nights", async || {
-            let stays = calmesh_tests::program::stays_of(&program.peek(&b.link).await.text);
+            let stays = stays_of(&program.peek(&b.link).await.text);
             stays.contains(&"2027-03-07/2027-03-08".to_owned()).then_some(())
         })
         .await;
