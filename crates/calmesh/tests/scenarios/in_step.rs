@@ -1,8 +1,9 @@
 //! Three sites of one home: each link blocks what the others took, through moves, cancellations and new UIDs.
 
 use calmesh_tests::{
-    bodies::{airbnb, booking_com, vrbo},
-    program::{stays_of, values_of},
+    bodies::{Airbnb, airbnb, booking_com, vrbo},
+    feed_server::FeedServer,
+    program::{Program, stays_of, values_of},
 };
 use serde_json::json;
 
@@ -58,8 +59,10 @@ async fn a_date_moved_under_the_same_uid_moves_at_once_and_keeps_the_uid_that_we
     assert_eq!(values_of(&after, "SEQUENCE"), ["1"]);
 }
 
-#[tokio::test]
-async fn a_stay_that_is_missing_once_is_held_and_freed_when_it_is_missing_again() {
+const THREE: [&str; 3] = ["2027-03-04/2027-03-07", "2027-04-01/2027-04-10", "2027-05-01/2027-05-10"];
+
+/// Airbnb with three stays, the first a small part of its nights, and Booking.com, whose link shows them.
+async fn three_stays() -> (Program, FeedServer, Airbnb, String, Site, Site) {
     let (program, feeds) = begin().await;
     let feed = airbnb()
         .reserved("2027-03-04", "2027-03-07", "HMTEST0001")
@@ -70,33 +73,28 @@ async fn a_stay_that_is_missing_once_is_held_and_freed_when_it_is_missing_again(
     let flat = program.property().await;
     let a = Site::connect(&program, &flat, "Airbnb", &feeds.url("airbnb")).await;
     let b = Site::connect(&program, &flat, "Booking.com", &feeds.url("booking")).await;
-    let all = ["2027-03-04/2027-03-07", "2027-04-01/2027-04-10", "2027-05-01/2027-05-10"];
-    program.until_link(&b.link, &all).await;
+    program.until_link(&b.link, &THREE).await;
+    (program, feeds, feed, flat, a, b)
+}
+
+#[tokio::test]
+async fn a_stay_that_is_missing_once_is_held_and_freed_when_it_is_missing_again() {
+    let (program, feeds, feed, flat, a, b) = three_stays().await;
 
     feeds.set("airbnb", feed.without("2027-03-04"));
     let first = program.refresh(&a.path("/refresh")).await;
     assert_eq!(first[0]["blocks_held"], json!(1), "{first}");
-    assert_eq!(stays_of(&program.peek(&b.link).await.text), all);
+    assert_eq!(stays_of(&program.peek(&b.link).await.text), THREE);
     let holds = program.get(&format!("/v1/properties/{flat}/holds")).await.expect(200);
     assert_eq!(holds["items"][0]["nights"], json!(["2027-03-04", "2027-03-05", "2027-03-06"]), "{holds}");
 
     program.refresh(&a.path("/refresh")).await;
-    assert_eq!(stays_of(&program.peek(&b.link).await.text), all[1..]);
+    assert_eq!(stays_of(&program.peek(&b.link).await.text), THREE[1..]);
 }
 
 #[tokio::test]
 async fn a_stay_that_comes_back_before_the_second_reading_was_never_off_the_links() {
-    let (program, feeds) = begin().await;
-    let feed = airbnb()
-        .reserved("2027-03-04", "2027-03-07", "HMTEST0001")
-        .reserved("2027-04-01", "2027-04-10", "HMTEST0002")
-        .reserved("2027-05-01", "2027-05-10", "HMTEST0003");
-    feeds.set("airbnb", feed.clone());
-    feeds.set("booking", booking_com());
-    let flat = program.property().await;
-    let a = Site::connect(&program, &flat, "Airbnb", &feeds.url("airbnb")).await;
-    let b = Site::connect(&program, &flat, "Booking.com", &feeds.url("booking")).await;
-    program.until_link(&b.link, &["2027-03-04/2027-03-07", "2027-04-01/2027-04-10", "2027-05-01/2027-05-10"]).await;
+    let (program, feeds, feed, _, a, b) = three_stays().await;
     let before = program.peek(&b.link).await.text;
     for body in [feed.clone().without("2027-03-04"), feed.clone(), feed.clone().without("2027-03-04"), feed] {
         feeds.set("airbnb", body);
