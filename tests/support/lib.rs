@@ -11,3 +11,4 @@
 pub mod bodies;
 pub mod feed_server;
 pub mod lambda_runtime;
+pub mod program;

@@ -1,0 +1,75 @@
+//! The button at its three levels, and sweeps over many connections.
+
+use calmesh_tests::{
+    bodies::booking_com,
+    feed_server::FeedServer,
+    program::{Program, stays_of, text},
+};
+use futures::{StreamExt, stream};
+use serde_json::json;
+
+use crate::{CALMESH, Site, begin};
+
+#[tokio::test]
+async fn a_refresh_of_a_connection_a_property_or_the_account_is_done_when_the_links_stand() {
+    let (program, feeds) = begin().await;
+    feeds.set("first", booking_com());
+    feeds.set("second", booking_com());
+    let flat = program.property().await;
+    let a = Site::connect(&program, &flat, "First", &feeds.url("first")).await;
+    let b = Site::connect(&program, &flat, "Second", &feeds.url("second")).await;
+    let mut feed = booking_com();
+    let mut expected: Vec<String> = Vec::new();
+    let paths = [a.path("/refresh"), format!("/v1/properties/{flat}/refresh"), "/v1/refresh".to_owned()];
+    for (path, month) in paths.iter().zip(["03", "04", "05"]) {
+        let (start, end) = (format!("2027-{month}-10"), format!("2027-{month}-12"));
+        feed = feed.closed(&start, &end);
+        feeds.set("first", feed.clone());
+        expected.push(format!("{start}/{end}"));
+        let outcomes = program.refresh(path).await;
+        let changed: Vec<_> = outcomes.as_array().unwrap().iter().filter(|one| one["outcome"] == "changed").collect();
+        assert_eq!(changed.len(), 1, "{outcomes}");
+        assert_eq!((&changed[0]["connection_id"], &changed[0]["blocks_added"]), (&json!(a.id), &json!(1)));
+        // Not awaited: done means that the link stands.
+        assert_eq!(stays_of(&program.peek(&b.link).await.text), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_host_does_not_hold_up_the_others_in_a_sweep_of_150() {
+    let program = Program::start(CALMESH, &["--sweep-every", "2s"]).await;
+    let (feeds, slow) = (FeedServer::start().await, FeedServer::start().await);
+    let flats: Vec<String> = stream::iter(0..10).then(|_| program.property()).collect().await;
+    let made: Vec<(usize, Site)> = stream::iter(0..150)
+        .map(|number: usize| {
+            let (program, feeds, slow, flat) = (&program, &feeds, &slow, &flats[number / 15]);
+            async move {
+                let name = format!("feed{number}");
+                let server = if number % 15 == 0 { slow } else { feeds };
+                server.set(&name, booking_com());
+                // The slow one is another host by name.
+                let url = if number % 15 == 0 {
+                    server.url(&name).replace("127.0.0.1", "localhost")
+                } else {
+                    server.url(&name)
+                };
+                (number, Site::connect(program, flat, &name, &url).await)
+            }
+        })
+        .buffer_unordered(8)
+        .collect()
+        .await;
+    let gates: Vec<_> = (0..150).step_by(15).map(|number| slow.hold(&format!("feed{number}"))).collect();
+    slow.arrived("feed0", slow.count("feed0") + 1).await;
+    // The second of each property takes two nights; its neighbour's link must show them while the slow host hangs.
+    for number in (1..150).step_by(15) {
+        feeds.set(&format!("feed{number}"), booking_com().closed("2027-03-10", "2027-03-12"));
+    }
+    for (_, site) in made.iter().filter(|(number, _)| number % 15 == 2) {
+        program.until_link(&site.link, &["2027-03-10/2027-03-12"]).await;
+    }
+    drop(gates);
+    let answer = program.get("/v1/properties?limit=200").await.expect(200);
+    assert_eq!(answer["items"].as_array().unwrap().len(), 10);
+    assert!(text(&answer, "/items/0/id").starts_with("prp_"));
+}
