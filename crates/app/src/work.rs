@@ -103,11 +103,8 @@ impl App {
         if !events.is_empty() {
             self.bus.publish(&events).await?;
         }
-        stream::iter(marks)
-            .map(|mark| self.marks.postpone(mark, now + REANNOUNCE_AFTER))
-            .buffer_unordered(POSTPONED_AT_ONCE)
-            .try_collect::<Vec<()>>()
-            .await?;
+        let postponed: Vec<_> = marks.iter().map(|mark| self.marks.postpone(mark, now + REANNOUNCE_AFTER)).collect();
+        stream::iter(postponed).buffer_unordered(POSTPONED_AT_ONCE).try_collect::<Vec<()>>().await?;
         Ok(u32::try_from(events.len()).unwrap_or(u32::MAX))
     }
 

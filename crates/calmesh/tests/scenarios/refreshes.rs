@@ -45,10 +45,10 @@ async fn a_slow_host_does_not_hold_up_the_others_in_a_sweep_of_150() {
             let (program, feeds, slow, flat) = (&program, &feeds, &slow, &flats[number / 15]);
             async move {
                 let name = format!("feed{number}");
-                let server = if number % 15 == 0 { slow } else { feeds };
+                let server = if number.is_multiple_of(15) { slow } else { feeds };
                 server.set(&name, booking_com());
                 // The slow one is another host by name.
-                let url = if number % 15 == 0 {
+                let url = if number.is_multiple_of(15) {
                     server.url(&name).replace("127.0.0.1", "localhost")
                 } else {
                     server.url(&name)
