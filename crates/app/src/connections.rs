@@ -1121,6 +1121,13 @@ fn apply_rotation(
         RetiringServes::Current { connection: id.clone() }
     };
     let until = draft.now + RETIRES_AFTER;
+    if revoke {
+        // Whoever revokes wants no reader but the next: links that were rotated away before are emptied too.
+        let of_this = RetiringServes::Current { connection: id.clone() };
+        for link in draft.state.retiring.iter_mut().filter(|link| link.serves == of_this) {
+            link.serves = serves.clone();
+        }
+    }
     draft.state.retiring.push(RetiringLink { token: export.token.clone(), serves, until });
     if let Some(connection) = draft.connection_mut(id) {
         connection.version += 1;

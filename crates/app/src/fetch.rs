@@ -419,7 +419,13 @@ impl App {
         let paused = self.paused_hosts(self.clock.now()).await?;
         let mut results = self.read_all(states.into_values().collect(), &paused, Some(&refresh.id), None, 0);
         let mut trouble = None;
+        let mut exports_stand = false;
         while let Some((connection, result)) = results.next().await {
+            // A sweep may have taken the change in a moment ago, its exports still to come.
+            if !exports_stand && matches!(result, Ok(ReadResult::Unchanged)) {
+                self.let_exports_stand(property).await?;
+                exports_stand = true;
+            }
             let outcome = match result {
                 Ok(ReadResult::Unchanged) => Outcome::Unchanged { blocks_held: 0 },
                 // Merge says what becomes of it.
@@ -434,6 +440,17 @@ impl App {
             self.refreshes.record_outcome(&refresh.id, &connection, &outcome).await?;
         }
         trouble.map_or(Ok(()), Err)
+    }
+}
+
+impl App {
+    /// Publishes a property whose exports have not followed yet.
+    async fn let_exports_stand(&self, property: &PropertyId) -> Result<(), WorkError> {
+        let known = self.properties.property(property).await?;
+        if known.is_some_and(|known| known.dirty.is_some()) {
+            self.publish_property(property).await?;
+        }
+        Ok(())
     }
 }
 

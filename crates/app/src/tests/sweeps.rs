@@ -179,3 +179,24 @@ async fn the_shards_of_a_period_are_announced_once_each() {
     let expected: Vec<_> = (0..64).map(|shard| (shard * 64, shard * 64 + 63)).collect();
     assert_eq!(seen, expected);
 }
+
+#[tokio::test]
+async fn a_refresh_that_finds_nothing_new_is_done_only_when_the_exports_stand() {
+    let world = World::new().await;
+    let (a, b) = (world.connect("a", "airbnb").await, world.connect("b", "airbnb").await);
+    world.serve("a", airbnb(1, STAYS));
+    world.serve("b", airbnb(1, &[]));
+    world.sweep().await;
+    // A change was acknowledged, and its announcement is still on the way.
+    world.change(|state| state.property.turnover_nights = 1).await;
+    assert_eq!(world.bus.drain().len(), 1);
+    assert_eq!(world.link(&b).await.unwrap().len(), 2);
+    let id = calmesh_calendar::RefreshId::from_random([9; 16]);
+    let scope = RefreshScope::Connection { property: world.property.clone(), connection: a };
+    let refresh =
+        Refresh { id: id.clone(), account: world.account.clone(), scope, requested_at: world.now(), spread: false };
+    world.store.create_refresh(&refresh, &[]).await.unwrap();
+    world.app.handle(&Event::RefreshRequested { refresh: id.clone(), after: None }).await.unwrap();
+    assert!(!world.store.any_pending(&id).await.unwrap());
+    assert_eq!(world.link(&b).await.unwrap().len(), 4);
+}
