@@ -7,7 +7,6 @@ use jiff::Timestamp;
 
 use crate::{
     App, ChangeError, Draft, EraseError,
-    change::REANNOUNCE_AFTER,
     fetch::refused,
     model::{Connection, Outcome, Snapshot},
     ports::{BusError, Event, FetchFailure, Mark, ObjectError, StoreError},
@@ -87,7 +86,7 @@ impl App {
             self.bus.publish(&events).await?;
         }
         for mark in marks {
-            self.marks.postpone(mark, now + REANNOUNCE_AFTER).await?;
+            self.marks.postpone(mark, now).await?;
         }
         Ok(u32::try_from(events.len()).unwrap_or(u32::MAX))
     }

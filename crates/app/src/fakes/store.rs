@@ -15,7 +15,7 @@ use crate::{
     model::{
         Account, Activity, ClosedHold, Connection, Dirty, ExtraLink, Failure, FetchHealth, FetchPlan, FetchState,
         HostPause, LinkOwner, LinkReads, LinkToken, Outcome, Property, PropertyState, Refresh, RefreshOutcome,
-        RetiringLink, SecretHash, SweepRecord, Token, bucket_of,
+        RetiringLink, SecretHash, SweepRecord, Token, bucket_of, postponed,
     },
     ports::{
         AccountStore, ActivityStore, FetchStore, IdempotencyStart, IdempotencyStore, LinkStore, Location, Mark,
@@ -602,24 +602,18 @@ impl MarkStore for MemoryStore {
         })
     }
 
-    async fn postpone(&self, mark: &Mark, until: Timestamp) -> Result<(), StoreError> {
-        let later = |dirty: &mut Option<Dirty>| {
-            if let Some(dirty) = dirty {
-                dirty.announce_at = dirty.announce_at.max(until);
-                dirty.attempts += 1;
-            }
-        };
+    async fn postpone(&self, mark: &Mark, now: Timestamp) -> Result<(), StoreError> {
         self.call(|state| {
             match mark {
                 Mark::Property { id } => {
                     if let Some(held) = state.properties.get_mut(id) {
-                        later(&mut held.property.dirty);
-                        held.property.wake_at = held.property.wake_at.map(|wake_at| wake_at.max(until));
+                        let Property { dirty, wake_at, .. } = &mut held.property;
+                        (*dirty, *wake_at) = postponed(*dirty, *wake_at, now);
                     }
                 }
                 Mark::Link { id } => {
                     if let Some(link) = state.links.get_mut(id) {
-                        later(&mut link.dirty);
+                        (link.dirty, _) = postponed(link.dirty, None, now);
                     }
                 }
             }

@@ -237,9 +237,10 @@ pub trait MarkStore: Send + Sync {
     /// Every dirty mark, due or not: what a start finishes first.
     async fn dirty(&self, limit: u16) -> Result<Vec<Mark>, StoreError>;
 
-    /// Announced: counts it, and moves `announce_at` and `wake_at` so that it is not due again before `until`. A
-    /// mark that is gone meanwhile stays gone.
-    async fn postpone(&self, mark: &Mark, until: Timestamp) -> Result<(), StoreError>;
+    /// Announced at `now`: counts it and moves `announce_at` and `wake_at` as `model::postponed` says, so that it
+    /// is not due again for two minutes, and a dirty mark for twice as long each time. A mark that is gone
+    /// meanwhile stays gone.
+    async fn postpone(&self, mark: &Mark, now: Timestamp) -> Result<(), StoreError>;
 }
 
 /// Extra private links, owners of tokens, reads.
