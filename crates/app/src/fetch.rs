@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -10,6 +11,7 @@ use calmesh_calendar::{ConnectionId, PropertyId, RefreshId};
 use calmesh_ics as ics;
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Semaphore;
 
 use crate::{
     App,
@@ -26,11 +28,15 @@ pub const BUCKETS: u16 = 4096;
 /// One message covers at most so many connections, or one bucket.
 const PER_MESSAGE: u16 = 300;
 /// Feeds that are read at the same time.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 64;
 /// Of these, so many of one host.
 const AT_ONCE_PER_HOST: usize = 6;
+/// A sweep begins no further reading after this long; what is left is read by the next one.
+const SWEEP_BUDGET: Duration = Duration::from_secs(90);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
+/// A query of plans may not see one that is younger.
+const YOUNG_PLAN: SignedDuration = SignedDuration::from_secs(5);
 const LONGEST_BACK_OFF: SignedDuration = SignedDuration::from_hours(4);
 
 /// What reading one feed led to.
@@ -42,6 +48,8 @@ pub(crate) enum ReadResult {
     Failed(FailureKind),
     /// Its host asked for less.
     HostPaused,
+    /// There was no time left for it.
+    NotReached,
 }
 
 impl App {
@@ -82,10 +90,10 @@ impl App {
         let due: Vec<FetchState> = states.into_iter().filter(|state| self.is_due(state, number, started_at)).collect();
         let mut report = SweepCounts::default();
         let mut skipped = Vec::new();
-        let mut results = self.read_all(due, &paused, None);
+        let mut results = self.read_all(due, &paused, None, Some(SWEEP_BUDGET), number);
         while let Some((connection, result)) = results.next().await {
             match result {
-                Ok(ReadResult::HostPaused) => skipped.push(connection),
+                Ok(ReadResult::HostPaused | ReadResult::NotReached) => skipped.push(connection),
                 Ok(ReadResult::Unchanged) => report.unchanged += 1,
                 Ok(ReadResult::Announced) => report.changed += 1,
                 Ok(ReadResult::Failed(_)) => report.failed += 1,
@@ -161,31 +169,47 @@ impl App {
         Ok(self.fetches.paused_hosts(now).await?.into_iter().map(|pause| pause.host).collect())
     }
 
-    /// Reads many feeds at once, within a budget for each host.
+    /// Reads many feeds at once, within a budget for each host and one for all: a host that hangs holds up nobody
+    /// but itself. Each `turn` begins with another host, so that no budget ends before the same ones every time.
     fn read_all<'a>(
         &'a self,
         states: Vec<FetchState>,
         paused: &'a BTreeSet<String>,
         refresh: Option<&'a RefreshId>,
+        budget: Option<Duration>,
+        turn: i64,
     ) -> impl futures::Stream<Item = (ConnectionId, Result<ReadResult, WorkError>)> + Unpin + 'a {
         let mut by_host: BTreeMap<String, Vec<FetchState>> = BTreeMap::new();
         for state in states {
             by_host.entry(state.plan.url.host()).or_default().push(state);
         }
-        let hosts = by_host.into_iter().map(move |(host, states)| {
+        let mut hosts: Vec<(String, Vec<FetchState>)> = by_host.into_iter().collect();
+        let count = i64::try_from(hosts.len()).unwrap_or(1).max(1);
+        hosts.rotate_left(usize::try_from(turn.rem_euclid(count)).unwrap_or(0));
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        let end = budget.map(|budget| tokio::time::Instant::now() + budget);
+        let hosts = hosts.into_iter().map(move |(host, states)| {
             let is_paused = paused.contains(&host);
+            let places = Arc::clone(&places);
             stream::iter(states)
-                .map(move |state| async move {
-                    let connection = state.plan.connection.clone();
-                    if is_paused {
-                        return (connection, Ok(ReadResult::HostPaused));
+                .map(move |state| {
+                    let places = Arc::clone(&places);
+                    async move {
+                        let connection = state.plan.connection.clone();
+                        if is_paused {
+                            return (connection, Ok(ReadResult::HostPaused));
+                        }
+                        let _place = places.acquire().await;
+                        if end.is_some_and(|end| tokio::time::Instant::now() >= end) {
+                            return (connection, Ok(ReadResult::NotReached));
+                        }
+                        let result = self.read_one(state, refresh).await;
+                        (connection, result)
                     }
-                    let result = self.read_one(state, refresh).await;
-                    (connection, result)
                 })
                 .buffer_unordered(AT_ONCE_PER_HOST)
         });
-        Box::pin(stream::iter(hosts).flatten_unordered(AT_ONCE / AT_ONCE_PER_HOST + 1))
+        Box::pin(stream::iter(hosts).flatten_unordered(None))
     }
 
     /// Reads one feed and writes or announces what must be.
@@ -233,15 +257,9 @@ impl App {
         refresh: Option<&RefreshId>,
     ) -> Result<ReadResult, WorkError> {
         let plan = &state.plan;
-        if state.health.failure.is_some() || (refresh.is_some() && body.is_none()) {
-            match self.fetches.record_success(&plan.connection, plan.since, read_at).await {
-                // The plan changed while the feed was read: what was read is of no use any more.
-                Err(StoreError::Stale) => return Ok(ReadResult::Unchanged),
-                other => other?,
-            }
-            if state.health.failure.is_some() {
-                self.note(state, ActivityKind::FeedRecovered, read_at).await?;
-            }
+        // What changed is a success only once it was taken in; merge says so.
+        if body.is_none() && (state.health.failure.is_some() || refresh.is_some()) {
+            self.take_recovery(state, read_at).await?;
         }
         let changed = body.is_some();
         if !changed && !plan.pending {
@@ -261,6 +279,19 @@ impl App {
         };
         self.bus.publish(&[event]).await?;
         Ok(ReadResult::Announced)
+    }
+
+    /// Writes a good reading down; one after failures is told to the host.
+    pub(crate) async fn take_recovery(&self, state: &FetchState, read_at: Timestamp) -> Result<(), WorkError> {
+        match self.fetches.record_success(&state.plan.connection, state.plan.since, read_at).await {
+            // The plan changed while the feed was read: that reading says nothing of the new one.
+            Err(StoreError::Stale) => return Ok(()),
+            other => other?,
+        }
+        if state.health.failure.is_some() {
+            self.note(state, ActivityKind::FeedRecovered, read_at).await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn take_failure(
@@ -382,13 +413,18 @@ impl App {
             self.refreshes.record_outcome(&refresh.id, only, &gone).await?;
         }
         let states = self.fetches.fetch_states(&reading).await?;
+        for gone in reading.iter().filter(|connection| !states.contains_key(*connection)) {
+            let outcome = Outcome::Failed { reason: "paused".to_owned() };
+            self.refreshes.record_outcome(&refresh.id, gone, &outcome).await?;
+        }
         let paused = self.paused_hosts(self.clock.now()).await?;
-        let mut results = self.read_all(states.into_values().collect(), &paused, Some(&refresh.id));
+        let mut results = self.read_all(states.into_values().collect(), &paused, Some(&refresh.id), None, 0);
         let mut trouble = None;
         while let Some((connection, result)) = results.next().await {
             let outcome = match result {
                 Ok(ReadResult::Unchanged) => Outcome::Unchanged { blocks_held: 0 },
-                Ok(ReadResult::Announced) => continue,
+                // Merge says what becomes of it.
+                Ok(ReadResult::Announced | ReadResult::NotReached) => continue,
                 Ok(ReadResult::Failed(kind)) => Outcome::Failed { reason: kind.as_str().to_owned() },
                 Ok(ReadResult::HostPaused) => Outcome::Failed { reason: FailureKind::RateLimited.as_str().to_owned() },
                 Err(error) => {
@@ -418,7 +454,8 @@ pub(crate) fn last_swept(state: &FetchState, sweeps: &[SweepRecord], period: Sig
     let bucket = bucket_of(&plan.connection);
     let read = sweeps.iter().filter(|sweep| {
         (sweep.first_bucket..=sweep.last_bucket).contains(&bucket)
-            && plan.since < sweep.started_at
+            // A plan this young may have been missing from the sweep's query.
+            && plan.since + YOUNG_PLAN < sweep.started_at
             && !sweep.skipped.contains(&plan.connection)
             && is_turn_of(&plan.connection, &plan.provider, sweep.number, period)
     });

@@ -3,7 +3,7 @@
 //! Objects are read before the state that they are rendered from, and put with `If-Match`: whoever rendered an
 //! older state finds that its object has moved on, or that its state has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use calmesh_calendar::{ConnectionId, Extent, LinkId, Origin, PropertyId, ViewEvent, Viewer, next_departure, view};
@@ -16,16 +16,18 @@ use sha2::Sha256;
 use crate::{
     App, ChangeError, Draft, Reach,
     change::REANNOUNCE_AFTER,
+    kept::{KeptBodies, take_kept},
     model::{
         ActivityKind, Connection, Detail, Dirty, ExtraLink, Format, LinkScope, LinkToken, Property, PropertyState,
         RetiringServes, Status,
     },
     ports::{Event, ExportObject, ExportWriteError, PageRequest, StoreError},
-    reading::AcceptedFeed,
     work::WorkError,
 };
 
 const ATTEMPTS: u32 = 12;
+/// A dirty extra link that changes again is announced again no sooner.
+const DEBOUNCE: SignedDuration = SignedDuration::from_secs(10);
 /// Links ask their readers to come back this often.
 const REFRESH_MINUTES: u32 = 15;
 /// Stays are forgotten so long after they departed: longer than any feed shows its past.
@@ -44,35 +46,34 @@ impl App {
     /// # Errors
     /// When the store or the objects can't be reached; the dirty mark stays, so it is tried again.
     pub async fn publish_property(&self, id: &PropertyId) -> Result<(), WorkError> {
+        let mut put = BTreeSet::new();
         for _ in 0..ATTEMPTS {
-            self.reread_what_recurs(id).await?;
-            let passed = self.commit_change(id, true, |draft| Ok::<_, WorkError>(pass_time(draft))).await;
-            let state = match passed {
-                Ok(changed) => {
-                    self.refresh_resumed(&changed.state.property, &changed.value).await;
-                    changed.state
+            let Some(state) = self.properties.load(id).await? else {
+                // It was purged while this worker rendered it: nothing of it may stay behind.
+                for token in &put {
+                    self.exports.delete_export(token).await?;
                 }
-                Err(ChangeError::NotFound) => return Ok(()),
-                Err(ChangeError::Refused(error)) => return Err(error),
-                Err(ChangeError::Store(error)) => return Err(error.into()),
+                return Ok(());
             };
-            if self.publish_once(state).await? {
+            let has_come = wake_at(&state, self.clock.now()).is_some_and(|at| at <= self.clock.now());
+            let state = if has_come { self.let_time_pass(state).await? } else { state };
+            if self.publish_once(&state, &mut put).await? {
                 return Ok(());
             }
         }
         Err(StoreError::Stale.into())
     }
 
-    /// One round; answers false when something moved in between.
-    async fn publish_once(&self, hint: PropertyState) -> Result<bool, WorkError> {
+    /// One round; answers false when something moved in between. `put` collects the links that were written.
+    async fn publish_once(&self, hint: &PropertyState, put: &mut BTreeSet<LinkToken>) -> Result<bool, WorkError> {
         let id = hint.property.id.clone();
         let mut objects = Objects::new();
-        for token in tokens(&hint) {
+        for token in tokens(hint) {
             let object = self.exports.export(&token).await?;
             objects.insert(token, object);
         }
         // Only now the state: no object was read after it.
-        let Some(state) = self.properties.load(&id).await? else { return Ok(true) };
+        let Some(state) = self.properties.load(&id).await? else { return Ok(false) };
         let now = self.clock.now();
         if tokens(&state).iter().any(|token| !objects.contains_key(token)) {
             return Ok(false);
@@ -85,7 +86,10 @@ impl App {
             let object = objects.get(&token).and_then(Option::as_ref);
             match self.put_if_different(&token, object, bytes).await {
                 Ok(false) => {}
-                Ok(true) => moved.push(token),
+                Ok(true) => {
+                    put.insert(token.clone());
+                    moved.push(token);
+                }
                 Err(ExportWriteError::Stale) => return Ok(false),
                 Err(ExportWriteError::Object(error)) => return Err(error.into()),
             }
@@ -96,7 +100,8 @@ impl App {
             .filter(|connection| connection.export.as_ref().is_some_and(|export| moved.contains(&export.token)))
             .map(|connection| (connection.id.clone(), now))
             .collect();
-        if state.property.dirty.is_some() {
+        let time_has_come = state.property.wake_at.is_some_and(|at| at <= now);
+        if state.property.dirty.is_some() || time_has_come {
             self.mark_extra_links(&state).await?;
         }
         let wake_at = wake_at(&state, now);
@@ -146,7 +151,9 @@ impl App {
             self.exports.delete_export(token).await?;
         }
         let forget = |draft: &mut Draft| {
-            draft.state.retiring.retain(|link| !over.contains(&link.token));
+            // One that was given more time meanwhile is put again by the next round.
+            let now = draft.now;
+            draft.state.retiring.retain(|link| link.until > now || !over.contains(&link.token));
             Ok::<_, WorkError>(())
         };
         match self.commit_change(&state.property.id, true, forget).await {
@@ -272,10 +279,17 @@ impl App {
             let Some(mut link) = found.filter(|link| link.deleted_at.is_none()) else { return Ok(()) };
             let now = self.clock.now();
             link.revision += 1;
-            link.dirty = Some(Dirty { since: now, attempts: 0, announce_at: now + REANNOUNCE_AFTER });
+            // A worker that renders the link already finds the new revision and renders once more; only should it
+            // have died is the link announced again. So many changes cost few renders.
+            let known = link.dirty;
+            let announce_at = known.map_or(now + REANNOUNCE_AFTER, |dirty| dirty.announce_at.min(now + DEBOUNCE));
+            let since = known.map_or(now, |dirty| dirty.since);
+            link.dirty = Some(Dirty { since, attempts: 0, announce_at });
             match self.links.put_link(&link).await {
                 Ok(()) => {
-                    self.announce_soon(&[Event::LinkDirty { link: id.clone() }]).await;
+                    if known.is_none() {
+                        self.announce_soon(&[Event::LinkDirty { link: id.clone() }]).await;
+                    }
                     return Ok(());
                 }
                 Err(StoreError::Stale) => {}
@@ -360,52 +374,34 @@ impl App {
         }
     }
 
-    /// Feeds with recurring events are read anew from their snapshot when the horizon has moved on.
-    async fn reread_what_recurs(&self, id: &PropertyId) -> Result<(), WorkError> {
-        let Some(state) = self.properties.load(id).await? else { return Ok(()) };
+    /// Does what its time has come for. Feeds with recurring events are judged anew from their kept bodies when the
+    /// horizon has moved on.
+    async fn let_time_pass(&self, state: PropertyState) -> Result<PropertyState, WorkError> {
         let now = self.clock.now();
-        for connection in state.connections.iter().filter(|connection| connection.reads()) {
-            let applied = connection.import.as_ref().and_then(|import| import.applied.as_ref());
-            if let Some(applied) = applied.filter(|applied| applied.recurs && horizon_moved(applied.horizon_at, now)) {
-                self.reread(&connection.id, id, &applied.snapshot).await?;
-            }
+        let mut kept = KeptBodies::default();
+        for connection in state.connections.iter().filter(|connection| horizon_moved(connection, now)) {
+            kept.load(self, connection).await?;
         }
-        Ok(())
-    }
-
-    /// Judges the kept snapshot of a connection anew: after the horizon moved, or the host changed a setting.
-    pub(crate) async fn reread(
-        &self,
-        connection: &ConnectionId,
-        property: &PropertyId,
-        snapshot: &crate::model::Snapshot,
-    ) -> Result<(), WorkError> {
-        let Some(state) = self.properties.load(property).await? else { return Ok(()) };
-        let Some(body) = self.snapshots.parked(&state.property.account, connection, snapshot).await? else {
-            return Ok(());
-        };
-        let change = |draft: &mut Draft| {
-            let Some(known) = draft.connection(connection) else { return Ok(()) };
-            let Some(applied) = known.import.as_ref().and_then(|import| import.applied.clone()) else { return Ok(()) };
-            if applied.snapshot != *snapshot {
-                return Ok(());
+        let pass = |draft: &mut Draft| {
+            let moved: Vec<ConnectionId> = draft
+                .state
+                .connections
+                .iter()
+                .filter(|connection| horizon_moved(connection, draft.now))
+                .map(|connection| connection.id.clone())
+                .collect();
+            for connection in &moved {
+                // One that has taken in another body since is judged by the next wake.
+                let _ = take_kept(draft, connection, &kept, &mut || self.randomness.id());
             }
-            let Ok(reading) = crate::work::read_body(&body.body, &draft.state.house(), known.profile(), draft.now)
-            else {
-                return Ok(());
-            };
-            let feed = AcceptedFeed {
-                reading: &reading,
-                snapshot,
-                validators: &applied.validators,
-                read_at: applied.read_at,
-                horizon_at: draft.now,
-            };
-            crate::reading::take_reading(draft, connection, feed, &mut || self.randomness.id());
-            Ok::<_, WorkError>(())
+            Ok::<_, WorkError>(pass_time(draft))
         };
-        match self.commit_change(property, false, change).await {
-            Ok(_) | Err(ChangeError::NotFound) => Ok(()),
+        match self.commit_change(&state.property.id, true, pass).await {
+            Ok(changed) => {
+                self.refresh_resumed(&changed.state.property, &changed.value).await;
+                Ok(changed.state)
+            }
+            Err(ChangeError::NotFound) => Ok(state),
             Err(ChangeError::Refused(error)) => Err(error),
             Err(ChangeError::Store(error)) => Err(error.into()),
         }
@@ -440,8 +436,10 @@ fn pass_time(draft: &mut Draft) -> Vec<ConnectionId> {
     resumed.into_iter().map(|(id, _)| id).collect()
 }
 
-fn horizon_moved(read_for: Timestamp, now: Timestamp) -> bool {
-    read_for + HORIZON_STEP <= now
+/// Whether a feed with recurring events was expanded by a horizon that lies behind by now.
+fn horizon_moved(connection: &Connection, now: Timestamp) -> bool {
+    let applied = connection.import.as_ref().filter(|_| connection.reads()).and_then(|import| import.applied.as_ref());
+    applied.is_some_and(|applied| applied.recurs && applied.horizon_at + HORIZON_STEP <= now)
 }
 
 /// When something must happen next though no feed changes.

@@ -67,6 +67,7 @@ pub fn take_reading(
         sightings: judge_feed(feed.reading, source.profile(), &policy),
         unread: unread_uids(feed.reading),
         read_at: feed.read_at,
+        now: draft.now.max(feed.read_at),
         repeated,
     };
     let judging = Judging { connection, house: &house, hold: policy.hold, mass_vanish: policy.mass_vanish };

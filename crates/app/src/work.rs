@@ -1,8 +1,11 @@
 //! The one way in for every event, whoever delivers it: timer, button or push. A second run changes nothing.
 
+use std::collections::BTreeSet;
+
 use calmesh_calendar::{ConnectionId, FeedReading, House, PropertyId, RefreshId};
 use calmesh_ics::{Horizon, Limits, ReadContext, Refusal, read};
 use calmesh_profiles::Profile;
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use crate::{
@@ -24,8 +27,12 @@ pub enum WorkError {
     Bus(#[from] BusError),
 }
 
-/// At most so many marks are announced in one tick.
+/// Marks are taken in pages of this size.
 const MARKS_PER_TICK: u16 = 500;
+/// A tick begins no further page after this long; the next one goes on.
+const TICK_BUDGET: std::time::Duration = std::time::Duration::from_secs(30);
+/// So many marks are moved at the same time.
+const POSTPONED_AT_ONCE: usize = 16;
 
 impl App {
     /// Works on one event. It may come twice, late, or out of order.
@@ -59,8 +66,18 @@ impl App {
     /// # Errors
     /// When the store or the bus can't be reached.
     pub async fn announce_marks(&self, now: Timestamp) -> Result<u32, WorkError> {
-        let due = self.marks.due(now, MARKS_PER_TICK).await?;
-        self.announce(&due, now).await
+        let started = tokio::time::Instant::now();
+        let mut announced = BTreeSet::new();
+        loop {
+            let mut due = self.marks.due(now, MARKS_PER_TICK).await?;
+            let page = due.len();
+            // The index follows its table a moment later: what was announced may still be listed.
+            due.retain(|mark| announced.insert(mark.clone()));
+            self.announce(&due, now).await?;
+            if page < usize::from(MARKS_PER_TICK) || due.is_empty() || started.elapsed() > TICK_BUDGET {
+                return Ok(u32::try_from(announced.len()).unwrap_or(u32::MAX));
+            }
+        }
     }
 
     /// Announces everything whose exports have not followed yet, due or not, and every account whose erasure has not
@@ -85,9 +102,11 @@ impl App {
         if !events.is_empty() {
             self.bus.publish(&events).await?;
         }
-        for mark in marks {
-            self.marks.postpone(mark, now).await?;
-        }
+        stream::iter(marks)
+            .map(|mark| self.marks.postpone(mark, now))
+            .buffer_unordered(POSTPONED_AT_ONCE)
+            .try_collect::<Vec<()>>()
+            .await?;
         Ok(u32::try_from(events.len()).unwrap_or(u32::MAX))
     }
 
@@ -97,12 +116,7 @@ impl App {
         let merged = self.merge(read).await?;
         // Also when nothing was taken in: this may be the second delivery, after a crash before the exports.
         self.publish_property(property).await?;
-        if let Merged::Refused(failure) = &merged {
-            let states = self.fetches.fetch_states(std::slice::from_ref(connection)).await?;
-            if let Some(state) = states.get(connection) {
-                self.take_failure(state, failure.clone(), read_at).await?;
-            }
-        }
+        self.tell_health(connection, &merged, read_at).await?;
         if let Some(refresh) = refresh {
             let outcome = match merged {
                 Merged::Taken(report) if report.changed_something() => Outcome::Changed {
@@ -117,6 +131,25 @@ impl App {
             self.refreshes.record_outcome(refresh, connection, &outcome).await?;
         }
         Ok(())
+    }
+
+    /// A reading that was taken in ends a failure; one that was refused is a failure of the feed.
+    async fn tell_health(
+        &self,
+        connection: &ConnectionId,
+        merged: &Merged,
+        read_at: Timestamp,
+    ) -> Result<(), WorkError> {
+        if matches!(merged, Merged::NothingToTakeIt) {
+            return Ok(());
+        }
+        let states = self.fetches.fetch_states(std::slice::from_ref(connection)).await?;
+        let Some(state) = states.get(connection) else { return Ok(()) };
+        match merged {
+            Merged::Refused(failure) => self.take_failure(state, failure.clone(), read_at).await,
+            _ if state.health.failure.is_some() => self.take_recovery(state, read_at).await,
+            _ => Ok(()),
+        }
     }
 
     async fn merge(&self, read: Announced<'_>) -> Result<Merged, WorkError> {
@@ -157,10 +190,31 @@ impl App {
         };
         // What is not the applied body expires: the one before it, or this one where it came too late.
         let applied = changed.state.connections.iter().find(|known| known.id == *connection).and_then(applied_snapshot);
-        for old in superseded.iter().chain([snapshot]).filter(|old| applied.is_some_and(|applied| applied != *old)) {
+        for old in superseded.iter().chain([snapshot]).filter(|old| applied != Some(*old)) {
             self.snapshots.supersede(account, connection, old).await?;
+            self.keep_if_applied(property, connection, old).await?;
         }
         Ok(changed.value)
+    }
+}
+
+impl App {
+    /// Puts a body back that another worker took in again while this one was putting it aside.
+    async fn keep_if_applied(
+        &self,
+        property: &PropertyId,
+        connection: &ConnectionId,
+        snapshot: &Snapshot,
+    ) -> Result<(), WorkError> {
+        let Some(state) = self.properties.load(property).await? else { return Ok(()) };
+        let applied = state.connections.iter().find(|known| known.id == *connection).and_then(applied_snapshot);
+        if applied == Some(snapshot) {
+            let account = &state.property.account;
+            if let Some(body) = self.snapshots.parked(account, connection, snapshot).await? {
+                self.snapshots.park(account, connection, snapshot, &body).await?;
+            }
+        }
+        Ok(())
     }
 }
 

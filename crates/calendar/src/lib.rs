@@ -17,8 +17,8 @@ pub use extent::{Extent, ExtentError, Nights, Times};
 pub use house::{House, HouseError};
 pub use id::{AccountId, BlockId, ConflictId, ConnectionId, HoldId, IdError, LinkId, PropertyId, RefreshId, TokenId};
 pub use occupancy::{
-    Availability, BusyInterval, NightAvailability, SourceRules, Taken, availability, counts, in_the_way, taken,
-    taken_nights, turnover,
+    Availability, BusyInterval, NightAvailability, SourceRules, Taken, Turnovers, availability, counts, in_the_way,
+    taken, taken_nights,
 };
 pub use policy::{EchoPolicy, HoldPolicy, MassVanishPolicy, Policy};
 pub use reconcile::{EndedHold, Judging, Reading, Reconciled, Sighting, Verdict, reconcile};

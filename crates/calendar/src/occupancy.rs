@@ -31,10 +31,11 @@ pub struct Taken {
 /// not count.
 #[must_use]
 pub fn taken(blocks: &[Block], rules: &BTreeMap<ConnectionId, SourceRules>, house: &House) -> Vec<Taken> {
+    let turnovers = Turnovers::of(blocks, rules, house);
     let mut all: BTreeSet<Taken> = BTreeSet::new();
     for block in blocks.iter().filter(|block| counts(block, rules)) {
         all.insert(Taken { extent: block.extent, block: block.id.clone(), turnover: false });
-        if let Some(nights) = turnover(block, blocks, rules, house) {
+        if let Some(nights) = turnovers.after(block) {
             all.insert(Taken { extent: Extent::Nights(nights), block: block.id.clone(), turnover: true });
         }
     }
@@ -49,52 +50,61 @@ pub fn counts(block: &Block, rules: &BTreeMap<ConnectionId, SourceRules>) -> boo
     block.connection().is_none_or(|connection| rules.get(connection).is_some_and(|rules| rules.blocks))
 }
 
-/// The turnover nights that follow a block, after whatever extends it.
-#[must_use]
-pub fn turnover(
-    block: &Block,
-    blocks: &[Block],
-    rules: &BTreeMap<ConnectionId, SourceRules>,
-    house: &House,
-) -> Option<Nights> {
-    let number = house.turnover_nights();
-    if number == 0 {
-        return None;
-    }
-    let is_stay = match block.kind {
-        BlockKind::Reservation => true,
-        BlockKind::Closure => block
-            .connection()
-            .and_then(|connection| rules.get(connection))
-            .is_some_and(|rules| !rules.tells_reservations_apart),
-        BlockKind::Tentative | BlockKind::RuleClosure => false,
-    };
-    // An extension is part of the stay that it extends, as long as that is there.
-    let extends_a_stay = block.extends().is_some_and(|stay| blocks.iter().any(|other| other.id == *stay));
-    if !is_stay || extends_a_stay {
-        return None;
-    }
-    let mut end = block.extent.nights(house).map(Nights::end);
-    let mut part_of_stay = BTreeSet::from([&block.id]);
-    // Extensions may themselves be extended; each round finds the next link of the chain.
-    loop {
-        let found: Vec<&Block> = blocks
-            .iter()
-            .filter(|other| {
-                other.extends().is_some_and(|stay| part_of_stay.contains(stay)) && !part_of_stay.contains(&other.id)
-            })
-            .collect();
-        if found.is_empty() {
-            break;
+/// Which blocks extend which, looked up once for all.
+#[derive(Debug)]
+pub struct Turnovers<'a> {
+    rules: &'a BTreeMap<ConnectionId, SourceRules>,
+    house: &'a House,
+    there: BTreeSet<&'a BlockId>,
+    extensions: BTreeMap<&'a BlockId, Vec<&'a Block>>,
+}
+
+impl<'a> Turnovers<'a> {
+    #[must_use]
+    pub fn of(blocks: &'a [Block], rules: &'a BTreeMap<ConnectionId, SourceRules>, house: &'a House) -> Self {
+        let mut extensions: BTreeMap<&BlockId, Vec<&Block>> = BTreeMap::new();
+        for block in blocks {
+            if let Some(stay) = block.extends() {
+                extensions.entry(stay).or_default().push(block);
+            }
         }
-        for extension in found {
-            part_of_stay.insert(&extension.id);
-            end = end.max(extension.extent.nights(house).map(Nights::end));
-        }
+        Self { rules, house, there: blocks.iter().map(|block| &block.id).collect(), extensions }
     }
-    let first = end?;
-    let last = first.checked_add(jiff::Span::new().days(i64::from(number))).ok()?;
-    Nights::new(first, last).ok()
+
+    /// The turnover nights that follow a block, after whatever extends it.
+    #[must_use]
+    pub fn after(&self, block: &Block) -> Option<Nights> {
+        let number = self.house.turnover_nights();
+        if number == 0 {
+            return None;
+        }
+        let is_stay = match block.kind {
+            BlockKind::Reservation => true,
+            BlockKind::Closure => block
+                .connection()
+                .and_then(|connection| self.rules.get(connection))
+                .is_some_and(|rules| !rules.tells_reservations_apart),
+            BlockKind::Tentative | BlockKind::RuleClosure => false,
+        };
+        // An extension is part of the stay that it extends, as long as that is there.
+        if !is_stay || block.extends().is_some_and(|stay| self.there.contains(stay)) {
+            return None;
+        }
+        let mut end = block.extent.nights(self.house).map(Nights::end);
+        let mut part_of_stay = BTreeSet::from([&block.id]);
+        let mut open = vec![&block.id];
+        while let Some(id) = open.pop() {
+            for extension in self.extensions.get(id).into_iter().flatten() {
+                if part_of_stay.insert(&extension.id) {
+                    end = end.max(extension.extent.nights(self.house).map(Nights::end));
+                    open.push(&extension.id);
+                }
+            }
+        }
+        let first = end?;
+        let last = first.checked_add(jiff::Span::new().days(i64::from(number))).ok()?;
+        Nights::new(first, last).ok()
+    }
 }
 
 /// One night and what takes it.

@@ -42,7 +42,10 @@ pub struct Reading {
     pub sightings: Vec<Sighting>,
     /// UIDs of events that could not be read: their stays are kept as they were.
     pub unread: BTreeSet<String>,
+    /// When the body was read: the clock of holds.
     pub read_at: Timestamp,
+    /// The present instant, by which a stay has begun or departed; later than `read_at` where a body is judged anew.
+    pub now: Timestamp,
     /// The body that was taken in last, judged anew after the host changed a setting: not one more reading that
     /// a hold could count.
     pub repeated: bool,
@@ -105,7 +108,7 @@ pub fn reconcile(
     sightings.sort_by(|a, b| (a.extent, &a.key, &a.code, &a.summary).cmp(&(b.extent, &b.key, &b.code, &b.summary)));
     let pairs = pair(&known, &sightings, by.house);
 
-    let now = reading.read_at;
+    let now = reading.now;
     let mut out = Reconciled::default();
     let mut missing = Vec::new();
     let future_before = future_nights(known.iter(), by.house, now);
@@ -204,6 +207,11 @@ fn pair(known: &[Block], sightings: &[&Sighting], house: &House) -> Vec<Option<(
     pairing.pairs
 }
 
+/// Up to so many pairs of one name are all compared.
+const FEW_PAIRS: usize = 10_000;
+/// How many overlapping events a stay is compared with, the largest overlaps first.
+const NEAREST: usize = 16;
+
 /// How good a pair is (best first), its stay, its event.
 type Candidate = (Reverse<(bool, i64)>, usize, usize);
 
@@ -222,24 +230,36 @@ impl Pairing<'_> {
         of_stay: impl Fn(&Block) -> Option<K>,
         of_event: impl Fn(&Sighting) -> Option<K>,
     ) {
-        let mut by_key: BTreeMap<K, Vec<usize>> = BTreeMap::new();
+        let mut by_key: BTreeMap<K, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
         for (at, (sighting, _)) in self.open_events() {
             if let Some(key) = of_event(sighting) {
-                by_key.entry(key).or_default().push(at);
+                by_key.entry(key).or_default().1.push(at);
+            }
+        }
+        for (stay, (block, _)) in self.open_stays() {
+            if let Some((stays, _)) = of_stay(block).and_then(|key| by_key.get_mut(&key)) {
+                stays.push(stay);
             }
         }
         let mut found = Vec::new();
-        for (stay, (block, times)) in self.open_stays() {
-            for at in of_stay(block).and_then(|key| by_key.get(&key)).into_iter().flatten() {
-                let Some((sighting, event)) = self.events.get(*at) else { continue };
-                if how == Match::Strong && codes_differ(block, sighting) {
-                    continue;
-                }
-                let same = block.extent == sighting.extent;
-                found.push((Reverse((same, overlap_seconds(*times, *event))), stay, *at));
+        for (stays, events) in by_key.into_values() {
+            let few = stays.len().saturating_mul(events.len()) <= FEW_PAIRS;
+            for (nth, stay) in stays.iter().enumerate() {
+                // Where a hostile feed gives one name to thousands, both sides are taken in their order.
+                let near = if few { events.as_slice() } else { events.get(nth..=nth).unwrap_or_default() };
+                found.extend(near.iter().filter_map(|at| self.candidate(*stay, *at, how)));
             }
         }
         self.settle(found, how);
+    }
+
+    fn candidate(&self, stay: usize, at: usize, how: Match) -> Option<Candidate> {
+        let ((block, times), (sighting, event)) = (self.stays.get(stay)?, self.events.get(at)?);
+        if how == Match::Strong && codes_differ(block, sighting) {
+            return None;
+        }
+        let same = block.extent == sighting.extent;
+        Some((Reverse((same, overlap_seconds(*times, *event))), stay, at))
     }
 
     /// Joins blocking events with stays that they overlap, the largest overlap first.
@@ -253,13 +273,17 @@ impl Pairing<'_> {
         events.sort_unstable();
         let mut found = Vec::new();
         for (stay, (block, times)) in self.open_stays() {
+            let mut near = Vec::new();
             for (event, at) in events.iter().take_while(|(event, _)| event.start() < times.end()) {
                 let overlap = overlap_seconds(*times, *event);
                 let differ = self.events.get(*at).is_some_and(|(sighting, _)| codes_differ(block, sighting));
                 if overlap > 0 && !differ && fits(*times, *event, overlap) {
-                    found.push((Reverse((false, overlap)), stay, *at));
+                    near.push((Reverse((false, overlap)), stay, *at));
                 }
             }
+            // Only the best ones, so that thousands that all overlap do not make millions of pairs.
+            near.sort_unstable();
+            found.extend(near.into_iter().take(NEAREST));
         }
         self.settle(found, Match::Weak);
     }
@@ -433,6 +457,15 @@ fn complete(hold: &Hold, now: Timestamp, by: &Judging<'_>) -> bool {
     !hold.kept && hold.readings >= readings && now >= hold.earliest_release_at
 }
 
+/// A stay that began while it was held is never removed by absence: it blocks until the feed shows it again or it
+/// departs, and no further reading is waited for.
+fn standing_to_its_end(mut block: Block) -> Block {
+    if let Origin::Feed(FeedOrigin { hold: Some(hold), .. }) = &mut block.origin {
+        hold.kept = true;
+    }
+    block
+}
+
 /// Stays that have not begun, and their nights in all.
 #[derive(Debug, Clone, Copy, Default)]
 struct Future {
@@ -456,7 +489,7 @@ fn absent(
     ids: &mut dyn FnMut() -> [u8; 16],
     out: &mut Reconciled,
 ) {
-    let now = reading.read_at;
+    let (now, read_at) = (reading.now, reading.read_at);
     let is_unread = |block: &Block| {
         origin(block).and_then(|origin| origin.key.as_ref()).is_some_and(|key| reading.unread.contains(&key.uid))
     };
@@ -469,7 +502,9 @@ fn absent(
             if let Some(hold) = block.hold().cloned() {
                 out.ended_holds.push(EndedHold { block, hold, end: HoldEnd::Confirmed });
             }
-        } else if is_unread(&block) || times.start() <= now {
+        } else if times.start() <= now {
+            out.blocks.push(standing_to_its_end(block));
+        } else if is_unread(&block) {
             out.blocks.push(block);
         } else {
             waiting.push(block);
@@ -493,7 +528,7 @@ fn absent(
                 continue;
             }
             Some(hold) => Hold { readings: hold.readings.saturating_add(1), ..hold.clone() },
-            None => open_hold(now, by, ids),
+            None => open_hold(read_at, by, ids),
         };
         if let Some(group) = &group
             && hold.cause == HoldCause::Absent
@@ -502,7 +537,7 @@ fn absent(
             hold.group = Some(group.clone());
             hold.earliest_release_at = hold.opened_at + SignedDuration::from_hours(i64::from(by.mass_vanish.hours));
         }
-        if complete(&hold, now, by) {
+        if complete(&hold, read_at, by) {
             out.removed += 1;
             if !opened {
                 out.ended_holds.push(EndedHold { block, hold, end: HoldEnd::Confirmed });

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     Block, BlockId, ConnectionId, Extent, House, Origin,
-    occupancy::{SourceRules, counts, turnover},
+    occupancy::{SourceRules, Turnovers, counts},
 };
 
 /// One event of a link.
@@ -48,6 +48,7 @@ pub fn view(
     rules_changed_at: Timestamp,
     now: Timestamp,
 ) -> Vec<ViewEvent> {
+    let turnovers = Turnovers::of(blocks, rules, house);
     let mut events = Vec::new();
     for block in blocks.iter().filter(|block| counts(block, rules)) {
         let is_viewers_own = block.connection().is_some_and(|connection| Some(connection) == viewer.own);
@@ -63,7 +64,7 @@ pub fn view(
             });
         }
         // Turnover nights are the host's own: the stay's own site must not sell them either.
-        if let Some(nights) = turnover(block, blocks, rules, house)
+        if let Some(nights) = turnovers.after(block)
             && let Some((extent, _)) = shown(Extent::Nights(nights), house, viewer.times)
         {
             events.push(ViewEvent {

@@ -95,6 +95,9 @@ async fn full_house() -> (World, ConnectionId, ConnectionId) {
             .await;
     }
     world.serve("a", airbnb(1, &[("HMAAAA", "2026-12-04", "2026-12-07")]));
+    world.serve("b", airbnb(1, &[]));
+    world.sweep().await;
+    // One after the other, so that the ids that are drawn for them do not depend on who was read first.
     world.serve("b", airbnb(1, &[("HMBBBB", "2027-01-10", "2027-01-14")]));
     world.sweep().await;
     let now = world.now();

@@ -104,6 +104,7 @@ impl World {
             sightings,
             unread: unread.iter().map(|uid| (*uid).to_owned()).collect(),
             read_at: self.now,
+            now: self.now,
             repeated: false,
         };
         self.take(&reading)

@@ -233,7 +233,13 @@ fn what_the_policy_drops_goes_at_once() {
 fn the_same_body_judged_anew_does_not_count_as_a_reading() {
     let mut world = world();
     world.read(without("a"));
-    let again = Reading { sightings: without("a"), unread: Default::default(), read_at: world.now, repeated: true };
+    let again = Reading {
+        sightings: without("a"),
+        unread: Default::default(),
+        read_at: world.now,
+        now: world.now,
+        repeated: true,
+    };
     for _ in 0..5 {
         world.after(MINUTES_31).take(&again.clone());
     }
@@ -266,4 +272,63 @@ fn several_events_with_one_uid_are_all_kept_apart() {
     world.read(events());
     assert_eq!(world.blocks, before);
     assert_eq!(world.blocks.len(), 3);
+}
+
+#[test]
+fn a_stay_that_begins_while_it_is_held_waits_for_no_further_reading() {
+    let mut world = world();
+    world.now = noon("2026-12-03");
+    world.read(without("a"));
+    assert_eq!(world.last.held, 1);
+    world.now = noon("2026-12-05");
+    world.read(without("a"));
+    let held = world.blocks.iter().find(|block| block.hold().is_some()).unwrap();
+    assert!(held.hold().unwrap().kept, "it blocks until it departs");
+    assert_eq!(world.taken().len(), 23);
+}
+
+#[test]
+fn a_stay_that_began_since_the_reading_is_not_removed_when_that_is_judged_anew() {
+    let mut world = world();
+    let reading = Reading {
+        sightings: without("a"),
+        unread: Default::default(),
+        read_at: world.now,
+        now: noon("2026-12-05"),
+        repeated: true,
+    };
+    world.take(&reading);
+    assert_eq!(world.taken().len(), 23);
+    assert_eq!(world.last.held, 0);
+}
+
+#[test]
+fn thousands_of_twins_under_new_names_are_paired_in_bounded_work() {
+    let twins = |prefix: &str| -> Vec<Sighting> {
+        (0..8_000).map(|n| sighting(&format!("{prefix}{n}"), nights("2026-12-04", "2026-12-07"))).collect()
+    };
+    let mut number = 0_u32;
+    let mut fresh = || {
+        number += 1;
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        id
+    };
+    let (house, connection) = (house(), connection(1));
+    let judging = Judging {
+        connection: &connection,
+        house: &house,
+        hold: HoldPolicy::default(),
+        mass_vanish: MassVanishPolicy::default(),
+    };
+    let mut blocks = Vec::new();
+    for prefix in ["a", "b"] {
+        let now = noon("2026-11-20");
+        let reading =
+            Reading { sightings: twins(prefix), unread: Default::default(), read_at: now, now, repeated: false };
+        let found = reconcile(blocks, &reading, &judging, &mut fresh);
+        assert_eq!((found.removed, found.held), (0, 0));
+        blocks = found.blocks;
+    }
+    assert_eq!(blocks.len(), 8_000);
 }
