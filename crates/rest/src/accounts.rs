@@ -88,7 +88,6 @@ impl From<AccountError> for Problem {
             ),
             AccountError::Outdated => Self::stale(),
             AccountError::Invalid(fields) => Self::invalid_fields(fields),
-            AccountError::Bus(error) => Self::unavailable(&error),
             AccountError::Store(error) => error.into(),
         }
     }
@@ -182,6 +181,7 @@ mod tests {
     };
     use calmesh_calendar::ConnectionId;
     use http::Method;
+    use jiff::SignedDuration;
     use serde_json::json;
 
     use crate::testing::TestApi;
@@ -278,8 +278,7 @@ mod tests {
         api.ask(Method::GET, "/v1/account").by(&second).send().await.problem(401);
         let list = api.ask(Method::GET, "/v1/accounts").by(&api.operator_key).send().await.json();
         assert_eq!(list["items"], json!([]));
-        // Whoever knocks has the erasure announced again, and so has every start.
-        assert!(!api.drain().is_empty());
+        // Every start announces the erasure again, until it has come to its end.
         api.app.announce_unfinished(api.app.clock.now()).await.unwrap();
         assert_eq!(api.drain(), [Event::AccountDeleted { account: api.account.id.clone() }]);
         api.app.handle(&Event::AccountDeleted { account: api.account.id.clone() }).await.unwrap();
@@ -288,13 +287,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_deletion_that_can_not_be_announced_is_not_acknowledged_and_knocking_makes_it_good() {
+    async fn an_erasure_whose_announcement_is_lost_is_announced_by_the_tick_until_it_is_done() {
         let api = TestApi::new().await;
         api.drain();
         api.bus.fail_next_after(0);
-        api.delete("/v1/account").await.problem(503);
-        api.get("/v1/account").await.problem(401);
-        assert_eq!(api.drain(), [Event::AccountDeleted { account: api.account.id.clone() }]);
+        assert_eq!(api.delete("/v1/account").await.status, 204);
+        assert_eq!(api.drain(), []);
+        let erasure = Event::AccountDeleted { account: api.account.id.clone() };
+        for minutes in [2, 2, 4] {
+            api.clock.advance(SignedDuration::from_mins(minutes));
+            api.app.announce_marks(api.app.clock.now()).await.unwrap();
+            assert_eq!(api.drain(), std::slice::from_ref(&erasure));
+        }
+        api.app.handle(&erasure).await.unwrap();
+        api.clock.advance(SignedDuration::from_hours(24));
+        api.app.announce_marks(api.app.clock.now()).await.unwrap();
+        assert_eq!(api.drain(), []);
     }
 
     #[tokio::test]

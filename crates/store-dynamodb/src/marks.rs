@@ -58,6 +58,7 @@ impl MarkStore for DynamoStore {
         let (key, id) = match mark {
             Mark::Property { id } => (schema::property_head(id), id.as_str()),
             Mark::Link { id } => (schema::link(id), id.as_str()),
+            Mark::Account { id } => (schema::account(id), id.as_str()),
         };
         for _ in 0..LOOKS {
             let Some(head) = self.table.get(&key).await? else { return Ok(()) };

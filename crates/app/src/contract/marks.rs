@@ -1,13 +1,19 @@
 //! Dirty marks and wake-up times.
 
-use super::{a_link, a_property, at, link_id, nothing_but, property_id};
+use super::{a_link, a_property, an_account, at, link_id, nothing_but, property_id};
 use crate::{
-    model::{Dirty, Property},
-    ports::{LinkStore, Mark, MarkStore, PropertyStore},
+    model::{Account, Dirty, Property},
+    ports::{AccountStore, LinkStore, Mark, MarkStore, PropertyStore},
 };
 
-/// What `MarkStore` promises; `properties` and `links` are the same store.
-pub async fn mark_store(store: &dyn MarkStore, properties: &dyn PropertyStore, links: &dyn LinkStore) {
+/// What `MarkStore` promises; `properties`, `links` and `accounts` are the same store.
+pub async fn mark_store(
+    store: &dyn MarkStore,
+    properties: &dyn PropertyStore,
+    links: &dyn LinkStore,
+    accounts: &dyn AccountStore,
+) {
+    erasures(store, accounts).await;
     let of = |n: u64| Mark::Property { id: property_id(n) };
     let of_link = |n: u64| Mark::Link { id: link_id(n) };
     let dirty = |announce_at: i64| Some(Dirty { since: at(0), attempts: 0, announce_at: at(announce_at) });
@@ -79,4 +85,27 @@ async fn backing_off(store: &dyn MarkStore, properties: &dyn PropertyStore, link
         assert_eq!(property.dirty, None, "and makes nothing dirty");
         now = due;
     }
+}
+
+/// A deleted account is marked until nothing of it is left.
+async fn erasures(store: &dyn MarkStore, accounts: &dyn AccountStore) {
+    let account = an_account(7);
+    let mark = Mark::Account { id: account.id.clone() };
+    accounts.create_account(&account, None).await.unwrap();
+    assert!(store.dirty(10).await.unwrap().is_empty(), "an account that stands has no mark");
+    let deleted = Account { deleted_at: Some(at(100)), version: 2, ..account };
+    accounts.update_account(&deleted).await.unwrap();
+    assert_eq!(store.dirty(10).await.unwrap(), vec![mark.clone()], "a deleted one is unfinished");
+    assert!(store.due(at(219), 10).await.unwrap().is_empty(), "its first announcement gets two minutes");
+    assert_eq!(store.due(at(220), 10).await.unwrap(), vec![mark.clone()], "then it is announced again");
+    store.postpone(&mark, at(220)).await.unwrap();
+    assert!(store.due(at(339), 10).await.unwrap().is_empty(), "what was announced is not due before its time");
+    store.postpone(&mark, at(340)).await.unwrap();
+    assert!(store.due(at(579), 10).await.unwrap().is_empty(), "nor before twice as long the next time");
+    assert_eq!(store.due(at(580), 10).await.unwrap(), vec![mark.clone()], "but it stays marked");
+    assert_eq!(accounts.account(&deleted.id).await.unwrap(), Some(deleted.clone()), "which changes nothing of it");
+    accounts.purge_account(&deleted.id).await.unwrap();
+    store.postpone(&mark, at(600)).await.unwrap();
+    assert!(store.dirty(10).await.unwrap().is_empty(), "what is purged needs nothing");
+    assert_eq!(accounts.account(&deleted.id).await.unwrap(), None, "and does not come back by a late mark");
 }

@@ -77,7 +77,7 @@ mod tests {
     #[tokio::test]
     async fn the_fake_keeps_marks_as_promised() {
         let store = MemoryStore::new();
-        mark_store(&store, &store, &store).await;
+        mark_store(&store, &store, &store, &store).await;
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use calmesh_calendar::{AccountId, Block, BlockId, ConnectionId, LinkId, PropertyId, RefreshId, TokenId};
 use jiff::Timestamp;
 
+use super::Event;
 use crate::model::{
     Account, Activity, ClosedHold, Connection, ExtraLink, Failure, FetchPlan, FetchState, HostPause, LinkOwner,
     LinkReads, LinkToken, Outcome, Property, PropertyState, Refresh, RefreshOutcome, RetiringLink, SecretHash,
@@ -59,6 +60,7 @@ pub trait AccountStore: Send + Sync {
     /// All accounts, in order of id.
     async fn accounts(&self, page: PageRequest) -> Result<Page<Account>, StoreError>;
 
+    /// MUST mark the account as `Account::erasure` says, or unmark it; the mark goes with the record.
     /// # Errors
     /// MUST be `Stale` when the stored version is not `account.version - 1`.
     async fn update_account(&self, account: &Account) -> Result<(), StoreError>;
@@ -224,8 +226,28 @@ pub trait FetchStore: Send + Sync {
 /// Something that must be done now though no feed changed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mark {
-    Property { id: PropertyId },
-    Link { id: LinkId },
+    Property {
+        id: PropertyId,
+    },
+    Link {
+        id: LinkId,
+    },
+    /// A deleted account of which something is left.
+    Account {
+        id: AccountId,
+    },
+}
+
+impl Mark {
+    /// What announces it.
+    #[must_use]
+    pub fn event(&self) -> Event {
+        match self {
+            Self::Property { id } => Event::PropertyDirty { property: id.clone() },
+            Self::Link { id } => Event::LinkDirty { link: id.clone() },
+            Self::Account { id } => Event::AccountDeleted { account: id.clone() },
+        }
+    }
 }
 
 /// Dirty marks and wake-up times, found without a scan.

@@ -31,7 +31,7 @@ async fn fetch_states_are_kept_as_promised() {
 #[tokio::test]
 async fn marks_are_kept_as_promised() {
     let (store, _) = embedded().await;
-    contract::mark_store(&store, &store, &store).await;
+    contract::mark_store(&store, &store, &store, &store).await;
 }
 
 #[tokio::test]
