@@ -174,7 +174,7 @@ async fn delete(
 mod tests {
     use bytes::Bytes;
     use calmesh_app::{
-        EraseError,
+        DEFAULT_CHECK_IN, DEFAULT_CHECK_OUT, EraseError, NewProperty, PropertyError, Reach,
         fakes::Moment,
         model::{Connection, Detail, Direction, ExportSide, Format, LinkToken, Snapshot, Status, Validators},
         ports::{Event, ParkedBody},
@@ -184,7 +184,7 @@ mod tests {
     use jiff::SignedDuration;
     use serde_json::json;
 
-    use crate::testing::TestApi;
+    use crate::{problem::Problem, testing::TestApi};
 
     #[tokio::test]
     async fn the_operator_makes_an_account_and_its_token_opens_it() {
@@ -303,6 +303,28 @@ mod tests {
         api.clock.advance(SignedDuration::from_hours(24));
         api.app.announce_marks(api.app.clock.now()).await.unwrap();
         assert_eq!(api.drain(), []);
+    }
+
+    #[tokio::test]
+    async fn a_property_that_is_made_while_its_account_goes_is_refused_as_every_request_of_it() {
+        let api = TestApi::new().await;
+        let reach = Reach::whole(api.account.id.clone());
+        assert_eq!(api.delete("/v1/account").await.status, 204);
+        let new = || NewProperty {
+            name: "Flat".to_owned(),
+            time_zone: "Europe/Madrid".to_owned(),
+            check_in: DEFAULT_CHECK_IN,
+            check_out: DEFAULT_CHECK_OUT,
+            turnover_nights: 0,
+            label_prefix: None,
+        };
+        // The request had passed the door before the account was deleted.
+        let error = api.app.create_property(&reach, new()).await.unwrap_err();
+        assert!(matches!(error, PropertyError::AccountDeleted), "{error:?}");
+        assert_eq!(Problem::from(error).into_response_with(None).status(), 401);
+        api.app.erase_account(&api.account.id).await.unwrap();
+        let error = api.app.create_property(&reach, new()).await.unwrap_err();
+        assert!(matches!(error, PropertyError::AccountDeleted), "{error:?}");
     }
 
     #[tokio::test]

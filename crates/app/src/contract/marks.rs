@@ -1,6 +1,6 @@
 //! Dirty marks and wake-up times.
 
-use super::{a_link, a_property, an_account, at, link_id, nothing_but, property_id};
+use super::{a_link, a_property, an_account, an_account_stands, at, link_id, nothing_but, property_id};
 use crate::{
     model::{Account, Dirty, Property},
     ports::{AccountStore, LinkStore, Mark, MarkStore, PropertyStore},
@@ -14,6 +14,7 @@ pub async fn mark_store(
     accounts: &dyn AccountStore,
 ) {
     erasures(store, accounts).await;
+    an_account_stands(accounts, 1).await;
     let of = |n: u64| Mark::Property { id: property_id(n) };
     let of_link = |n: u64| Mark::Link { id: link_id(n) };
     let dirty = |announce_at: i64| Some(Dirty { since: at(0), attempts: 0, announce_at: at(announce_at) });

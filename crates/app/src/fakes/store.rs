@@ -358,7 +358,12 @@ impl PropertyStore for MemoryStore {
             let property = &commit.property;
             match state.properties.get(&property.id) {
                 Some(_) if property.revision == 1 => return Err(StoreError::Exists),
-                None if property.revision == 1 => {}
+                None if property.revision == 1 => {
+                    let account = state.accounts.get(&property.account);
+                    if account.is_none_or(|account| account.deleted_at.is_some()) {
+                        return Err(StoreError::Stale);
+                    }
+                }
                 Some(held) if held.property.revision + 1 == property.revision => {}
                 _ => return Err(StoreError::Stale),
             }

@@ -136,7 +136,8 @@ pub trait PropertyStore: Send + Sync {
     /// Applies a change as a whole, however large.
     /// # Errors
     /// MUST be `Stale` when the stored revision is not `commit.property.revision - 1`; then nothing was written.
-    /// MUST be `Exists` when revision 1 is committed and the property is there.
+    /// MUST be `Exists` when revision 1 is committed and the property is there; else `Stale` when its account is
+    /// not there or was deleted, so that nothing is made that an erasure under way would miss.
     async fn commit(&self, commit: &PropertyCommit) -> Result<(), StoreError>;
 
     /// Says that exports followed: clears the dirty mark, sets `wake_at` and when exports' bytes changed.
