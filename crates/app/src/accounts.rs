@@ -4,13 +4,13 @@ use calmesh_calendar::{AccountId, ConnectionId, TokenId};
 use jiff::Timestamp;
 
 use crate::{
-    App, ChangeError, Edit, Expected, InvalidField, Reach, WorkError,
+    App, ChangeError, Edit, Expected, InvalidField, Reach,
     edit::{Flaws, LABEL_PREFIX_MOST, NAME_MOST},
     model::{
         Account, Detail, Dirty, ExtraLink, LinkToken, PropertyState, RetiringLink, RetiringServes, Scope, Token,
         TokenSecret,
     },
-    ports::{BusError, Event, ObjectError, Page, PageRequest, StoreError, Subject},
+    ports::{Event, ObjectError, Page, PageRequest, StoreError, Subject},
 };
 
 /// What new links show when an account says nothing else.
@@ -50,8 +50,6 @@ pub enum AccountError {
     Outdated,
     #[error("a field is not valid")]
     Invalid(Vec<InvalidField>),
-    #[error("the deletion could not be announced")]
-    Bus(#[from] BusError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -132,7 +130,7 @@ impl App {
             return Err(Refusal::Expired);
         }
         let account = self.accounts.account(&token.account).await?.ok_or(Refusal::AccountDeleted)?;
-        let account = self.standing(account).await?;
+        let account = standing(account)?;
         Ok(Opened { account, scope: token.scope, reach: Reach::of_token(&token), token: Some(token.id) })
     }
 
@@ -146,7 +144,7 @@ impl App {
             Some(account) => account,
             None => self.first_use(&id).await?,
         };
-        let account = self.standing(account).await?;
+        let account = standing(account)?;
         Ok(Opened { reach: Reach::whole(account.id.clone()), account, scope: Scope::Full, token: None })
     }
 
@@ -166,16 +164,6 @@ impl App {
             Err(StoreError::Exists) => self.accounts.account(id).await?.ok_or(StoreError::Stale),
             Err(error) => Err(error),
         }
-    }
-
-    /// An account that was not deleted. Knocking at a deleted one announces its erasure again, in case the
-    /// first announcement was lost.
-    async fn standing(&self, account: Account) -> Result<Account, Refusal> {
-        if account.deleted_at.is_some() {
-            self.announce_soon(&[Event::AccountDeleted { account: account.id }]).await;
-            return Err(Refusal::AccountDeleted);
-        }
-        Ok(account)
     }
 
     /// All accounts that stand, in order of id. A page may be short where accounts are being erased.
@@ -217,15 +205,13 @@ impl App {
     /// Begins an account's deletion: from the answer on none of its tokens opens anything; the rest goes in
     /// the background.
     ///
-    /// Answers only when the announcement was taken, since an account has no mark that the tick would find; after
-    /// a failure in between, the next knock with any of its tokens announces it again.
-    ///
     /// # Errors
-    /// `NotFound`, `Limited`, `Outdated`, `Bus`, or the store's.
+    /// `NotFound`, `Limited`, `Outdated`, or the store's.
     pub async fn delete_account(&self, reach: &Reach, expected: &Expected) -> Result<(), AccountError> {
         let now = self.clock.now();
         let account = self.update_account(reach, expected, |account| account.deleted_at = Some(now)).await?;
-        Ok(self.bus.publish(&[Event::AccountDeleted { account: account.id }]).await?)
+        self.announce_soon(&[Event::AccountDeleted { account: account.id }]).await;
+        Ok(())
     }
 
     async fn update_account(
@@ -254,25 +240,6 @@ impl App {
                 Ok(()) => return Ok(after),
                 Err(StoreError::Stale) if attempt < EDIT_ATTEMPTS => attempt += 1,
                 Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// Announces again the erasure of every account that is still there though it was deleted.
-    pub(crate) async fn announce_erasures(&self) -> Result<u32, WorkError> {
-        let mut announced = 0;
-        let mut after = None;
-        loop {
-            let page = self.accounts.accounts(PageRequest { limit: 100, after }).await?;
-            let deleted = page.items.into_iter().filter(|account| account.deleted_at.is_some());
-            let events: Vec<Event> = deleted.map(|account| Event::AccountDeleted { account: account.id }).collect();
-            if !events.is_empty() {
-                self.bus.publish(&events).await?;
-                announced += u32::try_from(events.len()).unwrap_or(u32::MAX);
-            }
-            after = page.next;
-            if after.is_none() {
-                return Ok(announced);
             }
         }
     }
@@ -388,6 +355,11 @@ impl ExtraLink {
         self.dirty = Some(Dirty { since: now, attempts: 0, announce_at: now + crate::change::REANNOUNCE_AFTER });
         self
     }
+}
+
+/// An account that was not deleted.
+fn standing(account: Account) -> Result<Account, Refusal> {
+    if account.deleted_at.is_some() { Err(Refusal::AccountDeleted) } else { Ok(account) }
 }
 
 fn validated(account: Account) -> Result<Account, AccountError> {

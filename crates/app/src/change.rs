@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use calmesh_calendar::{Block, BlockId, ConnectionId, PropertyId};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::{
     App,
@@ -12,8 +12,8 @@ use crate::{
     ports::{Event, PlanChange, PropertyCommit, StoreError},
 };
 
-/// A dirty mark is announced again after this long.
-pub(crate) const REANNOUNCE_AFTER: SignedDuration = SignedDuration::from_mins(2);
+pub(crate) use crate::model::REANNOUNCE_AFTER;
+
 const ATTEMPTS: u32 = 12;
 
 /// A property's state while a use case decides on it.

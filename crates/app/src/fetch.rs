@@ -330,9 +330,10 @@ impl App {
         if worse {
             self.note(state, ActivityKind::FeedFailed { failure: kind, detail: failure.detail }, now).await?;
         }
-        let known_provider = plan.provider != calmesh_profiles::generic().id.as_str();
-        if known_provider && let (FailureKind::RateLimited, Some(asked)) = (kind, failure.retry_after) {
-            self.fetches.pause_host(&HostPause { host: plan.url.host(), until: now + asked }).await?;
+        if let (FailureKind::RateLimited, Some(asked), Some(host)) = (kind, failure.retry_after, failure.host)
+            && is_of_known_provider(&host)
+        {
+            self.fetches.pause_host(&HostPause { host, until: now + asked }).await?;
         }
         Ok(())
     }
@@ -496,6 +497,13 @@ pub fn sweeps_between_reads(provider: &str, period: SignedDuration) -> i64 {
     ((pace + period - 1) / period).max(1)
 }
 
+/// Whether a host is a provider's by its name alone. Neither what a user calls it nor what a feed says of itself
+/// counts: a host that anybody can set up would else be paused for everybody.
+fn is_of_known_provider(host: &str) -> bool {
+    let url = url::Url::parse(&format!("https://{host}/")).ok();
+    url.is_some_and(|url| calmesh_profiles::detect(Some(&url), None).id != calmesh_profiles::generic().id)
+}
+
 /// Refuses what is not a whole calendar, as a failure of the feed.
 pub(crate) fn understand(body: &[u8]) -> Result<(), FetchFailure> {
     ics::accept(body, &ics::Limits::default()).map_err(|refusal| refused(&refusal))
@@ -509,7 +517,7 @@ pub fn refused(refusal: &ics::Refusal) -> FetchFailure {
         ics::Refusal::Truncated { .. } => FailureKind::Truncated,
         ics::Refusal::TooLarge { .. } => FailureKind::TooLarge,
     };
-    FetchFailure { kind, detail: refusal.to_string(), retry_after: None }
+    FetchFailure { kind, detail: refusal.to_string(), retry_after: None, host: None }
 }
 
 pub(crate) fn unasked_304() -> FetchFailure {
@@ -517,5 +525,6 @@ pub(crate) fn unasked_304() -> FetchFailure {
         kind: FailureKind::ServerError,
         detail: "The site answered that nothing changed though nothing was read from it before.".to_owned(),
         retry_after: None,
+        host: None,
     }
 }

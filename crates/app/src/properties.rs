@@ -52,6 +52,9 @@ pub enum PropertyError {
     /// Unknown, deleted, or not the caller's.
     #[error("no such property")]
     NotFound,
+    /// The caller's account was deleted meanwhile.
+    #[error("the account was deleted")]
+    AccountDeleted,
     /// The caller sees some properties only and can make none.
     #[error("this token sees some properties only and can't make new ones")]
     Limited,
@@ -81,7 +84,7 @@ impl From<ChangeError<Self>> for PropertyError {
 
 impl App {
     /// # Errors
-    /// `Limited`, `Invalid`, or the store's.
+    /// `AccountDeleted`, `Limited`, `Invalid`, or the store's.
     pub async fn create_property(&self, reach: &Reach, new: NewProperty) -> Result<Property, PropertyError> {
         if reach.properties.is_some() {
             return Err(PropertyError::Limited);
@@ -117,8 +120,11 @@ impl App {
             kind: ActivityKind::PropertyCreated,
         };
         // No dirty mark: nothing is taken in it yet, and it has no link that must follow.
-        self.properties.commit(&difference(None, &state, vec![created], Vec::new())).await?;
-        Ok(state.property)
+        match self.properties.commit(&difference(None, &state, vec![created], Vec::new())).await {
+            Ok(()) => Ok(state.property),
+            Err(StoreError::Stale) => Err(PropertyError::AccountDeleted),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The caller's properties, in order of creation.

@@ -10,7 +10,6 @@ use jiff::Timestamp;
 
 use crate::{
     App, ChangeError, Draft, EraseError,
-    change::REANNOUNCE_AFTER,
     fetch::refused,
     model::{Connection, Outcome, Snapshot},
     ports::{BusError, Event, FetchFailure, Mark, ObjectError, StoreError},
@@ -81,29 +80,22 @@ impl App {
         }
     }
 
-    /// Announces everything whose exports have not followed yet, due or not, and every account whose erasure has not
-    /// come to its end: what a start finishes first. Looks at every account, so no tick does it.
+    /// Announces everything whose exports have not followed yet and every erasure that has not come to its end, due
+    /// or not: what a start finishes first.
     ///
     /// # Errors
     /// When the store or the bus can't be reached.
     pub async fn announce_unfinished(&self, now: Timestamp) -> Result<u32, WorkError> {
         let dirty = self.marks.dirty(MARKS_PER_TICK).await?;
-        let erasures = self.announce_erasures().await?;
-        Ok(self.announce(&dirty, now).await?.saturating_add(erasures))
+        self.announce(&dirty, now).await
     }
 
     async fn announce(&self, marks: &[Mark], now: Timestamp) -> Result<u32, WorkError> {
-        let events: Vec<Event> = marks
-            .iter()
-            .map(|mark| match mark {
-                Mark::Property { id } => Event::PropertyDirty { property: id.clone() },
-                Mark::Link { id } => Event::LinkDirty { link: id.clone() },
-            })
-            .collect();
+        let events: Vec<Event> = marks.iter().map(Mark::event).collect();
         if !events.is_empty() {
             self.bus.publish(&events).await?;
         }
-        let postponed: Vec<_> = marks.iter().map(|mark| self.marks.postpone(mark, now + REANNOUNCE_AFTER)).collect();
+        let postponed: Vec<_> = marks.iter().map(|mark| self.marks.postpone(mark, now)).collect();
         stream::iter(postponed).buffer_unordered(POSTPONED_AT_ONCE).try_collect::<Vec<()>>().await?;
         Ok(u32::try_from(events.len()).unwrap_or(u32::MAX))
     }

@@ -16,7 +16,7 @@ use axum::{Router, response::Redirect, routing::get, serve::ListenerExt};
 use calmesh_app::{
     App, Settings, WorkError,
     model::{Account, Detail, Scope, SecretHash, Token, TokenSecret},
-    ports::{Event, Mark, PageRequest, Randomness, StoreError},
+    ports::{Mark, Randomness, StoreError},
 };
 use calmesh_exports_s3::{Buckets, ObjectKey, S3Objects};
 use calmesh_feeds_http::HttpFeedsError;
@@ -332,17 +332,14 @@ async fn finish_unfinished(app: &App) -> Result<(), WorkError> {
         // What failed stays dirty: it is not tried here for ever, but by the workers.
         let fresh: Vec<Mark> = marks.into_iter().filter(|mark| seen.insert(mark.clone())).collect();
         if fresh.is_empty() {
-            break;
+            return Ok(());
         }
         let progress = output::progress("finishing what was begun", fresh.len());
         stream::iter(fresh)
             .for_each_concurrent(UNFINISHED_AT_ONCE, |mark| {
                 let progress = &progress;
                 async move {
-                    let event = match mark {
-                        Mark::Property { id } => Event::PropertyDirty { property: id },
-                        Mark::Link { id } => Event::LinkDirty { link: id },
-                    };
+                    let event = mark.event();
                     if let Err(error) = app.handle(&event).await {
                         tracing::warn!(event = ?event, error = telemetry::chain(&error), "left to the workers");
                         // The tick announces it as well.
@@ -353,17 +350,6 @@ async fn finish_unfinished(app: &App) -> Result<(), WorkError> {
             })
             .await;
         progress.finish_and_clear();
-    }
-    let mut after = None;
-    loop {
-        let page = app.accounts.accounts(PageRequest { limit: UNFINISHED_PER_PAGE, after }).await?;
-        let going = page.items.into_iter().filter(|account| account.deleted_at.is_some());
-        let events: Vec<Event> = going.map(|account| Event::AccountDeleted { account: account.id }).collect();
-        app.bus.publish(&events).await?;
-        after = page.next;
-        if after.is_none() {
-            return Ok(());
-        }
     }
 }
 

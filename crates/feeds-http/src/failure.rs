@@ -32,6 +32,20 @@ pub(crate) enum RedirectRefusal {
     Address(Refusal),
 }
 
+/// A fetch that came to no body, and whose answer it was.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    pub(crate) trouble: Trouble,
+    /// None before anybody answered.
+    pub(crate) answered_by: Option<String>,
+}
+
+impl From<Trouble> for Stopped {
+    fn from(trouble: Trouble) -> Self {
+        Self { trouble, answered_by: None }
+    }
+}
+
 /// Why there is no usable body. The host's name is added by `into_failure`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Trouble {
@@ -96,12 +110,13 @@ impl Trouble {
         }
     }
 
-    pub(crate) fn into_failure(self, host: &str) -> FetchFailure {
+    /// The failure of a link at `host`; `answered_by` is the host whose answer it was, if there was one.
+    pub(crate) fn into_failure(self, host: &str, answered_by: Option<String>) -> FetchFailure {
         let retry_after = match &self {
             Self::Status(_, retry_after) => *retry_after,
             _ => None,
         };
-        FetchFailure { kind: self.kind(), detail: self.sentence(host), retry_after }
+        FetchFailure { kind: self.kind(), detail: self.sentence(host), retry_after, host: answered_by }
     }
 
     fn kind(&self) -> FailureKind {
@@ -309,7 +324,7 @@ mod tests {
             (599, FailureKind::ServerError),
         ] {
             let trouble = Trouble::of_status(StatusCode::from_u16(status).unwrap(), &HeaderMap::new());
-            let failure = trouble.into_failure("feeds.example");
+            let failure = trouble.into_failure("feeds.example", None);
             assert_eq!(failure.kind, kind, "{status}");
             assert_eq!(failure.retry_after.is_some(), kind == FailureKind::RateLimited, "{status}");
             assert!(failure.detail.contains("feeds.example"), "{status}");

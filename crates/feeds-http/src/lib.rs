@@ -33,7 +33,7 @@ pub use tls::Roots;
 
 use crate::{
     address::Rules,
-    failure::{RedirectRefusal, Trouble},
+    failure::{RedirectRefusal, Stopped, Trouble},
     resolver::AllowedOnly,
 };
 
@@ -117,7 +117,7 @@ impl HttpFeeds {
         Ok(Self { max_bytes: config.max_bytes, max_redirects: config.max_redirects, rules, clients })
     }
 
-    async fn follow(&self, request: &FeedRequest) -> Result<Fetched, Trouble> {
+    async fn follow(&self, request: &FeedRequest) -> Result<Fetched, Stopped> {
         let first = request.url.to_url().ok_or(Trouble::NotAUrl)?;
         self.rules.check(&first, true).map_err(Trouble::Address)?;
         let client = self.clients.with(request.connect_timeout).map_err(|error| {
@@ -132,11 +132,13 @@ impl HttpFeeds {
             let conditions = if same_host { validators.clone() } else { HeaderMap::new() };
             let conditional = !conditions.is_empty();
             let response = get(&client, &url, conditions, request.connect_timeout).await?;
+            let answered_by = url.host_str().map(str::to_owned);
+            let stopped = |trouble| Stopped { trouble, answered_by: answered_by.clone() };
             match response.status() {
                 StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION => {
                     let validators = if same_host { validators_of(&response) } else { Validators::default() };
                     let content_type = kept(&response, CONTENT_TYPE);
-                    let bytes = body::read(response, self.max_bytes).await?;
+                    let bytes = body::read(response, self.max_bytes).await.map_err(stopped)?;
                     return Ok(Fetched::Body { bytes, validators, content_type });
                 }
                 StatusCode::NOT_MODIFIED if conditional => return Ok(Fetched::NotModified),
@@ -145,12 +147,12 @@ impl HttpFeeds {
                 | StatusCode::SEE_OTHER
                 | StatusCode::TEMPORARY_REDIRECT
                 | StatusCode::PERMANENT_REDIRECT => {
-                    url = self.next_hop(&url, &response).map_err(Trouble::Redirect)?;
+                    url = self.next_hop(&url, &response).map_err(|refusal| stopped(Trouble::Redirect(refusal)))?;
                 }
-                status => return Err(Trouble::of_status(status, response.headers())),
+                status => return Err(stopped(Trouble::of_status(status, response.headers()))),
             }
         }
-        Err(Trouble::Redirect(RedirectRefusal::TooMany(self.max_redirects)))
+        Err(Trouble::Redirect(RedirectRefusal::TooMany(self.max_redirects)).into())
     }
 
     fn next_hop(&self, from: &Url, response: &Response) -> Result<Url, RedirectRefusal> {
@@ -170,8 +172,8 @@ impl FeedSource for HttpFeeds {
     async fn fetch(&self, request: FeedRequest) -> Result<Fetched, FetchFailure> {
         let fetched = tokio::time::timeout(request.total_timeout, self.follow(&request))
             .await
-            .unwrap_or(Err(Trouble::TotalTimeout(request.total_timeout)));
-        fetched.map_err(|trouble| trouble.into_failure(&request.url.host()))
+            .unwrap_or_else(|_| Err(Trouble::TotalTimeout(request.total_timeout).into()));
+        fetched.map_err(|stopped| stopped.trouble.into_failure(&request.url.host(), stopped.answered_by))
     }
 }
 

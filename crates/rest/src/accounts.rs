@@ -88,7 +88,6 @@ impl From<AccountError> for Problem {
             ),
             AccountError::Outdated => Self::stale(),
             AccountError::Invalid(fields) => Self::invalid_fields(fields),
-            AccountError::Bus(error) => Self::unavailable(&error),
             AccountError::Store(error) => error.into(),
         }
     }
@@ -175,16 +174,17 @@ async fn delete(
 mod tests {
     use bytes::Bytes;
     use calmesh_app::{
-        EraseError,
+        DEFAULT_CHECK_IN, DEFAULT_CHECK_OUT, EraseError, NewProperty, PropertyError, Reach,
         fakes::Moment,
         model::{Connection, Detail, Direction, ExportSide, Format, LinkToken, Snapshot, Status, Validators},
         ports::{Event, ParkedBody},
     };
     use calmesh_calendar::ConnectionId;
     use http::Method;
+    use jiff::SignedDuration;
     use serde_json::json;
 
-    use crate::testing::TestApi;
+    use crate::{problem::Problem, testing::TestApi};
 
     #[tokio::test]
     async fn the_operator_makes_an_account_and_its_token_opens_it() {
@@ -278,8 +278,7 @@ mod tests {
         api.ask(Method::GET, "/v1/account").by(&second).send().await.problem(401);
         let list = api.ask(Method::GET, "/v1/accounts").by(&api.operator_key).send().await.json();
         assert_eq!(list["items"], json!([]));
-        // Whoever knocks has the erasure announced again, and so has every start.
-        assert!(!api.drain().is_empty());
+        // Every start announces the erasure again, until it has come to its end.
         api.app.announce_unfinished(api.app.clock.now()).await.unwrap();
         assert_eq!(api.drain(), [Event::AccountDeleted { account: api.account.id.clone() }]);
         api.app.handle(&Event::AccountDeleted { account: api.account.id.clone() }).await.unwrap();
@@ -288,13 +287,44 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_deletion_that_can_not_be_announced_is_not_acknowledged_and_knocking_makes_it_good() {
+    async fn an_erasure_whose_announcement_is_lost_is_announced_by_the_tick_until_it_is_done() {
         let api = TestApi::new().await;
         api.drain();
         api.bus.fail_next_after(0);
-        api.delete("/v1/account").await.problem(503);
-        api.get("/v1/account").await.problem(401);
-        assert_eq!(api.drain(), [Event::AccountDeleted { account: api.account.id.clone() }]);
+        assert_eq!(api.delete("/v1/account").await.status, 204);
+        assert_eq!(api.drain(), []);
+        let erasure = Event::AccountDeleted { account: api.account.id.clone() };
+        for minutes in [2, 2, 4] {
+            api.clock.advance(SignedDuration::from_mins(minutes));
+            api.app.announce_marks(api.app.clock.now()).await.unwrap();
+            assert_eq!(api.drain(), std::slice::from_ref(&erasure));
+        }
+        api.app.handle(&erasure).await.unwrap();
+        api.clock.advance(SignedDuration::from_hours(24));
+        api.app.announce_marks(api.app.clock.now()).await.unwrap();
+        assert_eq!(api.drain(), []);
+    }
+
+    #[tokio::test]
+    async fn a_property_that_is_made_while_its_account_goes_is_refused_as_every_request_of_it() {
+        let api = TestApi::new().await;
+        let reach = Reach::whole(api.account.id.clone());
+        assert_eq!(api.delete("/v1/account").await.status, 204);
+        let new = || NewProperty {
+            name: "Flat".to_owned(),
+            time_zone: "Europe/Madrid".to_owned(),
+            check_in: DEFAULT_CHECK_IN,
+            check_out: DEFAULT_CHECK_OUT,
+            turnover_nights: 0,
+            label_prefix: None,
+        };
+        // The request had passed the door before the account was deleted.
+        let error = api.app.create_property(&reach, new()).await.unwrap_err();
+        assert!(matches!(error, PropertyError::AccountDeleted), "{error:?}");
+        assert_eq!(Problem::from(error).into_response_with(None).status(), 401);
+        api.app.erase_account(&api.account.id).await.unwrap();
+        let error = api.app.create_property(&reach, new()).await.unwrap_err();
+        assert!(matches!(error, PropertyError::AccountDeleted), "{error:?}");
     }
 
     #[tokio::test]

@@ -106,6 +106,11 @@ fn unauthorized(detail: &str, wrong: bool) -> Problem {
     Problem::new(Kind::Unauthorized, detail).header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
 }
 
+/// The account went, before the request or under it.
+pub(crate) fn account_deleted() -> Problem {
+    unauthorized("The account of this token was deleted.", true)
+}
+
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (all.next(), all.next()) else {
@@ -147,7 +152,7 @@ async fn identify(api: &Api, headers: &HeaderMap) -> Result<Caller, Problem> {
     opened.map(|opened| Caller::Account(Arc::new(opened))).map_err(|refusal| match refusal {
         Refusal::Unknown => unauthorized("This token is unknown or was revoked. Use another one.", true),
         Refusal::Expired => unauthorized("This token has expired. Make a new one with a token that has not.", true),
-        Refusal::AccountDeleted => unauthorized("The account of this token was deleted.", true),
+        Refusal::AccountDeleted => account_deleted(),
         Refusal::Store(error) => error.into(),
     })
 }

@@ -11,7 +11,7 @@ use crate::{
     Api,
     answer::{self, IfMatch, Instant},
     body::{JsonBody, text, whole},
-    caller::Owner,
+    caller::{Owner, account_deleted},
     problem::Problem,
     query::{ListPage, ListParams, Listing, NoParams, PathId, Preview, PreviewParams},
     when::{time_of_day, written_time},
@@ -107,6 +107,7 @@ impl From<PropertyError> for Problem {
     fn from(error: PropertyError) -> Self {
         match error {
             PropertyError::NotFound => Self::not_found("property"),
+            PropertyError::AccountDeleted => account_deleted(),
             PropertyError::Limited => Self::wrong_key(
                 "This token sees some properties only and can't make new ones. Use one for the whole account.",
             ),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Router, body::Body};
 use calmesh_app::{
     App, NewAccount,
-    contract::nothing_but,
+    contract::{an_account, nothing_but},
     fakes::{FakeDeployment, FixedClock, MemoryBus, MemoryFeeds, MemoryObjects, MemoryStore},
     model::{Account, Property},
     ports::Event,
@@ -74,8 +74,12 @@ impl TestApi {
         answer.json()["token"].as_str().unwrap().to_owned()
     }
 
-    /// A property, written past the API.
+    /// A property, written past the API; its account is made if there is none.
     pub(crate) async fn property(&self, account: &AccountId) -> PropertyId {
+        if self.app.accounts.account(account).await.unwrap().is_none() {
+            let owner = Account { id: account.clone(), ..an_account(0) };
+            self.app.accounts.create_account(&owner, None).await.unwrap();
+        }
         let now: Timestamp = NOW.parse().unwrap();
         let id = PropertyId::from_random(self.app.randomness.id());
         let property = Property {

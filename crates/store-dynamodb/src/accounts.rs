@@ -10,7 +10,7 @@ use calmesh_calendar::{AccountId, TokenId};
 use crate::{
     DynamoStore,
     doc::Document,
-    item,
+    item::{self, MarkState},
     schema::{self, Key, attr},
     table::{CallError, Condition, Item, Range, Write},
 };
@@ -19,6 +19,8 @@ fn account_item(account: &Account) -> Result<Item, StoreError> {
     let mut item = schema::account(&account.id).item();
     item.insert(attr::DOC.to_owned(), item::text(account.encode()?));
     item.insert(attr::REV.to_owned(), item::number(account.version));
+    let mark = MarkState { dirty: account.erasure(), wake_at: None };
+    item.extend(mark.attributes(account.id.as_str()));
     Ok(item)
 }
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use calmesh_app::{
-    model::Dirty,
+    model::postponed,
     ports::{Mark, MarkStore, StoreError},
 };
 use futures::{StreamExt, TryStreamExt, stream};
@@ -54,23 +54,18 @@ impl MarkStore for DynamoStore {
         self.marks(None, true, limit).await
     }
 
-    async fn postpone(&self, mark: &Mark, until: Timestamp) -> Result<(), StoreError> {
+    async fn postpone(&self, mark: &Mark, now: Timestamp) -> Result<(), StoreError> {
         let (key, id) = match mark {
             Mark::Property { id } => (schema::property_head(id), id.as_str()),
             Mark::Link { id } => (schema::link(id), id.as_str()),
+            Mark::Account { id } => (schema::account(id), id.as_str()),
         };
         for _ in 0..LOOKS {
             let Some(head) = self.table.get(&key).await? else { return Ok(()) };
             let Some(at) = head.get(attr::MSK).cloned() else { return Ok(()) };
             let known = MarkState::of(&head)?;
-            let later = MarkState {
-                dirty: known.dirty.map(|dirty| Dirty {
-                    attempts: dirty.attempts.saturating_add(1),
-                    announce_at: dirty.announce_at.max(until),
-                    ..dirty
-                }),
-                wake_at: known.wake_at.map(|wake_at| wake_at.max(until)),
-            };
+            let (dirty, wake_at) = postponed(known.dirty, known.wake_at, now);
+            let later = MarkState { dirty, wake_at };
             let revision: u64 = item::get_number(&head, attr::REV)?;
             let unmoved =
                 Condition::new("#rev = :rev AND #msk = :msk").with("rev", item::number(revision)).with("msk", at);

@@ -185,8 +185,13 @@ impl DynamoStore {
         }
     }
 
-    async fn commit_at_once(&self, head: Write, steps: &[Step]) -> Result<(), CallError> {
-        let writes = std::iter::once(head).chain(steps.iter().map(Step::to_write));
+    async fn commit_at_once(
+        &self,
+        head: Write,
+        account_stands: Option<Write>,
+        steps: &[Step],
+    ) -> Result<(), CallError> {
+        let writes = std::iter::once(head).chain(account_stands).chain(steps.iter().map(Step::to_write));
         self.table.transact(writes.collect()).await
     }
 
@@ -209,8 +214,13 @@ impl DynamoStore {
         let mut head = head_item(property).map_err(CallError::Failed)?;
         head.insert(attr::STAGED.to_owned(), item::text(attempt));
         head.insert(attr::STAGED_COUNT.to_owned(), item::number(count));
-        match self.table.write(Write::put(head.clone()).when(condition)).await {
-            Ok(_) => {}
+        let put = Write::put(head.clone()).when(condition);
+        let moved = match account_stands(property) {
+            Some(check) => self.table.transact(vec![put, check]).await,
+            None => self.table.write(put).await.map(|_| ()),
+        };
+        match moved {
+            Ok(()) => {}
             // The SDK asked again though the first time had done it.
             Err(error)
                 if error.standing(0).and_then(|standing| item::find_text(standing, attr::STAGED)) == Some(attempt) => {}
@@ -281,6 +291,13 @@ fn read_state(head: &Item, items: &BTreeMap<String, Item>) -> Result<PropertySta
     Ok(state)
 }
 
+/// A new property's account must be there and not deleted; its mark says so. Looked at in the transaction that makes
+/// the property, so that no erasure is passed by.
+fn account_stands(property: &Property) -> Option<Write> {
+    let condition = Condition::new("attribute_exists(#pk) AND attribute_not_exists(#dirty_since)");
+    (property.revision == 1).then(|| Write::Check { key: schema::account(&property.account), condition })
+}
+
 /// The stored head must be the one before this revision, with nothing left to roll forward.
 fn follows(revision: u64) -> Condition {
     if revision == 1 {
@@ -340,12 +357,14 @@ impl PropertyStore for DynamoStore {
         head.insert(attr::WROTE.to_owned(), item::text(wrote));
         let head = Write::put(head).when(follows(property.revision));
         let bytes = head.bytes() + steps.iter().map(|step| step.to_write().bytes()).sum::<usize>();
-        let fits = steps.len() < TRANSACTION_ACTIONS && bytes <= TRANSACTION_BYTES;
+        let account_stands = account_stands(property);
+        let checks = usize::from(account_stands.is_some());
+        let fits = steps.len() + checks < TRANSACTION_ACTIONS && bytes <= TRANSACTION_BYTES;
 
         self.place(commit).await?;
         for _ in 0..LOOKS {
             let done = if fits {
-                self.commit_at_once(head.clone(), &steps).await
+                self.commit_at_once(head.clone(), account_stands.clone(), &steps).await
             } else {
                 self.commit_staged(property, &attempt, journal::pages(&steps)?, follows(property.revision)).await
             };
@@ -358,7 +377,8 @@ impl PropertyStore for DynamoStore {
                 Err(error) => return Err(error.or_stale()),
             };
             if property.revision == 1 {
-                return Err(StoreError::Exists);
+                // The head that stands in the way, or else the account that does not stand.
+                return Err(if refused.standing(0).is_some() { StoreError::Exists } else { StoreError::Stale });
             }
             match refused.standing(0) {
                 Some(standing)

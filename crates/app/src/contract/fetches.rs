@@ -1,9 +1,9 @@
 //! Plans, health, passes, pauses.
 
-use super::{a_plan, a_property, a_url, all, at, connection_id, nothing_but};
+use super::{a_plan, a_property, a_url, all, an_account_stands, at, connection_id, nothing_but};
 use crate::{
     model::{Failure, FailureKind, FetchHealth, FetchPlan, FetchState, HostPause, Property, SweepRecord, bucket_of},
-    ports::{FetchStore, PageRequest, PlanChange, PropertyCommit, PropertyStore, StoreError},
+    ports::{AccountStore, FetchStore, PageRequest, PlanChange, PropertyCommit, PropertyStore, StoreError},
 };
 
 fn a_failure(seconds: i64) -> Failure {
@@ -17,8 +17,9 @@ fn a_failure(seconds: i64) -> Failure {
     }
 }
 
-/// What `FetchStore` promises; `properties` is the same store.
-pub async fn fetch_store(store: &dyn FetchStore, properties: &dyn PropertyStore) {
+/// What `FetchStore` promises; `properties` and `accounts` are the same store.
+pub async fn fetch_store(store: &dyn FetchStore, properties: &dyn PropertyStore, accounts: &dyn AccountStore) {
+    an_account_stands(accounts, 1).await;
     let property = a_property(1, 1);
     let put = |n: u64| PlanChange::Put { plan: a_plan(&property, n), fresh: true };
     let commit = PropertyCommit { plans: (0..40).map(put).collect(), ..nothing_but(&property) };

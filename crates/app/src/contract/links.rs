@@ -1,15 +1,18 @@
 //! Extra private links, owners of tokens, reads.
 
-use super::{a_link, a_property, account_id, all, at, connection_id, link_id, link_token, nothing_but};
+use super::{
+    a_link, a_property, account_id, all, an_account_stands, at, connection_id, link_id, link_token, nothing_but,
+};
 use crate::{
     model::{Dirty, ExtraLink, LinkOwner, LinkReads, LinkScope},
-    ports::{LinkStore, PropertyCommit, PropertyStore, StoreError},
+    ports::{AccountStore, LinkStore, PropertyCommit, PropertyStore, StoreError},
 };
 
 const HOUR: i64 = 3600;
 
-/// What `LinkStore` promises; `properties` is the same store.
-pub async fn link_store(store: &dyn LinkStore, properties: &dyn PropertyStore) {
+/// What `LinkStore` promises; `properties` and `accounts` are the same store.
+pub async fn link_store(store: &dyn LinkStore, properties: &dyn PropertyStore, accounts: &dyn AccountStore) {
+    an_account_stands(accounts, 1).await;
     let link = a_link(1, 1);
     let id = link.id.clone();
     let owner = LinkOwner::Link { account: account_id(1), link: id.clone() };

@@ -25,7 +25,12 @@ pub use marks::mark_store;
 pub use properties::{activity_store, property_store};
 pub use refreshes::refresh_store;
 
-use crate::ports::{Page, PageRequest, StoreError};
+use crate::ports::{AccountStore, Page, PageRequest, StoreError};
+
+/// Makes account number `n`, whose properties a test is about.
+pub async fn an_account_stands(accounts: &dyn AccountStore, n: u64) {
+    accounts.create_account(&an_account(n), None).await.unwrap();
+}
 
 /// Everything of a list, read in pages of `limit`, each of which must be no longer than that.
 pub(crate) async fn all<T>(
@@ -59,31 +64,31 @@ mod tests {
     #[tokio::test]
     async fn the_fake_keeps_properties_as_promised() {
         let store = MemoryStore::new();
-        property_store(&store, &store, &store).await;
+        property_store(&store, &store, &store, &store).await;
     }
 
     #[tokio::test]
     async fn the_fake_keeps_activity_as_promised() {
         let store = MemoryStore::new();
-        activity_store(&store, &store).await;
+        activity_store(&store, &store, &store).await;
     }
 
     #[tokio::test]
     async fn the_fake_keeps_fetch_states_as_promised() {
         let store = MemoryStore::new();
-        fetch_store(&store, &store).await;
+        fetch_store(&store, &store, &store).await;
     }
 
     #[tokio::test]
     async fn the_fake_keeps_marks_as_promised() {
         let store = MemoryStore::new();
-        mark_store(&store, &store, &store).await;
+        mark_store(&store, &store, &store, &store).await;
     }
 
     #[tokio::test]
     async fn the_fake_keeps_links_as_promised() {
         let store = MemoryStore::new();
-        link_store(&store, &store).await;
+        link_store(&store, &store, &store).await;
     }
 
     #[tokio::test]

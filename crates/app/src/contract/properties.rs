@@ -3,16 +3,17 @@
 use calmesh_calendar::{Block, HoldEnd, Origin};
 
 use super::{
-    a_block, a_connection, a_hold, a_plan, a_property, account_id, all, at, block_id, connection_id, hold_id,
-    link_token, nothing_but, property_id,
+    a_block, a_connection, a_hold, a_plan, a_property, account_id, all, an_account, an_account_stands, at, block_id,
+    connection_id, hold_id, link_token, nothing_but, property_id,
 };
 use crate::{
     model::{
-        Activity, ActivityKind, ClosedHold, Dirty, LinkOwner, Property, PropertyState, RetiringLink, RetiringServes,
+        Account, Activity, ActivityKind, ClosedHold, Dirty, LinkOwner, Property, PropertyState, RetiringLink,
+        RetiringServes,
     },
     ports::{
-        ActivityStore, FetchStore, LinkStore, Location, PageRequest, PlanChange, PropertyCommit, PropertyStore,
-        StoreError,
+        AccountStore, ActivityStore, FetchStore, LinkStore, Location, PageRequest, PlanChange, PropertyCommit,
+        PropertyStore, StoreError,
     },
 };
 
@@ -28,8 +29,17 @@ fn held(mut block: Block, n: u64) -> Block {
     block
 }
 
-/// What `PropertyStore` promises; `fetches` and `links` are the same store.
-pub async fn property_store(store: &dyn PropertyStore, fetches: &dyn FetchStore, links: &dyn LinkStore) {
+/// What `PropertyStore` promises; `fetches`, `links` and `accounts` are the same store.
+pub async fn property_store(
+    store: &dyn PropertyStore,
+    fetches: &dyn FetchStore,
+    links: &dyn LinkStore,
+    accounts: &dyn AccountStore,
+) {
+    ownership(store, accounts).await;
+    for n in [1, 7] {
+        an_account_stands(accounts, n).await;
+    }
     let property = a_property(1, 1);
     let id = property.id.clone();
     let here = Location { account: property.account.clone(), property: id.clone() };
@@ -137,6 +147,30 @@ pub async fn property_store(store: &dyn PropertyStore, fetches: &dyn FetchStore,
     store.purge(&id).await.unwrap();
 }
 
+/// A property is made only for an account that stands.
+async fn ownership(store: &dyn PropertyStore, accounts: &dyn AccountStore) {
+    let property = a_property(50, 50);
+    // One that fits into a transaction of any size, and one that does not.
+    let blocks = (0..150).map(|n| a_block(50, 5000 + n)).collect();
+    let large = PropertyCommit { put_blocks: blocks, ..nothing_but(&a_property(50, 51)) };
+    let refused = async |of: &str| {
+        for commit in [&nothing_but(&property), &large] {
+            assert!(matches!(store.commit(commit).await, Err(StoreError::Stale)), "no property {of}");
+            assert_eq!(store.load(&commit.property.id).await.unwrap(), None, "and nothing of it is kept");
+        }
+    };
+    refused("of nobody").await;
+    let account = an_account(50);
+    accounts.create_account(&account, None).await.unwrap();
+    store.commit(&large).await.unwrap();
+    assert!(matches!(store.commit(&large).await, Err(StoreError::Exists)), "a large one is created once too");
+    store.purge(&large.property.id).await.unwrap();
+    accounts.update_account(&Account { deleted_at: Some(at(5)), version: 2, ..account }).await.unwrap();
+    refused("of a deleted account").await;
+    accounts.purge_account(&account_id(50)).await.unwrap();
+    refused("of an account that is gone").await;
+}
+
 async fn settling(store: &dyn PropertyStore, property: &Property) {
     let id = &property.id;
     let stale = store.settle(id, property.revision - 1, None, &[]).await;
@@ -179,8 +213,9 @@ async fn listing(store: &dyn PropertyStore) {
     assert!(nobody.items.is_empty() && nobody.next.is_none(), "another account has none of them");
 }
 
-/// What `ActivityStore` promises; `properties` is the same store.
-pub async fn activity_store(store: &dyn ActivityStore, properties: &dyn PropertyStore) {
+/// What `ActivityStore` promises; `properties` and `accounts` are the same store.
+pub async fn activity_store(store: &dyn ActivityStore, properties: &dyn PropertyStore, accounts: &dyn AccountStore) {
+    an_account_stands(accounts, 1).await;
     let property = a_property(1, 1);
     let entry = |seconds: i64, kind: ActivityKind| Activity {
         property: property.id.clone(),

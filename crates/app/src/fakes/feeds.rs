@@ -39,7 +39,7 @@ impl Answer {
     /// A failure of this kind with a dull sentence.
     #[must_use]
     pub fn failure(kind: FailureKind) -> Self {
-        Self::Fail(FetchFailure { kind, detail: format!("scripted: {}", kind.as_str()), retry_after: None })
+        Self::Fail(FetchFailure { kind, detail: format!("scripted: {}", kind.as_str()), retry_after: None, host: None })
     }
 
     /// A 429 that asks for so many seconds.
@@ -49,7 +49,17 @@ impl Answer {
             kind: FailureKind::RateLimited,
             detail: "scripted: rate_limited".to_owned(),
             retry_after: Some(SignedDuration::from_secs(seconds)),
+            host: None,
         })
+    }
+
+    /// A 429 that asks for so many seconds, of the host that the URL redirects to.
+    #[must_use]
+    pub fn rate_limited_by(host: &str, seconds: i64) -> Self {
+        match Self::rate_limited(seconds) {
+            Self::Fail(failure) => Self::Fail(FetchFailure { host: Some(host.to_owned()), ..failure }),
+            other => other,
+        }
     }
 }
 
@@ -183,6 +193,7 @@ impl FeedSource for MemoryFeeds {
     async fn fetch(&self, request: FeedRequest) -> Result<Fetched, FetchFailure> {
         let url = request.url.as_str().to_owned();
         let sent = request.validators.clone();
+        let own_host = request.url.host();
         let mut moved = self.moved.subscribe();
         self.feeds().entry(url.clone()).or_default().requests.push(request);
         self.tell();
@@ -193,6 +204,7 @@ impl FeedSource for MemoryFeeds {
                 kind: FailureKind::LinkGone,
                 detail: "scripted: nobody serves this link".to_owned(),
                 retry_after: None,
+                host: Some(own_host),
             }),
             Some(Answer::Body(bytes)) => {
                 let validators = Validators { etag: Some(etag_of(&bytes)), last_modified: None };
@@ -200,7 +212,11 @@ impl FeedSource for MemoryFeeds {
             }
             Some(Answer::BodyWithoutValidators(bytes)) => Ok(conditional(bytes, Validators::default(), &sent)),
             Some(Answer::BodyWith(bytes, validators)) => Ok(conditional(bytes, validators, &sent)),
-            Some(Answer::Fail(failure)) => Err(failure),
+            Some(Answer::Fail(failure)) => {
+                let answered = !matches!(failure.kind, FailureKind::Unreachable | FailureKind::TimedOut);
+                let host = failure.host.clone().or_else(|| answered.then_some(own_host));
+                Err(FetchFailure { host, ..failure })
+            }
             Some(Answer::Panic) => panic!("scripted"),
         }
     }

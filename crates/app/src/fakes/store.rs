@@ -15,7 +15,7 @@ use crate::{
     model::{
         Account, Activity, ClosedHold, Connection, Dirty, ExtraLink, Failure, FetchHealth, FetchPlan, FetchState,
         HostPause, LinkOwner, LinkReads, LinkToken, Outcome, Property, PropertyState, Refresh, RefreshOutcome,
-        RetiringLink, SecretHash, SweepRecord, Token, bucket_of,
+        RetiringLink, SecretHash, SweepRecord, Token, bucket_of, postponed,
     },
     ports::{
         AccountStore, ActivityStore, FetchStore, IdempotencyStart, IdempotencyStore, LinkStore, Location, Mark,
@@ -49,6 +49,7 @@ struct Faults {
 #[derive(Default)]
 struct State {
     accounts: BTreeMap<AccountId, Account>,
+    erasures: BTreeMap<AccountId, Dirty>,
     tokens: BTreeMap<(AccountId, TokenId), Token>,
     properties: BTreeMap<PropertyId, Held>,
     locations: BTreeMap<String, Location>,
@@ -206,6 +207,14 @@ impl Held {
 }
 
 impl State {
+    fn put_account(&mut self, account: &Account) {
+        match account.erasure() {
+            Some(mark) => self.erasures.insert(account.id.clone(), mark),
+            None => self.erasures.remove(&account.id),
+        };
+        self.accounts.insert(account.id.clone(), account.clone());
+    }
+
     fn own(&mut self, token: &LinkToken, owner: &LinkOwner) {
         let owned = self.owners.entry(token.hash()).or_insert_with(|| Owned {
             owner: owner.clone(),
@@ -227,7 +236,9 @@ impl State {
         let links = self.links.values().filter_map(|link| {
             Some((time(link.dirty, None)?, Mark::Link { id: link.id.clone() }, link.dirty.is_some()))
         });
-        let mut marks: Vec<_> = properties.chain(links).collect();
+        let accounts =
+            self.erasures.iter().map(|(id, mark)| (mark.announce_at, Mark::Account { id: id.clone() }, true));
+        let mut marks: Vec<_> = properties.chain(links).chain(accounts).collect();
         marks.sort();
         marks
     }
@@ -247,7 +258,7 @@ impl AccountStore for MemoryStore {
             if state.accounts.contains_key(&account.id) || first_token.is_some_and(taken) {
                 return Err(StoreError::Exists);
             }
-            state.accounts.insert(account.id.clone(), account.clone());
+            state.put_account(account);
             if let Some(token) = first_token {
                 state.tokens.insert((token.account.clone(), token.id.clone()), token.clone());
             }
@@ -267,9 +278,9 @@ impl AccountStore for MemoryStore {
     }
 
     async fn update_account(&self, account: &Account) -> Result<(), StoreError> {
-        self.call(|state| match state.accounts.get_mut(&account.id) {
+        self.call(|state| match state.accounts.get(&account.id) {
             Some(known) if known.version + 1 == account.version => {
-                *known = account.clone();
+                state.put_account(account);
                 Ok(())
             }
             _ => Err(StoreError::Stale),
@@ -286,6 +297,7 @@ impl AccountStore for MemoryStore {
             state.tokens.retain(|(account, _), _| account != id);
             state.answers.retain(|(account, _), _| account != id);
             state.accounts.remove(id);
+            state.erasures.remove(id);
             Ok(())
         })
     }
@@ -346,7 +358,12 @@ impl PropertyStore for MemoryStore {
             let property = &commit.property;
             match state.properties.get(&property.id) {
                 Some(_) if property.revision == 1 => return Err(StoreError::Exists),
-                None if property.revision == 1 => {}
+                None if property.revision == 1 => {
+                    let account = state.accounts.get(&property.account);
+                    if account.is_none_or(|account| account.deleted_at.is_some()) {
+                        return Err(StoreError::Stale);
+                    }
+                }
                 Some(held) if held.property.revision + 1 == property.revision => {}
                 _ => return Err(StoreError::Stale),
             }
@@ -602,24 +619,23 @@ impl MarkStore for MemoryStore {
         })
     }
 
-    async fn postpone(&self, mark: &Mark, until: Timestamp) -> Result<(), StoreError> {
-        let later = |dirty: &mut Option<Dirty>| {
-            if let Some(dirty) = dirty {
-                dirty.announce_at = dirty.announce_at.max(until);
-                dirty.attempts += 1;
-            }
-        };
+    async fn postpone(&self, mark: &Mark, now: Timestamp) -> Result<(), StoreError> {
         self.call(|state| {
             match mark {
                 Mark::Property { id } => {
                     if let Some(held) = state.properties.get_mut(id) {
-                        later(&mut held.property.dirty);
-                        held.property.wake_at = held.property.wake_at.map(|wake_at| wake_at.max(until));
+                        let Property { dirty, wake_at, .. } = &mut held.property;
+                        (*dirty, *wake_at) = postponed(*dirty, *wake_at, now);
                     }
                 }
                 Mark::Link { id } => {
                     if let Some(link) = state.links.get_mut(id) {
-                        later(&mut link.dirty);
+                        (link.dirty, _) = postponed(link.dirty, None, now);
+                    }
+                }
+                Mark::Account { id } => {
+                    if let Some(mark) = state.erasures.get_mut(id) {
+                        *mark = postponed(Some(*mark), None, now).0.unwrap_or(*mark);
                     }
                 }
             }

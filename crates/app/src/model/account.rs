@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use calmesh_calendar::{AccountId, PropertyId, TokenId};
 use jiff::Timestamp;
 
-use super::{Detail, SecretHash};
+use super::{Detail, Dirty, REANNOUNCE_AFTER, SecretHash};
 
 /// A tenant: one host or company. Everything belongs to exactly one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,14 @@ pub struct Account {
     pub deleted_at: Option<Timestamp>,
     /// Counts changes; optimistic concurrency and ETag.
     pub version: u64,
+}
+
+impl Account {
+    /// The mark of a deletion that began: its erasure is announced again until nothing of the account is left.
+    #[must_use]
+    pub fn erasure(&self) -> Option<Dirty> {
+        self.deleted_at.map(|since| Dirty { since, attempts: 0, announce_at: since + REANNOUNCE_AFTER })
+    }
 }
 
 /// What a token may do.

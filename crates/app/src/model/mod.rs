@@ -20,6 +20,6 @@ pub use fetch::{
     Validators, bucket_of,
 };
 pub use link::{ExtraLink, LinkOwner, LinkReads, LinkScope, RetiringLink, RetiringServes};
-pub use property::{ClosedHold, Dirty, Property, PropertyState};
+pub use property::{ClosedHold, Dirty, Property, PropertyState, REANNOUNCE_AFTER, postponed};
 pub use refresh::{Outcome, Refresh, RefreshOutcome, RefreshScope};
 pub use secret::{FeedUrl, FeedUrlError, LinkToken, SecretHash, TokenSecret};

@@ -1,7 +1,7 @@
 //! A property and all that is decided together with it: the unit of optimistic concurrency.
 
 use calmesh_calendar::{AccountId, Block, Hold, HoldEnd, House, HouseError, Nights, PropertyId};
-use jiff::{Timestamp, civil::Time, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
 
 use super::{Connection, RetiringLink};
 
@@ -40,6 +40,39 @@ pub struct Dirty {
     pub attempts: u32,
     /// When it is announced again: two minutes after the change, then with back-off.
     pub announce_at: Timestamp,
+}
+
+/// A mark that was announced is announced again after this long at first, then after twice as long each time.
+pub const REANNOUNCE_AFTER: SignedDuration = SignedDuration::from_mins(2);
+/// From so many attempts on the wait (a little over two hours) grows no more.
+const DOUBLINGS_MOST: u32 = 6;
+
+impl Dirty {
+    /// How long the next announcement is left to work: what fails again and again is tried ever less often.
+    fn pause(self) -> SignedDuration {
+        REANNOUNCE_AFTER * (1 << self.attempts.min(DOUBLINGS_MOST))
+    }
+}
+
+/// A mark after its announcement at `now`. A wake-up that has come on a dirty thing waits with it, since one
+/// announcement serves both; any other one is left alone for two minutes and never grows tired.
+#[must_use]
+pub fn postponed(
+    dirty: Option<Dirty>,
+    wake_at: Option<Timestamp>,
+    now: Timestamp,
+) -> (Option<Dirty>, Option<Timestamp>) {
+    let pause = |at: Timestamp| match dirty {
+        Some(dirty) if at <= now => dirty.pause(),
+        _ => REANNOUNCE_AFTER,
+    };
+    let wake_at = wake_at.map(|at| at.max(now + pause(at)));
+    let dirty = dirty.map(|dirty| Dirty {
+        attempts: dirty.attempts.saturating_add(1),
+        announce_at: dirty.announce_at.max(now + dirty.pause()),
+        ..dirty
+    });
+    (dirty, wake_at)
 }
 
 impl Property {

@@ -24,6 +24,9 @@ pub struct FetchFailure {
     pub detail: String,
     /// What a 429 or 503 asked for.
     pub retry_after: Option<SignedDuration>,
+    /// The host whose answer it was, which after a redirect is not the URL's; none where nobody answered, or where
+    /// the body was refused only after the fetch. Never shown and never logged.
+    pub host: Option<String>,
 }
 
 /// Fetches feeds. Public addresses only, whatever the DNS answer, redirect or spelling, unless the deployment

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use calmesh_calendar::{AccountId, Block, BlockId, ConnectionId, LinkId, PropertyId, RefreshId, TokenId};
 use jiff::Timestamp;
 
+use super::Event;
 use crate::model::{
     Account, Activity, ClosedHold, Connection, ExtraLink, Failure, FetchPlan, FetchState, HostPause, LinkOwner,
     LinkReads, LinkToken, Outcome, Property, PropertyState, Refresh, RefreshOutcome, RetiringLink, SecretHash,
@@ -59,6 +60,7 @@ pub trait AccountStore: Send + Sync {
     /// All accounts, in order of id.
     async fn accounts(&self, page: PageRequest) -> Result<Page<Account>, StoreError>;
 
+    /// MUST mark the account as `Account::erasure` says, or unmark it; the mark goes with the record.
     /// # Errors
     /// MUST be `Stale` when the stored version is not `account.version - 1`.
     async fn update_account(&self, account: &Account) -> Result<(), StoreError>;
@@ -134,7 +136,8 @@ pub trait PropertyStore: Send + Sync {
     /// Applies a change as a whole, however large.
     /// # Errors
     /// MUST be `Stale` when the stored revision is not `commit.property.revision - 1`; then nothing was written.
-    /// MUST be `Exists` when revision 1 is committed and the property is there.
+    /// MUST be `Exists` when revision 1 is committed and the property is there; else `Stale` when its account is
+    /// not there or was deleted, so that nothing is made that an erasure under way would miss.
     async fn commit(&self, commit: &PropertyCommit) -> Result<(), StoreError>;
 
     /// Says that exports followed: clears the dirty mark, sets `wake_at` and when exports' bytes changed.
@@ -224,8 +227,28 @@ pub trait FetchStore: Send + Sync {
 /// Something that must be done now though no feed changed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mark {
-    Property { id: PropertyId },
-    Link { id: LinkId },
+    Property {
+        id: PropertyId,
+    },
+    Link {
+        id: LinkId,
+    },
+    /// A deleted account of which something is left.
+    Account {
+        id: AccountId,
+    },
+}
+
+impl Mark {
+    /// What announces it.
+    #[must_use]
+    pub fn event(&self) -> Event {
+        match self {
+            Self::Property { id } => Event::PropertyDirty { property: id.clone() },
+            Self::Link { id } => Event::LinkDirty { link: id.clone() },
+            Self::Account { id } => Event::AccountDeleted { account: id.clone() },
+        }
+    }
 }
 
 /// Dirty marks and wake-up times, found without a scan.
@@ -237,9 +260,10 @@ pub trait MarkStore: Send + Sync {
     /// Every dirty mark, due or not: what a start finishes first.
     async fn dirty(&self, limit: u16) -> Result<Vec<Mark>, StoreError>;
 
-    /// Announced: counts it, and moves `announce_at` and `wake_at` so that it is not due again before `until`. A
-    /// mark that is gone meanwhile stays gone.
-    async fn postpone(&self, mark: &Mark, until: Timestamp) -> Result<(), StoreError>;
+    /// Announced at `now`: counts it and moves `announce_at` and `wake_at` as `model::postponed` says, so that it
+    /// is not due again for two minutes, and a dirty mark for twice as long each time. A mark that is gone
+    /// meanwhile stays gone.
+    async fn postpone(&self, mark: &Mark, now: Timestamp) -> Result<(), StoreError>;
 }
 
 /// Extra private links, owners of tokens, reads.

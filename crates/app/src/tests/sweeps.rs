@@ -86,26 +86,61 @@ async fn a_failed_feed_frees_no_night_and_says_since_when() {
     assert_eq!(world.health(&a).await.health(world.now()), Health::Ok);
 }
 
-#[tokio::test]
-async fn a_known_host_that_asks_for_less_is_left_alone_by_all() {
-    let world = World::new().await;
-    let (a, b) = (world.connect("a", "airbnb").await, world.connect("b", "airbnb").await);
-    // Both feeds are of one host.
-    for (id, path) in [(&a, "1"), (&b, "2")] {
-        let url: FeedUrl = format!("https://www.airbnb.example/{path}.ics").parse().unwrap();
+/// Lets two connections of one provider read these links.
+async fn reading(world: &World, provider: &str, links: [&str; 2]) {
+    for (name, link) in ["a", "b"].into_iter().zip(links) {
+        let id = world.connect(name, provider).await;
+        let url: FeedUrl = link.parse().unwrap();
         world
             .change(|state| {
-                let connection = state.connections.iter_mut().find(|known| known.id == *id).unwrap();
+                let connection = state.connections.iter_mut().find(|known| known.id == id).unwrap();
                 connection.import.as_mut().unwrap().url = url.clone();
             })
             .await;
-        world.feeds.set(url.as_str(), Answer::rate_limited(3600));
     }
+}
+
+#[tokio::test]
+async fn a_known_host_that_asks_for_less_is_left_alone_by_all() {
+    let world = World::new().await;
+    // Whatever the host calls it: the name of the site decides.
+    let links = ["https://www.airbnb.com/calendar/ical/1.ics", "https://www.airbnb.com/calendar/ical/2.ics"];
+    reading(&world, "generic", links).await;
+    world.feeds.set(links[0], Answer::rate_limited(3600));
+    world.feeds.serve(links[1], airbnb(1, STAYS));
     world.sweep().await;
     let asked = world.feeds.total();
     world.sweep().await;
     world.sweep().await;
     assert_eq!(world.feeds.total(), asked, "nobody asks before the hour is over");
+}
+
+#[tokio::test]
+async fn a_host_that_anybody_could_set_up_holds_up_only_the_link_that_it_answered() {
+    let world = World::new().await;
+    let links = ["https://shared.example/1.ics", "https://shared.example/2.ics"];
+    reading(&world, "airbnb", links).await;
+    world.feeds.set(links[0], Answer::rate_limited(3600));
+    world.feeds.serve(links[1], airbnb(1, STAYS));
+    for _ in 0..3 {
+        world.sweep().await;
+    }
+    assert_eq!((world.feeds.count(links[0]), world.feeds.count(links[1])), (1, 3));
+}
+
+#[tokio::test]
+async fn a_redirect_holds_up_the_host_that_answered_and_not_the_one_that_redirects() {
+    let world = World::new().await;
+    let links = ["https://www.vrbo.com/icalendar/1.ics", "https://www.airbnb.com/calendar/ical/2.ics"];
+    reading(&world, "generic", links).await;
+    world.feeds.set(links[0], Answer::rate_limited_by("www.airbnb.com", 3600));
+    world.feeds.serve(links[1], airbnb(1, STAYS));
+    world.sweep().await;
+    let paused = world.store.paused_hosts(world.now()).await.unwrap();
+    assert_eq!(paused.into_iter().map(|pause| pause.host).collect::<Vec<_>>(), ["www.airbnb.com"]);
+    let asked = world.feeds.count(links[1]);
+    world.sweep().await;
+    assert_eq!(world.feeds.count(links[1]), asked);
 }
 
 #[tokio::test]

@@ -75,6 +75,8 @@ impl World {
             blocks: Vec::new(),
             retiring: Vec::new(),
         };
+        let owner = crate::contract::an_account(0);
+        store.create_account(&Account { id: account.clone(), ..owner }, None).await.unwrap();
         store.commit(&difference(None, &state, Vec::new(), Vec::new())).await.unwrap();
         Self { app, store, objects, bus, feeds, clock, account, property }
     }

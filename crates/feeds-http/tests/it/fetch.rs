@@ -180,6 +180,23 @@ async fn a_429_or_503_says_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn a_failure_says_which_host_answered_after_a_redirect() {
+    let busy = Site::saying(answer("429 Too Many Requests", "Retry-After: 120\r\n", "")).await;
+    let location = format!("Location: http://second.example:{}/b.ics\r\n", busy.address.port());
+    let first = Site::saying(answer("302 Found", &location, "")).await;
+    let lookup = Arc::new(Always(vec!["127.0.0.1".parse().unwrap()], AtomicUsize::new(0)));
+    let feeds = HttpFeeds::new(HttpFeedsConfig { lookup, ..config(true) }).unwrap();
+    let link = format!("http://first.example:{}/a.ics", first.address.port());
+    let failure = fails(feeds.fetch(request(&link)).await, FailureKind::RateLimited);
+    assert_eq!(failure.host.as_deref(), Some("second.example"));
+    assert!(failure.detail.contains("first.example") && !failure.detail.contains("second"), "{}", failure.detail);
+
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let failure = fails(fetch(&format!("http://{closed}/a.ics")).await, FailureKind::Unreachable);
+    assert_eq!(failure.host, None, "nobody answered");
+}
+
+#[tokio::test]
 async fn a_body_shorter_than_announced_is_truncated() {
     let site = Site::saying(format!("HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n{CALENDAR}")).await;
     fails(fetch(&site.url("/a.ics")).await, FailureKind::Truncated);

@@ -1,9 +1,12 @@
 //! A process that dies at any call leaves the old state or the new one, and whoever comes next goes on from there.
 
 use calmesh_app::{
-    contract::{a_block, a_connection, a_plan, a_property, at, block_id, connection_id, link_token, nothing_but},
+    contract::{
+        a_block, a_connection, a_plan, a_property, an_account, an_account_stands, at, block_id, connection_id,
+        link_token, nothing_but,
+    },
     model::{LinkOwner, Property, PropertyState},
-    ports::{FetchStore, LinkStore, PlanChange, PropertyCommit, PropertyStore, StoreError},
+    ports::{AccountStore, FetchStore, LinkStore, PlanChange, PropertyCommit, PropertyStore, StoreError},
 };
 
 use super::embedded::{Cut, Line, embedded};
@@ -18,6 +21,8 @@ fn next(property: &Property) -> Property {
 
 /// A property with two connections and a few blocks.
 async fn a_furnished_property(store: &DynamoStore, n: u64) -> Property {
+    // Whoever comes first makes the account.
+    let _ = store.create_account(&an_account(1), None).await;
     let property = a_property(1, n);
     let first = PropertyCommit {
         put_connections: vec![a_connection(&property, n * 1000), a_connection(&property, n * 1000 + 1)],
@@ -223,6 +228,7 @@ async fn of_many_who_change_at_once_one_wins() {
 #[tokio::test]
 async fn a_reader_never_sees_half_of_a_change() {
     let (store, _) = embedded().await;
+    an_account_stands(&store, 1).await;
     let property = a_property(1, 1);
     store.commit(&nothing_but(&property)).await.unwrap();
     let id = property.id.clone();

@@ -2,7 +2,8 @@
 
 use calmesh_app::{
     contract::{
-        a_block, a_connection, a_hold, a_plan, a_property, at, block_id, connection_id, link_token, nothing_but,
+        a_block, a_connection, a_hold, a_plan, a_property, an_account_stands, at, block_id, connection_id, link_token,
+        nothing_but,
     },
     fakes::MemoryStore,
     model::{Property, RetiringLink, RetiringServes},
@@ -122,6 +123,7 @@ fn word(answer: &Result<(), StoreError>) -> &'static str {
 fn any_series_of_changes_gives_the_same_state_as_in_the_fake() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (store, _) = runtime.block_on(embedded());
+    runtime.block_on(an_account_stands(&store, 1));
     let cases = std::sync::atomic::AtomicU64::new(0);
     let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });
     runner
@@ -130,6 +132,7 @@ fn any_series_of_changes_gives_the_same_state_as_in_the_fake() {
             let base = case * 100_000;
             let fake = MemoryStore::new();
             runtime.block_on(async {
+                an_account_stands(&fake, 1).await;
                 let mut property = a_property(1, base);
                 store.commit(&nothing_but(&property)).await.unwrap();
                 fake.commit(&nothing_but(&property)).await.unwrap();

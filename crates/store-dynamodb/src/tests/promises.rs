@@ -13,31 +13,31 @@ async fn accounts_are_kept_as_promised() {
 #[tokio::test]
 async fn properties_are_kept_as_promised() {
     let (store, _) = embedded().await;
-    contract::property_store(&store, &store, &store).await;
+    contract::property_store(&store, &store, &store, &store).await;
 }
 
 #[tokio::test]
 async fn activity_is_kept_as_promised() {
     let (store, _) = embedded().await;
-    contract::activity_store(&store, &store).await;
+    contract::activity_store(&store, &store, &store).await;
 }
 
 #[tokio::test]
 async fn fetch_states_are_kept_as_promised() {
     let (store, _) = embedded().await;
-    contract::fetch_store(&store, &store).await;
+    contract::fetch_store(&store, &store, &store).await;
 }
 
 #[tokio::test]
 async fn marks_are_kept_as_promised() {
     let (store, _) = embedded().await;
-    contract::mark_store(&store, &store, &store).await;
+    contract::mark_store(&store, &store, &store, &store).await;
 }
 
 #[tokio::test]
 async fn links_are_kept_as_promised() {
     let (store, _) = embedded().await;
-    contract::link_store(&store, &store).await;
+    contract::link_store(&store, &store, &store).await;
 }
 
 #[tokio::test]

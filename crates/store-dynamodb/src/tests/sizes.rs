@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use calmesh_app::{
-    contract::{a_block, a_connection, a_plan, a_property, at, connection_id, nothing_but},
+    contract::{a_block, a_connection, a_plan, a_property, an_account_stands, at, connection_id, nothing_but},
     model::{Property, SweepRecord, bucket_of},
     ports::{FetchStore, PlanChange, PropertyCommit, PropertyStore, StoreError},
 };
@@ -14,6 +14,7 @@ use super::embedded::embedded;
 #[tokio::test]
 async fn five_thousand_blocks_are_one_change() {
     let (store, _) = embedded().await;
+    an_account_stands(&store, 1).await;
     let property = a_property(1, 1);
     store.commit(&nothing_but(&property)).await.unwrap();
     let second = Property { revision: 2, ..property.clone() };
@@ -72,6 +73,7 @@ async fn a_pass_that_skipped_twenty_thousand_says_so_of_each() {
 #[tokio::test]
 async fn an_error_tells_nothing_of_an_item() {
     let (store, _) = embedded().await;
+    an_account_stands(&store, 1).await;
     let property = a_property(1, 1);
     // More than an item can hold.
     let too_large = Property { name: "secret ".repeat(100_000), ..property };
@@ -85,6 +87,7 @@ async fn an_error_tells_nothing_of_an_item() {
 #[tokio::test]
 async fn what_is_asked_of_the_table_is_metered() {
     let (store, _) = embedded().await;
+    an_account_stands(&store, 1).await;
     let property = a_property(1, 1);
     store.commit(&nothing_but(&property)).await.unwrap();
     let before = store.usage();
