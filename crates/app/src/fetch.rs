@@ -186,6 +186,7 @@ impl App {
         let mut hosts: Vec<(String, Vec<FetchState>)> = by_host.into_iter().collect();
         let count = i64::try_from(hosts.len()).unwrap_or(1).max(1);
         hosts.rotate_left(usize::try_from(turn.rem_euclid(count)).unwrap_or(0));
+        let now = self.clock.now();
         let places = Arc::new(Semaphore::new(AT_ONCE));
         let end = budget.map(|budget| tokio::time::Instant::now() + budget);
         let hosts = hosts.into_iter().map(move |(host, states)| {
@@ -196,7 +197,8 @@ impl App {
                     let places = Arc::clone(&places);
                     async move {
                         let connection = state.plan.connection.clone();
-                        if is_paused {
+                        // A host's `Retry-After` holds for the button too; another back-off does not.
+                        if is_paused || asked_for_less(&state, now) {
                             return (connection, Ok(ReadResult::HostPaused));
                         }
                         let _place = places.acquire().await;
@@ -308,13 +310,14 @@ impl App {
         let count = known.map_or(0, |known| known.count).saturating_add(1);
         let asked = failure.retry_after.unwrap_or(SignedDuration::ZERO);
         let kind = failure.kind;
+        let asked_for_less = kind == FailureKind::RateLimited && failure.retry_after.is_some();
         let record = Failure {
             kind,
             detail: failure.detail.clone(),
             since: known.map_or(now, |known| known.since),
             count,
             last_attempt_at: now,
-            retry_at: now + self.back_off(count).max(asked),
+            retry_at: now + if asked_for_less && count <= 2 { asked } else { self.back_off(count).max(asked) },
         };
         match self.fetches.record_failure(&plan.connection, plan.since, &record).await {
             Err(StoreError::Stale) => return Ok(()),
@@ -460,6 +463,12 @@ struct SweepCounts {
     unchanged: u32,
     changed: u32,
     failed: u32,
+}
+
+/// Whether this connection's own site asked not to be read yet.
+fn asked_for_less(state: &FetchState, now: Timestamp) -> bool {
+    let failure = state.health.failure.as_ref();
+    failure.is_some_and(|failure| failure.kind == FailureKind::RateLimited && failure.retry_at > now)
 }
 
 /// The latest of these sweeps that read this connection well; none while it fails.
