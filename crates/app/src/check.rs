@@ -15,7 +15,7 @@ use jiff::{
 use url::Url;
 
 use crate::{
-    App, InvalidField, Reach, Settings,
+    App, InvalidField, Reach,
     blocks::{Span, span_of},
     edit::{ZONE_WANTED, known_zone},
     judge_feed,
@@ -156,7 +156,7 @@ impl App {
     /// Whether this URL is a private link of the account itself: importing it would only feed a property with what
     /// it gave out.
     pub(crate) async fn is_own_link(&self, reach: &Reach, url: &FeedUrl) -> Result<bool, StoreError> {
-        let Some(token) = url.to_url().and_then(|url| link_token(&self.settings, &url)) else { return Ok(false) };
+        let Some(token) = url.to_url().and_then(|url| link_token(&url)) else { return Ok(false) };
         let owner = self.links.owner(&token.hash()).await?;
         Ok(owner.is_some_and(|owner| match owner {
             LinkOwner::Connection { account, .. } | LinkOwner::Link { account, .. } => account == reach.account,
@@ -164,16 +164,13 @@ impl App {
     }
 }
 
-/// The token of a URL that is a private link of this deployment.
-fn link_token(settings: &Settings, url: &Url) -> Option<LinkToken> {
-    let base = &settings.links_base;
-    if url.host_str() != base.host_str() || url.port_or_known_default() != base.port_or_known_default() {
-        return None;
-    }
+/// The token of a URL that looks like a private link, under whatever host: this service may be reached by many names,
+/// and nobody else's file has a token of ours.
+fn link_token(url: &Url) -> Option<LinkToken> {
     // A CDN serves the same object for an escaped path. Tokens hold neither of the two characters that a form
     // would treat in its own way.
     let path: String = url::form_urlencoded::parse(url.path().as_bytes()).map(|(path, _)| path).collect();
-    let (_, file) = path.strip_prefix(base.path().trim_end_matches('/')).unwrap_or(&path).split_once("/f/")?;
+    let (_, file) = path.rsplit_once("/f/")?;
     LinkToken::parse(file.strip_suffix(".ics").unwrap_or(file))
 }
 
@@ -216,8 +213,11 @@ fn report(reading: &FeedReading, profile: &'static Profile, house: &House) -> Ch
     let policy: Policy = PolicyOverrides::default().resolve(&profile.policy, profile.aggregates);
     let mut blocks = Vec::new();
     let mut nights = BTreeSet::new();
-    for sighting in judge_feed(reading, profile, &policy) {
+    let mut blocking = BTreeSet::new();
+    for (event, sighting) in reading.events.iter().zip(judge_feed(reading, profile, &policy)) {
         let Verdict::Blocks(kind) = sighting.verdict else { continue };
+        // A recurring event counts once, as in the text.
+        blocking.insert(event.lines);
         nights.extend(sighting.extent.nights(house).into_iter().flat_map(calmesh_calendar::Nights::iter));
         blocks.push((sighting.extent.times(house), kind, sighting.extent, sighting.key.map(|key| key.uid)));
     }
@@ -233,7 +233,7 @@ fn report(reading: &FeedReading, profile: &'static Profile, house: &House) -> Ch
         events: EventCounts {
             in_text: reading.events_in_text,
             read: reading.events_read,
-            blocking: u32::try_from(blocks.len()).unwrap_or(u32::MAX),
+            blocking: u32::try_from(blocking.len()).unwrap_or(u32::MAX),
         },
         blocks,
         nights: nights.into_iter().collect(),

@@ -267,7 +267,8 @@ impl App {
         if matches!(prepared.feed, Feed::Unchecked) && !new.paused {
             self.refresh_soon(reach, property, &id).await;
         }
-        self.view_connection(&changed.state, &id).await
+        let state = self.served_at_once(changed.state).await?;
+        self.view_connection(&state, &id).await
     }
 
     /// The connections of a property, in order of creation.
@@ -327,7 +328,12 @@ impl App {
                     if matches!(prepared.feed, Feed::Unchecked) || resumed(&before, &changed.state, id) {
                         self.refresh_soon(reach, &property, id).await;
                     }
-                    return self.view_connection(&changed.state, id).await;
+                    let state = if export_token(&before, id) == export_token(&changed.state, id) {
+                        changed.state
+                    } else {
+                        self.served_at_once(changed.state).await?
+                    };
+                    return self.view_connection(&state, id).await;
                 }
                 Err(error) => {
                     if let Feed::Examined(examined) = &prepared.feed
@@ -423,7 +429,8 @@ impl App {
         let (property, _) = self.state_of_connection(reach, id).await?;
         let token = LinkToken::from_random(self.randomness.secret());
         let changed = self.change_property(&property, |draft| apply_rotation(draft, reach, id, &token, revoke)).await?;
-        self.view_connection(&changed.state, id).await
+        let state = self.served_at_once(changed.state).await?;
+        self.view_connection(&state, id).await
     }
 
     /// Deletes a connection: its blocks go, and its link serves an empty calendar for a week.
@@ -595,6 +602,12 @@ impl App {
     }
 
     // ---- views --------------------------------------------------------------------------------------------------
+
+    /// Serves a connection's new link before its address is told; answers the state as it then is.
+    async fn served_at_once(&self, state: PropertyState) -> Result<PropertyState, ConnectionError> {
+        self.serve_at_once(&state.property.id).await;
+        Ok(self.properties.load(&state.property.id).await?.unwrap_or(state))
+    }
 
     async fn view_connection(
         &self,
@@ -1104,6 +1117,12 @@ fn apply_resumption(draft: &mut Draft, reach: &Reach, id: &ConnectionId) -> Resu
     }
     draft.note(Some(id), ActivityKind::ConnectionResumed { name: before.name });
     Ok(true)
+}
+
+/// The token of a connection's link, where it has one.
+fn export_token<'a>(state: &'a PropertyState, id: &ConnectionId) -> Option<&'a LinkToken> {
+    let connection = state.connections.iter().find(|connection| connection.id == *id)?;
+    connection.export.as_ref().map(|export| &export.token)
 }
 
 fn apply_rotation(

@@ -197,7 +197,8 @@ fn open_holds(state: &PropertyState) -> Vec<HoldView> {
     open
 }
 
-/// The blocks that a decision on this hold is about; the hold's own first.
+/// The blocks that a decision on this hold is about; the hold's own first. With the group, those
+/// of it that are decided alike: what the host said to keep is not freed together with what nobody kept.
 fn concerned(draft: &Draft, id: &HoldId, group: bool) -> Vec<BlockId> {
     let Some(own) = draft.state.blocks.iter().find(|block| block.hold().is_some_and(|hold| hold.id == *id)) else {
         return Vec::new();
@@ -206,6 +207,7 @@ fn concerned(draft: &Draft, id: &HoldId, group: bool) -> Vec<BlockId> {
     if group && let Some(group) = own.hold().and_then(|hold| hold.group.as_ref()) {
         let others = draft.state.blocks.iter().filter(|block| {
             block.id != own.id
+                && block.hold().map(|hold| hold.kept) == own.hold().map(|hold| hold.kept)
                 && block.connection() == own.connection()
                 && block.hold().is_some_and(|hold| hold.group.as_ref() == Some(group))
         });

@@ -101,6 +101,8 @@ impl App {
         };
         self.links.put_link(&link).await?;
         self.announce_soon(&[Event::LinkDirty { link: link.id.clone() }]).await;
+        self.serve_link_at_once(&link.id).await;
+        let link = self.links.link(&link.id).await?.unwrap_or(link);
         Ok(LinkView { link, reads: LinkReads::default() })
     }
 

@@ -26,6 +26,8 @@ use crate::{
 };
 
 const ATTEMPTS: u32 = 12;
+/// How long an answer waits for its new link to be there.
+const AT_ONCE: std::time::Duration = std::time::Duration::from_secs(3);
 /// A dirty extra link that changes again is announced again no sooner.
 const DEBOUNCE: SignedDuration = SignedDuration::from_secs(10);
 /// Links ask their readers to come back this often.
@@ -251,6 +253,17 @@ impl App {
         format!("{name}-{tag}@calmesh")
     }
 
+    /// Puts a new link's calendar there before its address is told, so that a site that tries the link at once finds it.
+    /// Best effort within a moment; where it fails, the dirty mark sees to it.
+    pub(crate) async fn serve_at_once(&self, property: &PropertyId) {
+        at_once(self.publish_property(property)).await;
+    }
+
+    /// The same for an extra link.
+    pub(crate) async fn serve_link_at_once(&self, link: &LinkId) {
+        at_once(self.publish_link(link)).await;
+    }
+
     // ---- extra links --------------------------------------------------------------------------------------------
 
     /// Marks the extra links that show this property: they follow by a job of their own, so that a change of one
@@ -405,6 +418,16 @@ impl App {
             Err(ChangeError::Refused(error)) => Err(error),
             Err(ChangeError::Store(error)) => Err(error.into()),
         }
+    }
+}
+
+async fn at_once(publish: impl Future<Output = Result<(), WorkError>>) {
+    match tokio::time::timeout(AT_ONCE, publish).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a new link is left to the worker");
+        }
+        Err(_) => tracing::warn!("a new link is left to the worker: there was no time for it"),
     }
 }
 

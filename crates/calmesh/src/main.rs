@@ -45,7 +45,7 @@ fn main() -> ExitCode {
             Some(Verb::Check(args)) => match check::run(&args).await {
                 Ok(true) => ExitCode::SUCCESS,
                 Ok(false) => ExitCode::from(REFUSED),
-                Err(error) => failed(&error, BROKEN),
+                Err(error) => failed(&error, REFUSED),
             },
             Some(Verb::Merge(args)) => match merge::run(&args).await {
                 Ok(()) => ExitCode::SUCCESS,

@@ -91,6 +91,17 @@ async fn what_vanished_together_is_released_or_kept_together() {
 }
 
 #[tokio::test]
+async fn what_the_host_kept_is_not_released_with_the_others() {
+    let api = TestApi::new().await;
+    let (flat, holds) = with_holds(&api, 3).await;
+    api.post(&format!("{}/keep", path(&holds[0])), json!({})).await;
+    api.post(&format!("{}/release?group=true", path(&holds[1])), json!({})).await;
+    let left = api.get(&format!("/v1/properties/{flat}/blocks")).await.json();
+    assert_eq!(left["items"].as_array().unwrap().len(), 1);
+    assert_eq!(left["items"][0]["id"], holds[0]["block_id"]);
+}
+
+#[tokio::test]
 async fn holds_are_paged_the_open_ones_first() {
     let api = TestApi::new().await;
     let (flat, holds) = with_holds(&api, 3).await;
