@@ -10,8 +10,9 @@ use jiff::Timestamp;
 
 use crate::{
     App, ChangeError, Draft, EraseError,
+    check::refusal_of,
     fetch::refused,
-    model::{Connection, Outcome, Snapshot},
+    model::{Connection, FailureKind, Outcome, Snapshot},
     ports::{BusError, Event, FetchFailure, Mark, ObjectError, StoreError},
     reading::{AcceptedFeed, ReadingReport, take_reading},
 };
@@ -162,6 +163,12 @@ impl App {
                 // The fetcher looked at its form; how often its events recur is known only now.
                 Err(refusal) => return Ok(Merged::Refused(refused(&refusal))),
             };
+            let url = known.import.as_ref().and_then(|import| import.url.to_url());
+            let told = calmesh_profiles::detect(url.as_ref(), reading.prodid.as_deref());
+            if self.settings.refused_providers.contains(told.id.as_str()) {
+                return Ok(Merged::Refused(refused_provider(told.id.as_str())));
+            }
+            learn_provider(draft, connection, told);
             let feed = AcceptedFeed {
                 reading: &reading,
                 snapshot,
@@ -216,6 +223,21 @@ struct Announced<'a> {
     snapshot: &'a Snapshot,
     read_at: Timestamp,
     plan_since: Timestamp,
+}
+
+/// A connection that was made without looking at its feed learns from the first reading whose feed it is.
+fn learn_provider(draft: &mut Draft, connection: &ConnectionId, told: &Profile) {
+    let generic = calmesh_profiles::generic().id;
+    let Some(known) = draft.connection_mut(connection) else { return };
+    if known.provider == generic.as_str() && told.id != generic && applied_snapshot(known).is_none() {
+        known.provider = told.id.as_str().to_owned();
+        known.version += 1;
+    }
+}
+
+/// A feed that turns out to be of a provider that this deployment refuses over iCalendar.
+fn refused_provider(provider: &str) -> FetchFailure {
+    FetchFailure { kind: FailureKind::LinkRefused, detail: refusal_of(provider), retry_after: None, host: None }
 }
 
 /// What became of an announced reading.

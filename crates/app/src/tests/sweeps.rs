@@ -235,3 +235,31 @@ async fn a_refresh_that_finds_nothing_new_is_done_only_when_the_exports_stand() 
     assert!(!world.store.any_pending(&id).await.unwrap());
     assert_eq!(world.link(&b).await.unwrap().len(), 4);
 }
+
+#[tokio::test]
+async fn a_connection_that_was_made_unseen_learns_whose_feed_it_is() {
+    let world = World::new().await;
+    let (unseen, told) = (world.connect("a", "generic").await, world.connect("b", "vrbo").await);
+    world.serve("a", airbnb(1, STAYS));
+    world.serve("b", airbnb(1, &[]));
+    world.sweep().await;
+    let provider =
+        |state: &PropertyState, id| state.connections.iter().find(|known| known.id == id).unwrap().provider.clone();
+    let state = world.state().await;
+    assert_eq!(provider(&state, unseen), "airbnb");
+    assert_eq!(provider(&state, told), "vrbo", "what the host said stands");
+}
+
+#[tokio::test]
+async fn a_feed_of_a_refused_provider_is_not_taken_in_however_it_was_connected() {
+    let world = World::new().await;
+    let mut settings = (*world.app.settings).clone();
+    settings.refused_providers = ["airbnb".to_owned()].into();
+    let app = crate::App { settings: std::sync::Arc::new(settings), ..world.app.clone() };
+    let world = World { app, ..world };
+    let a = world.connect("a", "generic").await;
+    world.serve("a", airbnb(1, STAYS));
+    world.sweep().await;
+    assert_eq!(world.taken().await, Vec::<String>::new());
+    assert_eq!(world.health(&a).await.failure.unwrap().kind, FailureKind::LinkRefused);
+}
