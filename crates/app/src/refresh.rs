@@ -5,12 +5,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     App, Reach,
-    model::{Connection, Outcome, Refresh, RefreshOutcome, RefreshScope},
-    ports::{BusError, Event, PageRequest, StoreError},
+    model::{Connection, Outcome, Refresh, RefreshOutcome, RefreshScope, SecretHash},
+    ports::{BusError, Event, IdempotencyStart, PageRequest, StoreError},
 };
 
 /// What takes longer is given up.
 pub const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_mins(10);
+/// A refresh that is still running then is announced again: longer than the slowest feed is waited for.
+const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_secs(40);
 /// The reason of what was given up.
 pub const GAVE_UP: &str = "gave_up";
 
@@ -123,6 +125,24 @@ impl App {
         }
     }
 
+    /// Announces a refresh again that should be done by now: the worker that had it may have died, and where events
+    /// live in one process they die with it. Once in a while, however often somebody asks.
+    async fn announce_forgotten(&self, refresh: &Refresh) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let turns = now.duration_since(refresh.requested_at).as_secs() / FORGOTTEN_AFTER.as_secs();
+        if turns < 1 {
+            return Ok(());
+        }
+        // Whoever writes this turn's key first announces.
+        let key = format!("refresh-again/{}/{turns}", refresh.id);
+        let fingerprint = SecretHash::of(refresh.id.as_str());
+        if self.idempotency.start(&refresh.account, &key, &fingerprint, now).await? == IdempotencyStart::New {
+            self.idempotency.finish(&refresh.account, &key, &[], now).await?;
+            self.announce_soon(&[Event::RefreshRequested { refresh: refresh.id.clone(), after: None }]).await;
+        }
+        Ok(())
+    }
+
     /// Where a refresh stands. One that takes over 10 minutes is done, and what is pending then was given up.
     ///
     /// # Errors
@@ -138,6 +158,9 @@ impl App {
         let late = is_late(&refresh, self.clock.now());
         // Asked before the outcomes are read, so that a refresh that is done shows no pending one.
         let done = late || (refresh.spread && !self.refreshes.any_pending(id).await?);
+        if !done {
+            self.announce_forgotten(&refresh).await?;
+        }
         let page = self.refreshes.outcomes(id, page).await?;
         let settle = |mut one: RefreshOutcome| {
             if late && one.outcome == Outcome::Pending {

@@ -263,3 +263,24 @@ async fn a_feed_of_a_refused_provider_is_not_taken_in_however_it_was_connected()
     assert_eq!(world.taken().await, Vec::<String>::new());
     assert_eq!(world.health(&a).await.failure.unwrap().kind, FailureKind::LinkRefused);
 }
+
+#[tokio::test]
+async fn a_refresh_whose_event_was_lost_is_announced_again_when_somebody_asks() {
+    let world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    world.serve("a", airbnb(1, STAYS));
+    let reach = crate::Reach::whole(world.account.clone());
+    let id = world.app.request_connection_refresh(&reach, &a).await.unwrap();
+    assert_eq!(world.bus.drain().len(), 1, "and this is lost");
+    let page = || PageRequest { limit: 10, after: None };
+    assert!(!world.app.refresh_status(&reach, &id, page()).await.unwrap().done);
+    assert!(world.bus.events().is_empty(), "it may still be on its way");
+    world.clock.advance(SignedDuration::from_secs(41));
+    for _ in 0..5 {
+        assert!(!world.app.refresh_status(&reach, &id, page()).await.unwrap().done);
+    }
+    assert_eq!(world.bus.events().len(), 1, "once, however often somebody asks");
+    world.work().await;
+    assert!(world.app.refresh_status(&reach, &id, page()).await.unwrap().done);
+    assert_eq!(world.taken().await.len(), 13);
+}
