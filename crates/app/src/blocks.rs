@@ -266,7 +266,7 @@ fn view_of(id: &BlockId, state: &PropertyState) -> Result<BlockView, BlockError>
 
 fn connection_of<'a>(block: &Block, state: &'a PropertyState) -> Option<&'a Connection> {
     let id = block.connection()?;
-    state.connections.iter().find(|connection| connection.id == *id)
+    state.connection(id)
 }
 
 fn state_of(block: &Block, state: &PropertyState) -> BlockState {

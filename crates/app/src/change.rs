@@ -34,7 +34,7 @@ impl Draft {
 
     #[must_use]
     pub fn connection(&self, id: &ConnectionId) -> Option<&Connection> {
-        self.state.connections.iter().find(|connection| connection.id == *id)
+        self.state.connection(id)
     }
 
     pub fn connection_mut(&mut self, id: &ConnectionId) -> Option<&mut Connection> {

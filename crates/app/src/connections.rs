@@ -524,7 +524,7 @@ impl App {
         edit: &ConnectionEdit,
         expected: &Expected,
     ) -> Result<Prepared, ConnectionError> {
-        let known = state.connections.iter().find(|connection| connection.id == *id);
+        let known = state.connection(id);
         let known = known.ok_or(ConnectionError::NotFound)?;
         if !expected.fits(known.version) {
             return Err(ConnectionError::Outdated);
@@ -546,7 +546,7 @@ impl App {
 
     /// When a connection's feed was last read well.
     async fn refreshed_at(&self, state: &PropertyState, id: &ConnectionId) -> Result<Option<Timestamp>, StoreError> {
-        let known = state.connections.iter().find(|connection| connection.id == *id && connection.reads());
+        let known = state.connection(id).filter(|connection| connection.reads());
         let Some(known) = known else { return Ok(None) };
         Ok(self.readings_of(std::slice::from_ref(id)).await?.last_refreshed_at(known))
     }
@@ -614,7 +614,7 @@ impl App {
         state: &PropertyState,
         id: &ConnectionId,
     ) -> Result<ConnectionView, ConnectionError> {
-        let connection = state.connections.iter().find(|connection| connection.id == *id);
+        let connection = state.connection(id);
         let connection = connection.ok_or(ConnectionError::NotFound)?;
         self.views(state, &[connection]).await?.pop().ok_or(ConnectionError::NotFound)
     }
@@ -674,12 +674,12 @@ fn was_refused<E>(error: &ChangeError<E>) -> bool {
 }
 
 fn applied_snapshot(state: &PropertyState, id: &ConnectionId) -> Option<Snapshot> {
-    let connection = state.connections.iter().find(|connection| connection.id == *id)?;
-    Some(connection.import.as_ref()?.applied.as_ref()?.snapshot.clone())
+    let connection = state.connection(id)?;
+    Some(connection.applied()?.snapshot.clone())
 }
 
 fn resumed(before: &PropertyState, after: &PropertyState, id: &ConnectionId) -> bool {
-    let find = |state: &PropertyState| state.connections.iter().find(|connection| connection.id == *id).cloned();
+    let find = |state: &PropertyState| state.connection(id).cloned();
     find(before).is_some_and(|connection| connection.is_paused())
         && find(after).is_some_and(|connection| connection.reads())
 }
@@ -1121,7 +1121,7 @@ fn apply_resumption(draft: &mut Draft, reach: &Reach, id: &ConnectionId) -> Resu
 
 /// The token of a connection's link, where it has one.
 fn export_token<'a>(state: &'a PropertyState, id: &ConnectionId) -> Option<&'a LinkToken> {
-    let connection = state.connections.iter().find(|connection| connection.id == *id)?;
+    let connection = state.connection(id)?;
     connection.export.as_ref().map(|export| &export.token)
 }
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::{
     AcceptedFeed, App, Draft,
-    model::{Applied, Connection, Snapshot},
+    model::{Connection, Snapshot},
     ports::ObjectError,
     read_body, take_reading,
 };
@@ -26,7 +26,7 @@ pub(crate) struct Moved;
 impl KeptBodies {
     /// Loads the body that was last taken in, if any.
     pub(crate) async fn load(&mut self, app: &App, connection: &Connection) -> Result<(), ObjectError> {
-        let Some(applied) = applied(connection) else { return Ok(()) };
+        let Some(applied) = connection.applied() else { return Ok(()) };
         let parked = app.snapshots.parked(&connection.account, &connection.id, &applied.snapshot).await?;
         self.0.insert(connection.id.clone(), (applied.snapshot.clone(), parked.map(|parked| parked.body)));
         Ok(())
@@ -43,10 +43,6 @@ impl KeptBodies {
     }
 }
 
-fn applied(connection: &Connection) -> Option<&Applied> {
-    connection.import.as_ref().and_then(|import| import.applied.as_ref())
-}
-
 /// Judges the kept body of a connection by the settings that are now in the draft. A connection that was never read
 /// has nothing to judge. Where the body is lost, the connection is marked as never read, so that its next reading
 /// is taken in as a changed one.
@@ -60,7 +56,7 @@ pub(crate) fn take_kept(
     ids: &mut dyn FnMut() -> [u8; 16],
 ) -> Result<(), Moved> {
     let Some(known) = draft.connection(connection) else { return Ok(()) };
-    let Some(applied) = applied(known).cloned() else { return Ok(()) };
+    let Some(applied) = known.applied().cloned() else { return Ok(()) };
     let (_, body) = kept.0.get(connection).filter(|(snapshot, _)| *snapshot == applied.snapshot).ok_or(Moved)?;
     let house = draft.state.house();
     match body.as_ref().and_then(|body| read_body(body, &house, known.profile(), draft.now).ok()) {

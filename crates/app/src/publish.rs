@@ -179,12 +179,10 @@ impl App {
                     let profile = calmesh_profiles::find(provider).unwrap_or_else(calmesh_profiles::generic);
                     render(&document(String::from(BUSY_NAME), Vec::new(), profile))
                 }
-                RetiringServes::Current { connection } => {
-                    match state.connections.iter().find(|known| known.id == *connection) {
-                        Some(connection) => self.render_connection(state, connection, now),
-                        None => render(&document(String::from(BUSY_NAME), Vec::new(), calmesh_profiles::generic())),
-                    }
-                }
+                RetiringServes::Current { connection } => match state.connection(connection) {
+                    Some(connection) => self.render_connection(state, connection, now),
+                    None => render(&document(String::from(BUSY_NAME), Vec::new(), calmesh_profiles::generic())),
+                },
             };
             out.push((link.token.clone(), bytes));
         }
@@ -219,7 +217,7 @@ impl App {
 
     fn event(&self, state: &PropertyState, event: ViewEvent, detail: Detail) -> DocumentEvent {
         let prefix = &state.property.label_prefix;
-        let source = event.source.as_ref().and_then(|id| state.connections.iter().find(|known| known.id == *id));
+        let source = event.source.as_ref().and_then(|id| state.connection(id));
         let label = match source {
             Some(connection) => format!("{prefix}{}", connection.name),
             None if event.turnover => format!("{prefix}Turnover"),
@@ -461,8 +459,8 @@ fn pass_time(draft: &mut Draft) -> Vec<ConnectionId> {
 
 /// Whether a feed with recurring events was expanded by a horizon that lies behind by now.
 fn horizon_moved(connection: &Connection, now: Timestamp) -> bool {
-    let applied = connection.import.as_ref().filter(|_| connection.reads()).and_then(|import| import.applied.as_ref());
-    applied.is_some_and(|applied| applied.recurs && applied.horizon_at + HORIZON_STEP <= now)
+    connection.reads()
+        && connection.applied().is_some_and(|applied| applied.recurs && applied.horizon_at + HORIZON_STEP <= now)
 }
 
 /// When something must happen next though no feed changes.
@@ -473,7 +471,7 @@ fn wake_at(state: &PropertyState, now: Timestamp) -> Option<Timestamp> {
         Status::Active => None,
     });
     let horizons = state.connections.iter().filter(|connection| connection.reads()).filter_map(|connection| {
-        let applied = connection.import.as_ref()?.applied.as_ref()?;
+        let applied = connection.applied()?;
         applied.recurs.then_some(applied.horizon_at + HORIZON_STEP)
     });
     let links = state.retiring.iter().map(|link| link.until);

@@ -59,7 +59,7 @@ impl App {
     ) -> Result<RefreshId, RefreshError> {
         let property = self.property_of(reach, id.as_str()).await?.ok_or(RefreshError::NotFound)?;
         let state = self.state_within(reach, &property).await?.ok_or(RefreshError::NotFound)?;
-        let connection = state.connections.iter().find(|connection| connection.id == *id);
+        let connection = state.connection(id);
         let connection = connection.ok_or(RefreshError::NotFound)?;
         if connection.import.is_none() {
             return Err(RefreshError::ExportOnly);

@@ -65,7 +65,7 @@ impl Readings {
 
     /// The last good reading: taken in, recorded, or known from the record of a sweep.
     pub(crate) fn last_refreshed_at(&self, connection: &Connection) -> Option<Timestamp> {
-        let applied = connection.import.as_ref()?.applied.as_ref().map(|applied| applied.read_at);
+        let applied = connection.applied().map(|applied| applied.read_at);
         let recorded = self.health(&connection.id).last_success_at;
         let swept = self.states.get(&connection.id).and_then(|state| last_swept(state, &self.sweeps, self.period));
         applied.max(recorded).max(swept)

@@ -151,8 +151,7 @@ impl App {
             tracing::warn!(connection.id = %connection, "an announced snapshot is gone; the next sweep reads it again");
             return Ok(Merged::NothingToTakeIt);
         };
-        let superseded =
-            state.connections.iter().find(|known| known.id == *connection).and_then(applied_snapshot).cloned();
+        let superseded = state.connection(connection).and_then(applied_snapshot).cloned();
         let take = |draft: &mut Draft| {
             let is_plan = |known: &Connection| known.import.as_ref().is_some_and(|import| import.since == plan_since);
             let Some(known) = draft.connection(connection).filter(|known| known.reads() && is_plan(known)) else {
@@ -186,7 +185,7 @@ impl App {
             Err(ChangeError::Store(error)) => return Err(error.into()),
         };
         // What is not the applied body expires: the one before it, or this one where it came too late.
-        let applied = changed.state.connections.iter().find(|known| known.id == *connection).and_then(applied_snapshot);
+        let applied = changed.state.connection(connection).and_then(applied_snapshot);
         for old in superseded.iter().chain([snapshot]).filter(|old| applied != Some(*old)) {
             self.snapshots.supersede(account, connection, old).await?;
             self.keep_if_applied(property, connection, old).await?;
@@ -204,7 +203,7 @@ impl App {
         snapshot: &Snapshot,
     ) -> Result<(), WorkError> {
         let Some(state) = self.properties.load(property).await? else { return Ok(()) };
-        let applied = state.connections.iter().find(|known| known.id == *connection).and_then(applied_snapshot);
+        let applied = state.connection(connection).and_then(applied_snapshot);
         if applied == Some(snapshot) {
             let account = &state.property.account;
             if let Some(body) = self.snapshots.parked(account, connection, snapshot).await? {
@@ -250,7 +249,7 @@ enum Merged {
 }
 
 fn applied_snapshot(connection: &Connection) -> Option<&Snapshot> {
-    Some(&connection.import.as_ref()?.applied.as_ref()?.snapshot)
+    Some(&connection.applied()?.snapshot)
 }
 
 /// Reads a body for a house, by the quirks of its provider.

@@ -80,6 +80,12 @@ impl Connection {
         self.import.is_some() && matches!(self.status, Status::Active)
     }
 
+    /// The last reading that was taken in, if any.
+    #[must_use]
+    pub fn applied(&self) -> Option<&Applied> {
+        self.import.as_ref()?.applied.as_ref()
+    }
+
     #[must_use]
     pub fn is_paused(&self) -> bool {
         matches!(self.status, Status::Paused { .. })

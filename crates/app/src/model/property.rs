@@ -1,6 +1,6 @@
 //! A property and all that is decided together with it: the unit of optimistic concurrency.
 
-use calmesh_calendar::{AccountId, Block, Hold, HoldEnd, House, HouseError, Nights, PropertyId};
+use calmesh_calendar::{AccountId, Block, ConnectionId, Hold, HoldEnd, House, HouseError, Nights, PropertyId};
 use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
 
 use super::{Connection, RetiringLink};
@@ -93,6 +93,13 @@ pub struct PropertyState {
     /// In order of id.
     pub blocks: Vec<Block>,
     pub retiring: Vec<RetiringLink>,
+}
+
+impl PropertyState {
+    #[must_use]
+    pub fn connection(&self, id: &ConnectionId) -> Option<&Connection> {
+        self.connections.iter().find(|connection| connection.id == *id)
+    }
 }
 
 /// A hold that has ended, kept for 90 days.
