@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Router, body::Body};
 use calmesh_app::{
     App, NewAccount,
-    contract::{an_account, nothing_but},
+    contract::{a_property, an_account, nothing_but},
     fakes::{FakeDeployment, FixedClock, MemoryBus, MemoryFeeds, MemoryObjects, MemoryStore},
     model::{Account, Property},
     ports::Event,
@@ -13,7 +13,7 @@ use calmesh_app::{
 use calmesh_calendar::{AccountId, PropertyId};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
-use jiff::{Timestamp, civil::time};
+use jiff::Timestamp;
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -86,18 +86,10 @@ impl TestApi {
             id: id.clone(),
             account: account.clone(),
             name: "Flat".to_owned(),
-            time_zone: "Europe/Madrid".to_owned(),
-            check_in: time(15, 0, 0, 0),
-            check_out: time(11, 0, 0, 0),
-            turnover_nights: 0,
-            label_prefix: "EX-".to_owned(),
             created_at: now,
             rules_changed_at: now,
-            version: 1,
-            revision: 1,
             dirty: None,
-            wake_at: None,
-            deleted_at: None,
+            ..a_property(0, 0)
         };
         let commit = nothing_but(&property);
         self.app.properties.commit(&commit).await.unwrap();

@@ -3,7 +3,7 @@
 use std::{fmt::Write, sync::Arc};
 
 use calmesh_calendar::*;
-use jiff::{SignedDuration, Timestamp, civil::time};
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     App,
@@ -58,18 +58,10 @@ impl World {
                 id: property.clone(),
                 account: account.clone(),
                 name: "Flat".to_owned(),
-                time_zone: "Europe/Madrid".to_owned(),
-                check_in: time(15, 0, 0, 0),
-                check_out: time(11, 0, 0, 0),
-                turnover_nights: 0,
-                label_prefix: "EX-".to_owned(),
                 created_at: now,
                 rules_changed_at: now,
-                version: 1,
-                revision: 1,
                 dirty: None,
-                wake_at: None,
-                deleted_at: None,
+                ..crate::contract::a_property(0, 0)
             },
             connections: Vec::new(),
             blocks: Vec::new(),
