@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use calmesh_calendar::{
-    BlockKind, BusyStatus, ConnectionId, EventStatus, Extent, FeedEvent, FeedReading, House, Policy, ReadWarning,
-    Sighting, SourceRules, Taken, Verdict, taken,
+    BlockKind, BusyStatus, Claims, ConnectionId, EventStatus, Extent, FeedEvent, FeedReading, House, Picture, Policy,
+    ReadWarning, Sighting, Sign, Source, Taken, Verdict, taken,
 };
 use calmesh_profiles::{EventClass, Profile};
+use jiff::SignedDuration;
 
-use crate::model::PropertyState;
+use crate::model::{Connection, PropertyState};
 
 /// What each event of a reading says of the time that it covers.
 #[must_use]
@@ -38,6 +39,7 @@ fn judge_event(event: &FeedEvent, profile: &Profile, policy: &Policy) -> Sightin
         extent: event.extent,
         summary: event.summary.clone(),
         rule: judgement.rule.to_string(),
+        sign: if judgement.reservation_mark { Sign::Reservation } else { Sign::None },
         verdict,
     }
 }
@@ -87,19 +89,11 @@ pub fn unread_uids(reading: &FeedReading) -> BTreeSet<String> {
 }
 
 impl PropertyState {
-    /// What each connection's stays count for; a paused connection's, or one's that imports no more, do not.
+    /// What each connection that is active and reads a feed is to this property.
     #[must_use]
-    pub fn source_rules(&self) -> BTreeMap<ConnectionId, SourceRules> {
-        let counting = self.connections.iter().filter(|connection| connection.reads());
-        counting
-            .map(|connection| {
-                let rules = SourceRules {
-                    blocks: connection.policy().blocks,
-                    tells_reservations_apart: connection.profile().tells_reservations_apart,
-                };
-                (connection.id.clone(), rules)
-            })
-            .collect()
+    pub fn sources(&self) -> BTreeMap<ConnectionId, Source> {
+        let reading = self.connections.iter().filter(|connection| connection.reads());
+        reading.map(|connection| (connection.id.clone(), source_of(connection))).collect()
     }
 
     /// The rules of the property's days. Stored properties always have them; should one not, its zone's defaults
@@ -112,6 +106,21 @@ impl PropertyState {
     /// All that is taken, by all sources together.
     #[must_use]
     pub fn taken(&self) -> Vec<Taken> {
-        taken(&self.blocks, &self.source_rules(), &self.house())
+        let (sources, house) = (self.sources(), self.house());
+        taken(&Picture { blocks: &self.blocks, sources: &sources, claims: &Claims::default(), house: &house })
+    }
+}
+
+fn source_of(connection: &Connection) -> Source {
+    let (profile, policy) = (connection.profile(), connection.policy());
+    let minutes = |minutes: u32| SignedDuration::from_mins(i64::from(minutes));
+    Source {
+        blocks: policy.blocks,
+        tells_reservations_apart: profile.tells_reservations_apart,
+        never_echoes: profile.never_echoes,
+        aggregates: policy.aggregates,
+        has_link: connection.export.is_some(),
+        reads_link_every: profile.reads_export_every_minutes.map(minutes),
+        echo: policy.echo,
     }
 }

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use calmesh_calendar::{ConnectionId, Extent, LinkId, Origin, PropertyId, ViewEvent, Viewer, next_departure, view};
+use calmesh_calendar::{
+    Claims, ConnectionId, Extent, LinkId, Origin, Picture, PropertyId, ViewEvent, Viewer, next_departure, view,
+};
 use calmesh_ics::{Document, DocumentEvent, render};
 use calmesh_profiles::Profile;
 use hmac::{Hmac, KeyInit, Mac};
@@ -210,8 +212,9 @@ impl App {
         now: Timestamp,
     ) -> Vec<DocumentEvent> {
         let viewer = Viewer { own, times: format == Format::Times };
-        let rules = state.source_rules();
-        let events = view(&state.blocks, &rules, &state.house(), viewer, state.property.rules_changed_at, now);
+        let (sources, house) = (state.sources(), state.house());
+        let picture = Picture { blocks: &state.blocks, sources: &sources, claims: &Claims::default(), house: &house };
+        let events = view(&picture, viewer, state.property.rules_changed_at, now);
         events.into_iter().map(|event| self.event(state, event, detail)).collect()
     }
 

@@ -70,7 +70,8 @@ pub fn take_reading(
         now: draft.now.max(feed.read_at),
         repeated,
     };
-    let judging = Judging { connection, house: &house, hold: policy.hold, mass_vanish: policy.mass_vanish };
+    let judging =
+        Judging { connection, house: &house, hold: policy.hold, mass_vanish: policy.mass_vanish, expected_to_go: &[] };
     let (mine, others) =
         std::mem::take(&mut draft.state.blocks).into_iter().partition(|block| block.connection() == Some(connection));
     let result = reconcile(mine, &reading, &judging, ids);

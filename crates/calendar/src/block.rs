@@ -48,8 +48,22 @@ pub struct FeedOrigin {
     pub code: Option<String>,
     /// The rule of the profile that gave the kind.
     pub rule: String,
+    /// What its text tells of where it comes from.
+    pub sign: Sign,
     /// Set while the feed no longer shows it but that is not yet believed.
     pub hold: Option<Hold>,
+}
+
+/// What an event's own text tells of where it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Sign {
+    /// Nothing.
+    #[default]
+    None,
+    /// A reservation of that site itself: it writes this text for nothing else.
+    Reservation,
+    /// It carries the tag of our own export of this property.
+    Ours,
 }
 
 /// A removal that was seen but not yet believed; the block still blocks.

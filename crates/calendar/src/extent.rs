@@ -26,6 +26,12 @@ impl Nights {
         if first < end { Ok(Self { first, end }) } else { Err(ExtentError::EndNotAfterStart) }
     }
 
+    /// The one night of a date; none on the last day that can be counted.
+    #[must_use]
+    pub fn one(night: Date) -> Option<Self> {
+        Self::new(night, night.tomorrow().ok()?).ok()
+    }
+
     /// The arrival day, which is the first taken night.
     #[must_use]
     pub fn first(self) -> Date {

@@ -1,25 +1,37 @@
 #![doc = include_str!("../README.md")]
 mod block;
+mod claims;
+mod conflict;
 mod event;
+mod explain;
 mod extent;
 mod house;
 mod id;
+mod mirror;
 mod occupancy;
+mod picture;
 mod policy;
 mod reconcile;
 #[cfg(test)]
 mod tests;
 mod view;
 
-pub use block::{Block, BlockKind, FeedOrigin, Hold, HoldCause, HoldEnd, Origin};
+pub use block::{Block, BlockKind, FeedOrigin, Hold, HoldCause, HoldEnd, Origin, Sign};
+pub use claims::{
+    Asked, Change, Claim, ClaimRule, Claims, ConnectionClaims, Decision, Finding, Habits, LeftOff, LinkFacts,
+    LinkNight, Part, Runs, Standing, Weighed, carried_by, weigh,
+};
+pub use conflict::{Conflict, Conflicts, conflicts};
 pub use event::{BusyStatus, EventKey, EventStatus, FeedEvent, FeedReading, Lines, ReadWarning};
+pub use explain::{BlockState, ExplainedClaim, block_state, explain};
 pub use extent::{Extent, ExtentError, Nights, Times};
 pub use house::{House, HouseError};
 pub use id::{AccountId, BlockId, ConflictId, ConnectionId, HoldId, IdError, LinkId, PropertyId, RefreshId, TokenId};
+pub use mirror::{mirrored, superfluous_mirrors};
 pub use occupancy::{
-    Availability, BusyInterval, NightAvailability, SourceRules, Taken, Turnovers, availability, counts, in_the_way,
-    taken, taken_nights,
+    Availability, BusyInterval, NightAvailability, Taken, Turnovers, availability, in_the_way, taken, taken_nights,
 };
+pub use picture::{Picture, Source};
 pub use policy::{EchoPolicy, HoldPolicy, MassVanishPolicy, Policy};
 pub use reconcile::{EndedHold, Judging, Reading, Reconciled, Sighting, Verdict, reconcile};
 pub use view::{SHOWN_AFTER_DEPARTURE, ViewEvent, Viewer, next_departure, view};

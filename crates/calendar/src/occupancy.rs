@@ -6,16 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 
-use crate::{Block, BlockId, BlockKind, ConnectionId, Extent, House, Nights, Times};
-
-/// What a source's blocks count for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SourceRules {
-    /// Whether its stays block: off while it is paused or only shown.
-    pub blocks: bool,
-    /// Off: a closure may be a reservation, and is followed by turnover nights as one is.
-    pub tells_reservations_apart: bool,
-}
+use crate::{Block, BlockId, BlockKind, Extent, House, Nights, Picture, Standing, Times};
 
 /// One taken extent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,54 +18,51 @@ pub struct Taken {
     pub turnover: bool,
 }
 
-/// All that is taken, in order of time, then id. `rules` answers for each connection; none means that its stays do
-/// not count.
+/// All that is taken, in order of time, then id.
 #[must_use]
-pub fn taken(blocks: &[Block], rules: &BTreeMap<ConnectionId, SourceRules>, house: &House) -> Vec<Taken> {
-    let turnovers = Turnovers::of(blocks, rules, house);
+pub fn taken(picture: &Picture<'_>) -> Vec<Taken> {
+    let turnovers = Turnovers::of(picture);
     let mut all: BTreeSet<Taken> = BTreeSet::new();
-    for block in blocks.iter().filter(|block| counts(block, rules)) {
-        all.insert(Taken { extent: block.extent, block: block.id.clone(), turnover: false });
+    for block in picture.blocks.iter().filter(|block| picture.counts(block)) {
+        let believed = picture.believed(block).into_iter();
+        all.extend(believed.map(|extent| Taken { extent, block: block.id.clone(), turnover: false }));
         if let Some(nights) = turnovers.after(block) {
             all.insert(Taken { extent: Extent::Nights(nights), block: block.id.clone(), turnover: true });
         }
     }
     let mut all: Vec<Taken> = all.into_iter().collect();
-    all.sort_by_cached_key(|taken| (taken.extent.times(house), taken.block.clone(), taken.turnover));
+    all.sort_by_cached_key(|taken| (taken.extent.times(picture.house), taken.block.clone(), taken.turnover));
     all
-}
-
-/// Whether a block takes anything: the host's own always, a stay if its source counts.
-#[must_use]
-pub fn counts(block: &Block, rules: &BTreeMap<ConnectionId, SourceRules>) -> bool {
-    block.connection().is_none_or(|connection| rules.get(connection).is_some_and(|rules| rules.blocks))
 }
 
 /// Which blocks extend which, looked up once for all.
 #[derive(Debug)]
 pub struct Turnovers<'a> {
-    rules: &'a BTreeMap<ConnectionId, SourceRules>,
-    house: &'a House,
+    picture: &'a Picture<'a>,
     there: BTreeSet<&'a BlockId>,
     extensions: BTreeMap<&'a BlockId, Vec<&'a Block>>,
 }
 
 impl<'a> Turnovers<'a> {
     #[must_use]
-    pub fn of(blocks: &'a [Block], rules: &'a BTreeMap<ConnectionId, SourceRules>, house: &'a House) -> Self {
+    pub fn of(picture: &'a Picture<'a>) -> Self {
+        if picture.house.turnover_nights() == 0 {
+            return Self { picture, there: BTreeSet::new(), extensions: BTreeMap::new() };
+        }
         let mut extensions: BTreeMap<&BlockId, Vec<&Block>> = BTreeMap::new();
-        for block in blocks {
+        for block in picture.blocks {
             if let Some(stay) = block.extends() {
                 extensions.entry(stay).or_default().push(block);
             }
         }
-        Self { rules, house, there: blocks.iter().map(|block| &block.id).collect(), extensions }
+        Self { picture, there: picture.blocks.iter().map(|block| &block.id).collect(), extensions }
     }
 
     /// The turnover nights that follow a block, after whatever extends it.
     #[must_use]
     pub fn after(&self, block: &Block) -> Option<Nights> {
-        let number = self.house.turnover_nights();
+        let (house, sources) = (self.picture.house, self.picture.sources);
+        let number = house.turnover_nights();
         if number == 0 {
             return None;
         }
@@ -82,21 +70,26 @@ impl<'a> Turnovers<'a> {
             BlockKind::Reservation => true,
             BlockKind::Closure => block
                 .connection()
-                .and_then(|connection| self.rules.get(connection))
-                .is_some_and(|rules| !rules.tells_reservations_apart),
+                .and_then(|connection| sources.get(connection))
+                .is_some_and(|source| !source.tells_reservations_apart),
             BlockKind::Tentative | BlockKind::RuleClosure => false,
         };
         // An extension is part of the stay that it extends, as long as that is there.
         if !is_stay || block.extends().is_some_and(|stay| self.there.contains(stay)) {
             return None;
         }
-        let mut end = block.extent.nights(self.house).map(Nights::end);
+        let mut end = block.extent.nights(house).map(Nights::end);
+        // What may be an echo may hold turnover nights already; following it with more would let it grow for ever.
+        let last = end.and_then(|end| end.yesterday().ok());
+        if last.is_some_and(|last| self.picture.standing(block, last) != Standing::Certain) {
+            return None;
+        }
         let mut part_of_stay = BTreeSet::from([&block.id]);
         let mut open = vec![&block.id];
         while let Some(id) = open.pop() {
             for extension in self.extensions.get(id).into_iter().flatten() {
                 if part_of_stay.insert(&extension.id) {
-                    end = end.max(extension.extent.nights(self.house).map(Nights::end));
+                    end = end.max(extension.extent.nights(house).map(Nights::end));
                     open.push(&extension.id);
                 }
             }

@@ -6,11 +6,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, civil::Date};
 
 use crate::{
     Block, BlockId, BlockKind, ConnectionId, EventKey, Extent, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId,
-    HoldPolicy, House, MassVanishPolicy, Nights, Origin, Times,
+    HoldPolicy, House, MassVanishPolicy, Nights, Origin, Sign, Times,
 };
 
 /// One event of a reading, judged.
@@ -23,6 +23,8 @@ pub struct Sighting {
     pub summary: String,
     /// The rule that decided.
     pub rule: String,
+    /// What its text tells of where it comes from.
+    pub sign: Sign,
     pub verdict: Verdict,
 }
 
@@ -58,6 +60,8 @@ pub struct Judging<'a> {
     pub house: &'a House,
     pub hold: HoldPolicy,
     pub mass_vanish: MassVanishPolicy,
+    /// Nights whose absence is no news (`Claims::expected_to_go`): they do not count towards a mass vanish.
+    pub expected_to_go: &'a [Date],
 }
 
 /// A hold that came to its end in this reading.
@@ -75,6 +79,8 @@ pub struct Reconciled {
     /// The connection's stays as they now are, in order of id.
     pub blocks: Vec<Block>,
     pub opened_holds: Vec<(HoldId, BlockId)>,
+    /// The group of a mass vanish that began, or grew, with this reading: told once for all of its holds.
+    pub mass_vanish: Option<HoldId>,
     pub ended_holds: Vec<EndedHold>,
     pub added: u32,
     /// Whose dates or kind changed.
@@ -111,7 +117,7 @@ pub fn reconcile(
     let now = reading.now;
     let mut out = Reconciled::default();
     let mut missing = Vec::new();
-    let future_before = future_nights(known.iter(), by.house, now);
+    let future_before = future_nights(known.iter(), by, now);
 
     let mut seen = vec![false; sightings.len()];
     for (block, pair) in known.into_iter().zip(pairs) {
@@ -156,6 +162,7 @@ fn newcomer(sighting: &Sighting, kind: BlockKind, connection: &ConnectionId, now
             key: sighting.key.clone(),
             code: sighting.code.clone(),
             rule: sighting.rule.clone(),
+            sign: sighting.sign,
             hold: None,
         }),
         kind,
@@ -255,7 +262,7 @@ impl Pairing<'_> {
 
     fn candidate(&self, stay: usize, at: usize, how: Match) -> Option<Candidate> {
         let ((block, times), (sighting, event)) = (self.stays.get(stay)?, self.events.get(at)?);
-        if how == Match::Strong && codes_differ(block, sighting) {
+        if are_two(block, sighting) && (how == Match::Strong || tags_differ(block, sighting)) {
             return None;
         }
         let same = block.extent == sighting.extent;
@@ -276,7 +283,7 @@ impl Pairing<'_> {
             let mut near = Vec::new();
             for (event, at) in events.iter().take_while(|(event, _)| event.start() < times.end()) {
                 let overlap = overlap_seconds(*times, *event);
-                let differ = self.events.get(*at).is_some_and(|(sighting, _)| codes_differ(block, sighting));
+                let differ = self.events.get(*at).is_some_and(|(sighting, _)| are_two(block, sighting));
                 if overlap > 0 && !differ && fits(*times, *event, overlap) {
                     near.push((Reverse((false, overlap)), stay, *at));
                 }
@@ -308,9 +315,16 @@ impl Pairing<'_> {
     }
 }
 
-/// Two reservation codes are two reservations, whatever else looks alike.
-fn codes_differ(block: &Block, sighting: &Sighting) -> bool {
-    matches!((origin(block).and_then(|origin| origin.code.as_ref()), &sighting.code), (Some(a), Some(b)) if a != b)
+/// Two reservation codes are two reservations, whatever else looks alike; and what carries our tag is another thing
+/// than what does not.
+fn are_two(block: &Block, sighting: &Sighting) -> bool {
+    let code = origin(block).and_then(|origin| origin.code.as_ref());
+    matches!((code, &sighting.code), (Some(a), Some(b)) if a != b) || tags_differ(block, sighting)
+}
+
+fn tags_differ(block: &Block, sighting: &Sighting) -> bool {
+    let is_ours = origin(block).is_some_and(|origin| origin.sign == Sign::Ours);
+    is_ours != (sighting.sign == Sign::Ours)
 }
 
 fn seconds(times: Times) -> i64 {
@@ -363,6 +377,7 @@ fn take_sighting(
             key: sighting.key.clone(),
             code: sighting.code.clone(),
             rule: sighting.rule.clone(),
+            sign: sighting.sign,
             hold: None,
         }),
         kind,
@@ -423,6 +438,7 @@ fn remain(
             key: None,
             code: None,
             rule: "given up by a change of dates without a UID to prove it".to_owned(),
+            sign: origin(block).map_or(Sign::None, |origin| origin.sign),
             hold: Some(hold),
         }),
         kind: block.kind,
@@ -473,11 +489,15 @@ struct Future {
     nights: u32,
 }
 
-fn future_nights<'a>(blocks: impl Iterator<Item = &'a Block>, house: &House, now: Timestamp) -> Future {
-    let ahead = blocks.filter(|block| block.extent.times(house).start() > now);
-    ahead.fold(Future::default(), |sum, block| Future {
-        stays: sum.stays + 1,
-        nights: sum.nights + block.extent.nights(house).map_or(0, Nights::count),
+fn future_nights<'a>(blocks: impl Iterator<Item = &'a Block>, by: &Judging<'_>, now: Timestamp) -> Future {
+    let ahead = blocks.filter(|block| block.extent.times(by.house).start() > now);
+    ahead.fold(Future::default(), |sum, block| {
+        let Some(nights) = block.extent.nights(by.house) else { return Future { stays: sum.stays + 1, ..sum } };
+        let excused = by.expected_to_go.iter().filter(|night| nights.contains(**night)).count();
+        match nights.count().saturating_sub(count(excused)) {
+            0 => sum,
+            left => Future { stays: sum.stays + 1, nights: sum.nights + left },
+        }
     })
 }
 
@@ -511,7 +531,7 @@ fn absent(
         }
     }
 
-    let vanished = future_nights(waiting.iter(), by.house, now);
+    let vanished = future_nights(waiting.iter(), by, now);
     let mass = vanished.stays > 0
         && (vanished.stays == before.stays
             || (vanished.stays >= by.mass_vanish.stays
@@ -533,6 +553,7 @@ fn absent(
         if let Some(group) = &group
             && hold.cause == HoldCause::Absent
         {
+            out.mass_vanish = Some(group.clone());
             hold.cause = HoldCause::MassVanish;
             hold.group = Some(group.clone());
             hold.earliest_release_at = hold.opened_at + SignedDuration::from_hours(i64::from(by.mass_vanish.hours));

@@ -1,13 +1,8 @@
 //! What one private link shows: everything that is taken but what came from its own connection.
 
-use std::collections::BTreeMap;
+use jiff::{SignedDuration, Timestamp, civil::Date};
 
-use jiff::{SignedDuration, Timestamp};
-
-use crate::{
-    Block, BlockId, ConnectionId, Extent, House, Origin,
-    occupancy::{SourceRules, Turnovers, counts},
-};
+use crate::{Block, BlockId, ConnectionId, Extent, House, LeftOff, Origin, Picture, occupancy::Turnovers};
 
 /// One event of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +10,8 @@ pub struct ViewEvent {
     /// The block, or the one that these turnover nights follow.
     pub block: BlockId,
     pub turnover: bool,
+    /// The first night of a piece of a stay that is not shown whole, unless it is the one that the stay begins with.
+    pub piece: Option<Date>,
     pub extent: Extent,
     /// The connection that it came from; none for the host's own and for turnover nights.
     pub source: Option<ConnectionId>,
@@ -37,31 +34,42 @@ pub struct Viewer<'a> {
 /// Departed blocks are shown for one more day, then left out.
 pub const SHOWN_AFTER_DEPARTURE: SignedDuration = SignedDuration::from_hours(24);
 
-/// The events of a link, one per stay, in order of time, then id. `rules_changed_at` is when the property's zone,
-/// times of day or turnover last changed: what is computed from them changed then too.
+/// The events of a link, in order of time, then id: one per stay, or one per piece of a stay of which some nights are
+/// left out. `rules_changed_at` is when the property's zone, times of day or turnover last changed: what is computed
+/// from them changed then too.
 #[must_use]
-pub fn view(
-    blocks: &[Block],
-    rules: &BTreeMap<ConnectionId, SourceRules>,
-    house: &House,
-    viewer: Viewer<'_>,
-    rules_changed_at: Timestamp,
-    now: Timestamp,
-) -> Vec<ViewEvent> {
-    let turnovers = Turnovers::of(blocks, rules, house);
+pub fn view(picture: &Picture<'_>, viewer: Viewer<'_>, rules_changed_at: Timestamp, now: Timestamp) -> Vec<ViewEvent> {
+    let house = picture.house;
+    let turnovers = Turnovers::of(picture);
+    let left_off = LeftOff::of(picture, viewer.own, now);
     let mut events = Vec::new();
-    for block in blocks.iter().filter(|block| counts(block, rules)) {
+    for block in picture.blocks.iter().filter(|block| picture.counts(block)) {
         let is_viewers_own = block.connection().is_some_and(|connection| Some(connection) == viewer.own);
-        if !is_viewers_own && let Some((extent, computed)) = shown(block.extent, house, viewer.times) {
-            events.push(ViewEvent {
-                block: block.id.clone(),
-                turnover: false,
-                extent,
-                source: block.connection().cloned(),
-                own_summary: matches!(block.origin, Origin::Own { .. }).then(|| block.summary.clone()),
-                sequence: block.sequence,
-                changed_at: if computed { block.changed_at.max(rules_changed_at) } else { block.changed_at },
-            });
+        if !is_viewers_own {
+            let pieces = picture.parts(block, |night| left_off.shows(block, night));
+            let whole = pieces.first() == Some(&block.extent);
+            let begins = block.extent.times(house).start();
+            for piece in pieces {
+                let Some((extent, computed)) = shown(piece, house, viewer.times) else { continue };
+                let later = piece.times(house).start() != begins;
+                let mut changed_at = block.changed_at;
+                if computed {
+                    changed_at = changed_at.max(rules_changed_at);
+                }
+                if !whole {
+                    changed_at = changed_at.max(left_off.cut_at(block));
+                }
+                events.push(ViewEvent {
+                    block: block.id.clone(),
+                    turnover: false,
+                    piece: if later { piece.nights(house).map(crate::Nights::first) } else { None },
+                    extent,
+                    source: block.connection().cloned(),
+                    own_summary: matches!(block.origin, Origin::Own { .. }).then(|| block.summary.clone()),
+                    sequence: block.sequence,
+                    changed_at,
+                });
+            }
         }
         // Turnover nights are the host's own: the stay's own site must not sell them either.
         if let Some(nights) = turnovers.after(block)
@@ -70,6 +78,7 @@ pub fn view(
             events.push(ViewEvent {
                 block: block.id.clone(),
                 turnover: true,
+                piece: None,
                 extent,
                 source: None,
                 own_summary: None,

@@ -16,7 +16,7 @@ use calmesh_app::{
 };
 use calmesh_calendar::{
     AccountId, Block, BlockId, BlockKind, ConnectionId, EventKey, Extent, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId,
-    LinkId, Nights, Origin, PropertyId, ReadWarning, RefreshId, Times, TokenId,
+    LinkId, Nights, Origin, PropertyId, ReadWarning, RefreshId, Sign, Times, TokenId,
 };
 use jiff::{Timestamp, civil::Time};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -574,8 +574,22 @@ struct FeedOriginDoc {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     code: Option<String>,
     rule: String,
+    #[serde(with = "SignDoc", default, skip_serializing_if = "has_no_sign")]
+    sign: Sign,
     #[serde(with = "hold_option", default, skip_serializing_if = "Option::is_none")]
     hold: Option<Hold>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Sign", rename_all = "snake_case")]
+enum SignDoc {
+    None,
+    Reservation,
+    Ours,
+}
+
+fn has_no_sign(sign: &Sign) -> bool {
+    *sign == Sign::None
 }
 
 #[derive(Serialize, Deserialize)]
@@ -1012,7 +1026,10 @@ mod tests {
             let key = Some(EventKey { uid: "u".to_owned(), occurrence: Some("20310101".to_owned()) });
             let origin = FeedOrigin { key, code: Some("HM1".to_owned()), hold: Some(hold.clone()), ..feed.clone() };
             survives(&Block { origin: Origin::Feed(origin), ..block.clone() });
-            survives(&Block { origin: Origin::Feed(FeedOrigin { key: None, ..feed }), ..block.clone() });
+            for sign in [Sign::None, Sign::Reservation, Sign::Ours] {
+                let origin = FeedOrigin { key: None, sign, ..feed.clone() };
+                survives(&Block { origin: Origin::Feed(origin), ..block.clone() });
+            }
             for end in [HoldEnd::Released, HoldEnd::Confirmed, HoldEnd::Returned] {
                 let nights = Nights::new(civil::date(2031, 2, 3), civil::date(2031, 2, 5)).ok();
                 let closed = ClosedHold {

@@ -2,7 +2,7 @@
 
 use calmesh_calendar::{
     AccountId, Block, BlockId, BlockKind, ConnectionId, EventKey, Extent, FeedOrigin, Hold, HoldCause, HoldId, LinkId,
-    Nights, Origin, PropertyId, RefreshId, TokenId,
+    Nights, Origin, PropertyId, RefreshId, Sign, TokenId,
 };
 use jiff::{SignedDuration, Timestamp, civil};
 
@@ -183,6 +183,7 @@ pub fn a_block(connection: u64, n: u64) -> Block {
             key: Some(EventKey { uid: format!("{n}@calendars.example"), occurrence: None }),
             code: None,
             rule: "opaque".to_owned(),
+            sign: Sign::None,
             hold: None,
         }),
         kind: BlockKind::Reservation,

@@ -1,5 +1,7 @@
 //! Builders with dull defaults: a house in Madrid, December 2026, one feed.
 
+use std::collections::BTreeMap;
+
 use jiff::{
     SignedDuration, Timestamp,
     civil::{Date, DateTime, time},
@@ -46,6 +48,7 @@ pub(super) fn sighting(uid: &str, extent: Extent) -> Sighting {
         extent,
         summary: "Reserved".to_owned(),
         rule: "test".to_owned(),
+        sign: Sign::None,
         verdict: Verdict::Blocks(BlockKind::Reservation),
     }
 }
@@ -70,6 +73,7 @@ pub(super) fn stay(number: u8, of: u8, extent: Extent) -> Block {
             key: Some(EventKey { uid: format!("uid-{number}"), occurrence: None }),
             code: None,
             rule: "test".to_owned(),
+            sign: Sign::None,
             hold: None,
         }),
         summary: "Reserved".to_owned(),
@@ -117,6 +121,7 @@ impl World {
             house: &house,
             hold: HoldPolicy::default(),
             mass_vanish: MassVanishPolicy::default(),
+            expected_to_go: &[],
         };
         let ids = &mut self.ids;
         let mut fresh = || {
@@ -145,3 +150,13 @@ impl World {
 }
 
 pub(super) const MINUTES_31: SignedDuration = SignedDuration::from_mins(31);
+
+/// What is known of some blocks: every connection of `sources` counts, nothing is in question.
+pub(super) fn seen<'a>(
+    blocks: &'a [Block],
+    sources: &'a BTreeMap<ConnectionId, Source>,
+    claims: &'a Claims,
+    house: &'a House,
+) -> Picture<'a> {
+    Picture { blocks, sources, claims, house }
+}

@@ -3,13 +3,17 @@ use std::collections::BTreeMap;
 use super::build::*;
 use crate::*;
 
-fn rules(tells: bool) -> BTreeMap<ConnectionId, SourceRules> {
-    let rules = SourceRules { blocks: true, tells_reservations_apart: tells };
-    BTreeMap::from([(connection(1), rules), (connection(2), rules)])
+fn sources(tells: bool) -> BTreeMap<ConnectionId, Source> {
+    let source = Source { tells_reservations_apart: tells, ..Source::default() };
+    BTreeMap::from([(connection(1), source), (connection(2), source)])
+}
+
+fn all_taken(blocks: &[Block], tells: bool, house: &House) -> Vec<Taken> {
+    taken(&seen(blocks, &sources(tells), &Claims::default(), house))
 }
 
 fn taken_of(blocks: &[Block], house: &House) -> Vec<String> {
-    let all = taken(blocks, &rules(true), house);
+    let all = all_taken(blocks, true, house);
     taken_nights(&all, house, day("2026-01-01")).iter().map(ToString::to_string).collect()
 }
 
@@ -39,7 +43,7 @@ fn turnover_nights_follow_a_reservation() {
 fn a_known_closure_is_not_followed_by_turnover_nights_and_an_undecidable_one_is() {
     let closure = Block { kind: BlockKind::Closure, ..stay(1, 1, nights("2026-12-04", "2026-12-05")) };
     let house = house_with_turnover(1);
-    let count = |tells| taken(std::slice::from_ref(&closure), &rules(tells), &house).len();
+    let count = |tells| all_taken(std::slice::from_ref(&closure), tells, &house).len();
     assert_eq!((count(true), count(false)), (1, 2));
 }
 
@@ -64,7 +68,7 @@ fn extensions_that_extend_each_other_end() {
 #[test]
 fn a_late_check_out_is_in_the_way_of_an_early_arrival_only() {
     let blocks = [own(1, times("2026-12-07T11:00", "2026-12-07T14:00"))];
-    let (house, all) = (house(), taken(&blocks, &rules(true), &house()));
+    let (house, all) = (house(), all_taken(&blocks, true, &house()));
     assert!(in_the_way(&all, nights("2026-12-07", "2026-12-08"), &house).is_empty());
     assert_eq!(in_the_way(&all, times("2026-12-07T13:00", "2026-12-08T11:00"), &house).len(), 1);
     assert!(in_the_way(&all, times("2026-12-07T14:00", "2026-12-08T11:00"), &house).is_empty());
@@ -78,7 +82,7 @@ fn intervals_join_what_touches_and_keep_turnover_gaps() {
         own(3, nights("2026-12-06", "2026-12-07")),
     ];
     let house = house();
-    let found = availability(&taken(&blocks, &rules(true), &house), &house, day("2026-12-01"), day("2026-12-31"));
+    let found = availability(&all_taken(&blocks, true, &house), &house, day("2026-12-01"), day("2026-12-31"));
     assert_eq!(found.nights.len(), 30);
     assert_eq!(found.intervals.len(), 2);
     assert_eq!(found.intervals[0].blocks.len(), 2);

@@ -89,19 +89,19 @@ proptest! {
     #[test]
     fn merging_is_a_union(extents in prop::collection::vec((0i64..60, 1i64..8, 1u8..4), 0..12), seed in any::<u64>()) {
         let house = house();
-        let rules = SourceRules { blocks: true, tells_reservations_apart: true };
-        let rules: BTreeMap<_, _> = (1..4).map(|of| (connection(of), rules)).collect();
+        let sources: BTreeMap<_, _> = (1..4).map(|of| (connection(of), Source::default())).collect();
+        let claims = Claims::default();
         let blocks: Vec<Block> = extents
             .iter()
             .zip(1u8..)
             .map(|((start, length, of), number)| stay(number, *of, Extent::Nights(nights_from(*start, *length))))
             .collect();
         let model: BTreeSet<Date> = extents.iter().flat_map(|(start, length, _)| nights_from(*start, *length).iter()).collect();
-        let merged = taken(&blocks, &rules, &house);
+        let merged = taken(&seen(&blocks, &sources, &claims, &house));
         let mut shuffled = blocks.clone();
         shuffled.sort_by_key(|block| block.id.as_str().bytes().fold(seed, |hash, byte| hash.rotate_left(5) ^ u64::from(byte)));
         shuffled.extend(blocks.clone());
-        prop_assert_eq!(&taken(&shuffled, &rules, &house), &merged);
+        prop_assert_eq!(&taken(&seen(&shuffled, &sources, &claims, &house)), &merged);
         prop_assert_eq!(taken_nights(&merged, &house, day("2026-01-01")), model.clone());
         let found = availability(&merged, &house, day("2026-12-01"), day("2027-03-01"));
         let unavailable: BTreeSet<Date> = found.nights.iter().filter(|night| !night.blocks.is_empty()).map(|night| night.date).collect();

@@ -320,6 +320,7 @@ fn thousands_of_twins_under_new_names_are_paired_in_bounded_work() {
         house: &house,
         hold: HoldPolicy::default(),
         mass_vanish: MassVanishPolicy::default(),
+        expected_to_go: &[],
     };
     let mut blocks = Vec::new();
     for prefix in ["a", "b"] {

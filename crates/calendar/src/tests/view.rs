@@ -4,11 +4,11 @@ use super::build::*;
 use crate::*;
 
 fn shown(blocks: &[Block], own: Option<&ConnectionId>, times: bool, turnover: u8) -> Vec<(String, bool)> {
-    let rules = SourceRules { blocks: true, tells_reservations_apart: true };
-    let rules = BTreeMap::from([(connection(1), rules), (connection(2), rules)]);
+    let sources = BTreeMap::from([(connection(1), Source::default()), (connection(2), Source::default())]);
     let viewer = Viewer { own, times };
     let house = house_with_turnover(turnover);
-    let events = view(blocks, &rules, &house, viewer, noon("2026-11-01"), noon("2026-11-20"));
+    let claims = Claims::default();
+    let events = view(&seen(blocks, &sources, &claims, &house), viewer, noon("2026-11-01"), noon("2026-11-20"));
     let text = |extent| match extent {
         Extent::Nights(nights) => format!("{} {}", nights.first(), nights.end()),
         Extent::Times(times) => format!("{} {}", house.local(times.start()), house.local(times.end())),

@@ -1,0 +1,946 @@
+//! One change of a property, weighed: what every connection's claims are now, who is asked, and what the links carry.
+//!
+//! The rules are numbered as in the README's section "Echoes". Nights are judged one by one, so that events that merge,
+//! split or change their UIDs need no rule of their own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp, civil::Date};
+
+use super::{
+    Asked, Claim, ClaimRule, Claims, ConnectionClaims, Habits, LinkFacts, LinkNight, Part, Runs, Standing,
+    judge::{SERVED_AFTER, can_not_have_read, window},
+    night::{Cell, Presence, Row, Table, carries},
+};
+use crate::{
+    Block, BlockId, ConnectionId, EndedHold, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId, House, Nights, Origin,
+    Picture, Source, picture::parts,
+};
+
+/// A question to a site whose feed can't be read is taken back after this long.
+const SILENT_AFTER: SignedDuration = SignedDuration::from_hours(6);
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+const LONGEST_SETTLE: SignedDuration = DAY;
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24 * 8);
+const FIRST_MEMORY: SignedDuration = SignedDuration::from_mins(30);
+const LONGEST_MEMORY: SignedDuration = DAY;
+/// A site that no read is recorded of is waited for so many of its cadences.
+const CADENCES_TO_WAIT: i32 = 4;
+
+/// A change of a property, from what was known to what is known now. Both pictures carry the claims of before.
+#[derive(Debug)]
+pub struct Change<'a> {
+    pub before: Picture<'a>,
+    pub after: Picture<'a>,
+    /// What is recorded of each connection's link.
+    pub links: &'a BTreeMap<ConnectionId, LinkFacts>,
+    /// The good reading that brought this change, and when its body was read; none where it was no reading, or the same
+    /// one judged anew.
+    pub read: Option<(&'a ConnectionId, Timestamp)>,
+    pub now: Timestamp,
+}
+
+/// What became of the claims.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Weighed {
+    pub claims: Claims,
+    /// All blocks, where some were cut or went because a site that was asked no longer shows them; in order of id.
+    pub blocks: Option<Vec<Block>>,
+    pub ended_holds: Vec<EndedHold>,
+    /// What was decided and why, for the host and for `explain`.
+    pub decisions: Vec<Decision>,
+    /// When to weigh again though no feed changes.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// One decision about a run of nights of one connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    pub connection: ConnectionId,
+    pub nights: Nights,
+    pub finding: Finding,
+}
+
+/// What was found or done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Finding {
+    /// A claim is judged, anew or for the first time.
+    Judged(Standing, ClaimRule),
+    /// The nights are left out of its link to see whether its claim stands.
+    Asked,
+    /// Asked, it shows them no more: it only repeated them.
+    Clean,
+    /// An echo went.
+    EchoEnded,
+    /// The question was taken back: its feed can't be read.
+    TakenBack,
+    /// It stood though no read of its link is recorded: this site seems not to read its link.
+    SeemsNotToRead,
+}
+
+/// Which rules are in force; tests switch single ones off to see that each is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rules {
+    /// 1a.
+    pub(crate) tags: bool,
+    /// 1b.
+    pub(crate) marks: bool,
+    /// 1c.
+    pub(crate) clean_counts: bool,
+    /// 1d; off: whatever shows while somebody else claims it may be ours.
+    pub(crate) reads_count: bool,
+    /// 2: a mark that goes is judged anew.
+    pub(crate) marks_go: bool,
+    /// 3a, 4: sites are asked.
+    pub(crate) inquiries: bool,
+    /// 3b.
+    pub(crate) witness_of_possible: bool,
+    /// 3c.
+    pub(crate) witness: bool,
+    /// 4: a connection whose certain claim ended starts as clean.
+    pub(crate) starts_clean: bool,
+    /// 4: one at a time.
+    pub(crate) one_at_a_time: bool,
+    /// 5: not while a mass vanish is in force.
+    pub(crate) mass_vanish_waits: bool,
+    /// 6: a claim has to go on for a while.
+    pub(crate) settle: bool,
+    /// 7.
+    pub(crate) echoes_are_asked_anew: bool,
+    /// 8.
+    pub(crate) echoes_may_stand: bool,
+    /// 9.
+    pub(crate) settle_doubles: bool,
+    /// 10.
+    pub(crate) memory: bool,
+    /// A question to a silent site is taken back.
+    pub(crate) taken_back: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            tags: true,
+            marks: true,
+            clean_counts: true,
+            reads_count: true,
+            marks_go: true,
+            inquiries: true,
+            witness_of_possible: true,
+            witness: true,
+            starts_clean: true,
+            one_at_a_time: true,
+            mass_vanish_waits: true,
+            settle: true,
+            echoes_are_asked_anew: true,
+            echoes_may_stand: true,
+            settle_doubles: true,
+            memory: true,
+            taken_back: true,
+        }
+    }
+}
+
+/// Weighs a change. `ids` yields fresh random ids for blocks that are cut. Weighing again without a change or a
+/// reading changes nothing.
+#[must_use]
+pub fn weigh(change: &Change<'_>, ids: &mut dyn FnMut() -> [u8; 16]) -> Weighed {
+    weigh_by(change, ids, Rules::default())
+}
+
+/// The same by some of the rules.
+pub(crate) fn weigh_by(change: &Change<'_>, ids: &mut dyn FnMut() -> [u8; 16], rules: Rules) -> Weighed {
+    let nothing_new = change.before.blocks == change.after.blocks && change.before.sources == change.after.sources;
+    if nothing_new && change.after.claims.is_empty() {
+        return Weighed::default();
+    }
+    let mut weighing = Weighing::of(change, rules);
+    weighing.judge_all();
+    weighing.inquire_all();
+    weighing.follow_links();
+    weighing.into_weighed(ids)
+}
+
+/// One connection on one night.
+#[derive(Debug, Clone, Copy, Default)]
+struct State {
+    was: Option<Presence>,
+    is: Option<Presence>,
+    /// Of the claim before and now.
+    stood: Option<Standing>,
+    standing: Option<Standing>,
+    /// What is written down of the claim.
+    claim: Option<Claim>,
+    part: Part,
+    link: Option<LinkNight>,
+    /// Since when the link carried the night before this change, by what is known; none if it did not.
+    carried: Option<Timestamp>,
+    /// The claim ended though a held stay still takes the night.
+    cut: bool,
+}
+
+impl State {
+    fn is_possible(&self) -> bool {
+        self.standing == Some(Standing::Possible)
+    }
+
+    fn is_certain(&self) -> bool {
+        self.standing == Some(Standing::Certain)
+    }
+
+    /// An echo that is known by looks, not by our tag: it may yet turn out to stand.
+    fn is_doubtful_echo(&self) -> bool {
+        self.standing == Some(Standing::Echo) && self.claim.is_some_and(|claim| claim.rule != ClaimRule::OurTag)
+    }
+
+    fn is_shown(&self) -> bool {
+        self.is.is_some_and(|is| is.shown)
+    }
+
+    fn set(&mut self, standing: Standing, rule: ClaimRule, now: Timestamp) {
+        self.standing = Some(standing);
+        self.claim = Some(Claim { standing, rule, since: now });
+    }
+
+    fn end(&mut self) {
+        self.cut = self.is.is_some();
+        self.standing = None;
+        self.claim = None;
+    }
+}
+
+struct Night {
+    date: Date,
+    host_before: bool,
+    host: bool,
+    states: Vec<State>,
+}
+
+struct Weighing<'a> {
+    change: &'a Change<'a>,
+    rules: Rules,
+    /// Connections of before and after, in order of id.
+    connections: Vec<Party<'a>>,
+    nights: Vec<Night>,
+    findings: Vec<(usize, Finding, Date)>,
+}
+
+struct Party<'a> {
+    id: &'a ConnectionId,
+    /// None while it does not count.
+    source: Option<&'a Source>,
+    facts: LinkFacts,
+    habits: Habits,
+    /// When its feed was read, if that is what brought this change.
+    read_at: Option<Timestamp>,
+    mass_vanish: bool,
+}
+
+impl Party<'_> {
+    fn settle(&self) -> SignedDuration {
+        let minutes = self.source.map_or(60, |source| source.echo.minutes);
+        self.habits.settle.unwrap_or(SignedDuration::from_mins(i64::from(minutes)))
+    }
+
+    fn wait(&self) -> SignedDuration {
+        let cadence = self.source.map_or(DAY, Source::cadence);
+        self.habits.wait.unwrap_or(cadence * CADENCES_TO_WAIT).min(LONGEST_WAIT)
+    }
+
+    fn may_be_asked(&self) -> bool {
+        self.source.is_some_and(|source| source.echo.probe)
+    }
+}
+
+impl<'a> Weighing<'a> {
+    fn of(change: &'a Change<'a>, rules: Rules) -> Self {
+        let claims = change.after.claims;
+        let today = change.after.house.date(change.now);
+        let mut ids: BTreeSet<&ConnectionId> =
+            change.after.sources.keys().chain(change.before.sources.keys()).collect();
+        ids.extend(claims.connections.keys());
+        let connections: Vec<Party<'_>> = ids.into_iter().map(|id| party(change, id)).collect();
+
+        let before = Table::of(&change.before, today, change.now);
+        let after = Table::of(&change.after, today, change.now);
+        let index = |table: &Table<'_>| -> Vec<Option<usize>> {
+            connections.iter().map(|party| table.index(party.id)).collect()
+        };
+        let (of_before, of_after) = (index(&before), index(&after));
+
+        let mut dates: BTreeSet<Date> = before.rows.keys().chain(after.rows.keys()).copied().collect();
+        for mine in claims.connections.values() {
+            let written = mine.link.iter().map(|(run, _)| *run).chain(mine.parts.iter().map(|(run, _)| *run));
+            dates.extend(written.flat_map(Nights::iter).filter(|date| *date >= today));
+        }
+        let cell = |table: &Table<'_>, at: Option<usize>, date: Date| -> Cell {
+            at.and_then(|at| table.rows.get(&date)?.cells.get(at).copied()).unwrap_or_default()
+        };
+        let nights = dates.into_iter().map(|date| {
+            let row = before.rows.get(&date);
+            let states = connections.iter().enumerate().map(|(at, party)| {
+                let mine = claims.connections.get(party.id);
+                let place = of_before.get(at).copied().flatten();
+                let was = cell(&before, place, date);
+                let is = cell(&after, of_after.get(at).copied().flatten(), date);
+                let link = mine.and_then(|mine| mine.link.get(date)).copied();
+                let carried = row.zip(place).filter(|(row, at)| carries(row, *at, &before.sources, rules));
+                State {
+                    was: was.presence,
+                    is: is.presence,
+                    stood: was.standing,
+                    standing: was.standing,
+                    claim: mine.and_then(|mine| mine.claims.get(date)).copied(),
+                    part: mine.and_then(|mine| mine.parts.get(date)).copied().unwrap_or_default(),
+                    link: link.map(|link| party.with_put(link)),
+                    carried: carried.map(|(row, at)| carried_since(row, at, link.as_ref())),
+                    cut: false,
+                }
+            });
+            Night {
+                date,
+                host_before: row.is_some_and(|row| row.host.is_some()),
+                host: after.rows.get(&date).is_some_and(|row| row.host.is_some()),
+                states: states.collect(),
+            }
+        });
+        let nights = nights.collect();
+        Self { change, rules, connections, nights, findings: Vec::new() }
+    }
+
+    // ---- rules 1, 2, 5, 6, 9, 10 ---------------------------------------------------------------------------------
+
+    fn judge_all(&mut self) {
+        let (now, rules) = (self.change.now, self.rules);
+        let mut learned: Vec<Lessons> = vec![Lessons::default(); self.connections.len()];
+        for night in &mut self.nights {
+            for (at, (state, party)) in night.states.iter_mut().zip(&self.connections).enumerate() {
+                let mut judging = Judging { party, state, now, rules, lessons: Lessons::default(), found: Vec::new() };
+                judging.run();
+                let (lessons, found) = (judging.lessons, judging.found);
+                if let Some(all) = learned.get_mut(at) {
+                    *all = all.with(lessons);
+                }
+                self.findings.extend(found.into_iter().map(|finding| (at, finding, night.date)));
+            }
+        }
+        for (party, lessons) in self.connections.iter_mut().zip(learned) {
+            if rules.settle_doubles && lessons.settle_too_short {
+                party.habits.settle = Some((party.settle() * 2).min(LONGEST_SETTLE));
+            }
+            if rules.settle_doubles && lessons.wait_too_short {
+                party.habits.wait = Some((party.wait() * 2).min(LONGEST_WAIT));
+            }
+            if rules.memory && lessons.came_back {
+                let longer = party.habits.memory.map_or(FIRST_MEMORY, |memory| memory * 2);
+                party.habits.memory = Some(longer.min(LONGEST_MEMORY));
+            }
+        }
+        self.find_host_nights();
+    }
+
+    /// Turnover nights follow certain stays alone, and which these are was just judged.
+    fn find_host_nights(&mut self) {
+        if self.change.after.house.turnover_nights() == 0 {
+            return;
+        }
+        let claims = self.claims();
+        let picture = Picture { claims: &claims, ..self.change.after };
+        let table = Table::of(&picture, picture.house.date(self.change.now), self.change.now);
+        for night in &mut self.nights {
+            night.host = table.rows.get(&night.date).is_some_and(|row| row.host.is_some());
+        }
+    }
+
+    // ---- rules 4, 7, 8 -------------------------------------------------------------------------------------------
+
+    fn inquire_all(&mut self) {
+        let mut nights = std::mem::take(&mut self.nights);
+        let mut edges = None;
+        for night in &mut nights {
+            self.inquire(night, &mut edges);
+        }
+        self.nights = nights;
+    }
+
+    fn inquire(&mut self, night: &mut Night, edges: &mut Option<Edges>) {
+        let now = self.change.now;
+        let turned = |state: &State| state.is_certain() && state.stood != Some(Standing::Certain);
+        let became_certain = night.states.iter().any(turned) || (night.host && !night.host_before);
+        if became_certain && self.rules.echoes_are_asked_anew {
+            for (at, state) in night.states.iter_mut().enumerate().filter(|(_, state)| state.is_doubtful_echo()) {
+                state.set(Standing::Possible, ClaimRule::CertainElsewhere, now);
+                let finding = Finding::Judged(Standing::Possible, ClaimRule::CertainElsewhere);
+                self.findings.push((at, finding, night.date));
+            }
+        }
+        if night.host || night.states.iter().any(State::is_certain) || !self.rules.inquiries {
+            for state in &mut night.states {
+                state.part = Part { cleaned_at: state.part.cleaned_at, ..Part::default() };
+            }
+            return;
+        }
+        let is_open = night.states.iter().any(|state| state.is_possible() || state.is_doubtful_echo());
+        if !is_open {
+            self.close(night);
+            return;
+        }
+        if self.rules.starts_clean {
+            for state in &mut night.states {
+                let ended = state.stood == Some(Standing::Certain) && state.standing.is_none();
+                if ended && state.carried.is_none() {
+                    state.part.clean_since = Some(now);
+                }
+            }
+        }
+        if night.states.iter().any(State::is_possible) {
+            self.ask_one(night, edges);
+        } else {
+            self.ask_echoes(night);
+        }
+    }
+
+    /// Nothing is in question any more but what a site remembers for a while.
+    fn close(&self, night: &mut Night) {
+        for (state, party) in night.states.iter_mut().zip(&self.connections) {
+            let remembered = party.habits.memory.zip(state.link).is_some_and(|(memory, link)| {
+                !link.carries && link.put_at.unwrap_or(link.since) + memory > self.change.now
+            });
+            let clean_since = state.part.clean_since.filter(|_| remembered);
+            state.part = Part { clean_since, cleaned_at: state.part.cleaned_at, ..Part::default() };
+        }
+    }
+
+    /// Rule 4: one possible claim at a time.
+    fn ask_one(&mut self, night: &mut Night, edges: &mut Option<Edges>) {
+        let now = self.change.now;
+        for (at, (state, party)) in night.states.iter_mut().zip(&self.connections).enumerate() {
+            let Some(asked) = state.part.asked else { continue };
+            let silent = self.rules.taken_back && asked.heard_at + SILENT_AFTER <= now;
+            if !state.is_possible() || !party.may_be_asked() {
+                state.part.asked = None;
+            } else if silent {
+                state.part.asked = None;
+                state.part.silent = true;
+                self.findings.push((at, Finding::TakenBack, night.date));
+            }
+        }
+        if self.rules.one_at_a_time && night.states.iter().any(|state| state.part.asked.is_some()) {
+            return;
+        }
+        let may_be_asked = |(_, (state, party)): &(usize, (&State, &Party<'_>))| {
+            let under_way = state.is.is_some_and(|is| is.under_way);
+            let open = state.part.asked.is_some() || state.part.silent;
+            state.is_possible() && state.is_shown() && !under_way && !open && party.may_be_asked()
+        };
+        let candidates = night.states.iter().zip(&self.connections).enumerate().filter(may_be_asked);
+        let edges = edges.get_or_insert_with(|| Edges::of(self.change));
+        let rank = |(at, (_, party)): &(usize, (&State, &Party<'_>))| {
+            let copied = !edges.has_own(party.id, night.date);
+            (copied, party.source.map_or(DAY, Source::cadence), *at)
+        };
+        let mut ranked: Vec<usize> = {
+            let mut all: Vec<_> = candidates.map(|one| (rank(&one), one.0)).collect();
+            all.sort_unstable();
+            all.into_iter().map(|(_, at)| at).collect()
+        };
+        if self.rules.one_at_a_time {
+            ranked.truncate(1);
+        }
+        for at in ranked {
+            self.ask(night, at);
+        }
+    }
+
+    /// Rule 8: what was found to be an echo is asked once more, all at once: no link carries the night any more.
+    fn ask_echoes(&mut self, night: &mut Night) {
+        let may_be_asked = |(_, (state, party)): &(usize, (&State, &Party<'_>))| {
+            state.is_doubtful_echo() && state.is_shown() && state.part.asked.is_none() && party.may_be_asked()
+        };
+        let all: Vec<usize> =
+            night.states.iter().zip(&self.connections).enumerate().filter(may_be_asked).map(|(at, _)| at).collect();
+        if self.rules.echoes_may_stand {
+            for at in all {
+                self.ask(night, at);
+            }
+        }
+    }
+
+    fn ask(&mut self, night: &mut Night, at: usize) {
+        let now = self.change.now;
+        if let Some(state) = night.states.get_mut(at) {
+            state.part.asked = Some(Asked { since: now, read_at: None, readings: 0, heard_at: now });
+            self.findings.push((at, Finding::Asked, night.date));
+        }
+    }
+
+    // ---- what the links carry ------------------------------------------------------------------------------------
+
+    fn follow_links(&mut self) {
+        let now = self.change.now;
+        let sources: Vec<(&ConnectionId, &Source)> = self.change.after.sources.iter().collect();
+        let place: Vec<Option<usize>> =
+            self.connections.iter().map(|party| sources.iter().position(|(id, _)| *id == party.id)).collect();
+        for night in &mut self.nights {
+            let mut row = Row { host: night.host.then_some(now), cells: vec![Cell::default(); sources.len()] };
+            for (state, place) in night.states.iter().zip(&place) {
+                if let Some(cell) = place.and_then(|place| row.cells.get_mut(place)) {
+                    *cell = state.cell();
+                }
+            }
+            for ((state, party), place) in night.states.iter_mut().zip(&self.connections).zip(&place) {
+                let carries = place.is_some_and(|place| carries(&row, place, &sources, self.rules));
+                state.follow_link(party, carries, now);
+            }
+        }
+    }
+
+    // ---- what comes out ------------------------------------------------------------------------------------------
+
+    fn claims(&self) -> Claims {
+        let mut out = Claims::default();
+        for (at, party) in self.connections.iter().enumerate() {
+            let mut mine = ConnectionClaims { habits: party.habits, ..ConnectionClaims::default() };
+            for night in &self.nights {
+                let Some(state) = night.states.get(at) else { continue };
+                let Some(one) = Nights::one(night.date) else {
+                    continue;
+                };
+                if let Some(claim) = state.claim.filter(|_| state.standing.is_some()) {
+                    mine.claims.push(one, claim);
+                }
+                if state.part != Part::default() {
+                    mine.parts.push(one, state.part);
+                }
+                if let Some(link) = state.link {
+                    mine.link.push(one, link);
+                }
+            }
+            if mine != ConnectionClaims::default() {
+                out.connections.insert(party.id.clone(), mine);
+            }
+        }
+        out
+    }
+
+    fn into_weighed(self, ids: &mut dyn FnMut() -> [u8; 16]) -> Weighed {
+        let now = self.change.now;
+        let mut weighed = Weighed { claims: self.claims(), ..Weighed::default() };
+        let mut cuts: BTreeMap<&ConnectionId, BTreeSet<Date>> = BTreeMap::new();
+        for night in &self.nights {
+            for (state, party) in night.states.iter().zip(&self.connections) {
+                if state.cut && party.source.is_some() {
+                    cuts.entry(party.id).or_default().insert(night.date);
+                }
+            }
+        }
+        if !cuts.is_empty() {
+            let (blocks, ended) = cut(self.change.after.blocks, &cuts, self.change.after.house, now, ids);
+            weighed.blocks = Some(blocks);
+            weighed.ended_holds = ended;
+        }
+        let asked = self.nights.iter().flat_map(|night| &night.states).filter_map(|state| {
+            let asked = state.part.asked.filter(|_| state.is_possible())?;
+            Some(asked.heard_at + SILENT_AFTER)
+        });
+        weighed.wake_at = asked.min();
+        let mut runs: BTreeMap<(usize, Finding), Vec<Nights>> = BTreeMap::new();
+        for (at, finding, date) in self.findings {
+            let Some(one) = Nights::one(date) else { continue };
+            runs.entry((at, finding)).or_default().push(one);
+        }
+        for ((at, finding), nights) in runs {
+            let Some(party) = self.connections.get(at) else { continue };
+            let joined = Runs::of(nights.into_iter().map(|nights| (nights, ())));
+            weighed.decisions.extend(joined.iter().map(|(nights, ())| Decision {
+                connection: party.id.clone(),
+                nights: *nights,
+                finding,
+            }));
+        }
+        weighed
+    }
+}
+
+fn party<'a>(change: &'a Change<'a>, id: &'a ConnectionId) -> Party<'a> {
+    let mine = |block: &&Block| block.connection() == Some(id);
+    let in_mass = |block: &Block| block.hold().is_some_and(|hold| hold.cause == HoldCause::MassVanish);
+    Party {
+        id,
+        source: change.after.sources.get(id).filter(|source| source.blocks),
+        facts: change.links.get(id).cloned().unwrap_or_default(),
+        habits: change.after.claims.connections.get(id).map(|mine| mine.habits).unwrap_or_default(),
+        read_at: change.read.filter(|(read, _)| *read == id).map(|(_, at)| at),
+        mass_vanish: change.after.blocks.iter().filter(mine).any(in_mass),
+    }
+}
+
+impl Party<'_> {
+    /// Learns when the link that follows a decision was put.
+    fn with_put(&self, mut link: LinkNight) -> LinkNight {
+        if link.put_at.is_none() {
+            link.put_at = self.facts.last_put_at.filter(|put_at| *put_at >= link.since);
+        }
+        link
+    }
+}
+
+/// Since when a link that carries a night does so.
+fn carried_since(row: &Row, at: usize, link: Option<&LinkNight>) -> Timestamp {
+    if let Some(link) = link.filter(|link| link.carries) {
+        return link.since;
+    }
+    let others = row.cells.iter().enumerate().filter(|(other, _)| *other != at);
+    let since = others.filter_map(|(_, cell)| cell.presence).map(|presence| presence.first_seen_at);
+    since.chain(row.host).min().unwrap_or(Timestamp::MIN)
+}
+
+/// What one connection taught about its pace.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lessons {
+    settle_too_short: bool,
+    wait_too_short: bool,
+    came_back: bool,
+}
+
+impl Lessons {
+    fn with(self, other: Self) -> Self {
+        Self {
+            settle_too_short: self.settle_too_short || other.settle_too_short,
+            wait_too_short: self.wait_too_short || other.wait_too_short,
+            came_back: self.came_back || other.came_back,
+        }
+    }
+}
+
+/// One connection on one night, judged by what its feed shows now.
+struct Judging<'a> {
+    party: &'a Party<'a>,
+    state: &'a mut State,
+    now: Timestamp,
+    rules: Rules,
+    lessons: Lessons,
+    found: Vec<Finding>,
+}
+
+impl Judging<'_> {
+    fn run(&mut self) {
+        self.learn_from_absence();
+        if self.party.read_at.is_some() {
+            self.state.part.silent = false;
+        }
+        let is = self.state.is.filter(|_| self.party.source.is_some());
+        match is {
+            None => self.not_there(),
+            Some(is) if is.shown => self.shown(is),
+            Some(is) => self.only_held(is),
+        }
+    }
+
+    /// No stay takes the night any more.
+    fn not_there(&mut self) {
+        if self.state.part.asked.is_some() && self.state.stood.is_some() && self.party.source.is_some() {
+            self.clean();
+        } else if self.state.stood.is_some() {
+            if self.state.stood == Some(Standing::Echo) {
+                self.found.push(Finding::EchoEnded);
+            }
+            self.state.end();
+            self.state.part.asked = None;
+        }
+    }
+
+    fn shown(&mut self, is: Presence) {
+        let was_shown = self.state.was.is_some_and(|was| was.shown);
+        let was_evident = self.state.was.is_some_and(|was| was.evident);
+        let evident = is.evident && self.rules.marks;
+        if !is.foreign && self.rules.tags {
+            if self.state.claim.is_none_or(|claim| claim.rule != ClaimRule::OurTag) {
+                self.judged(Standing::Echo, ClaimRule::OurTag);
+            }
+            return;
+        }
+        match self.state.stood {
+            None => self.judge(true),
+            Some(Standing::Echo) if self.state.claim.is_some_and(|claim| claim.rule == ClaimRule::OurTag) => {
+                self.judge(true);
+            }
+            Some(Standing::Possible | Standing::Echo) if evident => {
+                self.judged(Standing::Certain, ClaimRule::ReservationMark);
+            }
+            Some(Standing::Certain) if !evident && !was_shown => self.judge(true),
+            Some(Standing::Certain) if !evident && was_evident && self.rules.marks_go => self.judge(false),
+            Some(_) => {}
+        }
+        if self.state.part.asked.is_some() {
+            self.hear_that_it_shows();
+        }
+    }
+
+    /// It is missed, and a hold keeps it.
+    fn only_held(&mut self, is: Presence) {
+        let Some(stood) = self.state.stood else {
+            // A stay that counts again, after a pause, and is still missed.
+            self.judge(true);
+            return;
+        };
+        let Some(read_at) = self.party.read_at else { return };
+        if stood == Standing::Echo {
+            self.found.push(Finding::EchoEnded);
+            self.state.end();
+            self.state.part.asked = None;
+            return;
+        }
+        let Some(asked) = self.asked_with_read(read_at) else { return };
+        let was_read = asked.read_at.is_some_and(|read| read < read_at);
+        let mass_vanish = self.party.mass_vanish && self.rules.mass_vanish_waits;
+        if was_read && !mass_vanish && !is.under_way {
+            self.clean();
+        }
+    }
+
+    /// Rule 5: it only repeated the night.
+    fn clean(&mut self) {
+        let state = &mut *self.state;
+        let again = state.part.cleaned_at.is_some_and(|at| self.now.duration_since(at) <= DAY);
+        if again && state.claim.is_some_and(|claim| claim.rule == ClaimRule::MayBeOurs) {
+            self.lessons.came_back = true;
+        }
+        state.end();
+        state.part = Part { clean_since: Some(self.now), cleaned_at: Some(self.now), ..Part::default() };
+        self.found.push(Finding::Clean);
+    }
+
+    /// The open question, with the first recorded read of the link without the night.
+    fn asked_with_read(&mut self, heard_at: Timestamp) -> Option<Asked> {
+        let put_at = self
+            .state
+            .link
+            .filter(|link| !link.carries)
+            .map_or_else(|| self.state.part.asked.map(|asked| asked.since), |link| link.put_at);
+        let asked = self.state.part.asked.as_mut()?;
+        asked.heard_at = heard_at;
+        if asked.read_at.is_none()
+            && let Some(read) = put_at.and_then(|put_at| self.party.facts.first_from(put_at + SERVED_AFTER))
+        {
+            asked.read_at = Some(read);
+            asked.readings = 0;
+        }
+        Some(*asked)
+    }
+
+    /// Rule 6: it may stand.
+    fn hear_that_it_shows(&mut self) {
+        let Some(read_at) = self.party.read_at else { return };
+        let Some(asked) = self.asked_with_read(read_at) else { return };
+        let (settle, wait) = if self.rules.settle {
+            (self.party.settle(), self.party.wait())
+        } else {
+            (SignedDuration::ZERO, SignedDuration::ZERO)
+        };
+        let counts_from = asked.read_at.map_or(asked.since + wait, |read| read + settle);
+        if read_at < counts_from {
+            return;
+        }
+        let readings = asked.readings.saturating_add(1);
+        if readings < self.party.source.map_or(2, |source| source.echo.readings) {
+            self.state.part.asked = Some(Asked { readings, ..asked });
+            return;
+        }
+        let rule = if asked.read_at.is_some() { ClaimRule::StoodAfterRead } else { ClaimRule::StoodUnread };
+        self.state.part.asked = None;
+        self.judged(Standing::Certain, rule);
+        if rule == ClaimRule::StoodUnread {
+            self.found.push(Finding::SeemsNotToRead);
+        }
+    }
+
+    /// Rule 9: what stood and is missed so soon did not stand.
+    fn learn_from_absence(&mut self) {
+        let gone = self.state.was.is_some_and(|was| was.shown) && !self.state.is_shown();
+        let Some(claim) = self.state.claim.filter(|_| gone && self.party.read_at.is_some()) else { return };
+        let soon = |limit: SignedDuration| self.now.duration_since(claim.since) <= limit * 2;
+        match claim.rule {
+            ClaimRule::StoodAfterRead if soon(self.party.settle()) => self.lessons.settle_too_short = true,
+            ClaimRule::StoodUnread if soon(self.party.wait()) => self.lessons.wait_too_short = true,
+            _ => {}
+        }
+    }
+
+    /// Rule 1, from b on; `anew` says that the night was not shown until now.
+    fn judge(&mut self, anew: bool) {
+        let evident = self.state.is.is_some_and(|is| is.evident) && self.rules.marks;
+        let Some(source) = self.party.source else { return };
+        let at = self.party.read_at.unwrap_or(self.now);
+        if evident {
+            return self.plain();
+        }
+        if anew && self.rules.clean_counts && self.state.part.clean_since.is_some() {
+            match (self.state.carried, self.state.link) {
+                (Some(since), _) => {
+                    let unread =
+                        self.party.facts.complete && self.party.facts.first_from(since).is_none_or(|read| read > at);
+                    return if unread {
+                        self.judged(Standing::Certain, ClaimRule::NewAfterClean)
+                    } else {
+                        self.judged(Standing::Echo, ClaimRule::BackAfterClean)
+                    };
+                }
+                (None, Some(link)) => {
+                    let memory = self.party.habits.memory.unwrap_or(SignedDuration::ZERO);
+                    if at.duration_since(link.put_at.unwrap_or(link.since)) <= memory {
+                        return self.judged(Standing::Echo, ClaimRule::BackAfterClean);
+                    }
+                }
+                (None, None) => {}
+            }
+        }
+        let could_not = if self.rules.reads_count {
+            can_not_have_read(self.state.carried, self.state.link.as_ref(), &self.party.facts, source, at)
+        } else {
+            self.state.carried.is_none()
+        };
+        if could_not { self.plain() } else { self.judged(Standing::Possible, ClaimRule::MayBeOurs) }
+    }
+
+    /// Certain, and nothing worth writing down.
+    fn plain(&mut self) {
+        if self.state.stood.is_some_and(|stood| stood != Standing::Certain) {
+            let evident = self.state.is.is_some_and(|is| is.evident);
+            let rule = if evident { ClaimRule::ReservationMark } else { ClaimRule::NotFromUs };
+            self.found.push(Finding::Judged(Standing::Certain, rule));
+        }
+        self.state.standing = Some(Standing::Certain);
+        self.state.claim = None;
+    }
+
+    fn judged(&mut self, standing: Standing, rule: ClaimRule) {
+        self.state.set(standing, rule, self.now);
+        self.found.push(Finding::Judged(standing, rule));
+    }
+}
+
+impl State {
+    fn cell(&self) -> Cell {
+        Cell {
+            presence: self.is,
+            standing: self.standing,
+            since: self.claim.map(|claim| claim.since).or(self.is.map(|is| is.first_seen_at)),
+            asked: self.part.asked.is_some(),
+        }
+    }
+
+    /// Remembers what the link did with this night, as long as its site may still show what it read then.
+    fn follow_link(&mut self, party: &Party<'_>, carries: bool, now: Timestamp) {
+        if party.source.is_some_and(|source| source.never_echoes) {
+            self.link = None;
+            return;
+        }
+        let Some(source) = party.source else {
+            // Paused or gone: its link is empty. What it carried is remembered like any other night that left it.
+            self.link = match self.carried {
+                Some(first) => Some(LinkNight { carries: false, since: now, put_at: None, first }),
+                None => self.link.filter(|link| now.duration_since(link.since) <= DAY * 8),
+            };
+            return;
+        };
+        let first = |known: Option<LinkNight>, since: Timestamp| known.map_or(since, |known| known.first.min(since));
+        self.link = match (self.carried, carries) {
+            (Some(since), false) => {
+                Some(LinkNight { carries: false, since: now, put_at: None, first: first(self.link, since) })
+            }
+            (None, true) if self.link.is_some() || self.part.clean_since.is_some() => {
+                Some(LinkNight { carries: true, since: now, put_at: None, first: first(self.link, now) })
+            }
+            (None, true) => None,
+            (Some(_), true) => self
+                .link
+                .filter(|link| self.part.clean_since.is_some() || now.duration_since(link.since) <= window(source)),
+            (None, false) => self.link.filter(|link| {
+                self.part.asked.is_some()
+                    || self.part.clean_since.is_some()
+                    || self.standing.is_some()
+                    || !can_not_have_read(None, Some(link), &party.facts, source, now)
+            }),
+        };
+        if self.part.cleaned_at.is_some_and(|at| now.duration_since(at) > DAY) {
+            self.part.cleaned_at = None;
+        }
+    }
+}
+
+/// Edges of stays, to tell an event of a site's own from one that repeats ours.
+struct Edges {
+    /// By connection: the edges of everybody else's blocks.
+    by_connection: BTreeMap<ConnectionId, Vec<Nights>>,
+    others: Vec<(Option<ConnectionId>, Nights)>,
+}
+
+impl Edges {
+    fn of(change: &Change<'_>) -> Self {
+        let mut by_connection: BTreeMap<ConnectionId, Vec<Nights>> = BTreeMap::new();
+        let mut others = Vec::new();
+        for block in change.before.blocks.iter().chain(change.after.blocks) {
+            let Some(nights) = block.extent.nights(change.after.house) else { continue };
+            others.push((block.connection().cloned(), nights));
+        }
+        for block in change.after.blocks {
+            let Some(nights) = block.extent.nights(change.after.house) else { continue };
+            if let (Some(connection), None) = (block.connection(), block.hold()) {
+                by_connection.entry(connection.clone()).or_default().push(nights);
+            }
+        }
+        Self { by_connection, others }
+    }
+
+    /// Whether an event of this connection on this night begins or ends where no block that its link shows does.
+    fn has_own(&self, connection: &ConnectionId, night: Date) -> bool {
+        let is_copied = |edge: Date| {
+            let others = self.others.iter().filter(|(of, _)| of.as_ref() != Some(connection));
+            others.map(|(_, nights)| nights).any(|nights| nights.first() == edge || nights.end() == edge)
+        };
+        let mine = self.by_connection.get(connection).into_iter().flatten().filter(|nights| nights.contains(night));
+        mine.into_iter().any(|nights| !is_copied(nights.first()) || !is_copied(nights.end()))
+    }
+}
+
+/// Takes nights out of held stays.
+fn cut(
+    blocks: &[Block],
+    cuts: &BTreeMap<&ConnectionId, BTreeSet<Date>>,
+    house: &House,
+    now: Timestamp,
+    ids: &mut dyn FnMut() -> [u8; 16],
+) -> (Vec<Block>, Vec<EndedHold>) {
+    let (mut out, mut ended) = (Vec::new(), Vec::new());
+    for block in blocks {
+        let gone = block.connection().and_then(|connection| cuts.get(connection));
+        let (Some(gone), Some(hold)) = (gone, block.hold()) else {
+            out.push(block.clone());
+            continue;
+        };
+        let left = parts(block.extent, house, |night| !gone.contains(&night));
+        if left.first() == Some(&block.extent) {
+            out.push(block.clone());
+            continue;
+        }
+        if left.is_empty() {
+            ended.push(EndedHold { block: block.clone(), hold: hold.clone(), end: HoldEnd::Confirmed });
+        }
+        for (number, extent) in left.into_iter().enumerate() {
+            let mut piece = Block { extent, sequence: block.sequence + 1, changed_at: now, ..block.clone() };
+            if number > 0 {
+                piece.id = BlockId::from_random(ids());
+                piece.sequence = 0;
+                if let Origin::Feed(FeedOrigin { key, code, hold, .. }) = &mut piece.origin {
+                    *key = None;
+                    *code = None;
+                    *hold = hold.take().map(|hold| Hold { id: HoldId::from_random(ids()), ..hold });
+                }
+            }
+            out.push(piece);
+        }
+    }
+    out.sort_by(|a, b| a.id.cmp(&b.id));
+    (out, ended)
+}
