@@ -270,7 +270,7 @@ impl App {
         let mut after = None;
         loop {
             let page = self.links.links(&state.property.account, PageRequest { limit: 100, after }).await?;
-            for link in page.items.iter().filter(|link| shows(link, &state.property.id)) {
+            for link in page.items.iter().filter(|link| link.shows(&state.property.id)) {
                 self.mark_link(&link.id).await?;
             }
             match page.next {
@@ -488,13 +488,6 @@ fn wake_at(state: &PropertyState, now: Timestamp) -> Option<Timestamp> {
 fn tokens(state: &PropertyState) -> Vec<LinkToken> {
     let own = state.connections.iter().filter_map(|connection| connection.export.as_ref()).map(|export| &export.token);
     own.chain(state.retiring.iter().map(|link| &link.token)).cloned().collect()
-}
-
-fn shows(link: &ExtraLink, property: &PropertyId) -> bool {
-    match &link.scope {
-        LinkScope::All => true,
-        LinkScope::Properties(properties) => properties.contains(property),
-    }
 }
 
 /// The name of a `busy` link, which tells nobody anything.
