@@ -28,6 +28,17 @@ pub struct ExtraLink {
     pub deleted_at: Option<Timestamp>,
 }
 
+impl ExtraLink {
+    /// Whether this property's stays are in it.
+    #[must_use]
+    pub fn shows(&self, property: &PropertyId) -> bool {
+        match &self.scope {
+            LinkScope::All => true,
+            LinkScope::Properties(properties) => properties.contains(property),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkScope {
     /// Every property of the account, also those to come.
