@@ -124,6 +124,13 @@ impl Flaws {
     }
 }
 
+/// A number of things in words: `1 night`, `2 nights`.
+#[must_use]
+pub fn counted(number: impl Into<i64>, thing: &str) -> String {
+    let number = number.into();
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// The zone of this IANA name, in any case.
 pub(crate) fn known_zone(name: &str) -> Option<TimeZone> {
     // A zone without a name is a fixed offset, which would be wrong half the year.

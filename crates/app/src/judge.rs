@@ -9,7 +9,10 @@ use calmesh_calendar::{
 use calmesh_profiles::{EventClass, Profile};
 use jiff::SignedDuration;
 
-use crate::model::{Connection, PropertyState};
+use crate::{
+    edit::counted,
+    model::{Connection, PropertyState},
+};
 
 /// What each event of a reading says of the time that it covers.
 #[must_use]
@@ -72,9 +75,12 @@ pub fn warnings_of(reading: &FeedReading, policy: &Policy) -> Vec<ReadWarning> {
         .count();
     let mut warnings = reading.warnings.clone();
     if dropped > 0 {
+        let (are, they, them) = if dropped == 1 { ("is", "it", "it") } else { ("are", "they", "them") };
         let detail = format!(
-            "{dropped} all-day event(s) are marked as free and do not block. If they should, show them as busy in \
-             that calendar, or turn busy_only off for this connection."
+            "{} {are} marked as free and {} not block. If {they} should, show {them} as busy in that calendar, or \
+             turn busy_only off for this connection.",
+            counted(i64::try_from(dropped).unwrap_or(i64::MAX), "all-day event"),
+            if dropped == 1 { "does" } else { "do" },
         );
         warnings.insert(0, ReadWarning { line: None, uid: None, detail, unread: false });
     }

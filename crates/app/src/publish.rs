@@ -361,10 +361,10 @@ impl App {
             let Some(known) = self.links.link(id).await? else { return Ok(()) };
             let object = self.exports.export(&known.token).await?;
             let Some(link) = self.links.link(id).await? else { return Ok(()) };
-            if link.deleted_at.is_some() {
+            let now = self.clock.now();
+            if link.retires_at().is_some_and(|at| at <= now) {
                 return self.bury_link(&link).await;
             }
-            let now = self.clock.now();
             let (events, name) = self.events_of_link(&link, now).await?;
             let bytes = render(&document(name, events, calmesh_profiles::generic()));
             let put = match self.put_if_different(&link.token, object.as_ref(), bytes).await {
@@ -372,13 +372,13 @@ impl App {
                 Err(ExportWriteError::Stale) => continue,
                 Err(ExportWriteError::Object(error)) => return Err(error.into()),
             };
-            // A link that was deleted while it was rendered must not stay behind as an object.
-            if self.links.link(id).await?.is_none_or(|link| link.deleted_at.is_some()) {
+            // A link that ended while it was rendered must not stay behind as an object.
+            if self.links.link(id).await?.is_none() {
                 self.exports.delete_export(&link.token).await?;
                 return Ok(());
             }
             let changed_at = if put { Some(now) } else { link.last_changed_at };
-            match self.links.settle_link(id, link.revision, changed_at).await {
+            match self.links.settle_link(id, link.revision, link.retires_at(), changed_at).await {
                 Ok(()) => return Ok(()),
                 Err(StoreError::Stale) => {}
                 Err(error) => return Err(error.into()),
@@ -392,6 +392,9 @@ impl App {
         link: &ExtraLink,
         now: Timestamp,
     ) -> Result<(Vec<DocumentEvent>, String), WorkError> {
+        if link.deleted_at.is_some() {
+            return Ok((Vec::new(), String::from(BUSY_NAME)));
+        }
         let mut ids: Vec<PropertyId> = Vec::new();
         match &link.scope {
             LinkScope::Properties(properties) => ids.extend(properties.iter().cloned()),

@@ -15,7 +15,7 @@ use std::{
 
 use async_trait::async_trait;
 use calmesh_app::{
-    model::{Fetched, Validators},
+    model::{FeedUrl, Fetched, Validators},
     ports::{FeedRequest, FeedSource, FetchFailure},
 };
 use reqwest::{
@@ -169,6 +169,12 @@ impl HttpFeeds {
 
 #[async_trait]
 impl FeedSource for HttpFeeds {
+    fn admit(&self, url: &FeedUrl) -> Result<(), FetchFailure> {
+        let checked = url.to_url().ok_or(Trouble::NotAUrl);
+        let checked = checked.and_then(|parsed| self.rules.check(&parsed, true).map_err(Trouble::Address));
+        checked.map_err(|trouble| trouble.into_failure(&url.host(), None))
+    }
+
     async fn fetch(&self, request: FeedRequest) -> Result<Fetched, FetchFailure> {
         let fetched = tokio::time::timeout(request.total_timeout, self.follow(&request))
             .await

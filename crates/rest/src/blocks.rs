@@ -46,8 +46,9 @@ pub(crate) struct BlockJson {
     /// Label prefix and the connection's name; null for the host's own.
     #[schema(required)]
     label: Option<String>,
-    /// An imported one is for the host's eyes only.
-    summary: String,
+    /// An imported one is for the host's eyes only; null where there is none.
+    #[schema(required)]
+    summary: Option<String>,
     /// The stay that this own block extends.
     #[schema(required)]
     extends: Option<String>,
@@ -83,7 +84,7 @@ impl From<BlockView> for BlockJson {
             },
             label: view.label,
             extends: view.block.extends().map(ToString::to_string),
-            summary: view.block.summary,
+            summary: Some(view.block.summary).filter(|summary| !summary.is_empty()),
             state: view.state.into(),
             covered_by: texts(&view.covered_by),
             first_seen_at: view.block.first_seen_at.into(),
@@ -166,6 +167,7 @@ impl From<BlockError> for Problem {
                  brings it here.",
             )
             .sort("imported"),
+            BlockError::Full(full) => full.into(),
             BlockError::Store(error) => error.into(),
         }
     }

@@ -4,7 +4,7 @@ use axum::{extract::State, response::Response};
 use calmesh_app::{
     ConnectionEdit, ConnectionError, ConnectionView, Edit, ExportView, ImportTelemetry, NewConnection, PolicyEdit,
     SideEdit,
-    model::{Direction, ExportSide, Failure, FeedUrl, ImportSide, PolicyOverrides, Status},
+    model::{Direction, ExportSide, Failure, FailureKind, FeedUrl, ImportSide, PolicyOverrides, Status},
 };
 use calmesh_calendar::{ConnectionId, Policy, PropertyId};
 use serde::Serialize;
@@ -99,6 +99,8 @@ struct ImportJson {
     /// Scheme, host and a mask: a feed's URL is write-only.
     url: String,
     policy: PolicyJson,
+    /// How well the feed could be read when it was last tried, whatever `status` says: a paused connection is not read,
+    /// keeps the health that it had, and shows what is wrong with it at its first reading after the pause.
     health: HealthWord,
     #[schema(required)]
     last_attempt_at: Option<Instant>,
@@ -487,10 +489,16 @@ impl From<ConnectionError> for Problem {
                     other site's calendar link here.";
                 Self::invalid_field(URL, detail).saying(detail).sort("own-link")
             }
-            ConnectionError::ProviderRefused { provider, detail } => Self::invalid_field(URL, detail.clone())
-                .saying(detail)
-                .sort("provider-refused")
-                .with("provider", provider),
+            ConnectionError::ProviderRefused { provider, detail, field } => {
+                Self::invalid_field(&format!("/{field}"), detail.clone())
+                    .saying(detail)
+                    .sort("provider-refused")
+                    .with("provider", provider)
+            }
+            ConnectionError::AddressRefused { detail } => {
+                let problem = json!({"type": FailureKind::AddressRefused.as_str(), "detail": detail});
+                Self::invalid_field(URL, detail.clone()).saying(detail).sort("address-refused").with("problem", problem)
+            }
             ConnectionError::Unusable { kind, detail } => Self::invalid_field(URL, detail.clone())
                 .saying(format!("{detail} To make the connection all the same, send \"skip_check\": true."))
                 .sort("feed-unusable")
@@ -501,6 +509,7 @@ impl From<ConnectionError> for Problem {
             .sort("no-link"),
             ConnectionError::Busy => busy(),
             ConnectionError::Object(error) => Self::unavailable(&error),
+            ConnectionError::Full(full) => full.into(),
             ConnectionError::Store(error) => error.into(),
         }
     }

@@ -115,6 +115,7 @@ impl From<PropertyError> for Problem {
             PropertyError::Invalid(fields) => Self::invalid_fields(fields),
             PropertyError::Busy => busy(),
             PropertyError::Object(error) => Self::unavailable(&error),
+            PropertyError::Full(full) => full.into(),
             PropertyError::Store(error) => error.into(),
         }
     }

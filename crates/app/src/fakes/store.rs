@@ -58,6 +58,8 @@ struct State {
     sweeps: BTreeMap<(u16, u16), SweepRecord>,
     pauses: BTreeMap<String, Timestamp>,
     links: BTreeMap<LinkId, ExtraLink>,
+    /// When a settled link must be looked at.
+    link_wakes: BTreeMap<LinkId, Timestamp>,
     owners: BTreeMap<SecretHash, Owned>,
     refreshes: BTreeMap<RefreshId, (Refresh, BTreeMap<ConnectionId, Outcome>)>,
     /// Marks of refreshes that may not be over.
@@ -236,7 +238,8 @@ impl State {
             Some((time(*dirty, *wake_at)?, Mark::Property { id: id.clone() }, dirty.is_some()))
         });
         let links = self.links.values().filter_map(|link| {
-            Some((time(link.dirty, None)?, Mark::Link { id: link.id.clone() }, link.dirty.is_some()))
+            let wake_at = self.link_wakes.get(&link.id).copied();
+            Some((time(link.dirty, wake_at)?, Mark::Link { id: link.id.clone() }, link.dirty.is_some()))
         });
         let accounts =
             self.erasures.iter().map(|(id, mark)| (mark.announce_at, Mark::Account { id: id.clone() }, true));
@@ -249,6 +252,7 @@ impl State {
 
     fn drop_link(&mut self, id: &LinkId) -> bool {
         let Some(link) = self.links.remove(id) else { return false };
+        self.link_wakes.remove(id);
         self.owners.remove(&link.token.hash());
         true
     }
@@ -350,6 +354,13 @@ impl PropertyStore for MemoryStore {
                 .map(|property| (format!("{}#{}", sortable(property.created_at), property.id), property.clone()))
                 .collect();
             Ok(keyed_page(ordered.into_iter(), &request))
+        })
+    }
+
+    async fn count_properties(&self, account: &AccountId, most: usize) -> Result<usize, StoreError> {
+        self.call(|state| {
+            let own = state.properties.values().filter(|held| held.property.account == *account);
+            Ok(own.take(most).count())
         })
     }
 
@@ -640,7 +651,9 @@ impl MarkStore for MemoryStore {
                 }
                 Mark::Link { id } => {
                     if let Some(link) = state.links.get_mut(id) {
-                        (link.dirty, _) = postponed(link.dirty, None, now);
+                        let (dirty, wake_at) = postponed(link.dirty, state.link_wakes.remove(id), now);
+                        link.dirty = dirty;
+                        state.link_wakes.extend(wake_at.map(|at| (id.clone(), at)));
                     }
                 }
                 Mark::Account { id } => put_off(state.erasures.get_mut(id), now),
@@ -662,6 +675,10 @@ impl LinkStore for MemoryStore {
         })
     }
 
+    async fn count_links(&self, account: &AccountId, most: usize) -> Result<usize, StoreError> {
+        self.call(|state| Ok(state.links.values().filter(|link| link.account == *account).take(most).count()))
+    }
+
     async fn link(&self, id: &LinkId) -> Result<Option<ExtraLink>, StoreError> {
         self.call(|state| Ok(state.links.get(id).cloned()))
     }
@@ -681,6 +698,7 @@ impl LinkStore for MemoryStore {
             let owner = LinkOwner::Link { account: link.account.clone(), link: link.id.clone() };
             state.own(&link.token, &owner);
             state.links.insert(link.id.clone(), link.clone());
+            state.link_wakes.remove(&link.id);
             Ok(())
         })
     }
@@ -689,12 +707,15 @@ impl LinkStore for MemoryStore {
         &self,
         id: &LinkId,
         rendered_revision: u64,
+        wake_at: Option<Timestamp>,
         last_changed_at: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         self.call(|state| {
             let link = state.links.get_mut(id).filter(|link| link.revision == rendered_revision);
             let link = link.ok_or(StoreError::Stale)?;
             link.dirty = None;
+            state.link_wakes.remove(id);
+            state.link_wakes.extend(wake_at.map(|at| (id.clone(), at)));
             link.last_changed_at = last_changed_at.or(link.last_changed_at);
             Ok(())
         })

@@ -129,6 +129,10 @@ pub trait PropertyStore: Send + Sync {
     /// Properties of an account that are not deleted, in order of creation.
     async fn properties(&self, account: &AccountId, page: PageRequest) -> Result<Page<Property>, StoreError>;
 
+    /// How many there are, deleted ones included until they are purged; counts no further than to `most`. May be late
+    /// by what is just made.
+    async fn count_properties(&self, account: &AccountId, most: usize) -> Result<usize, StoreError>;
+
     /// Everything of one property, strongly consistent, by one query. Nothing of a commit that has not
     /// finished is seen.
     async fn load(&self, id: &PropertyId) -> Result<Option<PropertyState>, StoreError>;
@@ -279,18 +283,22 @@ pub trait LinkStore: Send + Sync {
 
     async fn link(&self, id: &LinkId) -> Result<Option<ExtraLink>, StoreError>;
 
+    /// How many there are, deleted ones included; counts no further than to `most`. May be late by what is just made.
+    async fn count_links(&self, account: &AccountId, most: usize) -> Result<usize, StoreError>;
+
     /// Puts a link; also its token's owner.
     /// # Errors
     /// MUST be `Stale` when the stored revision is not `link.revision - 1` (revision 1: `Exists`).
     async fn put_link(&self, link: &ExtraLink) -> Result<(), StoreError>;
 
-    /// The exports followed: clears the dirty mark.
+    /// The exports followed: clears the dirty mark and sets `wake_at`, as `settle` does.
     /// # Errors
     /// MUST be `Stale` when the stored revision is not `rendered_revision`.
     async fn settle_link(
         &self,
         id: &LinkId,
         rendered_revision: u64,
+        wake_at: Option<Timestamp>,
         last_changed_at: Option<Timestamp>,
     ) -> Result<(), StoreError>;
 

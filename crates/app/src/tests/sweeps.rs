@@ -1,3 +1,4 @@
+use calmesh_calendar::{AccountId, ConnectionId};
 use jiff::SignedDuration;
 
 use super::world::*;
@@ -86,9 +87,10 @@ async fn a_failed_feed_frees_no_night_and_says_since_when() {
     assert_eq!(world.health(&a).await.health(world.now()), Health::Ok);
 }
 
-/// Lets two connections of one provider read these links.
-async fn reading(world: &World, provider: &str, links: [&str; 2]) {
-    for (name, link) in ["a", "b"].into_iter().zip(links) {
+/// Lets connections of one provider read these links, one each.
+async fn reading(world: &World, provider: &str, links: &[&str]) -> Vec<ConnectionId> {
+    let mut all = Vec::new();
+    for (name, link) in ["a", "b", "c"].into_iter().zip(links) {
         let id = world.connect(name, provider).await;
         let url: FeedUrl = link.parse().unwrap();
         world
@@ -97,7 +99,9 @@ async fn reading(world: &World, provider: &str, links: [&str; 2]) {
                 connection.import.as_mut().unwrap().url = url.clone();
             })
             .await;
+        all.push(id);
     }
+    all
 }
 
 #[tokio::test]
@@ -105,7 +109,7 @@ async fn a_known_host_that_asks_for_less_is_left_alone_by_all() {
     let world = World::new().await;
     // Whatever the host calls it: the name of the site decides.
     let links = ["https://www.airbnb.com/calendar/ical/1.ics", "https://www.airbnb.com/calendar/ical/2.ics"];
-    reading(&world, "generic", links).await;
+    reading(&world, "generic", &links).await;
     world.feeds.set(links[0], Answer::rate_limited(3600));
     world.feeds.serve(links[1], airbnb(1, STAYS));
     world.sweep().await;
@@ -119,7 +123,7 @@ async fn a_known_host_that_asks_for_less_is_left_alone_by_all() {
 async fn a_host_that_anybody_could_set_up_holds_up_only_the_link_that_it_answered() {
     let world = World::new().await;
     let links = ["https://shared.example/1.ics", "https://shared.example/2.ics"];
-    reading(&world, "airbnb", links).await;
+    reading(&world, "airbnb", &links).await;
     world.feeds.set(links[0], Answer::rate_limited(3600));
     world.feeds.serve(links[1], airbnb(1, STAYS));
     for _ in 0..3 {
@@ -129,10 +133,40 @@ async fn a_host_that_anybody_could_set_up_holds_up_only_the_link_that_it_answere
 }
 
 #[tokio::test]
+async fn a_host_that_asks_several_accounts_for_less_is_left_alone_by_all() {
+    let world = World::new().await;
+    let links = ["https://shared.example/1.ics", "https://shared.example/2.ics", "https://shared.example/3.ics"];
+    let ids = reading(&world, "generic", &links).await;
+    world.feeds.set(links[0], Answer::rate_limited(3600));
+    world.feeds.set(links[1], Answer::rate_limited(3600));
+    world.feeds.serve(links[2], airbnb(1, STAYS));
+    world.sweep().await;
+    world.sweep().await;
+    assert_eq!(world.feeds.count(links[2]), 2, "one account alone may have set the host up itself");
+    let [ana, bob] = [8, 9].map(|n| AccountId::from_random([n; 16]));
+    world
+        .change(|state| {
+            for connection in &mut state.connections {
+                if connection.id == ids[0] {
+                    connection.account = ana.clone();
+                } else if connection.id == ids[1] {
+                    connection.account = bob.clone();
+                }
+            }
+        })
+        .await;
+    world.sweep().await;
+    assert_eq!(world.feeds.count(links[2]), 2, "several can't have");
+    world.clock.advance(SignedDuration::from_hours(1));
+    world.sweep().await;
+    assert_eq!(world.feeds.count(links[2]), 3, "until the time that it asked for is over");
+}
+
+#[tokio::test]
 async fn a_redirect_holds_up_the_host_that_answered_and_not_the_one_that_redirects() {
     let world = World::new().await;
     let links = ["https://www.vrbo.com/icalendar/1.ics", "https://www.airbnb.com/calendar/ical/2.ics"];
-    reading(&world, "generic", links).await;
+    reading(&world, "generic", &links).await;
     world.feeds.set(links[0], Answer::rate_limited_by("www.airbnb.com", 3600));
     world.feeds.serve(links[1], airbnb(1, STAYS));
     world.sweep().await;
