@@ -329,7 +329,7 @@ impl App {
 
 /// Leaves a property without connections and blocks; its links end now. Answers every token that it had.
 fn emptied(draft: &mut crate::Draft) -> Vec<LinkToken> {
-    let PropertyState { connections, blocks, retiring, property } = &mut draft.state;
+    let PropertyState { connections, blocks, retiring, property, .. } = &mut draft.state;
     let now = draft.now;
     for connection in connections.drain(..) {
         if let Some(export) = connection.export {

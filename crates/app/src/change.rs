@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use calmesh_calendar::{Block, BlockId, ConnectionId, PropertyId};
+use calmesh_calendar::{Block, BlockId, Claims, ConnectionId, PropertyId};
 use jiff::Timestamp;
 
 use crate::{
-    App,
-    model::{Activity, ActivityKind, ClosedHold, Connection, Dirty, FetchPlan, LinkOwner, LinkToken, PropertyState},
+    App, Keys,
+    model::{
+        Activity, ActivityKind, ClosedHold, ConflictRecord, Connection, Dirty, FetchPlan, LinkOwner, LinkToken,
+        PropertyState,
+    },
     ports::{Event, PlanChange, PropertyCommit, StoreError},
 };
 
@@ -21,15 +24,32 @@ const ATTEMPTS: u32 = 12;
 pub struct Draft {
     pub state: PropertyState,
     pub now: Timestamp,
+    /// The connection whose good reading was taken in, and when its body was read; none for one that was known before.
+    pub(crate) read: Option<(ConnectionId, Timestamp)>,
+    /// By which our own blocks are known in a feed.
+    pub(crate) keys: Keys,
+    pub(crate) history: History,
+}
+
+/// What a change adds to what is kept of a property's past.
+#[derive(Debug, Default)]
+pub(crate) struct History {
     pub(crate) activity: Vec<Activity>,
     pub(crate) closed_holds: Vec<ClosedHold>,
+    pub(crate) closed_conflicts: Vec<ConflictRecord>,
+}
+
+impl History {
+    fn is_empty(&self) -> bool {
+        self.activity.is_empty() && self.closed_holds.is_empty() && self.closed_conflicts.is_empty()
+    }
 }
 
 impl Draft {
     /// Adds to what the host can read of this property.
     pub fn note(&mut self, connection: Option<&ConnectionId>, kind: ActivityKind) {
         let property = self.state.property.id.clone();
-        self.activity.push(Activity { property, at: self.now, connection: connection.cloned(), kind });
+        self.history.activity.push(Activity { property, at: self.now, connection: connection.cloned(), kind });
     }
 
     #[must_use]
@@ -138,15 +158,18 @@ impl App {
                 return Err(ChangeError::NotFound);
             }
             let now = self.clock.now();
-            let mut draft = Draft { state: before.clone(), now, activity: Vec::new(), closed_holds: Vec::new() };
+            let mut draft = self.draft(before.clone(), now);
             let value = decide(&mut draft).map_err(ChangeError::Refused)?;
-            let Draft { mut state, activity, closed_holds, .. } = draft;
-            if state == before && activity.is_empty() && closed_holds.is_empty() {
+            self.weigh(&before, &mut draft).await?;
+            let Draft { mut state, history, .. } = draft;
+            if state == before && history.is_empty() {
                 return Ok(Changed { value, state, written: false });
             }
             state.property.revision = before.property.revision + 1;
-            state.property.dirty = Some(Dirty::new(now));
-            let commit = difference(Some(&before), &state, activity, closed_holds);
+            // What became due first stays due: who tells of it must know since when.
+            let since = before.property.dirty.map_or(now, |dirty| dirty.since);
+            state.property.dirty = Some(Dirty { since, ..Dirty::new(now) });
+            let commit = difference(Some(&before), &state, history);
             match self.properties.commit(&commit).await {
                 Ok(()) => return Ok(Changed { value, state, written: true }),
                 Err(StoreError::Stale) if attempt < ATTEMPTS => {
@@ -161,6 +184,10 @@ impl App {
         }
     }
 
+    pub(crate) fn draft(&self, state: PropertyState, now: Timestamp) -> Draft {
+        Draft { state, now, read: None, keys: self.settings.keys.clone(), history: History::default() }
+    }
+
     /// Announces; a bus that fails only delays, since the dirty mark is announced again by the tick.
     pub(crate) async fn announce_soon(&self, events: &[Event]) {
         if let Err(error) = self.bus.publish(events).await {
@@ -170,22 +197,18 @@ impl App {
 }
 
 /// What must be written to get from one state to the other.
-pub(crate) fn difference(
-    before: Option<&PropertyState>,
-    after: &PropertyState,
-    activity: Vec<Activity>,
-    closed_holds: Vec<ClosedHold>,
-) -> PropertyCommit {
-    let none = PropertyState {
-        property: after.property.clone(),
-        connections: Vec::new(),
-        blocks: Vec::new(),
-        retiring: Vec::new(),
-    };
+pub(crate) fn difference(before: Option<&PropertyState>, after: &PropertyState, history: History) -> PropertyCommit {
+    let none = PropertyState::of(after.property.clone());
     let before = before.unwrap_or(&none);
     let connections = changes(&before.connections, &after.connections, |connection| connection.id.clone());
     let blocks = changes(&before.blocks, &after.blocks, |block| block.id.clone());
     let retiring = changes(&before.retiring, &after.retiring, |link| link.token.clone());
+    let conflicts = changes(&before.conflicts, &after.conflicts, |conflict| conflict.id.clone());
+    let standing = conflicts.put.iter().map(|conflict| ConflictRecord {
+        property: after.property.id.clone(),
+        conflict: conflict.clone(),
+        closed_at: None,
+    });
     PropertyCommit {
         property: after.property.clone(),
         put_connections: connections.put,
@@ -196,8 +219,12 @@ pub(crate) fn difference(
         remove_retiring: retiring.remove,
         plans: plan_changes(before, after),
         owners: owner_changes(before, after),
-        closed_holds,
-        activity,
+        claims: (before.claims != after.claims).then(|| after.claims.clone()),
+        conflict_records: standing.chain(history.closed_conflicts).collect(),
+        put_conflicts: conflicts.put,
+        remove_conflicts: conflicts.remove,
+        closed_holds: history.closed_holds,
+        activity: history.activity,
     }
 }
 
@@ -218,7 +245,7 @@ fn changes<T: Clone + PartialEq, K: Ord>(before: &[T], after: &[T], key: impl Fn
 }
 
 /// The plan by which the sweep reads a connection; none while it is not read.
-pub(crate) fn plan_of(connection: &Connection, blocks: &[Block]) -> Option<FetchPlan> {
+pub(crate) fn plan_of(connection: &Connection, blocks: &[Block], claims: &Claims) -> Option<FetchPlan> {
     let import = connection.import.as_ref().filter(|_| connection.reads())?;
     let applied = import.applied.as_ref();
     let waits =
@@ -232,7 +259,7 @@ pub(crate) fn plan_of(connection: &Connection, blocks: &[Block]) -> Option<Fetch
         applied: applied.map(|applied| applied.snapshot.clone()),
         validators: applied.map(|applied| applied.validators.clone()).unwrap_or_default(),
         applied_read_at: applied.map(|applied| applied.read_at),
-        pending: blocks.iter().any(waits),
+        pending: blocks.iter().any(waits) || claims.waits_for_readings(&connection.id),
         since: import.since,
     })
 }
@@ -252,7 +279,7 @@ fn plan_changes(before: &PropertyState, after: &PropertyState) -> Vec<PlanChange
 }
 
 fn plans(state: &PropertyState) -> BTreeMap<ConnectionId, FetchPlan> {
-    let plans = state.connections.iter().filter_map(|connection| plan_of(connection, &state.blocks));
+    let plans = state.connections.iter().filter_map(|connection| plan_of(connection, &state.blocks, &state.claims));
     plans.map(|plan| (plan.connection.clone(), plan)).collect()
 }
 

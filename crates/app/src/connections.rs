@@ -380,6 +380,7 @@ impl App {
         self.nights_opened_by(&before, |draft| {
             apply_edit(draft, reach, id, edit, expected, &prepared, &mut || self.randomness.id())
         })
+        .await
     }
 
     /// Pauses both sides, until it is resumed or `until` has come.
@@ -410,7 +411,7 @@ impl App {
         until: Option<Timestamp>,
     ) -> Result<Vec<Date>, ConnectionError> {
         let (_, before) = self.state_of_connection(reach, id).await?;
-        self.nights_opened_by(&before, |draft| apply_pause(draft, reach, id, until, None))
+        self.nights_opened_by(&before, |draft| apply_pause(draft, reach, id, until, None)).await
     }
 
     /// Resumes a paused connection; what it knew blocks at once, and its feed is read at once.
@@ -472,7 +473,7 @@ impl App {
         expected: &Expected,
     ) -> Result<Vec<Date>, ConnectionError> {
         let (_, before) = self.state_of_connection(reach, id).await?;
-        self.nights_opened_by(&before, |draft| apply_deletion(draft, reach, id, expected))
+        self.nights_opened_by(&before, |draft| apply_deletion(draft, reach, id, expected)).await
     }
 
     async fn state_of_connection(
@@ -899,6 +900,7 @@ fn apply_creation(
             detail: new.detail.unwrap_or(prepared.default_detail),
             format: new.format.unwrap_or(Format::Nights),
             last_changed_at: None,
+            recorded_since: now,
         }),
         created_at: now,
         named_at: now,
@@ -1060,6 +1062,7 @@ fn edit_export(after: &mut Connection, draft: &mut Draft, edit: &ConnectionEdit,
         detail: prepared.default_detail,
         format: Format::Nights,
         last_changed_at: None,
+        recorded_since: draft.now,
     });
     export.detail = edit.detail.over(export.detail, || prepared.default_detail);
     export.format = edit.format.over(export.format, || Format::Nights);
@@ -1168,9 +1171,12 @@ fn apply_rotation(
         }
     }
     draft.state.retiring.push(RetiringLink { token: export.token.clone(), serves, until });
+    // What was read of the old link still tells what its site knows, until that link empties.
+    let recorded_since = if revoke { draft.now } else { export.recorded_since };
     if let Some(connection) = draft.connection_mut(id) {
         connection.version += 1;
-        connection.export = Some(ExportSide { token: token.clone(), last_changed_at: None, ..export.clone() });
+        connection.export =
+            Some(ExportSide { token: token.clone(), last_changed_at: None, recorded_since, ..export.clone() });
     }
     draft.note(Some(id), ActivityKind::LinkRotated { name: before.name });
     Ok(())

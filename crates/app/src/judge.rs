@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use calmesh_calendar::{
-    BlockKind, BusyStatus, Claims, ConnectionId, EventStatus, Extent, FeedEvent, FeedReading, House, Picture, Policy,
-    ReadWarning, Sighting, Sign, Source, Taken, Verdict, taken,
+    BlockKind, BusyStatus, ConnectionId, EventStatus, Extent, FeedEvent, FeedReading, House, Policy, ReadWarning,
+    Sighting, Sign, Source, Taken, Verdict, taken,
 };
 use calmesh_profiles::{EventClass, Profile};
 use jiff::SignedDuration;
@@ -113,7 +113,7 @@ impl PropertyState {
     #[must_use]
     pub fn taken(&self) -> Vec<Taken> {
         let (sources, house) = (self.sources(), self.house());
-        taken(&Picture { blocks: &self.blocks, sources: &sources, claims: &Claims::default(), house: &house })
+        taken(&self.picture(&sources, &house))
     }
 }
 

@@ -29,10 +29,12 @@ mod reach;
 mod reading;
 mod refresh;
 mod settings;
+mod tags;
 mod telemetry;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod weighing;
 mod work;
 
 pub use accounts::{AccountEdit, AccountError, EraseError, NewAccount, Opened, Refusal};
@@ -51,11 +53,11 @@ pub use judge::{judge_feed, unread_uids, warnings_of};
 pub use limits::{CONNECTIONS, Full, LIMITS, LINKS, Limit, OWN_BLOCKS, PROPERTIES, TOKENS};
 pub use links::{LinkEdit, LinkError, LinkView, NewLink, WantedScope};
 pub use properties::{DEFAULT_CHECK_IN, DEFAULT_CHECK_OUT, NewProperty, PropertyEdit, PropertyError};
-pub use publish::echo_tag;
 pub use reach::Reach;
 pub use reading::{AcceptedFeed, ReadingReport, take_reading};
 pub use refresh::{GAVE_UP, GIVE_UP_AFTER, RefreshError, RefreshView};
 pub use settings::{Keys, Settings};
+pub use tags::echo_tag;
 pub use telemetry::ImportTelemetry;
 pub use tokens::{NewToken, TokenError};
 pub use work::{WorkError, read_body};

@@ -3,23 +3,24 @@
 use calmesh_calendar::taken_nights;
 use jiff::{Timestamp, civil::Date};
 
-use crate::{App, Draft, model::PropertyState};
+use crate::{App, Draft, model::PropertyState, ports::StoreError};
 
 impl App {
     /// The nights from today on, in the property's zone, that are taken now and would be free after this decision.
-    pub(crate) fn nights_opened_by<T, E>(
+    pub(crate) async fn nights_opened_by<T, E: From<StoreError>>(
         &self,
         before: &PropertyState,
         decide: impl FnOnce(&mut Draft) -> Result<T, E>,
     ) -> Result<Vec<Date>, E> {
         let mut draft = self.trial(before.clone());
         decide(&mut draft)?;
+        self.weigh(before, &mut draft).await?;
         Ok(nights_opened(before, &draft.state, draft.now))
     }
 
     /// A draft that nobody will commit.
     pub(crate) fn trial(&self, state: PropertyState) -> Draft {
-        Draft { state, now: self.clock.now(), activity: Vec::new(), closed_holds: Vec::new() }
+        self.draft(state, self.clock.now())
     }
 }
 

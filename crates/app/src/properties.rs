@@ -7,7 +7,7 @@ use jiff::civil::{Date, Time};
 
 use crate::{
     App, Draft, Edit, Expected, Full, InvalidField, Reach,
-    change::{ChangeRefusal, difference},
+    change::{ChangeRefusal, History, difference},
     connections::remove_connection,
     edit::{Flaws, LABEL_PREFIX_MOST, NAME_MOST, ZONE_WANTED, known_zone},
     kept::{KeptBodies, take_kept},
@@ -114,7 +114,7 @@ impl App {
         let property = validated(property)?;
         let limit = limits::PROPERTIES;
         limit.room_beside(self.properties.count_properties(&reach.account, limit.most).await?)?;
-        let state = PropertyState { property, connections: Vec::new(), blocks: Vec::new(), retiring: Vec::new() };
+        let state = PropertyState::of(property);
         let created = Activity {
             property: state.property.id.clone(),
             at: now,
@@ -122,7 +122,8 @@ impl App {
             kind: ActivityKind::PropertyCreated,
         };
         // No dirty mark: nothing is taken in it yet, and it has no link that must follow.
-        match self.properties.commit(&difference(None, &state, vec![created], Vec::new())).await {
+        let history = History { activity: vec![created], ..History::default() };
+        match self.properties.commit(&difference(None, &state, history)).await {
             Ok(()) => Ok(state.property),
             Err(StoreError::Stale) => Err(PropertyError::AccountDeleted),
             Err(error) => Err(error.into()),
@@ -200,6 +201,7 @@ impl App {
         self.nights_opened_by(&before, |draft| {
             apply_edit(draft, reach, edit, expected, &prefix, &kept, &mut || self.randomness.id())
         })
+        .await
     }
 
     /// Deletes a property: its blocks go, and its links serve an empty calendar for a week.
@@ -228,7 +230,7 @@ impl App {
         expected: &Expected,
     ) -> Result<Vec<Date>, PropertyError> {
         let before = self.state_within(reach, id).await?.ok_or(PropertyError::NotFound)?;
-        self.nights_opened_by(&before, |draft| apply_deletion(draft, reach, expected))
+        self.nights_opened_by(&before, |draft| apply_deletion(draft, reach, expected)).await
     }
 
     async fn default_label_prefix(&self, reach: &Reach) -> Result<String, StoreError> {

@@ -6,15 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use calmesh_calendar::{
-    Claims, ConnectionId, Extent, LinkId, Origin, Picture, PropertyId, ViewEvent, Viewer, next_departure, view,
-};
+use calmesh_calendar::{ConnectionId, Extent, LinkId, Origin, PropertyId, ViewEvent, Viewer, next_departure, view};
 use calmesh_ics::{Document, DocumentEvent, render};
 use calmesh_profiles::Profile;
 use futures::{StreamExt, TryStreamExt, stream};
-use hmac::{Hmac, KeyInit, Mac};
 use jiff::{SignedDuration, Timestamp, civil::date};
-use sha2::Sha256;
 
 use crate::{
     App, ChangeError, Draft, Reach,
@@ -22,9 +18,10 @@ use crate::{
     kept::{KeptBodies, take_kept},
     model::{
         ActivityKind, Connection, Detail, Dirty, ExtraLink, Format, LinkScope, LinkToken, Property, PropertyState,
-        RetiringServes, Status,
+        RetiringLink, RetiringServes, Status,
     },
     ports::{Event, ExportObject, ExportWriteError, PageRequest, StoreError},
+    tags::{echo_tag, export_name},
     work::WorkError,
 };
 
@@ -125,6 +122,9 @@ impl App {
         if state.property.dirty.is_some() || time_has_come {
             self.mark_extra_links(&state).await?;
         }
+        if let Some(dirty) = state.property.dirty {
+            self.tell_conflicts(&state, dirty.since).await?;
+        }
         let wake_at = wake_at(&state, now);
         if state.property.dirty.is_some() || state.property.wake_at != wake_at || !moved.is_empty() {
             match self.properties.settle(&id, state.property.revision, wake_at, &moved).await {
@@ -145,6 +145,23 @@ impl App {
             self.properties.purge(&state.property.id).await?;
         }
         Ok(true)
+    }
+
+    /// Tells whoever listens of the conflicts that opened since an instant: before the mark is cleared, so that none is
+    /// lost, and perhaps twice.
+    async fn tell_conflicts(&self, state: &PropertyState, since: Timestamp) -> Result<(), WorkError> {
+        let opened = state.conflicts.iter().filter(|conflict| conflict.opened_at >= since && conflict.gone.is_none());
+        let events: Vec<Event> = opened
+            .map(|conflict| Event::ConflictOpened {
+                account: state.property.account.clone(),
+                property: state.property.id.clone(),
+                conflict: conflict.id.clone(),
+            })
+            .collect();
+        if !events.is_empty() {
+            self.bus.publish(&events).await?;
+        }
+        Ok(())
     }
 
     async fn objects_of(&self, tokens: Vec<LinkToken>) -> Result<Objects, WorkError> {
@@ -196,7 +213,16 @@ impl App {
         let forget = |draft: &mut Draft| {
             // One that was given more time meanwhile is put again by the next round.
             let now = draft.now;
-            draft.state.retiring.retain(|link| link.until > now || !over.contains(&link.token));
+            let goes = |link: &RetiringLink| link.until <= now && over.contains(&link.token);
+            let gone: Vec<RetiringLink> = draft.state.retiring.extract_if(.., |link| goes(link)).collect();
+            for link in gone {
+                // With a link goes the record of its reads.
+                if let RetiringServes::Current { connection } = link.serves
+                    && let Some(export) = draft.connection_mut(&connection).and_then(|known| known.export.as_mut())
+                {
+                    export.recorded_since = now;
+                }
+            }
             Ok::<_, WorkError>(())
         };
         match self.commit_change(&state.property.id, true, forget).await {
@@ -252,8 +278,7 @@ impl App {
     ) -> Vec<DocumentEvent> {
         let viewer = Viewer { own, times: format == Format::Times };
         let (sources, house) = (state.sources(), state.house());
-        let picture = Picture { blocks: &state.blocks, sources: &sources, claims: &Claims::default(), house: &house };
-        let events = view(&picture, viewer, state.property.rules_changed_at, now);
+        let events = view(&state.picture(&sources, &house), viewer, state.property.rules_changed_at, now);
         events.into_iter().map(|event| self.event(state, event, detail)).collect()
     }
 
@@ -276,7 +301,7 @@ impl App {
             Detail::Label | Detail::Full => source.map(|connection| connection.named_at),
         };
         DocumentEvent {
-            uid: self.export_uid(&state.property.id, event.block.as_str(), event.turnover),
+            uid: self.export_uid(&state.property.id, &export_name(&event.block, event.turnover, event.piece)),
             extent: event.extent,
             summary,
             description: None,
@@ -286,10 +311,8 @@ impl App {
     }
 
     /// A UID that stays with the block, with a keyed tag by which we know it when it comes back.
-    fn export_uid(&self, property: &PropertyId, block: &str, turnover: bool) -> String {
-        let bare = block.trim_start_matches(calmesh_calendar::BlockId::PREFIX);
-        let name = if turnover { format!("{bare}t") } else { bare.to_owned() };
-        let tag = echo_tag(&self.settings.keys.echo, property, &name);
+    fn export_uid(&self, property: &PropertyId, name: &str) -> String {
+        let tag = echo_tag(&self.settings.keys.echo, property, name);
         format!("{name}-{tag}@calmesh")
     }
 
@@ -526,7 +549,9 @@ fn wake_at(state: &PropertyState, now: Timestamp) -> Option<Timestamp> {
         .filter(|block| !block.is_own())
         .map(|block| block.extent.times(&house).end() + FORGOTTEN_AFTER);
     let departures = next_departure(&state.blocks, &house, now);
-    pauses.chain(horizons).chain(links).chain(forgotten).chain(departures).min()
+    // A site that is asked and can't be read is asked no more after a while.
+    let questions = state.claims.wake_at();
+    pauses.chain(questions).chain(horizons).chain(links).chain(forgotten).chain(departures).min()
 }
 
 /// The tokens of every link of a property that serves something.
@@ -564,15 +589,4 @@ fn far_past_event() -> Option<DocumentEvent> {
         stamp: Timestamp::UNIX_EPOCH,
         sequence: 0,
     })
-}
-
-/// Sixteen hexadecimal digits that only the holder of the key can make for this property and name.
-#[must_use]
-pub fn echo_tag(key: &[u8; 32], property: &PropertyId, name: &str) -> String {
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return String::new() };
-    mac.update(property.as_str().as_bytes());
-    mac.update(b"/");
-    mac.update(name.as_bytes());
-    let digest = mac.finalize().into_bytes();
-    hex::encode(digest.get(..8).unwrap_or_default())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use calmesh_calendar::{
     Block, ConnectionId, EndedHold, FeedReading, Hold, HoldCause, HoldEnd, HoldId, House, Judging, Nights, Origin,
-    Reading, reconcile,
+    Reading, Sign, reconcile,
 };
 use jiff::{Timestamp, civil::Date};
 
@@ -12,6 +12,7 @@ use crate::{
     Draft,
     judge::{judge_feed, unread_uids, warnings_of},
     model::{ActivityKind, Applied, ClosedHold, Snapshot, Validators},
+    tags::carries_our_tag,
 };
 
 const KEPT_WARNINGS: usize = 20;
@@ -70,19 +71,30 @@ pub fn take_reading(
         return Some(ReadingReport::default());
     }
     let policy = source.policy();
+    let mut sightings = judge_feed(feed.reading, source.profile(), &policy);
+    for sighting in &mut sightings {
+        let uid = sighting.key.as_ref().map(|key| key.uid.as_str());
+        if uid.is_some_and(|uid| carries_our_tag(&draft.keys.echo, &source.property, uid)) {
+            sighting.sign = Sign::Ours;
+        }
+    }
     let reading = Reading {
-        sightings: judge_feed(feed.reading, source.profile(), &policy),
+        sightings,
         unread: unread_uids(feed.reading),
         read_at: feed.read_at,
         now: draft.now.max(feed.read_at),
         repeated,
     };
-    let judging =
-        Judging { connection, house: &house, hold: policy.hold, mass_vanish: policy.mass_vanish, expected_to_go: &[] };
+    let expected_to_go = draft.state.claims.expected_to_go(connection);
+    let judging = Judging {
+        connection,
+        house: &house,
+        hold: policy.hold,
+        mass_vanish: policy.mass_vanish,
+        expected_to_go: &expected_to_go,
+    };
     let (mine, others): (Vec<Block>, Vec<Block>) =
         std::mem::take(&mut draft.state.blocks).into_iter().partition(|block| block.connection() == Some(connection));
-    let known_to_vanish: BTreeSet<HoldId> =
-        mine.iter().filter_map(vanished_together).map(|hold| hold.id.clone()).collect();
     let result = reconcile(mine, &reading, &judging, ids);
     let report =
         ReadingReport { added: result.added, changed: result.changed, removed: result.removed, held: result.held };
@@ -90,7 +102,7 @@ pub fn take_reading(
     draft.state.blocks.extend(result.blocks);
     draft.state.blocks.sort_by(|a, b| a.id.cmp(&b.id));
 
-    let together = note_mass_vanish(draft, connection, &known_to_vanish, &house);
+    let together = note_mass_vanish(draft, connection, result.mass_vanish.as_ref(), &house);
     for (hold, block) in result.opened_holds.into_iter().filter(|(hold, _)| !together.contains(hold)) {
         draft.note(Some(connection), ActivityKind::HoldOpened { hold, block });
     }
@@ -121,6 +133,9 @@ pub fn take_reading(
     if let Some(import) = draft.connection_mut(connection).and_then(|connection| connection.import.as_mut()) {
         import.applied = Some(applied);
     }
+    if !repeated {
+        draft.read = Some((connection.clone(), feed.read_at));
+    }
     Some(report)
 }
 
@@ -129,18 +144,18 @@ fn vanished_together(block: &Block) -> Option<&Hold> {
     block.hold().filter(|hold| hold.cause == HoldCause::MassVanish && !hold.kept)
 }
 
-/// Tells of a mass vanish once for all of it, when it is seen first and when more stays join it. Answers its holds.
+/// Tells of a mass vanish once for all of it, when this reading began it or more stays joined it. Answers its holds.
 fn note_mass_vanish(
     draft: &mut Draft,
     connection: &ConnectionId,
-    known: &BTreeSet<HoldId>,
+    told: Option<&HoldId>,
     house: &House,
 ) -> BTreeSet<HoldId> {
     let mine = draft.state.blocks.iter().filter(|block| block.connection() == Some(connection));
     let vanished: Vec<(HoldId, Option<Nights>)> =
         mine.filter_map(|block| Some((vanished_together(block)?.id.clone(), block.extent.nights(house)))).collect();
     let holds: BTreeSet<HoldId> = vanished.iter().map(|(hold, _)| hold.clone()).collect();
-    let Some(hold) = holds.first().filter(|_| !holds.is_subset(known)).cloned() else { return holds };
+    let (Some(hold), Some(_)) = (holds.first().cloned(), told) else { return holds };
     let nights: BTreeSet<Date> = vanished.iter().filter_map(|(_, nights)| *nights).flat_map(Nights::iter).collect();
     let kind = ActivityKind::MassVanished {
         hold,
@@ -163,7 +178,7 @@ pub(crate) fn end_hold(draft: &mut Draft, connection: &ConnectionId, ended: Ende
     };
     draft.note(Some(connection), kind);
     let nights = block.extent.nights(&draft.state.house());
-    draft.closed_holds.push(ClosedHold {
+    draft.history.closed_holds.push(ClosedHold {
         hold,
         end,
         closed_at: draft.now,

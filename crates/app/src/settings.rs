@@ -20,6 +20,9 @@ pub struct Settings {
     pub shards: u16,
     /// Feeds may be on private addresses and any port: tests only.
     pub private_feeds: bool,
+    /// Every read of a private link is recorded the moment it happens: true where this program serves the links itself,
+    /// false where logs tell of them.
+    pub every_read_is_recorded: bool,
     /// Digest of the operator's key.
     pub operator_key: SecretHash,
     pub keys: Keys,

@@ -59,7 +59,7 @@ impl App {
                 Err(EraseError::Object(error)) => Err(error.into()),
                 Err(EraseError::Store(error)) => Err(error.into()),
             },
-            Event::PropertyChanged { .. } => Ok(()),
+            Event::PropertyChanged { .. } | Event::ConflictOpened { .. } => Ok(()),
         }
     }
 

@@ -268,6 +268,7 @@ async fn wire(
         sweep_period: args.sweep_every,
         shards: 1,
         private_feeds: args.allow_private_feeds,
+        every_read_is_recorded: true,
         operator_key: SecretHash::of(&credentials.operator_key),
         keys: derive_keys(&secret).map_err(|_| FolderError::Damaged(folder.credentials_file()))?,
     };

@@ -114,6 +114,7 @@ impl Cloud {
             sweep_period: config.sweep_period,
             shards: config.shards,
             private_feeds: config.private_feeds,
+            every_read_is_recorded: false,
             operator_key: SecretHash::of(&operator),
             keys: derive_keys(deployment.as_bytes())?,
         };

@@ -1,8 +1,9 @@
 //! Dull records for tests: everything follows from a small number.
 
 use calmesh_calendar::{
-    AccountId, Block, BlockId, BlockKind, ConnectionId, EventKey, Extent, FeedOrigin, Hold, HoldCause, HoldId, LinkId,
-    Nights, Origin, PropertyId, RefreshId, Sign, TokenId,
+    AccountId, Asked, Block, BlockId, BlockKind, Claim, ClaimRule, Claims, Conflict, ConflictId, ConnectionClaims,
+    ConnectionId, EventKey, Extent, FeedOrigin, Habits, Hold, HoldCause, HoldId, LinkId, LinkNight, Nights, Origin,
+    Part, PropertyId, RefreshId, Runs, Sign, Standing, TokenId,
 };
 use jiff::{SignedDuration, Timestamp, civil};
 
@@ -147,6 +148,7 @@ pub fn a_connection(property: &Property, n: u64) -> Connection {
             detail: Detail::Busy,
             format: Format::Nights,
             last_changed_at: None,
+            recorded_since: at(0),
         }),
         created_at: at(i64::try_from(n).unwrap_or_default()),
         named_at: at(0),
@@ -192,6 +194,62 @@ pub fn a_block(connection: u64, n: u64) -> Block {
         sequence: 0,
         first_seen_at: at(0),
         changed_at: at(0),
+    }
+}
+
+/// The nights from one day of 2031 to another, counted from its first.
+#[must_use]
+pub fn nights(first: i64, end: i64) -> Nights {
+    let day = |n| civil::date(2031, 1, 1).saturating_add(jiff::Span::new().days(n));
+    Nights::new(day(first), day(end)).unwrap()
+}
+
+/// Claims of two connections with everything in them that there can be.
+#[must_use]
+pub fn some_claims(connection: u64) -> Claims {
+    let claim = |standing, rule| Claim { standing, rule, since: at(1) };
+    let asked = Asked { since: at(2), read_at: None, readings: 0, heard_at: at(3) };
+    let part = Part { asked: Some(asked), ..Part::default() };
+    let read = Asked { read_at: Some(at(5)), readings: 1, ..asked };
+    let first = ConnectionClaims {
+        claims: Runs::of([
+            (nights(0, 3), claim(Standing::Possible, ClaimRule::MayBeOurs)),
+            (nights(3, 4), claim(Standing::Echo, ClaimRule::OurTag)),
+            (nights(9, 11), claim(Standing::Certain, ClaimRule::StoodUnread)),
+        ]),
+        parts: Runs::of([(nights(0, 1), part), (nights(1, 2), Part { asked: Some(read), ..part })]),
+        link: Runs::of([(nights(0, 2), LinkNight { carries: false, since: at(2), put_at: Some(at(4)), first: at(0) })]),
+        habits: Habits::default(),
+    };
+    let second = ConnectionClaims {
+        parts: Runs::of([(
+            nights(0, 3),
+            Part { clean_since: Some(at(6)), cleaned_at: Some(at(7)), silent: true, ..Part::default() },
+        )]),
+        link: Runs::of([(nights(5, 6), LinkNight { carries: true, since: at(2), put_at: None, first: at(1) })]),
+        habits: Habits {
+            settle: Some(SignedDuration::from_mins(90)),
+            wait: Some(SignedDuration::from_hours(96)),
+            memory: Some(SignedDuration::new(1, 5)),
+        },
+        ..ConnectionClaims::default()
+    };
+    Claims { connections: [(connection_id(connection), first), (connection_id(connection + 1), second)].into() }
+}
+
+/// A conflict of blocks number `n` and `n + 1`, opened `n` seconds after the beginning.
+#[must_use]
+pub fn a_conflict(n: u64) -> Conflict {
+    let mut blocks = [block_id(n), block_id(n + 1)];
+    blocks.sort();
+    Conflict {
+        id: ConflictId::from_random(bytes(n)),
+        blocks,
+        first: block_id(n),
+        nights: nights(0, 2).iter().collect(),
+        arrives_at: at(900),
+        opened_at: at(i64::try_from(n).unwrap_or_default()),
+        gone: None,
     }
 }
 
@@ -241,6 +299,10 @@ pub fn nothing_but(property: &Property) -> PropertyCommit {
         remove_retiring: Vec::new(),
         plans: Vec::new(),
         owners: Vec::new(),
+        claims: None,
+        put_conflicts: Vec::new(),
+        remove_conflicts: Vec::new(),
+        conflict_records: Vec::new(),
         closed_holds: Vec::new(),
         activity: Vec::new(),
     }

@@ -4,7 +4,7 @@ use super::{
     a_link, a_property, account_id, all, an_account_stands, at, connection_id, link_id, link_token, nothing_but,
 };
 use crate::{
-    model::{Dirty, ExtraLink, LinkOwner, LinkReads, LinkScope},
+    model::{Dirty, ExtraLink, LinkOwner, LinkReads, LinkScope, ReadTimes},
     ports::{AccountStore, LinkStore, PropertyCommit, PropertyStore, StoreError},
 };
 
@@ -100,6 +100,15 @@ async fn reads(store: &dyn LinkStore) {
     assert_eq!(found, vec![none, one, none, one], "reads in the order asked; nobody's tokens are not counted");
     let found = store.reads(&[second], at(28 * HOUR)).await.unwrap();
     assert_eq!(found[0].reads_24h, 3, "reads that arrive late are counted in their hour");
+    let times = store.read_times(&[nobodys, second]).await.unwrap();
+    let expected = [10, 20, 5 * HOUR, 5 * HOUR + 1, 30 * HOUR].map(at).to_vec();
+    let whole = ReadTimes { times: expected, whole: true };
+    assert_eq!(times, vec![ReadTimes::default(), whole], "when a link was read is kept, in order");
+    let odd = at(30 * HOUR) + jiff::SignedDuration::from_millis(1_234);
+    store.record_read(&third, odd).await.unwrap();
+    let times = store.read_times(&[third]).await.unwrap();
+    assert_eq!(times[0].times, vec![odd], "to the millisecond");
+
     store.record_read(&second, at(300 * HOUR)).await.unwrap();
     let found = store.reads(&[second], at(300 * HOUR)).await.unwrap();
     assert_eq!(found, vec![LinkReads { last_read_at: Some(at(300 * HOUR)), reads_24h: 1 }], "a day's reads, no more");

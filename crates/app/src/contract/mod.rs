@@ -15,8 +15,9 @@ mod refreshes;
 
 pub use accounts::account_store;
 pub use build::{
-    a_block, a_connection, a_hold, a_link, a_plan, a_property, a_token, a_url, account_id, an_account, at, block_id,
-    connection_id, hold_id, link_id, link_token, nothing_but, property_id, refresh_id, token_id,
+    a_block, a_conflict, a_connection, a_hold, a_link, a_plan, a_property, a_token, a_url, account_id, an_account, at,
+    block_id, connection_id, hold_id, link_id, link_token, nights, nothing_but, property_id, refresh_id, some_claims,
+    token_id,
 };
 pub use fetches::fetch_store;
 pub use idempotency::idempotency_store;

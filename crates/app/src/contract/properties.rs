@@ -1,15 +1,15 @@
 //! Properties, what is decided with them, and what happened to them.
 
-use calmesh_calendar::{Block, HoldEnd, Origin};
+use calmesh_calendar::{Block, Claims, Conflict, HoldEnd, Origin};
 
 use super::{
-    a_block, a_connection, a_hold, a_plan, a_property, account_id, all, an_account, an_account_stands, at, block_id,
-    connection_id, hold_id, link_token, nothing_but, property_id,
+    a_block, a_conflict, a_connection, a_hold, a_plan, a_property, account_id, all, an_account, an_account_stands, at,
+    block_id, connection_id, hold_id, link_token, nothing_but, property_id, some_claims,
 };
 use crate::{
     model::{
-        Account, Activity, ActivityKind, ClosedHold, Dirty, LinkOwner, Property, PropertyState, RetiringLink,
-        RetiringServes,
+        Account, Activity, ActivityKind, ClosedHold, ConflictRecord, Dirty, LinkOwner, Property, PropertyState,
+        RetiringLink, RetiringServes,
     },
     ports::{
         AccountStore, ActivityStore, FetchStore, LinkStore, Location, PageRequest, PlanChange, PropertyCommit,
@@ -66,19 +66,27 @@ pub async fn property_store(
             PlanChange::Put { plan: a_plan(&property, 2), fresh: true },
         ],
         owners: vec![(link_token(1), Some(owner.clone())), (link_token(90), Some(owner.clone()))],
+        claims: Some(some_claims(1)),
+        put_conflicts: vec![a_conflict(4), a_conflict(5)],
+        conflict_records: vec![record(&property, 4, None), record(&property, 5, None)],
         ..nothing_but(&Property { wake_at: Some(at(700)), ..next(&property) })
     };
     store.commit(&second).await.unwrap();
     let mut blocks = vec![held(a_block(1, 4), 1), a_block(1, 5)];
     blocks.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut conflicts = vec![a_conflict(4), a_conflict(5)];
+    conflicts.sort_by(|a, b| a.id.cmp(&b.id));
     let expected = PropertyState {
         property: second.property.clone(),
         connections: vec![a_connection(&property, 1), a_connection(&property, 2)],
         blocks,
         retiring: vec![retiring.clone()],
+        claims: some_claims(1),
+        conflicts,
     };
     assert_eq!(store.load(&id).await.unwrap(), Some(expected.clone()), "a commit is seen whole and in order");
-    for thing in [connection_id(1).as_str(), block_id(4).as_str(), hold_id(1).as_str()] {
+    let conflict = a_conflict(4).id;
+    for thing in [connection_id(1).as_str(), block_id(4).as_str(), hold_id(1).as_str(), conflict.as_str()] {
         assert_eq!(store.locate(thing).await.unwrap(), Some(here.clone()), "what has an id of its own can be found");
     }
     assert_eq!(store.locate(connection_id(3).as_str()).await.unwrap(), None, "what is not there is nowhere");
@@ -89,6 +97,9 @@ pub async fn property_store(
     // Somebody else was first.
     let stale = PropertyCommit {
         put_blocks: vec![a_block(1, 6)],
+        claims: Some(Claims::default()),
+        remove_conflicts: vec![a_conflict(4).id],
+        conflict_records: vec![record(&property, 4, Some(9))],
         remove_connections: vec![connection_id(1)],
         plans: vec![PlanChange::Remove(connection_id(1))],
         owners: vec![(link_token(1), None)],
@@ -111,6 +122,7 @@ pub async fn property_store(
         connection: connection_id(1),
         nights: None,
     };
+    let resolved = Conflict { gone: Some(block_id(6)), ..a_conflict(5) };
     let third = PropertyCommit {
         remove_connections: vec![connection_id(2)],
         remove_blocks: vec![block_id(4), block_id(400)],
@@ -118,6 +130,10 @@ pub async fn property_store(
         plans: vec![PlanChange::Remove(connection_id(2))],
         owners: vec![(link_token(90), None)],
         closed_holds: vec![closed(1, 50), closed(2, 60), closed(3, 55)],
+        claims: Some(Claims::default()),
+        put_conflicts: vec![resolved.clone()],
+        remove_conflicts: vec![a_conflict(4).id],
+        conflict_records: vec![record(&property, 4, Some(50)), record_of(&property, &resolved, None)],
         ..nothing_but(&next(&second.property))
     };
     store.commit(&third).await.unwrap();
@@ -129,7 +145,15 @@ pub async fn property_store(
     assert_eq!(fetches.fetch_states(&[connection_id(2)]).await.unwrap().len(), 0, "nobody reads it any more");
     let holds = all(2, async |page| store.closed_holds(&id, page).await).await;
     assert_eq!(holds, vec![closed(2, 60), closed(3, 55), closed(1, 50)], "ended holds are listed, newest first");
-    assert_eq!(store.locate(hold_id(3).as_str()).await.unwrap(), Some(here), "an ended hold can be found");
+    assert_eq!(store.locate(hold_id(3).as_str()).await.unwrap(), Some(here.clone()), "an ended hold can be found");
+
+    assert_eq!(state.claims, Claims::default(), "nothing is in question any more");
+    assert_eq!(state.conflicts, vec![resolved.clone()], "a conflict that closed stands no more");
+    let of_this = all(1, async |page| store.conflict_records(&account_id(1), Some(&id), page).await).await;
+    let expected = vec![record_of(&property, &resolved, None), record(&property, 4, Some(50))];
+    assert_eq!(of_this, expected, "conflicts are listed, the newest first, also when they closed");
+    assert_eq!(store.locate(conflict.as_str()).await.unwrap(), Some(here), "a closed conflict can be found");
+    conflicts_of_an_account(store, &expected).await;
 
     listing(store).await;
 
@@ -142,9 +166,41 @@ pub async fn property_store(
     assert!(fetches.fetch_states(&[connection_id(1)]).await.unwrap().is_empty(), "nothing of it is read");
     let holds = store.closed_holds(&id, PageRequest { limit: 9, after: None }).await.unwrap();
     assert!(holds.items.is_empty(), "its ended holds are gone");
+    let records = all(9, async |page| store.conflict_records(&account_id(1), Some(&id), page).await).await;
+    assert!(records.is_empty(), "and its conflicts");
     store.commit(&nothing_but(&property)).await.unwrap();
     assert_eq!(store.load(&id).await.unwrap().unwrap().blocks, Vec::new(), "what comes after begins with nothing");
     store.purge(&id).await.unwrap();
+}
+
+fn record(property: &Property, n: u64, closed_at: Option<i64>) -> ConflictRecord {
+    record_of(property, &a_conflict(n), closed_at)
+}
+
+fn record_of(property: &Property, conflict: &Conflict, closed_at: Option<i64>) -> ConflictRecord {
+    ConflictRecord { property: property.id.clone(), conflict: conflict.clone(), closed_at: closed_at.map(at) }
+}
+
+/// Lists over several properties keep those of each together.
+async fn conflicts_of_an_account(store: &dyn PropertyStore, of_first: &[ConflictRecord]) {
+    let other = a_property(1, 30);
+    let records = vec![record(&other, 30, None), record(&other, 31, Some(40))];
+    let put_conflicts = vec![a_conflict(30)];
+    store
+        .commit(&PropertyCommit { put_conflicts, conflict_records: records.clone(), ..nothing_but(&other) })
+        .await
+        .unwrap();
+    for limit in [1, 3, 9] {
+        let mut found = all(limit, async |page| store.conflict_records(&account_id(1), None, page).await).await;
+        assert!(found.is_sorted_by_key(|record| std::cmp::Reverse(record.property.clone())), "by property");
+        found.retain(|record| record.property == of_first[0].property);
+        assert_eq!(found, of_first, "the newest first in each");
+    }
+    let found = all(9, async |page| store.conflict_records(&account_id(1), Some(&other.id), page).await).await;
+    assert_eq!(found.len(), 2, "each property has its own");
+    let nobody = all(9, async |page| store.conflict_records(&account_id(8), None, page).await).await;
+    assert!(nobody.is_empty(), "another account has none of them");
+    store.purge(&other.id).await.unwrap();
 }
 
 /// A property is made only for an account that stands.

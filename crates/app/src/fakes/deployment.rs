@@ -39,6 +39,7 @@ impl FakeDeployment {
             sweep_period: SignedDuration::from_mins(15),
             shards: 1,
             private_feeds: false,
+            every_read_is_recorded: true,
             operator_key: SecretHash::of(operator_key.reveal()),
             keys: Keys { cursor: [1; 32], echo: [2; 32] },
         };

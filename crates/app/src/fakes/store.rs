@@ -8,14 +8,16 @@ use std::{
 };
 
 use async_trait::async_trait;
-use calmesh_calendar::{AccountId, Block, BlockId, ConnectionId, LinkId, PropertyId, RefreshId, TokenId};
+use calmesh_calendar::{
+    AccountId, Block, BlockId, Claims, Conflict, ConflictId, ConnectionId, LinkId, PropertyId, RefreshId, TokenId,
+};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     model::{
-        Account, Activity, ClosedHold, Connection, Dirty, ExtraLink, Failure, FetchHealth, FetchPlan, FetchState,
-        HostPause, LinkOwner, LinkReads, LinkToken, Outcome, Property, PropertyState, Refresh, RefreshOutcome,
-        RetiringLink, SecretHash, SweepRecord, Token, bucket_of, postponed,
+        Account, Activity, ClosedHold, ConflictRecord, Connection, Dirty, ExtraLink, Failure, FetchHealth, FetchPlan,
+        FetchState, HostPause, LinkOwner, LinkReads, LinkToken, Outcome, Property, PropertyState, ReadTimes, Refresh,
+        RefreshOutcome, RetiringLink, SecretHash, SweepRecord, Token, bucket_of, postponed,
     },
     ports::{
         AccountStore, ActivityStore, FetchStore, IdempotencyStart, IdempotencyStore, LinkStore, Location, Mark,
@@ -72,6 +74,9 @@ struct Held {
     connections: BTreeMap<ConnectionId, Connection>,
     blocks: BTreeMap<BlockId, Block>,
     retiring: BTreeMap<LinkToken, RetiringLink>,
+    claims: Claims,
+    conflicts: BTreeMap<ConflictId, Conflict>,
+    records: BTreeMap<ConflictId, ConflictRecord>,
     closed: BTreeMap<(Timestamp, String), ClosedHold>,
 }
 
@@ -80,6 +85,7 @@ struct Owned {
     last_read_at: Option<Timestamp>,
     /// Reads by hours since 1970.
     hours: BTreeMap<i64, u32>,
+    times: BTreeSet<Timestamp>,
 }
 
 struct Answer {
@@ -194,6 +200,8 @@ impl Held {
             connections,
             blocks: self.blocks.values().cloned().collect(),
             retiring: self.retiring.values().cloned().collect(),
+            claims: self.claims.clone(),
+            conflicts: self.conflicts.values().cloned().collect(),
         }
     }
 
@@ -224,6 +232,7 @@ impl State {
             owner: owner.clone(),
             last_read_at: None,
             hours: BTreeMap::new(),
+            times: BTreeSet::new(),
         });
         owned.owner = owner.clone();
     }
@@ -388,6 +397,9 @@ impl PropertyStore for MemoryStore {
                 connections: BTreeMap::new(),
                 blocks: BTreeMap::new(),
                 retiring: BTreeMap::new(),
+                claims: Claims::default(),
+                conflicts: BTreeMap::new(),
+                records: BTreeMap::new(),
                 closed: BTreeMap::new(),
             });
             held.property = property.clone();
@@ -412,6 +424,17 @@ impl PropertyStore for MemoryStore {
             }
             held.retiring.extend(commit.put_retiring.iter().map(|link| (link.token.clone(), link.clone())));
             held.retiring.retain(|token, _| !commit.remove_retiring.contains(token));
+            if let Some(claims) = &commit.claims {
+                held.claims = claims.clone();
+            }
+            for conflict in &commit.put_conflicts {
+                held.conflicts.insert(conflict.id.clone(), conflict.clone());
+            }
+            held.conflicts.retain(|id, _| !commit.remove_conflicts.contains(id));
+            for record in &commit.conflict_records {
+                held.records.insert(record.conflict.id.clone(), record.clone());
+                state.locations.insert(record.conflict.id.to_string(), location.clone());
+            }
             for closed in &commit.closed_holds {
                 held.closed.insert((closed.closed_at, closed.hold.id.to_string()), closed.clone());
                 state.locations.insert(closed.hold.id.to_string(), location.clone());
@@ -487,6 +510,24 @@ impl PropertyStore for MemoryStore {
             let newest: Vec<ClosedHold> =
                 held.map(|held| held.closed.values().rev().cloned().collect()).unwrap_or_default();
             page(&newest, &request)
+        })
+    }
+
+    async fn conflict_records(
+        &self,
+        account: &AccountId,
+        property: Option<&PropertyId>,
+        request: PageRequest,
+    ) -> Result<Page<ConflictRecord>, StoreError> {
+        self.call(|state| {
+            let own = state.properties.values().filter(|held| held.property.account == *account);
+            let wanted = own.filter(|held| property.is_none_or(|property| held.property.id == *property));
+            let mut records: Vec<ConflictRecord> = wanted.flat_map(|held| held.records.values().cloned()).collect();
+            records.sort_by(|a, b| {
+                let place = |record: &ConflictRecord| (record.property.clone(), record.conflict.opened_at);
+                place(b).cmp(&place(a)).then_with(|| b.conflict.id.cmp(&a.conflict.id))
+            });
+            page(&records, &request)
         })
     }
 }
@@ -734,6 +775,7 @@ impl LinkStore for MemoryStore {
             if let Some(owned) = state.owners.get_mut(token) {
                 owned.last_read_at = owned.last_read_at.max(Some(at));
                 *owned.hours.entry(hour_of(at)).or_default() += 1;
+                owned.times.insert(at);
             }
             Ok(())
         })
@@ -748,6 +790,16 @@ impl LinkStore for MemoryStore {
                 })
             });
             Ok(reads.collect())
+        })
+    }
+
+    async fn read_times(&self, tokens: &[SecretHash]) -> Result<Vec<ReadTimes>, StoreError> {
+        self.call(|state| {
+            let times = tokens.iter().map(|token| {
+                let times = state.owners.get(token).map(|owned| owned.times.iter().copied().collect());
+                ReadTimes { times: times.unwrap_or_default(), whole: true }
+            });
+            Ok(times.collect())
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What happened to a property, for the host to read. Never a secret and never a guest's detail.
 
-use calmesh_calendar::{BlockId, ConnectionId, HoldId, PropertyId};
+use calmesh_calendar::{BlockId, ConflictId, ConnectionId, Finding, HoldId, Nights, PropertyId};
 use jiff::{Timestamp, civil::Date};
 
 use super::FailureKind;
@@ -77,6 +77,31 @@ pub enum ActivityKind {
     HoldReturned {
         hold: HoldId,
         block: BlockId,
+    },
+    /// What was found out of the nights that a connection shows, or done to find it out.
+    ClaimsDecided {
+        finding: Finding,
+        /// The first 100 runs of them.
+        nights: Vec<Nights>,
+    },
+    ConflictOpened {
+        conflict: ConflictId,
+        blocks: [BlockId; 2],
+        /// Which of them was seen first.
+        first: BlockId,
+        /// When the first of the two guests arrives.
+        arrives_at: Timestamp,
+        /// The first of the nights that both claim.
+        nights: Vec<Date>,
+    },
+    /// The host said which of the two no longer stands.
+    ConflictResolved {
+        conflict: ConflictId,
+        gone: BlockId,
+    },
+    ConflictClosed {
+        conflict: ConflictId,
+        blocks: [BlockId; 2],
     },
     BlockCreated {
         block: BlockId,

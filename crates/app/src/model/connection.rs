@@ -144,6 +144,8 @@ pub struct ExportSide {
     pub format: Format,
     /// When the rendered bytes last changed.
     pub last_changed_at: Option<Timestamp>,
+    /// Since when the reads of this link, and of those that it was given out as before, are recorded.
+    pub recorded_since: Timestamp,
 }
 
 /// A connection's own settings; what is not set follows its profile.

@@ -79,6 +79,21 @@ pub enum LinkOwner {
     Link { account: AccountId, link: LinkId },
 }
 
+/// When one link was read by anybody but ourselves, in the last 48 hours and often longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadTimes {
+    /// Oldest first, to the millisecond.
+    pub times: Vec<Timestamp>,
+    /// Off: there were so many that some were dropped.
+    pub whole: bool,
+}
+
+impl Default for ReadTimes {
+    fn default() -> Self {
+        Self { times: Vec::new(), whole: true }
+    }
+}
+
 /// Reads of one link by anybody but ourselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LinkReads {

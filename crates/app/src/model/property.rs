@@ -1,6 +1,8 @@
 //! A property and all that is decided together with it: the unit of optimistic concurrency.
 
-use calmesh_calendar::{AccountId, Block, ConnectionId, Hold, HoldEnd, House, HouseError, Nights, PropertyId};
+use calmesh_calendar::{
+    AccountId, Block, Claims, Conflict, ConnectionId, Hold, HoldEnd, House, HouseError, Nights, PropertyId,
+};
 use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
 
 use super::{Connection, RetiringLink};
@@ -99,9 +101,26 @@ pub struct PropertyState {
     /// In order of id.
     pub blocks: Vec<Block>,
     pub retiring: Vec<RetiringLink>,
+    /// What of the blocks may be an echo; empty while nothing is in question.
+    pub claims: Claims,
+    /// Those that stand, in order of id.
+    pub conflicts: Vec<Conflict>,
 }
 
 impl PropertyState {
+    /// A property with nothing in it.
+    #[must_use]
+    pub fn of(property: Property) -> Self {
+        Self {
+            property,
+            connections: Vec::new(),
+            blocks: Vec::new(),
+            retiring: Vec::new(),
+            claims: Claims::default(),
+            conflicts: Vec::new(),
+        }
+    }
+
     #[must_use]
     pub fn connection(&self, id: &ConnectionId) -> Option<&Connection> {
         self.connections.iter().find(|connection| connection.id == *id)
@@ -119,4 +138,13 @@ pub struct ClosedHold {
     pub connection: calmesh_calendar::ConnectionId,
     /// The nights that it kept taken; none for one that took no night.
     pub nights: Option<Nights>,
+}
+
+/// A conflict as the lists show it; kept for 90 days after it closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConflictRecord {
+    pub property: PropertyId,
+    pub conflict: Conflict,
+    /// None while it stands.
+    pub closed_at: Option<Timestamp>,
 }

@@ -1,7 +1,7 @@
 //! Events: ids, never contents. A worker re-reads state.
 
 use async_trait::async_trait;
-use calmesh_calendar::{AccountId, ConnectionId, LinkId, PropertyId, RefreshId};
+use calmesh_calendar::{AccountId, ConflictId, ConnectionId, LinkId, PropertyId, RefreshId};
 use jiff::Timestamp;
 
 use crate::model::Snapshot;
@@ -31,6 +31,8 @@ pub enum Event {
     LinkDirty { link: LinkId },
     /// A property's blocks or settings changed and its exports stand. For whoever listens.
     PropertyChanged { account: AccountId, property: PropertyId, revision: u64 },
+    /// Two stays claim the same time, which the host must settle. For whoever listens; may come twice.
+    ConflictOpened { account: AccountId, property: PropertyId, conflict: ConflictId },
     /// An account's deletion began.
     AccountDeleted { account: AccountId },
 }

@@ -5,14 +5,16 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use calmesh_calendar::{AccountId, Block, BlockId, ConnectionId, LinkId, PropertyId, RefreshId, TokenId};
+use calmesh_calendar::{
+    AccountId, Block, BlockId, Claims, Conflict, ConflictId, ConnectionId, LinkId, PropertyId, RefreshId, TokenId,
+};
 use jiff::Timestamp;
 
 use super::Event;
 use crate::model::{
-    Account, Activity, ClosedHold, Connection, ExtraLink, Failure, FetchPlan, FetchState, HostPause, LinkOwner,
-    LinkReads, LinkToken, Outcome, Property, PropertyState, Refresh, RefreshOutcome, RetiringLink, SecretHash,
-    SweepRecord, Token,
+    Account, Activity, ClosedHold, ConflictRecord, Connection, ExtraLink, Failure, FetchPlan, FetchState, HostPause,
+    LinkOwner, LinkReads, LinkToken, Outcome, Property, PropertyState, ReadTimes, Refresh, RefreshOutcome,
+    RetiringLink, SecretHash, SweepRecord, Token,
 };
 
 /// Why the store did not do it.
@@ -116,6 +118,12 @@ pub struct PropertyCommit {
     pub plans: Vec<PlanChange>,
     /// Link tokens that now belong to this property's connections, or (None) to nobody.
     pub owners: Vec<(LinkToken, Option<LinkOwner>)>,
+    /// Replaces the claims; empty ones are not kept at all.
+    pub claims: Option<Claims>,
+    pub put_conflicts: Vec<Conflict>,
+    pub remove_conflicts: Vec<ConflictId>,
+    /// How the lists of conflicts show those that were put or closed.
+    pub conflict_records: Vec<ConflictRecord>,
     pub closed_holds: Vec<ClosedHold>,
     pub activity: Vec<Activity>,
 }
@@ -159,12 +167,21 @@ pub trait PropertyStore: Send + Sync {
     /// Removes all that is stored of a property. A second call does nothing.
     async fn purge(&self, id: &PropertyId) -> Result<(), StoreError>;
 
-    /// Where the thing with this id (`con_…`, `blk_…`, `hld_…`) belongs. May name a property that does not hold
+    /// Where the thing with this id (`con_…`, `blk_…`, `hld_…`, `cfl_…`) belongs. May name a property that does not hold
     /// it any more: look there.
     async fn locate(&self, id: &str) -> Result<Option<Location>, StoreError>;
 
     /// Holds of a property that have ended in the last 90 days, newest first.
     async fn closed_holds(&self, id: &PropertyId, page: PageRequest) -> Result<Page<ClosedHold>, StoreError>;
+
+    /// Conflicts of one property, or of all of an account: those that stand, and those that closed in the last 90
+    /// days. By property, the newest first in each.
+    async fn conflict_records(
+        &self,
+        account: &AccountId,
+        property: Option<&PropertyId>,
+        page: PageRequest,
+    ) -> Result<Page<ConflictRecord>, StoreError>;
 }
 
 /// What happened to a property.
@@ -312,6 +329,9 @@ pub trait LinkStore: Send + Sync {
 
     /// In the order asked.
     async fn reads(&self, tokens: &[SecretHash], now: Timestamp) -> Result<Vec<LinkReads>, StoreError>;
+
+    /// In the order asked; strongly consistent.
+    async fn read_times(&self, tokens: &[SecretHash]) -> Result<Vec<ReadTimes>, StoreError>;
 }
 
 /// Manual refreshes, kept for 7 days. What is written of one that is not there is dropped.

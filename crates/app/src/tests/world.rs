@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     App,
-    change::difference,
+    change::{History, difference},
     fakes::{Answer, FakeDeployment, FixedClock, MemoryBus, MemoryFeeds, MemoryObjects, MemoryStore},
     model::*,
     ports::*,
@@ -53,23 +53,18 @@ impl World {
             FakeDeployment::new(START.parse().unwrap(), 7, links_base, &[]);
         let (account, property) = (AccountId::from_random([1; 16]), PropertyId::from_random([2; 16]));
         let now = clock.now();
-        let state = PropertyState {
-            property: Property {
-                id: property.clone(),
-                account: account.clone(),
-                name: "Flat".to_owned(),
-                created_at: now,
-                rules_changed_at: now,
-                dirty: None,
-                ..crate::contract::a_property(0, 0)
-            },
-            connections: Vec::new(),
-            blocks: Vec::new(),
-            retiring: Vec::new(),
-        };
+        let state = PropertyState::of(Property {
+            id: property.clone(),
+            account: account.clone(),
+            name: "Flat".to_owned(),
+            created_at: now,
+            rules_changed_at: now,
+            dirty: None,
+            ..crate::contract::a_property(0, 0)
+        });
         let owner = crate::contract::an_account(0);
         store.create_account(&Account { id: account.clone(), ..owner }, None).await.unwrap();
-        store.commit(&difference(None, &state, Vec::new(), Vec::new())).await.unwrap();
+        store.commit(&difference(None, &state, History::default())).await.unwrap();
         Self { app, store, objects, bus, feeds, clock, account, property }
     }
 
@@ -96,7 +91,13 @@ impl World {
                 policy: PolicyOverrides::default(),
                 applied: None,
             }),
-            export: Some(ExportSide { token, detail: Detail::Busy, format: Format::Nights, last_changed_at: None }),
+            export: Some(ExportSide {
+                token,
+                detail: Detail::Busy,
+                format: Format::Nights,
+                last_changed_at: None,
+                recorded_since: now,
+            }),
             created_at: now,
             named_at: now,
             version: 1,

@@ -182,6 +182,19 @@ impl Claims {
         self.parts(connection).any(|part| part.asked.is_some() || part.silent)
     }
 
+    /// When to weigh again though no feed changes: a site that is asked and can't be read is asked no more after a while.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        let asked = self.connections.values().flat_map(|mine| {
+            mine.parts.iter().filter_map(|(nights, part)| {
+                let asked = part.asked?;
+                let is_possible = |night| mine.claims.get(night).is_some_and(|it| it.standing == Standing::Possible);
+                nights.iter().any(is_possible).then_some(asked.heard_at + weigh::SILENT_AFTER)
+            })
+        });
+        asked.min()
+    }
+
     /// Whether the next read of this connection's link should be written down at once.
     #[must_use]
     pub fn waits_for_read(&self, connection: &ConnectionId) -> bool {

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A question to a site whose feed can't be read is taken back after this long.
-const SILENT_AFTER: SignedDuration = SignedDuration::from_hours(6);
+pub(super) const SILENT_AFTER: SignedDuration = SignedDuration::from_hours(6);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 const LONGEST_SETTLE: SignedDuration = DAY;
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24 * 8);
@@ -539,11 +539,7 @@ impl<'a> Weighing<'a> {
             weighed.blocks = Some(blocks);
             weighed.ended_holds = ended;
         }
-        let asked = self.nights.iter().flat_map(|night| &night.states).filter_map(|state| {
-            let asked = state.part.asked.filter(|_| state.is_possible())?;
-            Some(asked.heard_at + SILENT_AFTER)
-        });
-        weighed.wake_at = asked.min();
+        weighed.wake_at = weighed.claims.wake_at();
         let mut runs: BTreeMap<(usize, Finding), Vec<Nights>> = BTreeMap::new();
         for (at, finding, date) in self.findings {
             let Some(one) = Nights::one(date) else { continue };

@@ -1,0 +1,189 @@
+//! What every change of a property leads to, whoever makes it: its claims are weighed, sites are asked, conflicts open
+//! and close. `change` does this once for every decision, so that no use case can forget it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use calmesh_calendar::{
+    Block, BlockId, Change, Conflicts, ConnectionId, LinkFacts, Origin, Picture, Sign, Source, Weighed, conflicts,
+    weigh,
+};
+
+use crate::{
+    App, Draft,
+    model::{ActivityKind, ConflictRecord, Connection, PropertyState, RetiringServes, SecretHash},
+    ports::StoreError,
+    reading::{end_hold, report_orphaned_extensions},
+};
+
+/// An entry of the activity names so many runs of nights at most.
+const RUNS_TOLD: usize = 100;
+/// And so many nights of a conflict.
+const NIGHTS_TOLD: usize = 100;
+
+impl App {
+    /// Weighs what a decision made of a property. One that changed nothing leaves everything as it is, unless time has
+    /// brought something about.
+    ///
+    /// # Errors
+    /// The store's, where it can't tell when links were read.
+    pub(crate) async fn weigh(&self, before: &PropertyState, draft: &mut Draft) -> Result<(), StoreError> {
+        let settled = before.claims.is_empty() && before.conflicts.is_empty();
+        if settled && draft.read.is_none() && draft.state == *before {
+            return Ok(());
+        }
+        let links = self.link_facts(before, &draft.state).await?;
+        let mut ids = || self.randomness.id();
+        weigh_claims(before, draft, &links, &mut ids);
+        find_conflicts(draft, &mut ids);
+        Ok(())
+    }
+
+    /// What is recorded of the links whose readers may have brought something that is in question: nothing is asked of
+    /// the store for any other.
+    async fn link_facts(
+        &self,
+        before: &PropertyState,
+        after: &PropertyState,
+    ) -> Result<BTreeMap<ConnectionId, LinkFacts>, StoreError> {
+        let (sources_before, sources) = (before.sources(), after.sources());
+        let mut tokens: Vec<(&Connection, SecretHash)> = Vec::new();
+        for connection in &after.connections {
+            let Some(source) = sources.get(&connection.id).filter(|source| source.has_link && !source.never_echoes)
+            else {
+                continue;
+            };
+            let counts_anew = sources_before.get(&connection.id) != Some(source);
+            let in_question = after.claims.connections.contains_key(&connection.id);
+            if counts_anew || in_question || shows_something_new(before, after, connection) {
+                tokens.extend(links_of(after, connection).into_iter().map(|token| (connection, token)));
+            }
+        }
+        if tokens.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let hashes: Vec<SecretHash> = tokens.iter().map(|(_, token)| *token).collect();
+        let times = self.links.read_times(&hashes).await?;
+        let mut facts: BTreeMap<ConnectionId, LinkFacts> = BTreeMap::new();
+        for ((connection, _), read) in tokens.into_iter().zip(times) {
+            let Some(export) = &connection.export else { continue };
+            let known = facts.entry(connection.id.clone()).or_insert_with(|| LinkFacts {
+                last_put_at: export.last_changed_at,
+                reads: Vec::new(),
+                recorded_since: Some(export.recorded_since),
+                complete: self.settings.every_read_is_recorded,
+            });
+            known.complete &= read.whole;
+            known.reads.extend(read.times);
+            known.reads.sort_unstable();
+        }
+        Ok(facts)
+    }
+}
+
+/// The present link of a connection, and those that it was given out as before.
+fn links_of(state: &PropertyState, connection: &Connection) -> Vec<SecretHash> {
+    let present = connection.export.iter().map(|export| export.token.hash());
+    let earlier = state
+        .retiring
+        .iter()
+        .filter(|link| matches!(&link.serves, RetiringServes::Current { connection: of } if *of == connection.id));
+    present.chain(earlier.map(|link| link.token.hash())).collect()
+}
+
+/// Whether a feed shows what may have been read from us: by its text, a reservation of the site itself was not.
+fn shows_something_new(before: &PropertyState, after: &PropertyState, connection: &Connection) -> bool {
+    let known: BTreeMap<&BlockId, &Block> = before.blocks.iter().map(|block| (&block.id, block)).collect();
+    after.blocks.iter().any(|block| {
+        let Origin::Feed(feed) = &block.origin else { return false };
+        feed.connection == connection.id && feed.sign != Sign::Reservation && known.get(&block.id) != Some(&block)
+    })
+}
+
+fn weigh_claims(
+    before: &PropertyState,
+    draft: &mut Draft,
+    links: &BTreeMap<ConnectionId, LinkFacts>,
+    ids: &mut dyn FnMut() -> [u8; 16],
+) {
+    let (sources_before, house_before) = (before.sources(), before.house());
+    let (sources, house) = (draft.state.sources(), draft.state.house());
+    let change = Change {
+        before: Picture {
+            blocks: &before.blocks,
+            sources: &sources_before,
+            claims: &draft.state.claims,
+            house: &house_before,
+        },
+        after: draft.state.picture(&sources, &house),
+        links,
+        read: draft.read.as_ref().map(|(connection, read_at)| (connection, *read_at)),
+        now: draft.now,
+    };
+    let Weighed { mut claims, blocks, ended_holds, decisions, .. } = weigh(&change, ids);
+    for connection in draft.state.claims.connections.keys().chain(sources_before.keys()) {
+        if draft.state.connection(connection).is_none() {
+            claims.forget(connection);
+        }
+    }
+    draft.state.claims = claims;
+    if let Some(blocks) = blocks {
+        draft.state.blocks = blocks;
+        report_orphaned_extensions(draft);
+    }
+    for ended in ended_holds {
+        if let Some(connection) = ended.block.connection().cloned() {
+            end_hold(draft, &connection, ended);
+        }
+    }
+    // They come sorted: the nights of one finding of one connection are one entry.
+    let mut decisions = decisions.into_iter().peekable();
+    while let Some(first) = decisions.next() {
+        let mut nights = vec![first.nights];
+        while let Some(more) =
+            decisions.next_if(|more| more.connection == first.connection && more.finding == first.finding)
+        {
+            nights.push(more.nights);
+        }
+        nights.truncate(RUNS_TOLD);
+        draft.note(Some(&first.connection), ActivityKind::ClaimsDecided { finding: first.finding, nights });
+    }
+}
+
+fn find_conflicts(draft: &mut Draft, ids: &mut dyn FnMut() -> [u8; 16]) {
+    let (sources, house) = (draft.state.sources(), draft.state.house());
+    let picture = draft.state.picture(&sources, &house);
+    let Conflicts { mut standing, opened, closed } = conflicts(&draft.state.conflicts, &picture, draft.now, ids);
+    let opened: BTreeSet<_> = opened.into_iter().collect();
+    for conflict in standing.iter().filter(|conflict| opened.contains(&conflict.id)) {
+        let kind = ActivityKind::ConflictOpened {
+            conflict: conflict.id.clone(),
+            blocks: conflict.blocks.clone(),
+            first: conflict.first.clone(),
+            arrives_at: conflict.arrives_at,
+            nights: conflict.nights.iter().take(NIGHTS_TOLD).copied().collect(),
+        };
+        draft.note(None, kind);
+    }
+    for conflict in closed {
+        draft.note(
+            None,
+            ActivityKind::ConflictClosed { conflict: conflict.id.clone(), blocks: conflict.blocks.clone() },
+        );
+        let property = draft.state.property.id.clone();
+        draft.history.closed_conflicts.push(ConflictRecord { property, conflict, closed_at: Some(draft.now) });
+    }
+    standing.sort_by(|a, b| a.id.cmp(&b.id));
+    draft.state.conflicts = standing;
+}
+
+impl PropertyState {
+    /// All that is known of the property, given what its connections and its days are.
+    #[must_use]
+    pub fn picture<'a>(
+        &'a self,
+        sources: &'a BTreeMap<ConnectionId, Source>,
+        house: &'a calmesh_calendar::House,
+    ) -> Picture<'a> {
+        Picture { blocks: &self.blocks, sources, claims: &self.claims, house }
+    }
+}
