@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use calmesh_calendar::{
-    Block, BlockId, BlockKind, ConnectionId, Extent, House, Nights, Origin, PropertyId, Times, in_the_way,
+    Block, BlockId, BlockKind, BlockState, ConnectionId, Extent, House, Nights, Origin, Picture, PropertyId, Standing,
+    Times, block_state, in_the_way,
 };
 use jiff::civil::{Date, DateTime, date};
 
@@ -81,16 +82,6 @@ pub struct BlockEdit {
     pub force: bool,
 }
 
-/// Where a block stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum BlockState {
-    Standing,
-    /// The feed no longer shows it, which is not believed yet.
-    Held,
-    /// Its connection is paused: it blocks nothing.
-    Paused,
-}
-
 /// Whose a block is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BlockSource {
@@ -154,7 +145,8 @@ impl ChangeRefusal for BlockError {
 }
 
 impl App {
-    /// The blocks of a property in order of time, then id. With `all`, also stays of paused connections.
+    /// The blocks of a property in order of time, then id. With `all`, also echoes, what may be one beside the stay that
+    /// it may repeat, and stays of paused connections.
     ///
     /// # Errors
     /// `NotFound`, or the store's.
@@ -166,11 +158,12 @@ impl App {
         page: PageRequest,
     ) -> Result<Page<BlockView>, BlockError> {
         let state = self.state_within(reach, property).await?.ok_or(BlockError::NotFound)?;
-        let house = state.house();
+        let (sources, house) = (state.sources(), state.house());
+        let picture = state.picture(&sources, &house);
         let mut places: Vec<(String, &Block)> = state
             .blocks
             .iter()
-            .filter(|block| all || state_of(block, &state) != BlockState::Paused)
+            .filter(|block| all || is_listed(block, &state, &picture))
             .map(|block| (place(block, &house), block))
             .collect();
         places.sort_by(|a, b| a.0.cmp(&b.0));
@@ -179,7 +172,7 @@ impl App {
         let next = (places.len() > limit)
             .then(|| limit.checked_sub(1).and_then(|last| places.get(last)).map(|(place, _)| place.clone()))
             .flatten();
-        let items = places.into_iter().take(limit).map(|(_, block)| block_view(block, &state, &house)).collect();
+        let items = places.into_iter().take(limit).map(|(_, block)| block_view(block, &state, &picture)).collect();
         Ok(Page { items, next })
     }
 
@@ -262,7 +255,8 @@ fn place(block: &Block, house: &House) -> String {
 
 fn view_of(id: &BlockId, state: &PropertyState) -> Result<BlockView, BlockError> {
     let block = state.blocks.iter().find(|block| block.id == *id).ok_or(BlockError::NotFound)?;
-    Ok(block_view(block, state, &state.house()))
+    let (sources, house) = (state.sources(), state.house());
+    Ok(block_view(block, state, &state.picture(&sources, &house)))
 }
 
 fn connection_of<'a>(block: &Block, state: &'a PropertyState) -> Option<&'a Connection> {
@@ -270,34 +264,63 @@ fn connection_of<'a>(block: &Block, state: &'a PropertyState) -> Option<&'a Conn
     state.connection(id)
 }
 
-fn state_of(block: &Block, state: &PropertyState) -> BlockState {
+fn state_of(block: &Block, state: &PropertyState, picture: &Picture<'_>) -> BlockState {
     if connection_of(block, state).is_some_and(Connection::is_paused) {
         BlockState::Paused
+    } else if picture.counts(block) {
+        block_state(picture, block)
     } else if block.hold().is_some() {
         BlockState::Held
     } else {
+        // A calendar that is only shown.
         BlockState::Standing
     }
 }
 
-pub(crate) fn block_view(block: &Block, state: &PropertyState, house: &House) -> BlockView {
+/// Whether a block is listed where nobody asks for all of them.
+fn is_listed(block: &Block, state: &PropertyState, picture: &Picture<'_>) -> bool {
+    match state_of(block, state, picture) {
+        BlockState::Standing | BlockState::Held | BlockState::Mirrored => true,
+        BlockState::PossibleEcho => !is_beside_its_origin(block, picture),
+        BlockState::Echo | BlockState::Paused => false,
+    }
+}
+
+/// Whether others surely take every night of a block that may repeat them.
+fn is_beside_its_origin(block: &Block, picture: &Picture<'_>) -> bool {
+    let Some(nights) = block.extent.nights(picture.house) else { return false };
+    nights.iter().all(|night| {
+        picture.blocks.iter().any(|other| {
+            let takes = || other.extent.nights(picture.house).is_some_and(|nights| nights.contains(night));
+            other.connection() != block.connection()
+                && picture.counts(other)
+                && takes()
+                && picture.standing(other, night) == Standing::Certain
+        })
+    })
+}
+
+fn block_view(block: &Block, state: &PropertyState, picture: &Picture<'_>) -> BlockView {
     let connection = connection_of(block, state);
-    let source = match block.connection() {
+    BlockView {
+        property: state.property.id.clone(),
+        span: span_of(block.extent, picture.house),
+        source: source_of(block, state),
+        label: connection.map(|connection| format!("{}{}", state.property.label_prefix, connection.name)),
+        state: state_of(block, state, picture),
+        covered_by: covered_by(block, state, picture.house),
+        version: version_of(block),
+        block: block.clone(),
+    }
+}
+
+pub(crate) fn source_of(block: &Block, state: &PropertyState) -> BlockSource {
+    match block.connection() {
         None => BlockSource::Own,
         Some(id) => BlockSource::Connection {
             connection: id.clone(),
-            provider: connection.map(|connection| connection.provider.clone()).unwrap_or_default(),
+            provider: connection_of(block, state).map(|known| known.provider.clone()).unwrap_or_default(),
         },
-    };
-    BlockView {
-        property: state.property.id.clone(),
-        span: span_of(block.extent, house),
-        source,
-        label: connection.map(|connection| format!("{}{}", state.property.label_prefix, connection.name)),
-        state: state_of(block, state),
-        covered_by: covered_by(block, state, house),
-        version: version_of(block),
-        block: block.clone(),
     }
 }
 
@@ -520,8 +543,9 @@ fn apply_prune(draft: &mut Draft, reach: &Reach) -> Result<Pruning, BlockError> 
         return Err(BlockError::NotFound);
     }
     let before = draft.state.clone();
-    let house = before.house();
-    let views = before.blocks.iter().map(|block| block_view(block, &before, &house));
+    let (sources, house) = (before.sources(), before.house());
+    let picture = before.picture(&sources, &house);
+    let views = before.blocks.iter().map(|block| block_view(block, &before, &picture));
     let removed: Vec<BlockView> = views.filter(|view| !view.covered_by.is_empty()).collect();
     remove_own(draft, &removed.iter().map(|view| view.block.id.clone()).collect());
     let opens = nights_opened(&before, &draft.state, draft.now);

@@ -11,6 +11,7 @@ use jiff::{Timestamp, civil::Date};
 
 use crate::{
     AcceptedFeed, App, Draft, Edit, Expected, Full, InvalidField, Reach,
+    advice::Advice,
     change::ChangeRefusal,
     check::{Examined, refusal_of},
     edit::{Flaws, NAME_MOST},
@@ -24,7 +25,7 @@ use crate::{
     ports::{FetchFailure, ObjectError, Page, PageRequest, ParkedBody, StoreError},
     reading::report_orphaned_extensions,
     take_reading,
-    telemetry::{ImportTelemetry, Readings},
+    telemetry::ImportTelemetry,
 };
 
 /// A decision is prepared anew so often when the property changes under it.
@@ -639,7 +640,7 @@ impl App {
         state: &PropertyState,
         connections: &[&Connection],
     ) -> Result<Vec<ConnectionView>, StoreError> {
-        let now = self.clock.now();
+        let (now, advice) = (self.clock.now(), Advice::of(state));
         let importing = connections.iter().filter(|connection| connection.import.is_some());
         let ids: Vec<ConnectionId> = importing.map(|connection| connection.id.clone()).collect();
         let tokens: Vec<_> = connections
@@ -653,7 +654,12 @@ impl App {
         let view = |connection: &&Connection| {
             // In the order asked: one for each connection that exports.
             let reads = connection.export.as_ref().map(|_| reads.next().unwrap_or_default());
-            self.connection_view(connection, state, &readings, reads.unwrap_or_default(), now)
+            let reads = reads.unwrap_or_default();
+            let import = readings.telemetry(connection, &state.blocks, now).map(|mut import| {
+                import.warnings.extend(advice.about(&connection.id));
+                import
+            });
+            self.connection_view(connection, import, reads)
         };
         Ok(connections.iter().map(view).collect())
     }
@@ -661,14 +667,12 @@ impl App {
     fn connection_view(
         &self,
         connection: &Connection,
-        state: &PropertyState,
-        readings: &Readings,
+        import: Option<ImportTelemetry>,
         reads: LinkReads,
-        now: Timestamp,
     ) -> ConnectionView {
         ConnectionView {
             policy: connection.policy(),
-            import: readings.telemetry(connection, &state.blocks, now),
+            import,
             export: connection.export.as_ref().map(|export| ExportView { url: self.link_url(&export.token), reads }),
             connection: connection.clone(),
         }

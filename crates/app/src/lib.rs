@@ -2,15 +2,18 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod accounts;
+mod advice;
 mod app;
 mod availability;
 mod blocks;
 mod change;
 mod check;
+mod conflicts;
 mod connections;
 #[cfg(any(test, feature = "fakes"))]
 pub mod contract;
 mod edit;
+mod explain;
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
 mod fetch;
@@ -40,13 +43,15 @@ mod work;
 pub use accounts::{AccountEdit, AccountError, EraseError, NewAccount, Opened, Refusal};
 pub use app::App;
 pub use availability::{AVAILABILITY_DAYS, AvailabilityError, AvailabilityView, SaleCheck, TakenInterval};
-pub use blocks::{BlockEdit, BlockError, BlockSource, BlockState, BlockView, NewBlock, OwnKind, Pruning, Span, When};
+pub use blocks::{BlockEdit, BlockError, BlockSource, BlockView, NewBlock, OwnKind, Pruning, Span, When};
 pub use change::{ChangeError, Changed, Draft};
 pub use check::{CheckError, CheckReport, CheckSource, CheckedBlock, EventCounts, Problem, check_body};
+pub use conflicts::{ConflictError, ConflictStatus, ConflictView};
 pub use connections::{
     ConnectionEdit, ConnectionError, ConnectionView, ExportView, NewConnection, PolicyEdit, SideEdit,
 };
 pub use edit::{Edit, Expected, InvalidField, counted};
+pub use explain::{ClaimView, ExplainError, Explanation};
 pub use fetch::{BUCKETS, is_turn_of, refused, sweeps_between_reads};
 pub use holds::{HoldError, HoldStatus, HoldView};
 pub use judge::{judge_feed, unread_uids, warnings_of};

@@ -4,7 +4,7 @@ use jiff::{Timestamp, civil::Date};
 
 use crate::{
     Block, BlockId, BlockKind, ClaimRule, ConnectionId, EventKey, HoldCause, LeftOff, Origin, Picture, Sign, Standing,
-    mirror::mirrored, occupancy::Turnovers,
+    mirror::is_mirrored, occupancy::Turnovers,
 };
 
 /// What a block is to whoever asks.
@@ -113,7 +113,7 @@ fn state(picture: &Picture<'_>, block: &Block, standing: Standing) -> BlockState
         Standing::Echo => BlockState::Echo,
         _ if block.hold().is_some() => BlockState::Held,
         Standing::Possible => BlockState::PossibleEcho,
-        Standing::Certain if mirrored(picture).contains(&block.id) => BlockState::Mirrored,
+        Standing::Certain if is_mirrored(picture, block) => BlockState::Mirrored,
         Standing::Certain => BlockState::Standing,
     }
 }

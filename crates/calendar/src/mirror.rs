@@ -38,7 +38,8 @@ pub(crate) fn is_mirror_of(picture: &Picture<'_>, one: &Block, other: &Block) ->
         && one.extent.nights(picture.house) == other.extent.nights(picture.house)
 }
 
-fn is_mirrored(picture: &Picture<'_>, block: &Block) -> bool {
+/// Whether a stay repeats that of another connection.
+pub(crate) fn is_mirrored(picture: &Picture<'_>, block: &Block) -> bool {
     let aggregates = block.connection().and_then(|id| picture.sources.get(id)).is_some_and(|source| source.aggregates);
     // Of two aggregating connections that repeat each other, the later one by id is the mirror.
     let is_origin = |other: &Block| {
