@@ -10,7 +10,7 @@ use std::{
 };
 
 use calmesh_app::{model::Snapshot, ports::Event};
-use calmesh_calendar::{AccountId, ConnectionId, LinkId, PropertyId, RefreshId};
+use calmesh_calendar::{AccountId, ConflictId, ConnectionId, LinkId, PropertyId, RefreshId};
 use jiff::Timestamp;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -29,6 +29,7 @@ const FEED_READ: &str = "feed.read";
 const PROPERTY_DIRTY: &str = "property.dirty";
 const LINK_DIRTY: &str = "link.dirty";
 const PROPERTY_CHANGED: &str = "property.changed";
+const CONFLICT_OPENED: &str = "conflict.opened";
 const ACCOUNT_DELETED: &str = "account.deleted";
 
 /// An event as it is put on the bus.
@@ -134,6 +135,13 @@ struct PropertyChanged {
 }
 
 #[derive(Serialize, Deserialize)]
+struct ConflictOpened {
+    account: Text<AccountId>,
+    property: Text<PropertyId>,
+    conflict: Text<ConflictId>,
+}
+
+#[derive(Serialize, Deserialize)]
 struct AccountDeleted {
     account: Text<AccountId>,
 }
@@ -180,6 +188,10 @@ pub fn encode(event: &Event) -> Result<Encoded, serde_json::Error> {
         Event::PropertyChanged { account, property, revision } => {
             written(PROPERTY_CHANGED, PropertyChanged { account: Text(account), property: Text(property), revision })
         }
+        Event::ConflictOpened { account, property, conflict } => written(
+            CONFLICT_OPENED,
+            ConflictOpened { account: Text(account), property: Text(property), conflict: Text(conflict) },
+        ),
         Event::AccountDeleted { account } => written(ACCOUNT_DELETED, AccountDeleted { account: Text(account) }),
     }
 }
@@ -228,6 +240,11 @@ pub fn decode(detail_type: &str, detail: &Value) -> Result<Event, DecodeError> {
             let PropertyChanged { account: Text(account), property: Text(property), revision } =
                 read(PROPERTY_CHANGED, detail)?;
             Event::PropertyChanged { account, property, revision }
+        }
+        CONFLICT_OPENED => {
+            let ConflictOpened { account: Text(account), property: Text(property), conflict: Text(conflict) } =
+                read(CONFLICT_OPENED, detail)?;
+            Event::ConflictOpened { account, property, conflict }
         }
         ACCOUNT_DELETED => {
             let AccountDeleted { account: Text(account) } = read(ACCOUNT_DELETED, detail)?;
@@ -294,7 +311,7 @@ mod tests {
     const GOLDEN: &str = include_str!("../golden/events.txt");
 
     /// Every kind of event, with what it may carry and without.
-    fn events() -> [Event; 10] {
+    fn events() -> [Event; 11] {
         let refresh = RefreshId::from_random([4; 16]);
         [
             Event::SweepDue { first_bucket: 192, last_bucket: 255, number: 1_981_234 },
@@ -307,6 +324,11 @@ mod tests {
             Event::LinkDirty { link: LinkId::from_random([5; 16]) },
             Event::PropertyChanged { account: account(), property: property(), revision: u64::MAX },
             Event::AccountDeleted { account: account() },
+            Event::ConflictOpened {
+                account: account(),
+                property: property(),
+                conflict: ConflictId::from_random([6; 16]),
+            },
         ]
     }
 

@@ -1,0 +1,400 @@
+//! Echoes, mirrors and conflicts through the whole way: what comes back to us is found out, and nothing stays for ever.
+
+use std::fmt::Write;
+
+use calmesh_calendar::{BlockState, ClaimRule, ConnectionId, Finding, Standing};
+use jiff::SignedDuration;
+
+use super::world::*;
+use crate::{ConflictStatus, Reach, fakes::Moment, model::*, ports::*};
+
+/// The stay that goes, and two that stay, so that one missing stay is no mass vanish.
+const STAYS: &[(&str, &str, &str)] = &[
+    ("HMAAAA", "2026-12-04", "2026-12-06"),
+    ("HMBBBB", "2027-01-10", "2027-01-12"),
+    ("HMCCCC", "2027-02-01", "2027-02-03"),
+];
+
+/// A calendar of no known site: events of these UIDs and dates, under words that tell nothing.
+fn plain(events: &[(&str, &str, &str)]) -> String {
+    let mut text = String::from("BEGIN:VCALENDAR\r\nPRODID:-//somebody//EN\r\nVERSION:2.0\r\n");
+    for (uid, start, end) in events {
+        write!(
+            text,
+            "BEGIN:VEVENT\r\nDTSTAMP:20260101T000000Z\r\nDTSTART;VALUE=DATE:{}\r\nDTEND;VALUE=DATE:{}\r\n\
+             SUMMARY:Blocked\r\nUID:{uid}\r\nEND:VEVENT\r\n",
+            start.replace('-', ""),
+            end.replace('-', ""),
+        )
+        .unwrap();
+    }
+    text.push_str("END:VCALENDAR\r\n");
+    text
+}
+
+/// How a site names what it read from us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Names {
+    /// As we do.
+    Kept,
+    /// Anew at every change.
+    Minted,
+}
+
+/// A site that shows everything that it reads, as its own.
+struct EchoingSite {
+    connection: ConnectionId,
+    name: &'static str,
+    names: Names,
+    shown: Vec<(String, String, String)>,
+}
+
+impl EchoingSite {
+    async fn connect(world: &World, name: &'static str, names: Names) -> Self {
+        let connection = world.connect(name, "generic").await;
+        world.serve(name, plain(&[]));
+        Self { connection, name, names, shown: Vec::new() }
+    }
+
+    /// Reads its link, and shows from now on what is there.
+    async fn reads_its_link(&mut self, world: &World) {
+        let state = world.state().await;
+        let token = state.connection(&self.connection).unwrap().export.clone().unwrap().token;
+        world.store.record_read(&token.hash(), world.now()).await.unwrap();
+        let body = world.objects.exports()[&token].to_vec();
+        let text = String::from_utf8(body).unwrap().replace("\r\n ", "");
+        let of = |name: &str| -> Vec<String> {
+            let lines = text.lines().filter(|line| line.starts_with(name));
+            lines.map(|line| line.split_once(':').unwrap().1.to_owned()).collect()
+        };
+        let events = of("UID").into_iter().zip(of("DTSTART")).zip(of("DTEND"));
+        let now = world.now().as_second();
+        self.shown = events
+            .enumerate()
+            .map(|(nth, ((uid, start), end))| match self.names {
+                Names::Kept => (uid, start, end),
+                Names::Minted => (format!("{nth}-{now}@{}", self.name), start, end),
+            })
+            .collect();
+        let shown: Vec<_> =
+            self.shown.iter().map(|(uid, start, end)| (uid.as_str(), start.as_str(), end.as_str())).collect();
+        world.serve(self.name, plain(&shown));
+    }
+}
+
+/// Reads its link well after it was put, then comes the sweep.
+async fn a_round(world: &World, sites: &mut [&mut EchoingSite]) {
+    world.clock.advance(SignedDuration::from_mins(5));
+    for site in sites {
+        site.reads_its_link(world).await;
+    }
+    world.sweep().await;
+}
+
+async fn findings(world: &World) -> Vec<Finding> {
+    let page = PageRequest { limit: 200, after: None };
+    let entries = world.store.activity(&world.property, page).await.unwrap().items;
+    let found = entries.into_iter().rev().filter_map(|entry| match entry.kind {
+        ActivityKind::ClaimsDecided { finding, .. } => Some(finding),
+        _ => None,
+    });
+    found.collect()
+}
+
+fn reach(world: &World) -> Reach {
+    Reach::whole(world.account.clone())
+}
+
+async fn states(world: &World, all: bool) -> Vec<BlockState> {
+    let page = PageRequest { limit: 200, after: None };
+    let blocks = world.app.list_blocks(&reach(world), &world.property, all, page).await.unwrap();
+    blocks.items.iter().map(|view| view.state).collect()
+}
+
+#[tokio::test]
+async fn a_site_that_shows_our_own_uids_again_blocks_nothing() {
+    let world = World::new().await;
+    world.connect("a", "airbnb").await;
+    let mut b = EchoingSite::connect(&world, "b", Names::Kept).await;
+    world.serve("a", airbnb(1, STAYS));
+    world.sweep().await;
+    a_round(&world, &mut [&mut b]).await;
+    assert_eq!(b.shown.len(), 3);
+    assert_eq!(states(&world, false).await.len(), 3, "echoes are not listed");
+    assert_eq!(states(&world, true).await.iter().filter(|state| **state == BlockState::Echo).count(), 3);
+    world.serve("a", airbnb(2, &STAYS[1..]));
+    for _ in 0..4 {
+        world.sweep().await;
+    }
+    assert_eq!(world.taken().await.len(), 4, "when the origin goes nothing else holds the nights");
+    assert_eq!(world.link(&b.connection).await.unwrap().len(), 2);
+}
+
+/// A store call that fails once, in one round.
+#[derive(Debug, Clone, Copy)]
+struct Failing {
+    round: usize,
+    nth: u64,
+    moment: Moment,
+}
+
+/// What is left of a stay that its origin cancelled while two sites showed it under names of their own.
+struct Aftermath {
+    world: World,
+    taken: Vec<String>,
+    links: Vec<Vec<String>>,
+    /// In which rounds the property changed.
+    eventful: Vec<usize>,
+}
+
+async fn an_origin_that_cancels(failing: Option<Failing>) -> Aftermath {
+    let world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    let mut b = EchoingSite::connect(&world, "b", Names::Minted).await;
+    let mut c = EchoingSite::connect(&world, "c", Names::Minted).await;
+    world.serve("a", airbnb(1, STAYS));
+    world.sweep().await;
+    a_round(&world, &mut [&mut b, &mut c]).await;
+    a_round(&world, &mut [&mut b, &mut c]).await;
+    world.serve("a", airbnb(2, &STAYS[1..]));
+    let mut eventful = Vec::new();
+    let mut queue: Vec<Event> = Vec::new();
+    for round in 0..18 {
+        world.clock.advance(SignedDuration::from_mins(5));
+        b.reads_its_link(&world).await;
+        c.reads_its_link(&world).await;
+        let before = world.state().await.property.revision;
+        if let Some(Failing { nth, moment, .. }) = failing.filter(|failing| failing.round == round) {
+            world.store.fail_call(nth, moment);
+        }
+        world.clock.advance(SignedDuration::from_mins(15));
+        let _ = world.app.announce_shards(world.now(), SignedDuration::from_mins(15)).await;
+        let _ = world.app.announce_marks(world.now()).await;
+        for _ in 0..6 {
+            queue.extend(world.bus.drain());
+            let mut again = Vec::new();
+            for event in queue.drain(..) {
+                if world.app.handle(&event).await.is_err() {
+                    again.push(event);
+                }
+            }
+            queue = again;
+        }
+        world.store.heal();
+        if world.state().await.property.revision != before {
+            eventful.push(round);
+        }
+    }
+    assert!(queue.is_empty(), "something is never worked through: {queue:?}");
+    let mut links = Vec::new();
+    for id in [&a, &b.connection, &c.connection] {
+        links.push(world.link(id).await.unwrap());
+    }
+    Aftermath { taken: world.taken().await, links, world, eventful }
+}
+
+#[tokio::test]
+async fn a_phantom_that_two_sites_keep_alive_is_asked_for_and_let_go() {
+    let Aftermath { world, taken, links, .. } = an_origin_that_cancels(None).await;
+    assert_eq!(taken.len(), 4, "the nights are free: {taken:?} {:#?}", findings(&world).await);
+    let two = ["20270110-20270112", "20270201-20270203"];
+    assert_eq!(links[1..], [two, two], "and on nobody's link");
+    let found = findings(&world).await;
+    for finding in [
+        Finding::Judged(Standing::Possible, ClaimRule::MayBeOurs),
+        Finding::Asked,
+        Finding::Clean,
+        Finding::Judged(Standing::Echo, ClaimRule::BackAfterClean),
+        Finding::EchoEnded,
+    ] {
+        assert!(found.contains(&finding), "{finding:?} is told: {found:#?}");
+    }
+    assert_eq!(world.state().await.property.dirty, None);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_while_a_phantom_is_asked_for_changes_nothing_in_the_end() {
+    let expected = an_origin_that_cancels(None).await;
+    assert!(expected.eventful.len() > 4, "{:?}", expected.eventful);
+    for round in expected.eventful {
+        // Every call of the sweep, some in this round and some in that.
+        for nth in (1..28).skip(round % 3).step_by(3) {
+            let moment = if nth % 2 == 0 { Moment::Before } else { Moment::After };
+            let found = an_origin_that_cancels(Some(Failing { round, nth, moment })).await;
+            let place = format!("call {nth} of round {round}, {moment:?}");
+            assert_eq!((found.taken, found.links), (expected.taken.clone(), expected.links.clone()), "{place}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_may_be_an_echo_beside_its_origin_costs_no_write_while_nothing_changes() {
+    let world = World::new().await;
+    world.connect("a", "airbnb").await;
+    let mut b = EchoingSite::connect(&world, "b", Names::Minted).await;
+    world.serve("a", airbnb(1, STAYS));
+    world.sweep().await;
+    a_round(&world, &mut [&mut b]).await;
+    assert_eq!(states(&world, true).await.iter().filter(|state| **state == BlockState::PossibleEcho).count(), 3);
+    assert_eq!(states(&world, false).await.len(), 3, "it is not listed beside its origin");
+    let (state, puts) = (world.state().await, world.objects.exports_put());
+    for _ in 0..4 {
+        world.sweep().await;
+    }
+    assert_eq!(world.state().await, state, "no write");
+    assert_eq!(world.objects.exports_put(), puts, "no put");
+}
+
+#[tokio::test]
+async fn two_reservations_of_one_night_open_a_conflict_which_is_told_once_and_closes_by_itself() {
+    let world = World::new().await;
+    let (_, b) = (world.connect("a", "airbnb").await, world.connect("b", "airbnb").await);
+    world.serve("a", airbnb(1, STAYS));
+    world.serve("b", airbnb(1, &[]));
+    world.sweep().await;
+    world.serve("b", airbnb(1, &[("HMDDDD", "2026-12-05", "2026-12-08")]));
+    world.clock.advance(SignedDuration::from_mins(15));
+    world.app.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
+    let mut told = Vec::new();
+    loop {
+        let events = world.bus.drain();
+        if events.is_empty() {
+            break;
+        }
+        for event in events {
+            world.app.handle(&event).await.unwrap();
+            told.extend(matches!(event, Event::ConflictOpened { .. }).then_some(event));
+        }
+    }
+    let page = || PageRequest { limit: 9, after: None };
+    let listed = world.app.list_conflicts(&reach(&world), &world.property, page()).await.unwrap().items;
+    assert_eq!(listed.len(), 1);
+    let (conflict, status) = (&listed[0].conflict, listed[0].status);
+    assert_eq!(status, ConflictStatus::Open);
+    assert_eq!(conflict.nights.iter().map(ToString::to_string).collect::<Vec<_>>(), ["2026-12-05"]);
+    let first = world.state().await.blocks.into_iter().find(|block| block.id == conflict.first).unwrap();
+    assert_ne!(first.connection(), Some(&b), "what was seen first");
+    let expected = Event::ConflictOpened {
+        account: world.account.clone(),
+        property: world.property.clone(),
+        conflict: conflict.id.clone(),
+    };
+    assert_eq!(told, [expected]);
+
+    world.serve("b", airbnb(1, &[("HMDDDD", "2026-12-06", "2026-12-08")]));
+    world.sweep().await;
+    let listed = world.app.list_all_conflicts(&reach(&world), page()).await.unwrap().items;
+    assert_eq!((listed[0].status, listed[0].closed_at), (ConflictStatus::Closed, Some(world.now())));
+    assert!(world.state().await.conflicts.is_empty());
+}
+
+#[tokio::test]
+async fn a_conflict_is_told_though_the_bus_failed_when_it_opened() {
+    let world = World::new().await;
+    world.connect("a", "airbnb").await;
+    world.connect("b", "airbnb").await;
+    world.serve("a", airbnb(1, STAYS));
+    world.serve("b", airbnb(1, &[("HMDDDD", "2026-12-05", "2026-12-08")]));
+    world.clock.advance(SignedDuration::from_mins(15));
+    world.app.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
+    let mut queue = world.bus.drain();
+    let mut told = 0;
+    let mut failed = 0;
+    while let Some(event) = queue.pop() {
+        // The bus is down while each feed is taken in for the first time.
+        if failed < 2 && matches!(event, Event::FeedRead { .. }) {
+            world.bus.fail_next_after(0);
+            failed += 1;
+        }
+        if world.app.handle(&event).await.is_err() {
+            queue.push(event.clone());
+        }
+        told += usize::from(matches!(event, Event::ConflictOpened { .. }));
+        queue.extend(world.bus.drain());
+    }
+    world.sweep().await;
+    assert!(told > 0, "a conflict was never told");
+    assert_eq!(world.state().await.property.dirty, None);
+}
+
+#[tokio::test]
+async fn a_master_feed_beside_the_feed_that_it_repeats_doubles_nothing_and_hides_no_conflict() {
+    let world = World::new().await;
+    world.connect("a", "airbnb").await;
+    world.connect("b", "airbnb").await;
+    let master = world.connect("m", "guesty").await;
+    world.serve("a", airbnb(1, STAYS));
+    world.serve("b", airbnb(1, &[]));
+    let events: Vec<_> = STAYS.iter().map(|(code, start, end)| (*code, *start, *end)).collect();
+    world.serve("m", plain(&events));
+    world.sweep().await;
+    assert!(world.state().await.conflicts.is_empty());
+    assert_eq!(states(&world, false).await.iter().filter(|state| **state == BlockState::Mirrored).count(), 3);
+    let view = world.app.connection(&reach(&world), &master).await.unwrap();
+    assert!(view.import.unwrap().warnings.iter().any(|warning| warning.detail.contains("another connection")));
+    world.serve("b", airbnb(1, &[("HMDDDD", "2026-12-05", "2026-12-08")]));
+    world.sweep().await;
+    assert!(!world.state().await.conflicts.is_empty(), "two sites sold one night, whatever the master feed says");
+    world.serve("b", airbnb(1, &[]));
+    world.serve("a", airbnb(1, &STAYS[1..]));
+    world.serve("m", plain(&events[1..]));
+    for _ in 0..110 {
+        world.sweep().await;
+    }
+    assert_eq!(world.taken().await.len(), 4, "each goes when it goes");
+}
+
+#[tokio::test]
+async fn a_conflict_that_the_host_settles_asks_the_site_of_the_stay_that_is_gone() {
+    let world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    let b = world.connect("b", "generic").await;
+    world.serve("b", plain(&[("1@b", "2026-12-04", "2026-12-06"), ("2@b", "2027-05-01", "2027-05-20")]));
+    world.serve("a", airbnb(1, &[]));
+    world.sweep().await;
+    world.serve("a", airbnb(1, STAYS));
+    world.sweep().await;
+    let conflict = world.state().await.conflicts[0].clone();
+    let blocks = world.state().await.blocks;
+    let of = |connection: &ConnectionId| {
+        let mine =
+            blocks.iter().find(|block| block.connection() == Some(connection) && conflict.blocks.contains(&block.id));
+        mine.unwrap().id.clone()
+    };
+    let resolved = world.app.resolve_conflict(&reach(&world), &conflict.id, &of(&b)).await.unwrap();
+    world.work().await;
+    assert_eq!(resolved.status, ConflictStatus::Closed, "its claim may be an echo now");
+    assert!(world.app.resolve_conflict(&reach(&world), &conflict.id, &of(&a)).await.is_err());
+    world.serve("b", plain(&[("2@b", "2027-05-01", "2027-05-20")]));
+    for _ in 0..4 {
+        world.sweep().await;
+    }
+    assert!(world.state().await.conflicts.is_empty());
+    assert_eq!(states(&world, true).await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_night_is_explained_with_its_claims_events_and_links() {
+    let world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    let mut b = EchoingSite::connect(&world, "b", Names::Minted).await;
+    world.serve("a", airbnb(1, STAYS));
+    world.sweep().await;
+    a_round(&world, &mut [&mut b]).await;
+    let explain = async |night: &str| {
+        world.app.explain_night(&reach(&world), &world.property, night.parse().unwrap()).await.unwrap()
+    };
+    let taken = explain("2026-12-04").await;
+    assert!(!taken.available);
+    assert_eq!(taken.claims.len(), 2);
+    let of = |connection: &ConnectionId| {
+        taken.claims.iter().find(|view| view.claim.connection.as_ref() == Some(connection)).unwrap()
+    };
+    assert_eq!(of(&a).claim.state, BlockState::Standing);
+    assert_eq!(of(&a).claim.carried_by, [b.connection.clone()]);
+    assert_eq!(of(&a).lines.map(|lines| (lines.first, lines.last)), Some((5, 12)));
+    assert_eq!(of(&b.connection).claim.state, BlockState::PossibleEcho);
+    assert!(of(&b.connection).claim.rules.iter().any(|rule| rule == "may come from our link"));
+    let free = explain("2026-12-06").await;
+    assert!(free.available && free.claims.is_empty());
+}
