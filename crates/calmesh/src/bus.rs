@@ -113,7 +113,7 @@ fn lane_of(event: &Event, lanes: usize) -> Option<usize> {
         }
         Event::LinkDirty { link } => spread(&|h| link.hash(h), first_merger, mergers),
         Event::AccountDeleted { account } => spread(&|h| account.hash(h), first_merger, mergers),
-        Event::PropertyChanged { .. } => return None,
+        Event::PropertyChanged { .. } | Event::ConflictOpened { .. } => return None,
     })
 }
 

@@ -351,6 +351,7 @@ mod tests {
                     detail: Detail::Busy,
                     format: Format::Nights,
                     last_changed_at: None,
+                    recorded_since: draft.now,
                 }),
                 created_at: draft.now,
                 named_at: draft.now,

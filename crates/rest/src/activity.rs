@@ -5,7 +5,7 @@ use calmesh_app::{
     counted,
     model::{Activity, ActivityKind},
 };
-use calmesh_calendar::{HoldId, PropertyId};
+use calmesh_calendar::{Finding, HoldId, Nights, PropertyId, Standing};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -13,10 +13,14 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     Api,
     answer::{self, Instant},
+    blocks::texts,
     caller::Owner,
     problem::Problem,
     query::{ListPage, ListParams, Listing, PathId},
 };
+
+/// An entry shows so many nights at most.
+const NIGHTS_SHOWN: usize = 400;
 
 /// One thing that happened. Fields that its type does not have are left out.
 #[derive(Debug, Serialize, ToSchema)]
@@ -53,6 +57,14 @@ pub(crate) struct ActivityView {
     blocks_removed: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     blocks_held: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conflict_id: Option<String>,
+    /// The two stays of a conflict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    block_ids: Option<Vec<String>>,
+    /// When the first of the two guests arrives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arrives_at: Option<Instant>,
     /// How many nights it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     nights: Option<u32>,
@@ -77,6 +89,9 @@ impl ActivityView {
             blocks_changed: None,
             blocks_removed: None,
             blocks_held: None,
+            conflict_id: None,
+            block_ids: None,
+            arrives_at: None,
             nights: None,
             first_nights: None,
         };
@@ -154,6 +169,44 @@ impl ActivityView {
             ActivityKind::HoldReturned { hold: id, block } => {
                 hold("hold_returned", "A missing stay is in its feed again.", id, block)
             }
+            ActivityKind::ClaimsDecided { finding, nights } => {
+                let (kind, detail) = told(finding);
+                let nights: Vec<String> =
+                    nights.into_iter().flat_map(Nights::iter).map(|night| night.to_string()).collect();
+                Self {
+                    kind,
+                    detail,
+                    nights: Some(u32::try_from(nights.len()).unwrap_or(u32::MAX)),
+                    first_nights: Some(nights.into_iter().take(NIGHTS_SHOWN).collect()),
+                    ..blank()
+                }
+            }
+            ActivityKind::ConflictOpened { conflict, blocks, first, arrives_at, nights } => Self {
+                kind: "conflict_opened",
+                detail: format!(
+                    "Two stays claim the same time. {first} was seen first. Cancel one on its site before the first guest \
+                     arrives; if one is gone already, say so with POST /v1/conflicts/{conflict}/resolve."
+                ),
+                conflict_id: Some(conflict.to_string()),
+                block_ids: Some(texts(&blocks)),
+                arrives_at: Some(arrives_at.into()),
+                first_nights: Some(nights.iter().map(ToString::to_string).collect()),
+                ..blank()
+            },
+            ActivityKind::ConflictResolved { conflict, gone } => Self {
+                kind: "conflict_resolved",
+                detail: "You said which stay of a conflict is gone.".to_owned(),
+                conflict_id: Some(conflict.to_string()),
+                block_id: Some(gone.to_string()),
+                ..blank()
+            },
+            ActivityKind::ConflictClosed { conflict, blocks } => Self {
+                kind: "conflict_closed",
+                detail: "A conflict is over: the two stays do not claim the same time any more.".to_owned(),
+                conflict_id: Some(conflict.to_string()),
+                block_ids: Some(texts(&blocks)),
+                ..blank()
+            },
             ActivityKind::BlockCreated { block } => own("block_created", "made", block),
             ActivityKind::BlockChanged { block } => own("block_changed", "changed", block),
             ActivityKind::BlockDeleted { block } => own("block_deleted", "deleted", block),
@@ -165,6 +218,33 @@ impl ActivityView {
             },
         }
     }
+}
+
+/// The word for a finding, and a sentence.
+fn told(finding: Finding) -> (&'static str, String) {
+    let (kind, detail) = match finding {
+        Finding::Judged(standing, rule) => {
+            let what = match standing {
+                Standing::Echo => "These nights are what this site read from us, and do not block",
+                Standing::Possible => "These nights may be what this site read from us; they block until it was asked",
+                Standing::Certain => "This site holds these nights by itself",
+            };
+            return ("nights_judged", format!("{what}: {}.", rule.as_str()));
+        }
+        Finding::Asked => (
+            "nights_asked",
+            "These nights are left out of this site's private link for a while, to see whether it holds them by itself.",
+        ),
+        Finding::Clean => ("nights_clean", "Asked, this site shows these nights no more: it only repeated them."),
+        Finding::EchoEnded => ("echo_ended", "This site no longer repeats these nights."),
+        Finding::TakenBack => {
+            ("nights_not_asked", "This site's feed can't be read, so these nights are on its link again for now.")
+        }
+        Finding::SeemsNotToRead => {
+            ("link_not_read", "This site seems not to read its private link. Check that the link is still set there.")
+        }
+    };
+    (kind, detail.to_owned())
 }
 
 /// What vanished together, and what the host can do about it.

@@ -146,7 +146,7 @@ pub(crate) struct Pruned {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct BlockParams {
-    /// `all` lists also what blocks nothing, such as stays of paused connections.
+    /// `all` lists also echoes, what may be one beside the stay that it repeats, and stays of paused connections.
     include: Option<String>,
 }
 

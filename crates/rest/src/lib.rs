@@ -9,9 +9,11 @@ mod blocks;
 mod body;
 mod caller;
 mod conditional;
+mod conflicts;
 mod connections;
 mod cursor;
 mod edge;
+mod explain;
 mod feeds;
 mod health;
 mod holds;
@@ -78,7 +80,9 @@ fn routes(api: &Api) -> (Router<Api>, utoipa::openapi::OpenApi) {
         .merge(connections::routes())
         .merge(blocks::routes())
         .merge(availability::routes())
+        .merge(explain::routes())
         .merge(holds::routes())
+        .merge(conflicts::routes())
         .merge(refreshes::routes())
         .merge(feeds::routes())
         .merge(tokens::routes())

@@ -1,10 +1,10 @@
 //! The words that JSON uses for the domain's alternatives, each once.
 
 use calmesh_app::{
-    BlockState, HoldStatus, OwnKind,
+    ConflictStatus, HoldStatus, OwnKind,
     model::{Detail, Direction, Format, Health, Scope},
 };
-use calmesh_calendar::{BlockKind, HoldCause};
+use calmesh_calendar::{BlockKind, BlockState, HoldCause};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -65,12 +65,20 @@ words! {
     OwnKindWord of OwnKind, OWN_KINDS: Reservation = "reservation", Closure = "closure", Tentative = "tentative"
 }
 words! {
-    /// Where a block stands.
-    StateWord of BlockState: Standing = "standing", Held = "held", Paused = "paused"
+    /// Where a block stands: `held` while its removal is not believed, `possible_echo` while it may be what we exported,
+    /// `echo` where it is that and blocks nothing, `mirrored` where it repeats a stay of another connection, `paused`
+    /// while its connection is.
+    StateWord of BlockState:
+    Standing = "standing", Held = "held", PossibleEcho = "possible_echo", Echo = "echo", Mirrored = "mirrored",
+    Paused = "paused"
 }
 words! {
     /// Why a removal is not believed.
     CauseWord of HoldCause: Absent = "absent", MassVanish = "mass_vanish"
+}
+words! {
+    /// Where a conflict stands: `resolved` once you said which stay is gone, `closed` when one of them ended.
+    ConflictWord of ConflictStatus: Open = "open", Resolved = "resolved", Closed = "closed"
 }
 words! {
     /// Where a hold stands.

@@ -3,26 +3,31 @@
 //! A shape that has not every field of its record does not compile. A field that comes later needs
 //! `#[serde(default)]` here, since older items stay as they are.
 
+mod claims;
+
 use std::collections::BTreeSet;
 
 use calmesh_app::{
     model::{
-        Account, Activity, ActivityKind, Applied, ClosedHold, Connection, Detail, Direction, EchoOverrides, ExportSide,
-        ExtraLink, Failure, FailureKind, FeedUrl, FetchPlan, Format, HoldOverrides, ImportSide, LinkOwner, LinkScope,
-        LinkToken, MassVanishOverrides, Outcome, PolicyOverrides, Property, Refresh, RefreshScope, RetiringLink,
-        RetiringServes, Scope, SecretHash, Snapshot, Status, Token, Validators,
+        Account, Activity, ActivityKind, Applied, ClosedHold, ConflictRecord, Connection, Detail, Direction,
+        EchoOverrides, ExportSide, ExtraLink, Failure, FailureKind, FeedUrl, FetchPlan, Format, HoldOverrides,
+        ImportSide, LinkOwner, LinkScope, LinkToken, MassVanishOverrides, Outcome, PolicyOverrides, Property, Refresh,
+        RefreshScope, RetiringLink, RetiringServes, Scope, SecretHash, Snapshot, Status, Token, Validators,
     },
     ports::StoreError,
 };
 use calmesh_calendar::{
-    AccountId, Block, BlockId, BlockKind, ConnectionId, EventKey, Extent, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId,
-    LinkId, Nights, Origin, PropertyId, ReadWarning, RefreshId, Sign, Times, TokenId,
+    AccountId, Block, BlockId, BlockKind, Claims, Conflict, ConflictId, ConnectionId, EventKey, Extent, FeedOrigin,
+    Finding, Hold, HoldCause, HoldEnd, HoldId, LinkId, Nights, Origin, PropertyId, ReadWarning, RefreshId, Sign, Times,
+    TokenId,
 };
 use jiff::{
     Timestamp,
     civil::{Date, Time},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use claims::FindingDoc;
 
 /// A record that is kept as JSON.
 pub(crate) trait Document: Sized {
@@ -85,6 +90,9 @@ documents! {
     "a property": Property, "PropertyDoc";
     "a connection": Connection, "ConnectionDoc";
     "a block": Block, "BlockDoc";
+    "claims": Claims, "claims";
+    "a conflict": Conflict, "ConflictDoc";
+    "a conflict's record": ConflictRecord, "ConflictRecordDoc";
     "a retiring link": RetiringLink, "RetiringLinkDoc";
     "a closed hold": ClosedHold, "ClosedHoldDoc";
     "an activity": Activity, "ActivityDoc";
@@ -141,6 +149,36 @@ mod text_list {
         let texts = Vec::<String>::deserialize(deserializer)?;
         let wrong = |_| serde::de::Error::custom("not of the expected form");
         texts.iter().map(|text| text.parse().map_err(wrong)).collect()
+    }
+}
+
+/// The two blocks of a conflict.
+mod pair {
+    use super::{BlockId, Deserializer, Serializer, text_list};
+
+    pub(super) fn serialize<S: Serializer>(value: &[BlockId; 2], serializer: S) -> Result<S::Ok, S::Error> {
+        text_list::serialize(value, serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[BlockId; 2], D::Error> {
+        let blocks: Vec<BlockId> = text_list::deserialize(deserializer)?;
+        blocks.try_into().map_err(|_| serde::de::Error::custom("not two blocks"))
+    }
+}
+
+/// Runs of nights.
+mod runs {
+    use super::{Deserialize, Deserializer, Nights, Serialize, Serializer, nights};
+
+    #[derive(Serialize, Deserialize)]
+    struct One(#[serde(with = "nights")] Nights);
+
+    pub(super) fn serialize<S: Serializer>(value: &[Nights], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(value.iter().copied().map(One))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Nights>, D::Error> {
+        Ok(Vec::<One>::deserialize(deserializer)?.into_iter().map(|One(run)| run).collect())
     }
 }
 
@@ -503,6 +541,13 @@ struct ExportSideDoc {
     format: Format,
     #[serde(with = "text_option")]
     last_changed_at: Option<Timestamp>,
+    #[serde(with = "text", default = "never")]
+    recorded_since: Timestamp,
+}
+
+/// Since when reads were recorded is not known of links that are older than that.
+fn never() -> Timestamp {
+    Timestamp::MAX
 }
 
 #[derive(Serialize, Deserialize)]
@@ -672,6 +717,36 @@ struct ClosedHoldDoc {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(remote = "Conflict")]
+struct ConflictDoc {
+    #[serde(with = "text")]
+    id: ConflictId,
+    #[serde(with = "pair")]
+    blocks: [BlockId; 2],
+    #[serde(with = "text")]
+    first: BlockId,
+    #[serde(with = "text_list")]
+    nights: Vec<Date>,
+    #[serde(with = "text")]
+    arrives_at: Timestamp,
+    #[serde(with = "text")]
+    opened_at: Timestamp,
+    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
+    gone: Option<BlockId>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ConflictRecord")]
+struct ConflictRecordDoc {
+    #[serde(with = "text")]
+    property: PropertyId,
+    #[serde(with = "ConflictDoc")]
+    conflict: Conflict,
+    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
+    closed_at: Option<Timestamp>,
+}
+
+#[derive(Serialize, Deserialize)]
 #[serde(remote = "RetiringLink")]
 struct RetiringLinkDoc {
     #[serde(with = "link_token")]
@@ -779,6 +854,36 @@ enum ActivityKindDoc {
         hold: HoldId,
         #[serde(with = "text")]
         block: BlockId,
+    },
+    ClaimsDecided {
+        #[serde(with = "FindingDoc")]
+        finding: Finding,
+        #[serde(with = "runs")]
+        nights: Vec<Nights>,
+    },
+    ConflictOpened {
+        #[serde(with = "text")]
+        conflict: ConflictId,
+        #[serde(with = "pair")]
+        blocks: [BlockId; 2],
+        #[serde(with = "text")]
+        first: BlockId,
+        #[serde(with = "text")]
+        arrives_at: Timestamp,
+        #[serde(with = "text_list")]
+        nights: Vec<Date>,
+    },
+    ConflictResolved {
+        #[serde(with = "text")]
+        conflict: ConflictId,
+        #[serde(with = "text")]
+        gone: BlockId,
+    },
+    ConflictClosed {
+        #[serde(with = "text")]
+        conflict: ConflictId,
+        #[serde(with = "pair")]
+        blocks: [BlockId; 2],
     },
     BlockCreated {
         #[serde(with = "text")]
@@ -952,9 +1057,10 @@ mod tests {
     use std::fmt::Debug;
 
     use calmesh_app::contract::{
-        a_block, a_connection, a_hold, a_link, a_plan, a_property, a_token, account_id, an_account, at, block_id,
-        connection_id, hold_id, link_id, link_token, property_id, refresh_id,
+        a_block, a_conflict, a_connection, a_hold, a_link, a_plan, a_property, a_token, account_id, an_account, at,
+        block_id, connection_id, hold_id, link_id, link_token, nights, property_id, refresh_id, some_claims,
     };
+    use calmesh_calendar::{ClaimRule, Standing};
     use jiff::{SignedDuration, civil};
     use proptest::prelude::*;
 
@@ -1072,6 +1178,55 @@ mod tests {
                 survives(&closed);
                 survives(&ClosedHold { nights: None, ..closed });
             }
+        }
+    }
+
+    #[test]
+    fn claims_and_conflicts_survive() {
+        survives(&some_claims(1));
+        survives(&Claims::default());
+        let rules = [
+            ClaimRule::OurTag,
+            ClaimRule::ReservationMark,
+            ClaimRule::NeverEchoes,
+            ClaimRule::BackAfterClean,
+            ClaimRule::NewAfterClean,
+            ClaimRule::NotFromUs,
+            ClaimRule::MayBeOurs,
+            ClaimRule::StoodAfterRead,
+            ClaimRule::StoodUnread,
+            ClaimRule::CertainElsewhere,
+            ClaimRule::SaidGone,
+        ];
+        let mut findings =
+            vec![Finding::Asked, Finding::Clean, Finding::EchoEnded, Finding::TakenBack, Finding::SeemsNotToRead];
+        for standing in [Standing::Echo, Standing::Possible, Standing::Certain] {
+            findings.extend(rules.map(|rule| Finding::Judged(standing, rule)));
+        }
+        for finding in findings {
+            let kind = ActivityKind::ClaimsDecided { finding, nights: vec![nights(0, 2), nights(4, 5)] };
+            survives(&Activity { property: property_id(1), at: at(1), connection: Some(connection_id(1)), kind });
+        }
+        let conflict = a_conflict(1);
+        survives(&conflict);
+        let gone = Conflict { gone: Some(block_id(1)), nights: Vec::new(), ..conflict.clone() };
+        survives(&gone);
+        for closed_at in [None, Some(at(9))] {
+            survives(&ConflictRecord { property: property_id(1), conflict: gone.clone(), closed_at });
+        }
+        let kinds = [
+            ActivityKind::ConflictOpened {
+                conflict: conflict.id.clone(),
+                blocks: conflict.blocks.clone(),
+                first: conflict.first.clone(),
+                arrives_at: at(3),
+                nights: conflict.nights.clone(),
+            },
+            ActivityKind::ConflictResolved { conflict: conflict.id.clone(), gone: block_id(1) },
+            ActivityKind::ConflictClosed { conflict: conflict.id, blocks: conflict.blocks },
+        ];
+        for kind in kinds {
+            survives(&Activity { property: property_id(1), at: at(1), connection: None, kind });
         }
     }
 

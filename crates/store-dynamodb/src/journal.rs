@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use calmesh_app::{
-    model::LinkOwner,
+    model::{LinkOwner, Property},
     ports::{PlanChange, PropertyCommit, StoreError},
 };
+use calmesh_calendar::Conflict;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -157,6 +159,29 @@ pub(crate) fn steps_of(commit: &PropertyCommit, unique: &str) -> Result<Vec<Step
     for block in &commit.put_blocks {
         steps.push(Step::put(schema::block(id, &block.id), [(attr::DOC, encoded(block)?), rev()]));
     }
+    if let Some(claims) = &commit.claims {
+        let key = schema::claims(id);
+        steps.push(match claims.is_empty() {
+            true => Step::delete(key),
+            false => Step::put(key, [(attr::DOC, encoded(claims)?), rev()]),
+        });
+    }
+    for conflict in &commit.put_conflicts {
+        steps.push(Step::put(schema::conflict(id, &conflict.id), [(attr::DOC, encoded(conflict)?), rev()]));
+    }
+    steps.extend(commit.remove_conflicts.iter().map(|gone| Step::delete(schema::conflict(id, gone))));
+    for record in &commit.conflict_records {
+        let Conflict { id: conflict, opened_at, .. } = &record.conflict;
+        let key = schema::conflict_entry(&property.account, id, *opened_at, conflict);
+        let doc = (attr::DOC, encoded(record)?);
+        let Some(closed_at) = record.closed_at else {
+            steps.push(Step::put(key, [doc]));
+            continue;
+        };
+        let ttl = kept_until(closed_at);
+        steps.push(Step::put(key, [doc, (attr::TTL, ttl.clone())]));
+        steps.push(location_until(property, conflict.as_str(), ttl));
+    }
     for link in &commit.put_retiring {
         steps.push(Step::put(schema::retiring(id, link.token.hash()), [(attr::DOC, encoded(link)?), rev()]));
     }
@@ -181,15 +206,10 @@ pub(crate) fn steps_of(commit: &PropertyCommit, unique: &str) -> Result<Vec<Step
         });
     }
     for closed in &commit.closed_holds {
-        let ttl = Value::N((closed.closed_at.as_second() + KEPT_DAYS * 86_400).to_string());
+        let ttl = kept_until(closed.closed_at);
         let key = schema::closed_hold(id, closed.closed_at, closed.hold.id.as_str());
         steps.push(Step::put(key, [(attr::DOC, encoded(closed)?), (attr::TTL, ttl.clone())]));
-        let here = [
-            (attr::ACCOUNT, Value::S(property.account.to_string())),
-            (attr::PROPERTY, Value::S(id.to_string())),
-            (attr::TTL, ttl),
-        ];
-        steps.push(Step::put(schema::location(closed.hold.id.as_str()), here));
+        steps.push(location_until(property, closed.hold.id.as_str(), ttl));
     }
     for (nth, entry) in commit.activity.iter().enumerate() {
         steps.push(activity(entry, &format!("{unique}#{nth:04}"))?);
@@ -203,9 +223,24 @@ pub(crate) fn steps_of(commit: &PropertyCommit, unique: &str) -> Result<Vec<Step
     Ok(last_of_each(steps))
 }
 
+/// When what is kept of the past goes.
+fn kept_until(from: Timestamp) -> Value {
+    Value::N((from.as_second() + KEPT_DAYS * 86_400).to_string())
+}
+
+/// Where something that has ended belonged.
+fn location_until(property: &Property, thing: &str, ttl: Value) -> Step {
+    let here = [
+        (attr::ACCOUNT, Value::S(property.account.to_string())),
+        (attr::PROPERTY, Value::S(property.id.to_string())),
+        (attr::TTL, ttl),
+    ];
+    Step::put(schema::location(thing), here)
+}
+
 /// An entry of a property's activity.
 pub(crate) fn activity(entry: &calmesh_app::model::Activity, unique: &str) -> Result<Step, StoreError> {
-    let ttl = Value::N((entry.at.as_second() + KEPT_DAYS * 86_400).to_string());
+    let ttl = kept_until(entry.at);
     let key = schema::activity(&entry.property, entry.at, unique);
     Ok(Step::put(key, [(attr::DOC, encoded(entry)?), (attr::TTL, ttl)]))
 }

@@ -1,12 +1,12 @@
-//! Extra private links, whose a token is, and who reads it. Reads are counted by hours on the owner's item, and
-//! go with it.
+//! Extra private links, whose a token is, and who reads it. Reads are counted by hours on the owner's item, with their
+//! times, and go with it.
 
 use std::collections::HashMap;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use calmesh_app::{
-    model::{ExtraLink, LinkOwner, LinkReads, SecretHash},
+    model::{ExtraLink, LinkOwner, LinkReads, ReadTimes, SecretHash},
     ports::{LinkStore, Page, PageRequest, StoreError},
 };
 use calmesh_calendar::{AccountId, LinkId};
@@ -18,7 +18,7 @@ use crate::{
     item::{self, MarkState},
     journal,
     property::read_owner,
-    schema::{self, attr},
+    schema::{self, Key, attr},
     table::{CallError, Condition, Item, Range, Write},
 };
 
@@ -27,6 +27,8 @@ const LOOKS: u32 = 10;
 const HOURS_COUNTED: i64 = 24;
 /// Hours that are kept beside the newest: logs may arrive late.
 const HOURS_KEPT: i64 = 48;
+/// So many times of one hour are kept; of a link that is read more often every other one goes.
+const TIMES_AN_HOUR: usize = 120;
 
 fn link_item(link: &ExtraLink) -> Result<Item, StoreError> {
     let mut item = schema::link(&link.id).item();
@@ -56,6 +58,38 @@ fn hour_of(at: Timestamp) -> i64 {
 
 fn hour_name(hour: i64) -> String {
     format!("h{hour}")
+}
+
+fn times_name(hour: i64) -> String {
+    format!("t{hour}")
+}
+
+/// The times of an item: hour since 1970, and milliseconds of that hour.
+fn times(item: &Item) -> impl Iterator<Item = (i64, Vec<i64>)> {
+    item.iter().filter_map(|(name, value)| {
+        let hour = name.strip_prefix('t')?.parse().ok()?;
+        let mut times: Vec<i64> = value.as_ns().ok()?.iter().filter_map(|time| time.parse().ok()).collect();
+        times.sort_unstable();
+        Some((hour, times))
+    })
+}
+
+fn milliseconds(times: impl IntoIterator<Item = i64>) -> AttributeValue {
+    AttributeValue::Ns(times.into_iter().map(|time| time.to_string()).collect())
+}
+
+/// When the link of an owner was read.
+fn read_times(item: &Item) -> ReadTimes {
+    let mut found: Vec<Timestamp> = Vec::new();
+    let mut whole = true;
+    let thinned: Option<i64> = item::get_number(item, attr::THINNED).ok();
+    for (hour, times) in times(item) {
+        whole &= thinned.is_none_or(|thinned| thinned != hour);
+        let instant = |time| Timestamp::from_millisecond(hour * 3_600_000 + time).ok();
+        found.extend(times.into_iter().filter_map(instant));
+    }
+    found.sort_unstable();
+    ReadTimes { times: found, whole }
 }
 
 /// The counters of an item: hour since 1970 and reads in it.
@@ -151,11 +185,15 @@ impl LinkStore for DynamoStore {
 
     async fn record_read(&self, token: &SecretHash, at: Timestamp) -> Result<(), StoreError> {
         let key = schema::owner(token);
-        let hour = hour_name(hour_of(at));
+        let (hour, times_of) = (hour_name(hour_of(at)), times_name(hour_of(at)));
+        let time = at.as_millisecond().rem_euclid(3_600_000);
         let count = |set: &str, values: Vec<(String, AttributeValue)>, condition: &str| Write::Update {
             key: key.clone(),
-            text: format!("{set} ADD #{hour} :one"),
-            values: values.into_iter().chain([("one".to_owned(), item::number(1))]).collect(),
+            text: format!("{set} ADD #{hour} :one, #{times_of} :time"),
+            values: values
+                .into_iter()
+                .chain([("one".to_owned(), item::number(1)), ("time".to_owned(), milliseconds([time]))])
+                .collect(),
             condition: Some(Condition::new(condition)),
         };
         let newest = count(
@@ -176,8 +214,11 @@ impl LinkStore for DynamoStore {
             Err(error) => return Err(error.or_stale()),
         };
         let Some(newest) = hours(&item).map(|(hour, _)| hour).max() else { return Ok(()) };
-        let old: Vec<String> =
-            hours(&item).filter(|(hour, _)| *hour < newest - HOURS_KEPT).map(|(hour, _)| hour_name(hour)).collect();
+        self.thin_times(&key, &item, hour_of(at)).await?;
+        let old: Vec<String> = hours(&item)
+            .filter(|(hour, _)| *hour < newest - HOURS_KEPT)
+            .flat_map(|(hour, _)| [hour_name(hour), times_name(hour)])
+            .collect();
         if !old.is_empty() {
             let names: Vec<&str> = old.iter().map(String::as_str).collect();
             let prune = Write::set(key, Vec::new(), &names).when(Condition::present());
@@ -201,5 +242,36 @@ impl LinkStore for DynamoStore {
             known.insert(item::get_text(&item, attr::PK)?.to_owned(), reads);
         }
         Ok(keys.iter().map(|key| known.get(&key.pk).copied().unwrap_or_default()).collect())
+    }
+
+    async fn read_times(&self, tokens: &[SecretHash]) -> Result<Vec<ReadTimes>, StoreError> {
+        let keys: Vec<_> = tokens.iter().map(schema::owner).collect();
+        let mut known: HashMap<String, ReadTimes> = HashMap::new();
+        for item in self.table.get_many(&keys, true).await? {
+            known.insert(item::get_text(&item, attr::PK)?.to_owned(), read_times(&item));
+        }
+        Ok(keys.iter().map(|key| known.get(&key.pk).cloned().unwrap_or_default()).collect())
+    }
+}
+
+impl DynamoStore {
+    /// Drops every other time of an hour in which a link was read very often, so that its item stays small.
+    async fn thin_times(&self, key: &Key, item: &Item, hour: i64) -> Result<(), StoreError> {
+        let Some((_, times)) = times(item).find(|(of, times)| *of == hour && times.len() > TIMES_AN_HOUR) else {
+            return Ok(());
+        };
+        let thin = Write::Update {
+            key: key.clone(),
+            text: format!("SET #{} = :hour DELETE #{} :gone", attr::THINNED, times_name(hour)),
+            values: vec![
+                ("hour".to_owned(), item::number(hour)),
+                ("gone".to_owned(), milliseconds(times.into_iter().skip(1).step_by(2))),
+            ],
+            condition: Some(Condition::present()),
+        };
+        match self.table.write(thin).await {
+            Ok(_) | Err(CallError::Refused(_)) => Ok(()),
+            Err(error) => Err(error.or_stale()),
+        }
     }
 }

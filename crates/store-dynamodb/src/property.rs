@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use calmesh_app::{
-    model::{Activity, ClosedHold, Connection, LinkOwner, Property, PropertyState},
+    model::{Activity, ClosedHold, ConflictRecord, Connection, LinkOwner, Property, PropertyState},
     ports::{ActivityStore, Location, Page, PageRequest, PropertyCommit, PropertyStore, StoreError},
 };
 use calmesh_calendar::{AccountId, ConnectionId, PropertyId};
@@ -152,8 +152,10 @@ impl DynamoStore {
     async fn place(&self, commit: &PropertyCommit) -> Result<(), StoreError> {
         let holds = commit.put_blocks.iter().filter_map(|block| block.hold()).map(|hold| hold.id.as_str());
         let blocks = commit.put_blocks.iter().map(|block| block.id.as_str());
+        let conflicts = commit.put_conflicts.iter().map(|conflict| conflict.id.as_str());
         let connections = commit.put_connections.iter().map(|connection| connection.id.as_str());
-        let mut keys: Vec<Key> = connections.chain(blocks).chain(holds).map(schema::location).collect();
+        let mut keys: Vec<Key> =
+            connections.chain(blocks).chain(holds).chain(conflicts).map(schema::location).collect();
         if keys.is_empty() {
             return Ok(());
         }
@@ -273,13 +275,16 @@ fn read_connection(item: &Item) -> Result<Connection, StoreError> {
 }
 
 fn read_state(head: &Item, items: &BTreeMap<String, Item>) -> Result<PropertyState, StoreError> {
-    let mut state =
-        PropertyState { property: read_head(head)?, connections: Vec::new(), blocks: Vec::new(), retiring: Vec::new() };
+    let mut state = PropertyState::of(read_head(head)?);
     for (sk, item) in items {
         if sk.starts_with(schema::BLOCKS) {
             state.blocks.push(item::document(item, attr::DOC)?);
         } else if sk.starts_with(schema::CONNECTIONS) {
             state.connections.push(read_connection(item)?);
+        } else if sk == schema::CLAIMS {
+            state.claims = item::document(item, attr::DOC)?;
+        } else if sk.starts_with(schema::CONFLICTS) {
+            state.conflicts.push(item::document(item, attr::DOC)?);
         } else if sk.starts_with(schema::RETIRING) {
             state.retiring.push(item::document(item, attr::DOC)?);
         } else {
@@ -287,6 +292,7 @@ fn read_state(head: &Item, items: &BTreeMap<String, Item>) -> Result<PropertySta
         }
     }
     state.connections.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+    state.conflicts.sort_by(|a, b| a.id.cmp(&b.id));
     state.retiring.sort_by(|a, b| a.token.cmp(&b.token));
     Ok(state)
 }
@@ -513,6 +519,13 @@ impl PropertyStore for DynamoStore {
             }
             if let Some(head) = &head {
                 let property = read_head(head)?;
+                let range = Range::of(schema::account_partition(&property.account), &schema::conflict_entries(id));
+                let (entries, _) = self.table.query(&range, None).await?;
+                for item in &entries {
+                    let record: ConflictRecord = item::document(item, attr::DOC)?;
+                    gone.push(schema::location(record.conflict.id.as_str()));
+                    gone.push(key_of(item)?);
+                }
                 gone.push(schema::property_entry(&property.account, property.created_at, id));
             }
             gone.sort();
@@ -540,6 +553,17 @@ impl PropertyStore for DynamoStore {
 
     async fn closed_holds(&self, id: &PropertyId, page: PageRequest) -> Result<Page<ClosedHold>, StoreError> {
         let range = Range::all(schema::closed_holds_partition(id)).newest_first();
+        self.list(range, page, |item| item::document(item, attr::DOC)).await
+    }
+
+    async fn conflict_records(
+        &self,
+        account: &AccountId,
+        property: Option<&PropertyId>,
+        page: PageRequest,
+    ) -> Result<Page<ConflictRecord>, StoreError> {
+        let entries = property.map_or_else(|| schema::CONFLICTS.to_owned(), schema::conflict_entries);
+        let range = Range::of(schema::account_partition(account), &entries).newest_first();
         self.list(range, page, |item| item::document(item, attr::DOC)).await
     }
 }

@@ -12,7 +12,7 @@ use calmesh_app::{
     model::{SecretHash, bucket_of},
     ports::{Mark, StoreError},
 };
-use calmesh_calendar::{AccountId, BlockId, ConnectionId, LinkId, PropertyId, RefreshId, TokenId};
+use calmesh_calendar::{AccountId, BlockId, ConflictId, ConnectionId, LinkId, PropertyId, RefreshId, TokenId};
 use jiff::Timestamp;
 
 use crate::table::{Item, refusal};
@@ -47,6 +47,8 @@ pub(crate) mod attr {
     pub(crate) const FAILURE: &str = "failure";
     pub(crate) const SUCCESS_AT: &str = "success_at";
     pub(crate) const LAST_READ_AT: &str = "last_read_at";
+    /// Of a link's owner: the last hour of which some times of reads were dropped.
+    pub(crate) const THINNED: &str = "thinned";
     pub(crate) const LAST_CHANGED_AT: &str = "last_changed_at";
     pub(crate) const NUMBER: &str = "number";
     pub(crate) const CHUNKS: &str = "chunks";
@@ -90,6 +92,8 @@ pub(crate) const HEAD: &str = "#HEAD";
 pub(crate) const BLOCKS: &str = "BLK#";
 pub(crate) const CONNECTIONS: &str = "CON#";
 pub(crate) const RETIRING: &str = "RET#";
+pub(crate) const CLAIMS: &str = "CLM";
+pub(crate) const CONFLICTS: &str = "CFL#";
 pub(crate) const STAGES: &str = "STG#";
 pub(crate) const TOKENS: &str = "TOK#";
 pub(crate) const PROPERTIES: &str = "PRP#";
@@ -115,6 +119,24 @@ pub(crate) fn connection(property: &PropertyId, id: &ConnectionId) -> Key {
 
 pub(crate) fn block(property: &PropertyId, id: &BlockId) -> Key {
     Key::new(property_partition(property), format!("{BLOCKS}{id}"))
+}
+
+pub(crate) fn claims(property: &PropertyId) -> Key {
+    Key::new(property_partition(property), CLAIMS)
+}
+
+pub(crate) fn conflict(property: &PropertyId, id: &ConflictId) -> Key {
+    Key::new(property_partition(property), format!("{CONFLICTS}{id}"))
+}
+
+/// What the entries of a property's conflicts start with in the partition of its account.
+pub(crate) fn conflict_entries(property: &PropertyId) -> String {
+    format!("{CONFLICTS}{property}#")
+}
+
+pub(crate) fn conflict_entry(account: &AccountId, property: &PropertyId, opened_at: Timestamp, id: &ConflictId) -> Key {
+    let sk = format!("{}{}#{id}", conflict_entries(property), sortable(opened_at));
+    Key::new(account_partition(account), sk)
 }
 
 pub(crate) fn retiring(property: &PropertyId, token: SecretHash) -> Key {

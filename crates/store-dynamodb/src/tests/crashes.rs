@@ -2,10 +2,10 @@
 
 use calmesh_app::{
     contract::{
-        a_block, a_connection, a_plan, a_property, an_account, an_account_stands, at, block_id, connection_id,
-        link_token, nothing_but,
+        a_block, a_conflict, a_connection, a_plan, a_property, an_account, an_account_stands, at, block_id,
+        connection_id, link_token, nothing_but, some_claims,
     },
-    model::{LinkOwner, Property, PropertyState},
+    model::{ConflictRecord, LinkOwner, Property, PropertyState},
     ports::{AccountStore, FetchStore, LinkStore, PlanChange, PropertyCommit, PropertyStore, StoreError},
 };
 
@@ -52,6 +52,13 @@ fn a_change(property: &Property, n: u64, blocks: u64) -> PropertyCommit {
             PlanChange::Put { plan: a_plan(property, n * 1000 + 2), fresh: true },
         ],
         owners: vec![(link_token(n * 1000 + 2), Some(owner))],
+        claims: Some(some_claims(n * 1000)),
+        put_conflicts: vec![a_conflict(n * 1000 + 4)],
+        conflict_records: vec![ConflictRecord {
+            property: property.id.clone(),
+            conflict: a_conflict(n * 1000 + 4),
+            closed_at: None,
+        }],
         ..nothing_but(&renamed)
     }
 }

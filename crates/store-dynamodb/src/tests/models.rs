@@ -2,14 +2,14 @@
 
 use calmesh_app::{
     contract::{
-        a_block, a_connection, a_hold, a_plan, a_property, an_account_stands, at, block_id, connection_id, link_token,
-        nothing_but,
+        a_block, a_conflict, a_connection, a_hold, a_plan, a_property, an_account_stands, at, block_id, connection_id,
+        link_token, nothing_but, some_claims,
     },
     fakes::MemoryStore,
-    model::{Property, RetiringLink, RetiringServes},
-    ports::{FetchStore, PlanChange, PropertyCommit, PropertyStore, StoreError},
+    model::{ConflictRecord, Property, RetiringLink, RetiringServes},
+    ports::{FetchStore, PageRequest, PlanChange, PropertyCommit, PropertyStore, StoreError},
 };
-use calmesh_calendar::Origin;
+use calmesh_calendar::{Claims, Conflict, Origin};
 use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
@@ -27,6 +27,8 @@ struct Change {
     connections: Vec<(u64, bool)>,
     plans: Vec<(u64, bool, bool)>,
     retiring: Vec<(u64, bool)>,
+    claims: Option<bool>,
+    conflicts: Vec<(u64, bool)>,
     behind: u64,
     settles: Option<u64>,
 }
@@ -41,12 +43,15 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
         flagged(4),
         proptest::collection::vec((0..4u64, any::<bool>(), any::<bool>()), 0..3),
         flagged(3),
+        (proptest::option::weighted(0.3, any::<bool>()), flagged(5)),
         prop_oneof![9 => Just(0u64), 1 => 1..3u64],
         proptest::option::weighted(0.3, 0..4u64),
     );
-    let change = change.prop_map(|(put_blocks, remove_blocks, many, connections, plans, retiring, behind, settles)| {
-        Change { put_blocks, remove_blocks, many, connections, plans, retiring, behind, settles }
-    });
+    let change =
+        change.prop_map(|(put_blocks, remove_blocks, many, connections, plans, retiring, judged, behind, settles)| {
+            let (claims, conflicts) = judged;
+            Change { put_blocks, remove_blocks, many, connections, plans, retiring, claims, conflicts, behind, settles }
+        });
     proptest::collection::vec(change, 1..10)
 }
 
@@ -92,6 +97,22 @@ fn commit_of(property: &Property, base: u64, round: u64, change: &Change) -> Pro
             true => PlanChange::Put { plan: a_plan(property, base + n), fresh: *fresh },
             false => PlanChange::Remove(connection_id(base + n)),
         });
+    }
+    commit.claims = change.claims.map(|some| if some { some_claims(base + round) } else { Claims::default() });
+    for (n, put) in &change.conflicts {
+        let conflict = Conflict { arrives_at: at(i64::try_from(round).unwrap()), ..a_conflict(base + n) };
+        let closed_at = (!put).then(|| at(9));
+        let record = ConflictRecord { property: property.id.clone(), conflict: conflict.clone(), closed_at };
+        // The last word on each.
+        commit.put_conflicts.retain(|known| known.id != conflict.id);
+        commit.remove_conflicts.retain(|known| *known != conflict.id);
+        commit.conflict_records.retain(|known| known.conflict.id != conflict.id);
+        commit.conflict_records.push(record);
+        if *put {
+            commit.put_conflicts.push(conflict);
+        } else {
+            commit.remove_conflicts.push(conflict.id);
+        }
     }
     for (n, put) in &change.retiring {
         let token = link_token(base + n);
@@ -152,6 +173,11 @@ fn any_series_of_changes_gives_the_same_state_as_in_the_fake() {
                     let (here, there) =
                         (store.load(&property.id).await.unwrap(), fake.load(&property.id).await.unwrap());
                     prop_assert_eq!(here, there);
+                    let of = async |store: &dyn PropertyStore| {
+                        let page = PageRequest { limit: 50, after: None };
+                        store.conflict_records(&property.account, Some(&property.id), page).await.unwrap().items
+                    };
+                    prop_assert_eq!(of(&store).await, of(&fake).await);
                     let ids: Vec<_> = (0..4).map(|n| connection_id(base + n)).collect();
                     prop_assert_eq!(store.fetch_states(&ids).await.unwrap(), fake.fetch_states(&ids).await.unwrap());
                 }
