@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod crashes;
+mod echoes;
 mod failures;
 mod fixtures;
 mod in_step;
