@@ -145,7 +145,7 @@ impl App {
                 return Ok(Changed { value, state, written: false });
             }
             state.property.revision = before.property.revision + 1;
-            state.property.dirty = Some(Dirty { since: now, attempts: 0, announce_at: now + REANNOUNCE_AFTER });
+            state.property.dirty = Some(Dirty::new(now));
             let commit = difference(Some(&before), &state, activity, closed_holds);
             match self.properties.commit(&commit).await {
                 Ok(()) => return Ok(Changed { value, state, written: true }),

@@ -379,6 +379,10 @@ impl App {
     /// Works on a manual refresh: every connection of its scope is read now, whatever its own back-off says.
     pub(crate) async fn refresh_requested(&self, id: &RefreshId, after: Option<&str>) -> Result<(), WorkError> {
         let Some(refresh) = self.refreshes.refresh(id).await? else { return Ok(()) };
+        // Announced again, by the tick or a queue: what is over by now is read no second time.
+        if self.finish_if_over(&refresh).await? {
+            return Ok(());
+        }
         match &refresh.scope {
             RefreshScope::Connection { property, connection } => {
                 self.refresh_property(&refresh, property, Some(connection)).await?;
@@ -398,6 +402,7 @@ impl App {
             }
         }
         self.refreshes.mark_spread(id).await?;
+        self.finish_if_over(&Refresh { spread: true, ..refresh }).await?;
         Ok(())
     }
 

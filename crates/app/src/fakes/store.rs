@@ -62,6 +62,8 @@ struct State {
     link_wakes: BTreeMap<LinkId, Timestamp>,
     owners: BTreeMap<SecretHash, Owned>,
     refreshes: BTreeMap<RefreshId, (Refresh, BTreeMap<ConnectionId, Outcome>)>,
+    /// Marks of refreshes that may not be over.
+    unfinished: BTreeMap<RefreshId, Dirty>,
     answers: BTreeMap<(AccountId, String), Answer>,
 }
 
@@ -241,7 +243,9 @@ impl State {
         });
         let accounts =
             self.erasures.iter().map(|(id, mark)| (mark.announce_at, Mark::Account { id: id.clone() }, true));
-        let mut marks: Vec<_> = properties.chain(links).chain(accounts).collect();
+        let refreshes =
+            self.unfinished.iter().map(|(id, mark)| (mark.announce_at, Mark::Refresh { id: id.clone() }, true));
+        let mut marks: Vec<_> = properties.chain(links).chain(accounts).chain(refreshes).collect();
         marks.sort();
         marks
     }
@@ -614,6 +618,12 @@ fn standing<'a>(
     state.plans.get_mut(connection).filter(|(plan, _)| plan.since == since).ok_or(StoreError::Stale)
 }
 
+fn put_off(mark: Option<&mut Dirty>, now: Timestamp) {
+    if let Some(mark) = mark {
+        *mark = postponed(Some(*mark), None, now).0.unwrap_or(*mark);
+    }
+}
+
 #[async_trait]
 impl MarkStore for MemoryStore {
     async fn due(&self, now: Timestamp, limit: u16) -> Result<Vec<Mark>, StoreError> {
@@ -646,11 +656,8 @@ impl MarkStore for MemoryStore {
                         state.link_wakes.extend(wake_at.map(|at| (id.clone(), at)));
                     }
                 }
-                Mark::Account { id } => {
-                    if let Some(mark) = state.erasures.get_mut(id) {
-                        *mark = postponed(Some(*mark), None, now).0.unwrap_or(*mark);
-                    }
-                }
+                Mark::Account { id } => put_off(state.erasures.get_mut(id), now),
+                Mark::Refresh { id } => put_off(state.unfinished.get_mut(id), now),
             }
             Ok(())
         })
@@ -758,6 +765,14 @@ impl RefreshStore for MemoryStore {
             }
             let outcomes = pending.iter().map(|id| (id.clone(), Outcome::Pending)).collect();
             state.refreshes.insert(refresh.id.clone(), (refresh.clone(), outcomes));
+            state.unfinished.extend(refresh.mark(pending).map(|mark| (refresh.id.clone(), mark)));
+            Ok(())
+        })
+    }
+
+    async fn finish_refresh(&self, id: &RefreshId) -> Result<(), StoreError> {
+        self.call(|state| {
+            state.unfinished.remove(id);
             Ok(())
         })
     }

@@ -37,6 +37,15 @@ impl ExtraLink {
     pub fn retires_at(&self) -> Option<Timestamp> {
         self.deleted_at.map(|at| at + RETIRES_AFTER)
     }
+
+    /// Whether this property's stays are in it.
+    #[must_use]
+    pub fn shows(&self, property: &PropertyId) -> bool {
+        match &self.scope {
+            LinkScope::All => true,
+            LinkScope::Properties(properties) => properties.contains(property),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -241,6 +241,10 @@ pub enum Mark {
     Account {
         id: AccountId,
     },
+    /// A manual refresh that may not be over.
+    Refresh {
+        id: RefreshId,
+    },
 }
 
 impl Mark {
@@ -251,6 +255,7 @@ impl Mark {
             Self::Property { id } => Event::PropertyDirty { property: id.clone() },
             Self::Link { id } => Event::LinkDirty { link: id.clone() },
             Self::Account { id } => Event::AccountDeleted { account: id.clone() },
+            Self::Refresh { id } => Event::RefreshRequested { refresh: id.clone(), after: None },
         }
     }
 }
@@ -312,6 +317,7 @@ pub trait LinkStore: Send + Sync {
 /// Manual refreshes, kept for 7 days. What is written of one that is not there is dropped.
 #[async_trait]
 pub trait RefreshStore: Send + Sync {
+    /// MUST mark the refresh as `Refresh::mark` says.
     /// # Errors
     /// MUST be `Exists` when the refresh is there.
     async fn create_refresh(&self, refresh: &Refresh, pending: &[ConnectionId]) -> Result<(), StoreError>;
@@ -320,6 +326,9 @@ pub trait RefreshStore: Send + Sync {
 
     /// Adds connections that are waited for; one that has an outcome keeps it.
     async fn add_pending(&self, id: &RefreshId, connections: &[ConnectionId]) -> Result<(), StoreError>;
+
+    /// It is over: takes the mark away. Of a refresh without a mark, or that is forgotten, nothing changes.
+    async fn finish_refresh(&self, id: &RefreshId) -> Result<(), StoreError>;
 
     /// Every connection of the scope was added.
     async fn mark_spread(&self, id: &RefreshId) -> Result<(), StoreError>;

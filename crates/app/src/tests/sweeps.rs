@@ -299,22 +299,84 @@ async fn a_feed_of_a_refused_provider_is_not_taken_in_however_it_was_connected()
 }
 
 #[tokio::test]
-async fn a_refresh_whose_event_was_lost_is_announced_again_when_somebody_asks() {
+async fn a_refresh_whose_event_was_lost_is_announced_again_until_it_is_over() {
     let world = World::new().await;
     let a = world.connect("a", "airbnb").await;
     world.serve("a", airbnb(1, STAYS));
     let reach = crate::Reach::whole(world.account.clone());
     let id = world.app.request_connection_refresh(&reach, &a).await.unwrap();
-    assert_eq!(world.bus.drain().len(), 1, "and this is lost");
+    let asked = vec![Event::RefreshRequested { refresh: id.clone(), after: None }];
+    assert_eq!(world.bus.drain(), asked, "and this is lost");
     let page = || PageRequest { limit: 10, after: None };
     assert!(!world.app.refresh_status(&reach, &id, page()).await.unwrap().done);
-    assert!(world.bus.events().is_empty(), "it may still be on its way");
-    world.clock.advance(SignedDuration::from_secs(41));
-    for _ in 0..5 {
-        assert!(!world.app.refresh_status(&reach, &id, page()).await.unwrap().done);
-    }
-    assert_eq!(world.bus.events().len(), 1, "once, however often somebody asks");
+    // A start finishes it first, whenever it comes.
+    world.app.announce_unfinished(world.now()).await.unwrap();
+    assert_eq!(world.bus.drain(), asked, "lost again");
+    world.clock.advance(SignedDuration::from_mins(5));
+    world.app.announce_marks(world.now()).await.unwrap();
+    assert_eq!(world.bus.events(), asked, "by the tick");
     world.work().await;
-    assert!(world.app.refresh_status(&reach, &id, page()).await.unwrap().done);
     assert_eq!(world.taken().await.len(), 13);
+    assert!(world.app.refresh_status(&reach, &id, page()).await.unwrap().done);
+    assert!(world.store.dirty(10).await.unwrap().is_empty(), "nothing is left to announce");
+}
+
+#[tokio::test]
+async fn a_refresh_nobody_asks_about_is_announced_no_more_once_it_is_over() {
+    let world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    world.serve("a", airbnb(1, STAYS));
+    let reach = crate::Reach::whole(world.account.clone());
+    world.app.request_connection_refresh(&reach, &a).await.unwrap();
+    world.work().await;
+    let reads = world.feeds.total();
+    for _ in 0..3 {
+        world.clock.advance(SignedDuration::from_mins(3));
+        world.app.announce_marks(world.now()).await.unwrap();
+        world.work().await;
+    }
+    assert_eq!(world.feeds.total(), reads, "what is over is read no second time");
+    assert!(world.store.dirty(10).await.unwrap().is_empty());
+    // One that nothing comes of is given up.
+    world.app.request_connection_refresh(&reach, &a).await.unwrap();
+    assert_eq!(world.bus.drain().len(), 1);
+    world.clock.advance(SignedDuration::from_mins(11));
+    world.app.announce_marks(world.now()).await.unwrap();
+    world.work().await;
+    assert!(world.store.dirty(10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_refresh_is_done_only_when_the_extra_links_stand_too() {
+    let world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    let reach = crate::Reach::whole(world.account.clone());
+    let new = crate::NewLink {
+        name: "all".to_owned(),
+        scope: crate::WantedScope::All,
+        detail: None,
+        format: crate::model::Format::Nights,
+    };
+    world.app.create_link(&reach, new).await.unwrap();
+    world.work().await;
+    world.serve("a", airbnb(1, STAYS));
+    let id = world.app.request_connection_refresh(&reach, &a).await.unwrap();
+    let mut late = Vec::new();
+    loop {
+        let events = world.bus.drain();
+        if events.is_empty() {
+            break;
+        }
+        for event in events {
+            match event {
+                Event::LinkDirty { .. } => late.push(event),
+                _ => world.app.handle(&event).await.unwrap(),
+            }
+        }
+    }
+    let page = || PageRequest { limit: 10, after: None };
+    assert!(!world.app.refresh_status(&reach, &id, page()).await.unwrap().done, "a link has not followed");
+    assert_eq!(late.len(), 1);
+    world.app.handle(&late[0]).await.unwrap();
+    assert!(world.app.refresh_status(&reach, &id, page()).await.unwrap().done);
 }
