@@ -1,14 +1,10 @@
 //! The button at its three levels, and sweeps over many connections.
 
-use calmesh_tests::{
-    bodies::booking_com,
-    feed_server::FeedServer,
-    program::{Program, stays_of, text},
-};
+use calmesh_tests::{bodies::booking_com, feed_server::FeedServer, program::stays_of};
 use futures::{StreamExt, stream};
 use serde_json::json;
 
-use crate::{CALMESH, Site, begin};
+use crate::{Site, begin};
 
 #[tokio::test]
 async fn a_refresh_of_a_connection_a_property_or_the_account_is_done_when_the_links_stand() {
@@ -36,9 +32,10 @@ async fn a_refresh_of_a_connection_a_property_or_the_account_is_done_when_the_li
 }
 
 #[tokio::test]
-async fn a_slow_host_does_not_hold_up_the_others_in_a_sweep_of_thirty() {
-    let program = Program::start(CALMESH, &["--sweep-every", "2s"]).await;
-    let (feeds, slow) = (FeedServer::start().await, FeedServer::start().await);
+async fn a_slow_host_does_not_hold_up_the_others_in_a_sweep() {
+    let (mut program, feeds) = begin().await;
+    let slow = FeedServer::start().await;
+    slow.set("slow", booking_com());
     // More of the slow host than are read at the same time of one host: some hang and some wait behind them.
     let (of_slow, of_others) = (4, 6);
     let flats: Vec<String> = stream::iter(0..3).then(|_| program.property()).collect().await;
@@ -51,7 +48,6 @@ async fn a_slow_host_does_not_hold_up_the_others_in_a_sweep_of_thirty() {
             let (program, feeds, slow) = (&program, &feeds, &slow);
             async move {
                 let url = if place < of_slow {
-                    slow.set("slow", booking_com());
                     // Another host by name, one address each.
                     format!("{}?of={name}", slow.url("slow").replace("127.0.0.1", "localhost"))
                 } else {
@@ -64,18 +60,18 @@ async fn a_slow_host_does_not_hold_up_the_others_in_a_sweep_of_thirty() {
         .buffer_unordered(8)
         .collect()
         .await;
-    let names = |place: usize| (0..flats.len()).map(move |at| format!("feed{at}-{place}"));
+    // The next sweep is that of the next start.
+    assert!(program.stop().await);
     let gate = slow.hold("slow");
-    slow.arrived("slow", slow.count("slow") + 1).await;
-    // One of each property takes two nights; its neighbour's link must show them while the slow host hangs.
-    for name in names(of_slow) {
-        feeds.set(&name, booking_com().closed("2027-03-10", "2027-03-12"));
+    for at in 0..flats.len() {
+        feeds.set(&format!("feed{at}-{of_slow}"), booking_com().closed("2027-03-10", "2027-03-12"));
     }
+    let asked = slow.count("slow");
+    program.restart().await;
+    slow.arrived("slow", asked + 1).await;
+    // One of each property takes two nights; its neighbour's link shows them while the slow host hangs.
     for (_, site) in made.iter().filter(|(place, _)| *place == of_slow + 1) {
         program.until_link(&site.link, &["2027-03-10/2027-03-12"]).await;
     }
     drop(gate);
-    let answer = program.get("/v1/properties?limit=200").await.expect(200);
-    assert_eq!(answer["items"].as_array().unwrap().len(), flats.len());
-    assert!(text(&answer, "/items/0/id").starts_with("prp_"));
 }
