@@ -308,7 +308,7 @@ fn block_view(block: &Block, state: &PropertyState, picture: &Picture<'_>) -> Bl
         source: source_of(block, state),
         label: connection.map(|connection| format!("{}{}", state.property.label_prefix, connection.name)),
         state: state_of(block, state, picture),
-        covered_by: covered_by(block, state, picture.house),
+        covered_by: covered_by(block, state, picture),
         version: version_of(block),
         block: block.clone(),
     }
@@ -344,16 +344,19 @@ fn version_of(block: &Block) -> u64 {
 /// The imported stays that cover an own block wholly and that will not turn out to be that block itself.
 ///
 /// A reservation covers. A closure may be our own block that the site read from our link and shows again: it covers
-/// only where it was there before the block was, or where its connection gives nothing out. What is held, optional
-/// or a site's rule may be gone tomorrow and covers nothing.
-fn covered_by(own: &Block, state: &PropertyState, house: &House) -> Vec<BlockId> {
+/// only where it was there before the block was, or where its connection gives nothing out. What is held, optional,
+/// a site's rule or perhaps an echo may be gone tomorrow and covers nothing.
+fn covered_by(own: &Block, state: &PropertyState, picture: &Picture<'_>) -> Vec<BlockId> {
+    let house = picture.house;
     if !own.is_own() {
         return Vec::new();
     }
     let wanted = own.extent.times(house);
     let covers = |block: &&Block| {
         let Some(connection) = connection_of(block, state) else { return false };
-        let stands = !connection.is_paused() && connection.policy().blocks && block.hold().is_none();
+        let sure = |nights: Nights| nights.iter().all(|night| picture.standing(block, night) == Standing::Certain);
+        let sure = block.extent.nights(house).is_none_or(sure);
+        let stands = picture.counts(block) && block.hold().is_none() && sure;
         let genuine = match block.kind {
             BlockKind::Reservation => true,
             BlockKind::Closure => {

@@ -126,9 +126,9 @@ impl Flaws {
 
 /// A number of things in words: `1 night`, `2 nights`.
 #[must_use]
-pub fn counted(number: impl Into<i64>, thing: &str) -> String {
-    let number = number.into();
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+pub fn counted<N: Copy + fmt::Display + TryInto<u64>>(number: N, thing: &str) -> String {
+    let one = number.try_into().is_ok_and(|number| number == 1);
+    format!("{number} {thing}{}", if one { "" } else { "s" })
 }
 
 /// The zone of this IANA name, in any case.

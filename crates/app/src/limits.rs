@@ -15,7 +15,6 @@ pub struct Limit {
 
 pub const CONNECTIONS: Limit = Limit { things: "connections", of: "property", most: 50 };
 pub const OWN_BLOCKS: Limit = Limit { things: "blocks of the host's own", of: "property", most: 5_000 };
-/// A deleted one counts until its links are gone, a week later.
 pub const PROPERTIES: Limit = Limit { things: "properties", of: "account", most: 10_000 };
 /// A deleted one counts until its address is gone, a week later.
 pub const LINKS: Limit = Limit { things: "extra links", of: "account", most: 1_000 };

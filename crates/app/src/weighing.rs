@@ -46,6 +46,7 @@ impl App {
         after: &PropertyState,
     ) -> Result<BTreeMap<ConnectionId, LinkFacts>, StoreError> {
         let (sources_before, sources) = (before.sources(), after.sources());
+        let new = shows_something_new(before, after);
         let mut tokens: Vec<(&Connection, SecretHash)> = Vec::new();
         for connection in &after.connections {
             let Some(source) = sources.get(&connection.id).filter(|source| source.has_link && !source.never_echoes)
@@ -54,7 +55,7 @@ impl App {
             };
             let counts_anew = sources_before.get(&connection.id) != Some(source);
             let in_question = after.claims.connections.contains_key(&connection.id);
-            if counts_anew || in_question || shows_something_new(before, after, connection) {
+            if counts_anew || in_question || new.contains(&connection.id) {
                 tokens.extend(links_of(after, connection).into_iter().map(|token| (connection, token)));
             }
         }
@@ -90,13 +91,19 @@ fn links_of(state: &PropertyState, connection: &Connection) -> Vec<SecretHash> {
     present.chain(earlier.map(|link| link.token.hash())).collect()
 }
 
-/// Whether a feed shows what may have been read from us: by its text, a reservation of the site itself was not.
-fn shows_something_new(before: &PropertyState, after: &PropertyState, connection: &Connection) -> bool {
+/// Connections whose feed shows something new that may have been read from us: by its text, a reservation of the site
+/// itself was not.
+fn shows_something_new<'a>(before: &PropertyState, after: &'a PropertyState) -> BTreeSet<&'a ConnectionId> {
+    if before.blocks == after.blocks {
+        return BTreeSet::new();
+    }
     let known: BTreeMap<&BlockId, &Block> = before.blocks.iter().map(|block| (&block.id, block)).collect();
-    after.blocks.iter().any(|block| {
-        let Origin::Feed(feed) = &block.origin else { return false };
-        feed.connection == connection.id && feed.sign != Sign::Reservation && known.get(&block.id) != Some(&block)
-    })
+    let new = after.blocks.iter().filter(|block| known.get(&block.id) != Some(block));
+    let connections = new.filter_map(|block| match &block.origin {
+        Origin::Feed(feed) if feed.sign != Sign::Reservation => Some(&feed.connection),
+        Origin::Feed(_) | Origin::Own { .. } => None,
+    });
+    connections.collect()
 }
 
 fn weigh_claims(

@@ -113,7 +113,7 @@ pub(crate) struct NewBlockSchema {
     /// A block of the property that this one extends; it is never in the way.
     extends: Option<String>,
     /// Make it though something is in the way.
-    #[schema(default = false)]
+    #[schema(default = false, nullable = false)]
     force: Option<bool>,
 }
 
@@ -122,12 +122,15 @@ pub(crate) struct NewBlockSchema {
 #[schema(as = BlockEdit, example = json!({"end": "2026-12-08"}))]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct BlockEditSchema {
+    #[schema(nullable = false)]
     kind: Option<OwnKindWord>,
+    #[schema(nullable = false)]
     start: Option<String>,
+    #[schema(nullable = false)]
     end: Option<String>,
     summary: Option<String>,
     extends: Option<String>,
-    #[schema(default = false)]
+    #[schema(default = false, nullable = false)]
     force: Option<bool>,
 }
 
@@ -147,6 +150,7 @@ pub(crate) struct Pruned {
 #[expect(dead_code, reason = "only its schema is used")]
 struct BlockParams {
     /// `all` lists also echoes, what may be one beside the stay that it repeats, and stays of paused connections.
+    #[param(pattern = "^all$")]
     include: Option<String>,
 }
 

@@ -72,8 +72,10 @@ pub(crate) struct NewLinkSchema {
     name: String,
     property_ids: Selection,
     /// The account's when left out.
+    #[schema(nullable = false)]
     detail: Option<DetailWord>,
     /// `nights` when left out.
+    #[schema(nullable = false)]
     format: Option<FormatWord>,
 }
 

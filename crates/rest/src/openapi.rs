@@ -15,7 +15,10 @@ use utoipa::{
 
 use calmesh_app::LIMITS;
 
-use crate::problem::{FieldProblem, Kind, Place, ProblemSchema};
+use crate::{
+    idempotency::{KEY_MOST, KEY_PATTERN},
+    problem::{FieldProblem, Kind, Place, ProblemSchema},
+};
 
 /// Where the document is served.
 pub(crate) const PATH: &str = "/v1/openapi.json";
@@ -147,7 +150,12 @@ fn complete_operation(path: &str, method: &str, operation: &mut Operation) {
     }
     let versioned = |response: &RefOr<Response>| matches!(response, RefOr::T(of) if of.headers.contains_key("ETag"));
     if method == "get" && operation.responses.responses.get("200").is_some_and(versioned) {
-        add_header(operation, "If-None-Match", "The `ETag` that is known: 304 without a body while it stands.");
+        add_header(
+            operation,
+            "If-None-Match",
+            "The `ETag` that is known: 304 without a body while it stands.",
+            ObjectBuilder::new(),
+        );
         let known = Response::builder().description("What is known still stands; telemetry may have moved.").build();
         operation.responses.responses.insert("304".to_owned(), RefOr::T(known));
     }
@@ -157,11 +165,18 @@ fn complete_operation(path: &str, method: &str, operation: &mut Operation) {
     match method {
         "post" => {
             kinds.push(Kind::Conflict);
-            add_header(operation, "Idempotency-Key", "Repeat the request with the same key and it is done once.");
+            let text = "Repeat the request with the same key and it is done once.";
+            let key = ObjectBuilder::new().min_length(Some(1)).max_length(Some(KEY_MOST)).pattern(Some(KEY_PATTERN));
+            add_header(operation, "Idempotency-Key", text, key);
         }
         "patch" | "put" | "delete" => {
             kinds.extend([Kind::Stale, Kind::Conflict]);
-            add_header(operation, "If-Match", "The `ETag` that the change is meant for; 412 when it is stale.");
+            add_header(
+                operation,
+                "If-Match",
+                "The `ETag` that the change is meant for; 412 when it is stale.",
+                ObjectBuilder::new(),
+            );
         }
         _ => {}
     }
@@ -171,13 +186,13 @@ fn complete_operation(path: &str, method: &str, operation: &mut Operation) {
     }
 }
 
-fn add_header(operation: &mut Operation, name: &str, description: &str) {
+fn add_header(operation: &mut Operation, name: &str, description: &str, schema: ObjectBuilder) {
     let parameter = ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
         .description(Some(description))
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .schema(Some(schema.schema_type(Type::String)))
         .build();
     operation.parameters.get_or_insert_default().push(parameter.into());
 }

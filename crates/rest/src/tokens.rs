@@ -64,6 +64,7 @@ pub(crate) struct NewTokenSchema {
     name: String,
     expires_at: Option<Instant>,
     /// `full` when left out.
+    #[schema(nullable = false)]
     scope: Option<ScopeWord>,
     property_ids: Option<Vec<String>>,
 }

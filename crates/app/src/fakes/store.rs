@@ -368,7 +368,8 @@ impl PropertyStore for MemoryStore {
 
     async fn count_properties(&self, account: &AccountId, most: usize) -> Result<usize, StoreError> {
         self.call(|state| {
-            let own = state.properties.values().filter(|held| held.property.account == *account);
+            let all = state.properties.values().map(|held| &held.property);
+            let own = all.filter(|property| property.account == *account && property.deleted_at.is_none());
             Ok(own.take(most).count())
         })
     }

@@ -32,6 +32,12 @@ pub struct ExtraLink {
 }
 
 impl ExtraLink {
+    /// When the address of a deleted link is given up and its record goes.
+    #[must_use]
+    pub fn retires_at(&self) -> Option<Timestamp> {
+        self.deleted_at.map(|at| at + RETIRES_AFTER)
+    }
+
     /// Whether this property's stays are in it.
     #[must_use]
     pub fn shows(&self, property: &PropertyId) -> bool {
@@ -39,12 +45,6 @@ impl ExtraLink {
             LinkScope::All => true,
             LinkScope::Properties(properties) => properties.contains(property),
         }
-    }
-
-    /// When the address of a deleted link is given up and its record goes.
-    #[must_use]
-    pub fn retires_at(&self) -> Option<Timestamp> {
-        self.deleted_at.map(|at| at + RETIRES_AFTER)
     }
 }
 

@@ -137,8 +137,7 @@ pub trait PropertyStore: Send + Sync {
     /// Properties of an account that are not deleted, in order of creation.
     async fn properties(&self, account: &AccountId, page: PageRequest) -> Result<Page<Property>, StoreError>;
 
-    /// How many there are, deleted ones included until they are purged; counts no further than to `most`. May be late
-    /// by what is just made.
+    /// How many there are that are not deleted; counts no further than to `most`. May be late by what is just made.
     async fn count_properties(&self, account: &AccountId, most: usize) -> Result<usize, StoreError>;
 
     /// Everything of one property, strongly consistent, by one query. Nothing of a commit that has not
