@@ -264,6 +264,7 @@ impl FakeCloud {
                 sweep_period: SignedDuration::from_mins(15),
                 shards: 64,
                 private_feeds: true,
+                every_read_is_recorded: false,
                 operator_key: SecretHash::of(&operator_key()),
                 keys: Keys { cursor: [1; 32], echo: [2; 32] },
             }),
