@@ -118,7 +118,7 @@ async fn serve_objects(root: &std::path::Path) -> String {
     let answer = move |request: Request| {
         let service = service.clone();
         async move {
-            let request = request.map(|body| s3s::Body::http_body_unsync(body));
+            let request = request.map(s3s::Body::http_body_unsync);
             service.call(request).await.unwrap().map(axum::body::Body::new)
         }
     };
