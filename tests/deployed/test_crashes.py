@@ -1,5 +1,7 @@
 """A function that dies at a call, before it reached AWS or after: what was acknowledged stands in the end."""
 
+import os
+import signal
 import threading
 
 import pytest
@@ -74,3 +76,17 @@ def test_the_api_killed_after_its_write_was_made_did_it_once(world, host):
     assert host.stays(flat).count("2027-08-20/2027-08-22") == 1
     # Nobody announced it: the tick does, when the mark has stood for two minutes.
     b.until_shows([A, V, "2027-08-20/2027-08-22"], within=240)
+
+
+def test_a_kept_answer_is_opened_by_another_process_than_the_one_that_sealed_it(world, host):
+    flat = host.property()
+    body = {"kind": "closure", "start": "2027-08-25", "end": "2027-08-26"}
+    first = host.post(f"/v1/properties/{flat}/blocks", body, **{"Idempotency-Key": "kept"}).expect(201)
+    for pid in world.pids("api"):
+        os.kill(pid, signal.SIGKILL)
+    # The first call after it may still meet the dead process, as on AWS.
+    again = until(
+        lambda: (told := host.post(f"/v1/properties/{flat}/blocks", body, **{"Idempotency-Key": "kept"})).status < 500 and told,
+        "the API answers again",
+    )
+    assert again.expect(201) == first

@@ -56,13 +56,30 @@ def test_a_link_over_all_properties_follows_them(world, host):
 
 def test_a_change_of_many_stays_is_taken_in_whole(world, host):
     """More than one transaction of DynamoDB holds."""
-    stays = [f"2027-{month:02}-{day:02}/2027-{month:02}-{day + 1:02}" for month in range(1, 13) for day in range(1, 28, 2)]
+    stays = [f"2027-{month:02}-{day:02}/2027-{month:02}-{day + 1:02}" for month in range(1, 13) for day in range(1, 27, 2)]
     world.feeds.set("many-a", airbnb(*stays))
     world.feeds.set("many-b", booking_com())
     flat = host.property()
     host.connect(flat, "Airbnb", world.feeds.url("many-a"), provider="airbnb")
     b = host.connect(flat, "Booking.com", world.feeds.url("many-b"))
     b.until_shows(stays)
+    # The first reading was the API's. All of them move by a night, and that is for the workers.
+    moved = [f"2027-{month:02}-{day + 1:02}/2027-{month:02}-{day + 2:02}" for month in range(1, 13) for day in range(1, 27, 2)]
+    world.feeds.set("many-a", airbnb(*moved))
+    host.refresh(f"/v1/properties/{flat}/refresh")
+    b.until_shows(moved)
+
+
+def test_a_changed_policy_and_a_changed_address_take_effect(world, host):
+    flat, (a, b, v) = three_sites(world, host, "policy")
+    b.until_shows([A, V])
+    host.patch(a.path(), {"import": {"policy": {"blocks": False}}}).expect(200)
+    b.until_shows([V])
+    host.patch(a.path(), {"import": {"policy": {"blocks": True}}}).expect(200)
+    b.until_shows([A, V])
+    world.feeds.set("policy-other", airbnb(A, "2027-12-01/2027-12-03"))
+    host.patch(a.path(), {"import": {"url": world.feeds.url("policy-other")}}).expect(200)
+    b.until_shows([A, V, "2027-12-01/2027-12-03"])
 
 
 def test_a_deleted_property_and_a_deleted_account_are_gone(world, host):
