@@ -126,7 +126,25 @@ impl App {
             skipped = skipped.len(),
             "swept"
         );
+        tracing::info!(
+            target: "calmesh::metric",
+            refreshes = read,
+            unchanged = report.unchanged,
+            changed = report.changed,
+            failed = report.failed,
+            skipped = skipped.len(),
+            oldest_due_seconds = self.lateness(first, number, started_at).as_secs(),
+        );
         Ok(())
+    }
+
+    /// How long ago a run that begins with this bucket was due, by the times of [`App::announce_shards`].
+    fn lateness(&self, first: u16, number: i64, now: Timestamp) -> SignedDuration {
+        let period = self.settings.sweep_period.as_secs().max(1);
+        let shards = i64::from(self.settings.shards.max(1));
+        let shard = i64::from(first) * shards / i64::from(BUCKETS);
+        let due = number.saturating_mul(period).saturating_add(shard * period / shards);
+        SignedDuration::from_secs(now.as_second().saturating_sub(due).max(0))
     }
 
     /// The plans of as many whole buckets as one message covers, and the last of these buckets; the rest is

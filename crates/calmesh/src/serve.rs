@@ -18,7 +18,7 @@ use calmesh_app::{
 };
 use calmesh_exports_s3::{Buckets, ObjectKey, S3Objects};
 use calmesh_feeds_http::HttpFeedsError;
-use calmesh_lambda_kit::{OsRandomness, SystemClock, USER_AGENT, telemetry};
+use calmesh_lambda_kit::{OsRandomness, SystemClock, USER_AGENT, metrics, telemetry};
 use calmesh_secrets::{KeyFileSealer, derive_keys};
 use calmesh_store_dynamodb::{DynamoStore, create_table_if_missing};
 use futures::{StreamExt, stream};
@@ -177,7 +177,7 @@ fn start_logs() {
         .with_ansi(output::stderr_has_colours())
         .with_writer(io::stderr)
         .with_filter(wanted)
-        .with_filter(filter_fn(telemetry::tells_no_secret));
+        .with_filter(filter_fn(|line| telemetry::tells_no_secret(line) && line.target() != metrics::TARGET));
     let _ = tracing_subscriber::registry().with(lines).try_init();
     telemetry::log_panics();
 }

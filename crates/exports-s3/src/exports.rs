@@ -70,6 +70,24 @@ pub(crate) async fn whole(body: ByteStream, key: &ObjectKey) -> Result<Bytes, Ob
 }
 
 impl S3Objects {
+    /// Puts the page that CloudFront answers for unknown links where there is none. Without it CloudFront would
+    /// pass on S3's own words, which tell an unknown link from a forbidden one.
+    ///
+    /// # Errors
+    /// When the page could not be read or put.
+    pub async fn keep_not_found_page(&self) -> Result<(), ObjectError> {
+        let key = ObjectKey::NotFoundPage;
+        if self.get(&key).await?.is_some() {
+            return Ok(());
+        }
+        match self.put(&key, Bytes::from_static(b"Not found\n")).if_none_match("*").send().await {
+            Ok(_) => Ok(()),
+            // Another process was first.
+            Err(error) if matches!(refusal(&error), Some((409 | 412, _))) => Ok(()),
+            Err(error) => Err(failure("PutObject", key.noun(), &error)),
+        }
+    }
+
     /// Answers nothing only where S3 says that there is no such key: a missing bucket or right is an error.
     pub(crate) async fn get(
         &self,

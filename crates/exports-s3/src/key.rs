@@ -15,6 +15,8 @@ pub struct Buckets {
 pub enum ObjectKey {
     /// The calendar behind a private link: `f/{token}.ics`, the path under which CloudFront serves it.
     Export { token: LinkToken },
+    /// What CloudFront answers where there is no link: `not-found.txt`.
+    NotFoundPage,
     /// A body that merge may need: `snapshots/current/{account}/{connection}/{digest}`. Never expires.
     CurrentSnapshot { account: AccountId, connection: ConnectionId, snapshot: Snapshot },
     /// One that was followed by another: `snapshots/superseded/{account}/{connection}/{digest}`. The bucket's
@@ -40,6 +42,7 @@ impl ObjectKey {
     pub fn path(&self) -> String {
         match self {
             Self::Export { token } => format!("f/{}.ics", token.reveal()),
+            Self::NotFoundPage => "not-found.txt".to_owned(),
             Self::CurrentSnapshot { account, connection, snapshot } => {
                 format!("{}{account}/{connection}/{}", Self::CURRENT_PREFIX, snapshot.0)
             }
@@ -52,7 +55,7 @@ impl ObjectKey {
     #[must_use]
     pub fn bucket<'a>(&self, buckets: &'a Buckets) -> &'a str {
         match self {
-            Self::Export { .. } => &buckets.exports,
+            Self::Export { .. } | Self::NotFoundPage => &buckets.exports,
             Self::CurrentSnapshot { .. } | Self::SupersededSnapshot { .. } => &buckets.snapshots,
         }
     }
@@ -61,6 +64,7 @@ impl ObjectKey {
     pub fn content_type(&self) -> &'static str {
         match self {
             Self::Export { .. } => "text/calendar; charset=utf-8",
+            Self::NotFoundPage => "text/plain; charset=utf-8",
             // Bytes of somebody else, which are shown to nobody as what they claim to be.
             Self::CurrentSnapshot { .. } | Self::SupersededSnapshot { .. } => "application/octet-stream",
         }
@@ -71,6 +75,8 @@ impl ObjectKey {
         match self {
             // API.md, "Private links".
             Self::Export { .. } => "max-age=60",
+            // A link that is not there yet may be there in a moment.
+            Self::NotFoundPage => "no-store",
             Self::CurrentSnapshot { .. } | Self::SupersededSnapshot { .. } => "private, no-store",
         }
     }
@@ -79,6 +85,7 @@ impl ObjectKey {
     pub(crate) fn noun(&self) -> &'static str {
         match self {
             Self::Export { .. } => "an export",
+            Self::NotFoundPage => "the page of unknown links",
             Self::CurrentSnapshot { .. } => "a snapshot",
             Self::SupersededSnapshot { .. } => "a superseded snapshot",
         }
@@ -89,7 +96,7 @@ impl ObjectKey {
 mod tests {
     use super::*;
 
-    fn keys() -> [ObjectKey; 3] {
+    fn keys() -> [ObjectKey; 4] {
         let (account, connection) = (AccountId::from_random([1; 16]), ConnectionId::from_random([2; 16]));
         let snapshot = Snapshot("5e".repeat(32));
         [
@@ -100,6 +107,7 @@ mod tests {
                 snapshot: snapshot.clone(),
             },
             ObjectKey::SupersededSnapshot { account, connection, snapshot },
+            ObjectKey::NotFoundPage,
         ]
     }
 
@@ -121,6 +129,7 @@ mod tests {
                 format!(
                     "snapshots | snapshots/superseded/{ids}/{digest} | application/octet-stream | private, no-store"
                 ),
+                "exports | not-found.txt | text/plain; charset=utf-8 | no-store".to_owned(),
             ]
         );
     }
@@ -133,7 +142,7 @@ mod tests {
 
     #[test]
     fn all_bodies_of_a_connection_are_under_its_prefixes() {
-        let [_, current, superseded] = keys();
+        let [_, current, superseded, _] = keys();
         let (account, connection) = (AccountId::from_random([1; 16]), ConnectionId::from_random([2; 16]));
         let [of_current, of_superseded] = ObjectKey::snapshots_of(&account, &connection);
         assert!(current.path().starts_with(&of_current) && superseded.path().starts_with(&of_superseded));

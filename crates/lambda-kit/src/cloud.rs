@@ -3,7 +3,6 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use aws_config::{BehaviorVersion, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use calmesh_app::{
     App, Settings,
@@ -20,7 +19,7 @@ use jiff::SignedDuration;
 use lambda_runtime::LambdaEvent;
 
 use crate::{
-    BatchLimits, Config, ConfigError, Function, MessageError, OsRandomness, SystemClock, USER_AGENT, telemetry,
+    BatchLimits, Config, ConfigError, Function, MessageError, OsRandomness, SystemClock, USER_AGENT, aws, telemetry,
     work_batch,
 };
 
@@ -36,6 +35,7 @@ pub struct Cloud {
     /// Verifies JWTs, where an issuer is configured.
     pub identity: Option<Arc<dyn IdentityVerifier>>,
     pub config: Arc<Config>,
+    objects: Arc<S3Objects>,
 }
 
 impl fmt::Debug for Cloud {
@@ -87,17 +87,7 @@ impl Cloud {
 
     async fn wire(function: Function) -> Result<Self, StartError> {
         let config = Config::from_env(function)?;
-        let sdk = aws_config::defaults(BehaviorVersion::latest())
-            .retry_config(RetryConfig::standard().with_max_attempts(4))
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .connect_timeout(Duration::from_secs(3))
-                    .operation_attempt_timeout(Duration::from_secs(10))
-                    .operation_timeout(Duration::from_secs(25))
-                    .build(),
-            )
-            .load()
-            .await;
+        let sdk = aws::from_env()?;
         let secrets = aws_sdk_secretsmanager::Client::new(&sdk);
         let (deployment, operator) = tokio::try_join!(
             secret(&secrets, "CALMESH_DEPLOYMENT_SECRET", config.deployment_secret.as_deref()),
@@ -119,7 +109,7 @@ impl Cloud {
             keys: derive_keys(deployment.as_bytes())?,
         };
 
-        let on_an_emulator = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"]
+        let on_an_emulator = [aws::ENDPOINT, "AWS_ENDPOINT_URL_S3"]
             .iter()
             .any(|name| std::env::var(name).is_ok_and(|value| !value.is_empty()));
         // Buckets have no host names of their own there.
@@ -151,29 +141,33 @@ impl Cloud {
             bus: Arc::new(bus),
             feeds: Arc::new(feeds),
             snapshots: objects.clone(),
-            exports: objects,
+            exports: objects.clone(),
             clock: Arc::new(SystemClock),
             randomness: Arc::new(randomness),
             sealer: Arc::new(sealer),
             settings: Arc::new(settings),
         };
-        Ok(Self { app, identity, config: Arc::new(config) })
+        Ok(Self { app, identity, config: Arc::new(config), objects })
     }
 
-    /// Opens the connections to the store and the objects: at 128 MB the TLS handshake alone is most of the first
-    /// call, and during init it costs no caller anything. Asks for things that nobody has.
+    /// Opens the connections that the first call needs: at 128 MB the TLS handshake alone is most of it, and during
+    /// init it costs no caller anything. Asks for things that nobody has, and reads no more than the function may.
     async fn warm_up(&self, function: Function) {
         let nobody = SecretHash::of("");
         let store = async { self.app.accounts.token_by_hash(&nobody).await.err().map(|e| telemetry::chain(&e)) };
-        let objects = async {
-            if !function.keeps_objects() {
-                return None;
+        let exports = async {
+            match function {
+                Function::Schedule | Function::Fetch => None,
+                Function::Merge => {
+                    let nowhere = LinkToken::from_random(self.app.randomness.secret());
+                    self.app.exports.export(&nowhere).await.err().map(|e| telemetry::chain(&e))
+                }
+                // The first link is made through the API, so by then unknown ones are answered as they should be.
+                Function::Api => self.objects.keep_not_found_page().await.err().map(|e| telemetry::chain(&e)),
             }
-            let nowhere = LinkToken::from_random(self.app.randomness.secret());
-            self.app.exports.export(&nowhere).await.err().map(|e| telemetry::chain(&e))
         };
-        let (store, objects) = tokio::join!(store, objects);
-        for error in [store, objects].into_iter().flatten() {
+        let (store, exports) = tokio::join!(store, exports);
+        for error in [store, exports].into_iter().flatten() {
             tracing::warn!(error, "the first call will be slower: warming up failed");
         }
     }

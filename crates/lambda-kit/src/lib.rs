@@ -1,6 +1,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 #![doc = include_str!("../README.md")]
 
+mod aws;
 mod batch;
 mod cloud;
 mod config;

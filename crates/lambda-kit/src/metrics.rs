@@ -24,14 +24,16 @@ pub const NAMESPACE: &str = "Calmesh";
 /// Writes metric lines to standard output, where Lambda's log takes them up.
 #[derive(Debug, Clone)]
 pub struct MetricLayer {
+    stack: Option<String>,
     function: &'static str,
 }
 
 impl MetricLayer {
-    /// `function` is a dimension of every metric.
+    /// `stack`, where there is one, and `function` are dimensions of every metric: an account may hold several
+    /// stacks, and the alarms of one must not hear another.
     #[must_use]
-    pub fn new(function: &'static str) -> Self {
-        Self { function }
+    pub fn new(stack: Option<String>, function: &'static str) -> Self {
+        Self { stack, function }
     }
 }
 
@@ -42,7 +44,9 @@ impl<S: Subscriber> Layer<S> for MetricLayer {
         }
         let mut fields = Fields::default();
         event.record(&mut fields);
-        if let Some(line) = embedded_line(self.function, SystemClock.now().as_millisecond(), fields) {
+        if let Some(line) =
+            embedded_line(self.stack.as_deref(), self.function, SystemClock.now().as_millisecond(), fields)
+        {
             // A log that takes nothing more can't be told of it.
             let _ = writeln!(std::io::stdout().lock(), "{line}");
         }
@@ -88,13 +92,14 @@ fn unit(name: &str) -> &'static str {
 }
 
 /// None when there is no number.
-fn embedded_line(function: &str, at_ms: i64, fields: Fields) -> Option<String> {
+fn embedded_line(stack: Option<&str>, function: &str, at_ms: i64, fields: Fields) -> Option<String> {
     if fields.numbers.is_empty() {
         return None;
     }
     let metrics: Vec<Value> =
         fields.numbers.iter().map(|(name, _)| json!({ "Name": name, "Unit": unit(name) })).collect();
-    let mut dimensions = vec!["function".to_owned()];
+    let mut dimensions: Vec<String> = stack.map(|_| "stack".to_owned()).into_iter().collect();
+    dimensions.push("function".to_owned());
     dimensions.extend(fields.texts.iter().map(|(name, _)| name.clone()));
     let mut line = Map::new();
     line.insert(
@@ -104,6 +109,7 @@ fn embedded_line(function: &str, at_ms: i64, fields: Fields) -> Option<String> {
             "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": metrics }],
         }),
     );
+    line.extend(stack.map(|stack| ("stack".to_owned(), json!(stack))));
     line.insert("function".to_owned(), json!(function));
     line.extend(fields.texts.into_iter().map(|(name, value)| (name, Value::String(value))));
     line.extend(fields.numbers);
@@ -120,7 +126,9 @@ mod tests {
             numbers: vec![("failed".to_owned(), json!(3)), ("duration_ms".to_owned(), json!(12))],
             texts: vec![("reason".to_owned(), "timed_out".to_owned())],
         };
-        let line: Value = serde_json::from_str(&embedded_line("fetch", 1_700_000_000_000, fields).unwrap()).unwrap();
+        let line: Value =
+            serde_json::from_str(&embedded_line(Some("calmesh-dev"), "fetch", 1_700_000_000_000, fields).unwrap())
+                .unwrap();
         assert_eq!(
             line,
             json!({
@@ -128,13 +136,14 @@ mod tests {
                     "Timestamp": 1_700_000_000_000_i64,
                     "CloudWatchMetrics": [{
                         "Namespace": "Calmesh",
-                        "Dimensions": [["function", "reason"]],
+                        "Dimensions": [["stack", "function", "reason"]],
                         "Metrics": [
                             { "Name": "failed", "Unit": "Count" },
                             { "Name": "duration_ms", "Unit": "Milliseconds" },
                         ],
                     }],
                 },
+                "stack": "calmesh-dev",
                 "function": "fetch",
                 "reason": "timed_out",
                 "failed": 3,
@@ -145,6 +154,6 @@ mod tests {
 
     #[test]
     fn an_event_without_a_number_is_no_metric() {
-        assert_eq!(embedded_line("fetch", 0, Fields::default()), None);
+        assert_eq!(embedded_line(None, "fetch", 0, Fields::default()), None);
     }
 }

@@ -2,8 +2,8 @@
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::{
-    EnvFilter, Layer,
-    filter::{FilterExt, filter_fn},
+    Layer,
+    filter::{FilterExt, LevelFilter, Targets, filter_fn},
     layer::SubscriberExt,
     util::SubscriberInitExt,
 };
@@ -39,13 +39,17 @@ pub fn tells_no_secret(metadata: &Metadata<'_>) -> bool {
 /// Starts logs and metrics of a function, to standard output. `CALMESH_LOG` is a filter such as `debug` or
 /// `info,calmesh_app=debug`. A second call does nothing.
 pub fn start(function: Function) {
-    let wanted = std::env::var("CALMESH_LOG").unwrap_or_default();
-    let wanted = EnvFilter::builder().parse_lossy(if wanted.is_empty() { "info" } else { &wanted });
+    let wanted = std::env::var("CALMESH_LOG").ok().filter(|wanted| !wanted.is_empty());
+    let wanted = wanted.as_deref().unwrap_or("info");
+    // A filter that can't be read must not silence a function. Regular expressions in filters are worth no megabyte.
+    let wanted: Targets = wanted.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
     let lines =
         tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false).with_filter(
             wanted.and(filter_fn(tells_no_secret)).and(filter_fn(|line| line.target() != metrics::TARGET)),
         );
-    let counts = MetricLayer::new(function.as_str()).with_filter(filter_fn(|line| line.target() == metrics::TARGET));
+    let stack = std::env::var("CALMESH_STACK").ok().filter(|stack| !stack.is_empty());
+    let counts =
+        MetricLayer::new(stack, function.as_str()).with_filter(filter_fn(|line| line.target() == metrics::TARGET));
     let _ = tracing_subscriber::registry().with(lines).with(counts).try_init();
     log_panics();
 }

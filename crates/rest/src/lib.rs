@@ -12,6 +12,7 @@ mod conditional;
 mod conflicts;
 mod connections;
 mod cursor;
+mod docs;
 mod edge;
 mod explain;
 mod feeds;
@@ -41,7 +42,6 @@ use axum::{Router, middleware};
 use calmesh_app::App;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_swagger_ui::SwaggerUi;
 
 use caller::Limiter;
 pub use options::{RateLimit, RestOptions};
@@ -60,9 +60,8 @@ pub fn router(app: App, options: RestOptions) -> Router {
     let cors = options.cors();
     let api = Api { app, options: Arc::new(options), limiter };
     let (routes, document) = routes(&api);
-    let docs = SwaggerUi::new(openapi::DOCS).url(openapi::PATH, document);
     let mut router = routes
-        .merge(docs)
+        .merge(docs::routes(document))
         .fallback(edge::unknown_path)
         .layer(middleware::from_fn_with_state(api.clone(), edge::edge))
         .with_state(api);

@@ -288,8 +288,9 @@ mod tests {
         }
         // Routes are made by `routes!` alone, which puts them into the document at the same time.
         let sources = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap();
-        // Folders hold tests alone.
-        for path in sources.map(|source| source.unwrap().path()).filter(|path| path.is_file()) {
+        // Folders hold tests alone, and the document does not show the page that shows it.
+        let sources = sources.map(|source| source.unwrap().path()).filter(|path| path.is_file());
+        for path in sources.filter(|path| !path.ends_with("docs.rs") && !path.ends_with("docs.html")) {
             let text = std::fs::read_to_string(&path).unwrap();
             let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
             assert!(!code.contains(".route("), "{} makes a route past the document", path.display());
@@ -437,14 +438,11 @@ mod tests {
     #[tokio::test]
     async fn the_page_to_read_and_try_it_is_served_without_a_token_or_another_server() {
         let (api, _) = document().await;
-        let redirect = api.ask(Method::GET, super::DOCS).by_nobody().send().await;
-        assert!(redirect.status == 303 && redirect.header("location") == "/v1/docs/");
-        let page = api.ask(Method::GET, "/v1/docs/").by_nobody().send().await;
+        let page = api.ask(Method::GET, super::DOCS).by_nobody().send().await;
         assert_eq!(page.status, 200);
         assert!(page.header("content-type").starts_with("text/html"));
-        assert!(!page.text().contains("https://"));
-        let start = api.ask(Method::GET, "/v1/docs/swagger-initializer.js").by_nobody().send().await;
-        assert!(start.text().contains(super::PATH));
+        assert!(page.header("content-security-policy").contains("connect-src 'self'"));
+        assert!(!page.text().contains("https://") && page.text().contains(super::PATH));
         api.ask(Method::GET, "/v1/docs/nothing.js").by_nobody().send().await.problem(404);
     }
 

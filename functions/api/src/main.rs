@@ -1,8 +1,12 @@
 //! The HTTP API behind API Gateway. What it answers is in `rest`; private links are CloudFront's.
 
+mod answer;
+
+use answer::Answer;
 use calmesh_lambda_kit::{Cloud, Function};
 use calmesh_rest::{RestOptions, router};
-use lambda_http::Error;
+use lambda_http::{Error, Request};
+use tower::ServiceExt;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -10,5 +14,6 @@ async fn main() -> Result<(), Error> {
     let mut options = RestOptions::new(env!("CARGO_PKG_VERSION"));
     options.cors_origins = cloud.config.cors_origins.iter().map(|origin| origin.parse()).collect::<Result<_, _>>()?;
     options.identity = cloud.identity;
-    lambda_http::run(router(cloud.app, options)).await
+    let service = ServiceExt::<Request>::map_response(router(cloud.app, options), Answer);
+    lambda_http::run(service).await
 }

@@ -228,3 +228,15 @@ async fn the_embedded_store_logs_no_key() {
     assert!(heard.contains("the test listens"));
     assert!(!heard.contains(token().reveal()), "{heard}");
 }
+
+#[tokio::test]
+async fn the_page_of_unknown_links_is_put_once_and_stays() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::at(root.path());
+    store.objects.keep_not_found_page().await.unwrap();
+    let head = || store.client.head_object().bucket("exports").key("not-found.txt").send();
+    let first = head().await.unwrap();
+    assert_eq!((first.content_type(), first.cache_control()), (Some("text/plain; charset=utf-8"), Some("no-store")));
+    store.objects.keep_not_found_page().await.unwrap();
+    assert_eq!(head().await.unwrap().last_modified(), first.last_modified());
+}

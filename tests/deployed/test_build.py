@@ -1,0 +1,40 @@
+"""What `sam build` made: four small files of the same libraries."""
+
+import zipfile
+
+import pytest
+from world import sam
+
+FUNCTIONS = ["Schedule", "Fetch", "Merge", "Api"]
+MEGABYTE = 1_000_000
+# Six is the goal for all; the API with its router and its document is not there yet.
+MOST = {"Schedule": 6.0, "Fetch": 6.0, "Merge": 6.0, "Api": 6.6}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_is_small(built, function, tmp_path):
+    binary = built / function / "bootstrap"
+    with zipfile.ZipFile(tmp_path / "it.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.write(binary, "bootstrap")
+    zipped = (tmp_path / "it.zip").stat().st_size
+    print(f"{function}: {binary.stat().st_size / MEGABYTE:.1f} MB, zipped {zipped / MEGABYTE:.2f} MB")
+    assert zipped < MOST[function] * MEGABYTE
+    assert [path.name for path in (built / function).iterdir()] == ["bootstrap"]
+
+
+def test_the_lock_file_is_what_was_built():
+    sam.run("cargo", "metadata", "--locked", "--offline", "--format-version", "1", "--no-deps")
+
+
+def test_the_four_functions_are_built_of_the_same_libraries():
+    """Where they differ in a feature, everything above it is compiled twice."""
+    told = {name.lower(): libraries(f"calmesh-{name.lower()}") for name in FUNCTIONS}
+    for name, own in told.items():
+        differ = {library for library in own.keys() & told["api"].keys() if own[library] != told["api"][library]}
+        assert differ == set(), f"{name} and api want other features of {sorted(differ)}: see crates/lambda-kit/Cargo.toml"
+
+
+def libraries(package):
+    """Library to the features that a package brings it."""
+    tree = sam.run("cargo", "tree", "--locked", "-p", package, "-e", "normal,no-proc-macro", "--prefix", "none", "--no-dedupe", "-f", "{p} [{f}]")
+    return dict(line.removesuffix(" (*)").rsplit(" [", 1) for line in tree.splitlines() if " [" in line)

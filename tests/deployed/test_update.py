@@ -1,0 +1,7 @@
+"""An update of the stack keeps what was there."""
+
+
+def test_an_update_keeps_the_data_and_the_links(world, before, deployed):
+    assert before.site.read() == before.export
+    assert before.account.stays(before.flat) == ["2027-02-01/2027-02-05"]
+    assert before.account.get("/v1/properties").expect(200)["items"][0]["name"] == "Kept flat"
