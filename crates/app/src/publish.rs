@@ -550,7 +550,7 @@ fn wake_at(state: &PropertyState, now: Timestamp) -> Option<Timestamp> {
         .map(|block| block.extent.times(&house).end() + FORGOTTEN_AFTER);
     let departures = next_departure(&state.blocks, &house, now);
     // A site that is asked and can't be read is asked no more after a while.
-    let questions = state.claims.wake_at();
+    let questions = state.claims.questions_end_at();
     pauses.chain(questions).chain(horizons).chain(links).chain(forgotten).chain(departures).min()
 }
 

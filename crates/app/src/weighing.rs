@@ -115,12 +115,7 @@ fn weigh_claims(
     let (sources_before, house_before) = (before.sources(), before.house());
     let (sources, house) = (draft.state.sources(), draft.state.house());
     let change = Change {
-        before: Picture {
-            blocks: &before.blocks,
-            sources: &sources_before,
-            claims: &draft.state.claims,
-            house: &house_before,
-        },
+        before: before.picture(&sources_before, &house_before),
         after: draft.state.picture(&sources, &house),
         links,
         read: draft.read.as_ref().map(|(connection, read_at)| (connection, *read_at)),

@@ -184,7 +184,7 @@ impl Claims {
 
     /// When to weigh again though no feed changes: a site that is asked and can't be read is asked no more after a while.
     #[must_use]
-    pub fn wake_at(&self) -> Option<Timestamp> {
+    pub fn questions_end_at(&self) -> Option<Timestamp> {
         let asked = self.connections.values().flat_map(|mine| {
             mine.parts.iter().filter_map(|(nights, part)| {
                 let asked = part.asked?;

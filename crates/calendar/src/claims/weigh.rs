@@ -27,7 +27,8 @@ const LONGEST_MEMORY: SignedDuration = DAY;
 /// A site that no read is recorded of is waited for so many of its cadences.
 const CADENCES_TO_WAIT: i32 = 4;
 
-/// A change of a property, from what was known to what is known now. Both pictures carry the claims of before.
+/// A change of a property, from what was known to what is known now. Both pictures carry the claims of
+/// before; those of `after` also what the host said since (`Claims::said_gone`).
 #[derive(Debug)]
 pub struct Change<'a> {
     pub before: Picture<'a>,
@@ -284,13 +285,16 @@ impl<'a> Weighing<'a> {
                 let was = cell(&before, place, date);
                 let is = cell(&after, of_after.get(at).copied().flatten(), date);
                 let link = mine.and_then(|mine| mine.link.get(date)).copied();
+                let claim = mine.and_then(|mine| mine.claims.get(date)).copied();
+                // What the host said since stands over what was known.
+                let stood = was.standing.map(|known| claim.map_or(known, |claim| claim.standing));
                 let carried = row.zip(place).filter(|(row, at)| carries(row, *at, &before.sources, rules));
                 State {
                     was: was.presence,
                     is: is.presence,
-                    stood: was.standing,
-                    standing: was.standing,
-                    claim: mine.and_then(|mine| mine.claims.get(date)).copied(),
+                    stood,
+                    standing: stood,
+                    claim,
                     part: mine.and_then(|mine| mine.parts.get(date)).copied().unwrap_or_default(),
                     link: link.map(|link| party.with_put(link)),
                     carried: carried.map(|(row, at)| carried_since(row, at, link.as_ref())),
@@ -539,7 +543,7 @@ impl<'a> Weighing<'a> {
             weighed.blocks = Some(blocks);
             weighed.ended_holds = ended;
         }
-        weighed.wake_at = weighed.claims.wake_at();
+        weighed.wake_at = weighed.claims.questions_end_at();
         let mut runs: BTreeMap<(usize, Finding), Vec<Nights>> = BTreeMap::new();
         for (at, finding, date) in self.findings {
             let Some(one) = Nights::one(date) else { continue };

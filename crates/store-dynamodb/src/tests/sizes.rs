@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use calmesh_app::{
-    contract::{a_block, a_connection, a_plan, a_property, an_account_stands, at, connection_id, nothing_but},
+    contract::{a_block, a_connection, a_link, a_plan, a_property, an_account_stands, at, connection_id, nothing_but},
     model::{Property, SweepRecord, bucket_of},
-    ports::{FetchStore, PlanChange, PropertyCommit, PropertyStore, StoreError},
+    ports::{FetchStore, LinkStore, PlanChange, PropertyCommit, PropertyStore, StoreError},
 };
 use calmesh_calendar::Block;
 
@@ -96,4 +96,25 @@ async fn what_is_asked_of_the_table_is_metered() {
     let used = store.usage().since(before);
     assert_eq!(used.calls, 1, "one query reads a property");
     assert!(used.read_units > 0.0 && used.write_units == 0.0, "{used:?}");
+}
+
+#[tokio::test]
+async fn a_link_that_is_read_all_the_time_keeps_some_of_the_times_and_says_so() {
+    let (store, _) = embedded().await;
+    an_account_stands(&store, 1).await;
+    store.put_link(&a_link(1, 1)).await.unwrap();
+    let hash = a_link(1, 1).token.hash();
+    for second in 0..130 {
+        store.record_read(&hash, at(second)).await.unwrap();
+    }
+    let often = store.read_times(&[hash]).await.unwrap().remove(0);
+    assert!(!often.whole && often.times.len() < 121, "{}", often.times.len());
+    assert_eq!((often.times[0], often.times.last().copied()), (at(0), Some(at(129))), "the first and the last stay");
+    assert_eq!(store.reads(&[hash], at(129)).await.unwrap()[0].reads_24h, 130, "and all of them count");
+    // Two days later that hour is forgotten, and nothing is missing any more.
+    for hour in [50, 51] {
+        store.record_read(&hash, at(hour * 3600)).await.unwrap();
+    }
+    let times = store.read_times(&[hash]).await.unwrap().remove(0);
+    assert!(times.whole && times.times == [at(50 * 3600), at(51 * 3600)], "{times:?}");
 }
