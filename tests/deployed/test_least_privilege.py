@@ -10,6 +10,9 @@ from world import sam
 FUNCTIONS = ["schedule", "fetch", "merge", "api"]
 # Lambda's own machinery makes these calls with the role; the emulator makes them by itself.
 LAMBDAS_OWN = {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+# What a function does only after longer than a test takes: a rotated link's object goes after seven days, by whoever
+# publishes the property next, and that may be the API.
+LATER = {("api", "s3:DeleteObject", "/f/*")}
 
 
 def grants(world, function):
@@ -54,7 +57,7 @@ def test_a_role_holds_exactly_what_its_function_does(world, deployed, function):
     granted = list(grants(world, function))
     unused = []
     for action, pattern in granted:
-        if action in LAMBDAS_OWN:
+        if action in LAMBDAS_OWN or any((function, action) == (who, what) and pattern.endswith(where) for who, what, where in LATER):
             continue
         service = action.split(":")[0]
         used = any(
