@@ -18,6 +18,9 @@ use crate::{Block, ConnectionId, Nights, Picture};
 pub use judge::LinkFacts;
 pub use night::{LeftOff, carried_by};
 pub use runs::Runs;
+pub(crate) use weigh::Rules;
+#[cfg(test)]
+pub(crate) use weigh::weigh_by;
 pub use weigh::{Change, Decision, Finding, Weighed, weigh};
 
 /// What is not plain about one property's claims, and what the links of its connections did lately. One document of
@@ -186,6 +189,19 @@ impl Claims {
     #[must_use]
     pub fn waits_for_read(&self, connection: &ConnectionId) -> bool {
         self.parts(connection).any(|part| part.asked.is_some_and(|asked| asked.read_at.is_none()))
+    }
+
+    /// When the first open question to a site that is not heard of is taken back.
+    pub(crate) fn questions_end_at(&self) -> Option<Timestamp> {
+        let possible = |mine: &ConnectionClaims, nights: &Nights| {
+            let claim = mine.claims.get(nights.first());
+            claim.is_some_and(|claim| claim.standing == Standing::Possible)
+        };
+        let asked = self.connections.values().flat_map(|mine| {
+            let open = mine.parts.iter().filter(|(nights, _)| possible(mine, nights));
+            open.filter_map(|(_, part)| part.asked.map(|asked| asked.heard_at + weigh::SILENT_AFTER))
+        });
+        asked.min()
     }
 
     /// Nights of which this connection's absence is no news: it is asked for them, or only echoes them. They do not

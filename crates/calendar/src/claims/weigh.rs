@@ -11,6 +11,7 @@ use super::{
     Asked, Claim, ClaimRule, Claims, ConnectionClaims, Habits, LinkFacts, LinkNight, Part, Runs, Standing,
     judge::{SERVED_AFTER, can_not_have_read, window},
     night::{Cell, Presence, Row, Table, carries},
+    runs::days_between,
 };
 use crate::{
     Block, BlockId, ConnectionId, EndedHold, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId, House, Nights, Origin,
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// A question to a site whose feed can't be read is taken back after this long.
-const SILENT_AFTER: SignedDuration = SignedDuration::from_hours(6);
+pub(super) const SILENT_AFTER: SignedDuration = SignedDuration::from_hours(6);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 const LONGEST_SETTLE: SignedDuration = DAY;
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24 * 8);
@@ -151,8 +152,10 @@ pub fn weigh(change: &Change<'_>, ids: &mut dyn FnMut() -> [u8; 16]) -> Weighed 
 /// The same by some of the rules.
 pub(crate) fn weigh_by(change: &Change<'_>, ids: &mut dyn FnMut() -> [u8; 16], rules: Rules) -> Weighed {
     let nothing_new = change.before.blocks == change.after.blocks && change.before.sources == change.after.sources;
-    if nothing_new && change.after.claims.is_empty() {
-        return Weighed::default();
+    let waits = change.read.is_some_and(|(read, _)| change.after.claims.waits_for_readings(read));
+    let wake_at = change.after.claims.questions_end_at();
+    if nothing_new && !waits && wake_at.is_none_or(|wake_at| wake_at > change.now) {
+        return Weighed { claims: change.after.claims.clone(), wake_at, ..Weighed::default() };
     }
     let mut weighing = Weighing::of(change, rules);
     weighing.judge_all();
@@ -180,6 +183,11 @@ struct State {
 }
 
 impl State {
+    /// Nothing is claimed, and nothing is to be remembered.
+    fn is_idle(&self) -> bool {
+        self.was.is_none() && self.is.is_none() && self.part == Part::default() && self.link.is_none()
+    }
+
     fn is_possible(&self) -> bool {
         self.standing == Some(Standing::Possible)
     }
@@ -211,6 +219,8 @@ impl State {
 
 struct Night {
     date: Date,
+    /// Days from today.
+    index: usize,
     host_before: bool,
     host: bool,
     states: Vec<State>,
@@ -268,43 +278,46 @@ impl<'a> Weighing<'a> {
         };
         let (of_before, of_after) = (index(&before), index(&after));
 
-        let mut dates: BTreeSet<Date> = before.rows.keys().chain(after.rows.keys()).copied().collect();
-        for mine in claims.connections.values() {
-            let written = mine.link.iter().map(|(run, _)| *run).chain(mine.parts.iter().map(|(run, _)| *run));
-            dates.extend(written.flat_map(Nights::iter).filter(|date| *date >= today));
-        }
-        let cell = |table: &Table<'_>, at: Option<usize>, date: Date| -> Cell {
-            at.and_then(|at| table.rows.get(&date)?.cells.get(at).copied()).unwrap_or_default()
-        };
-        let nights = dates.into_iter().map(|date| {
-            let row = before.rows.get(&date);
-            let states = connections.iter().enumerate().map(|(at, party)| {
-                let mine = claims.connections.get(party.id);
+        let written = claims.connections.values();
+        let written = written.flat_map(|mine| mine.link.last_night().into_iter().chain(mine.parts.last_night()));
+        let reach = written.map(|end| usize::try_from(days_between(today, end)).unwrap_or(0)).max().unwrap_or(0);
+        let length = before.len().max(after.len()).max(reach);
+        let spread: Vec<Written> =
+            connections.iter().map(|party| Written::of(claims, party.id, today, length)).collect();
+        let mut nights = Vec::new();
+        let mut next = today;
+        for index in 0..length {
+            let date = next;
+            next = next.tomorrow().unwrap_or(next);
+            let (was_row, is_row) = (before.row(index), after.row(index));
+            let mut states = Vec::with_capacity(connections.len());
+            for (at, party) in connections.iter().enumerate() {
                 let place = of_before.get(at).copied().flatten();
-                let was = cell(&before, place, date);
-                let is = cell(&after, of_after.get(at).copied().flatten(), date);
-                let link = mine.and_then(|mine| mine.link.get(date)).copied();
-                let carried = row.zip(place).filter(|(row, at)| carries(row, *at, &before.sources, rules));
-                State {
+                let cell = |row: Option<Row<'_>>, place: Option<usize>| -> Cell {
+                    row.zip(place).and_then(|(row, place)| row.cells.get(place).copied()).unwrap_or_default()
+                };
+                let was = cell(was_row, place);
+                let is = cell(is_row, of_after.get(at).copied().flatten());
+                let (claim, part, link) = spread.get(at).map(|written| written.at(index)).unwrap_or_default();
+                let carried = was_row.zip(place).filter(|(row, place)| carries(*row, *place, &before.sources, rules));
+                states.push(State {
                     was: was.presence,
                     is: is.presence,
                     stood: was.standing,
                     standing: was.standing,
-                    claim: mine.and_then(|mine| mine.claims.get(date)).copied(),
-                    part: mine.and_then(|mine| mine.parts.get(date)).copied().unwrap_or_default(),
+                    claim,
+                    part: part.unwrap_or_default(),
                     link: link.map(|link| party.with_put(link)),
                     carried: carried.map(|(row, at)| carried_since(row, at, link.as_ref())),
                     cut: false,
-                }
-            });
-            Night {
-                date,
-                host_before: row.is_some_and(|row| row.host.is_some()),
-                host: after.rows.get(&date).is_some_and(|row| row.host.is_some()),
-                states: states.collect(),
+                });
             }
-        });
-        let nights = nights.collect();
+            let host_before = was_row.is_some_and(|row| row.host.is_some());
+            let host = is_row.is_some_and(|row| row.host.is_some());
+            if host || host_before || states.iter().any(|state| !state.is_idle()) {
+                nights.push(Night { date, index, host_before, host, states });
+            }
+        }
         Self { change, rules, connections, nights, findings: Vec::new() }
     }
 
@@ -348,7 +361,7 @@ impl<'a> Weighing<'a> {
         let picture = Picture { claims: &claims, ..self.change.after };
         let table = Table::of(&picture, picture.house.date(self.change.now), self.change.now);
         for night in &mut self.nights {
-            night.host = table.rows.get(&night.date).is_some_and(|row| row.host.is_some());
+            night.host = table.row(night.index).is_some_and(|row| row.host.is_some());
         }
     }
 
@@ -481,15 +494,17 @@ impl<'a> Weighing<'a> {
         let sources: Vec<(&ConnectionId, &Source)> = self.change.after.sources.iter().collect();
         let place: Vec<Option<usize>> =
             self.connections.iter().map(|party| sources.iter().position(|(id, _)| *id == party.id)).collect();
+        let mut cells = vec![Cell::default(); sources.len()];
         for night in &mut self.nights {
-            let mut row = Row { host: night.host.then_some(now), cells: vec![Cell::default(); sources.len()] };
+            cells.fill(Cell::default());
             for (state, place) in night.states.iter().zip(&place) {
-                if let Some(cell) = place.and_then(|place| row.cells.get_mut(place)) {
+                if let Some(cell) = place.and_then(|place| cells.get_mut(place)) {
                     *cell = state.cell();
                 }
             }
+            let row = Row { host: night.host.then_some(now), cells: &cells };
             for ((state, party), place) in night.states.iter_mut().zip(&self.connections).zip(&place) {
-                let carries = place.is_some_and(|place| carries(&row, place, &sources, self.rules));
+                let carries = place.is_some_and(|place| carries(row, place, &sources, self.rules));
                 state.follow_link(party, carries, now);
             }
         }
@@ -539,11 +554,7 @@ impl<'a> Weighing<'a> {
             weighed.blocks = Some(blocks);
             weighed.ended_holds = ended;
         }
-        let asked = self.nights.iter().flat_map(|night| &night.states).filter_map(|state| {
-            let asked = state.part.asked.filter(|_| state.is_possible())?;
-            Some(asked.heard_at + SILENT_AFTER)
-        });
-        weighed.wake_at = asked.min();
+        weighed.wake_at = weighed.claims.questions_end_at();
         let mut runs: BTreeMap<(usize, Finding), Vec<Nights>> = BTreeMap::new();
         for (at, finding, date) in self.findings {
             let Some(one) = Nights::one(date) else { continue };
@@ -559,6 +570,29 @@ impl<'a> Weighing<'a> {
             }));
         }
         weighed
+    }
+}
+
+/// What is written down of one connection, night by night.
+struct Written {
+    claims: Vec<Option<Claim>>,
+    parts: Vec<Option<Part>>,
+    links: Vec<Option<LinkNight>>,
+}
+
+impl Written {
+    fn of(claims: &Claims, connection: &ConnectionId, from: Date, nights: usize) -> Self {
+        let mine = claims.connections.get(connection);
+        Self {
+            claims: mine.map(|mine| mine.claims.spread(from, nights)).unwrap_or_default(),
+            parts: mine.map(|mine| mine.parts.spread(from, nights)).unwrap_or_default(),
+            links: mine.map(|mine| mine.link.spread(from, nights)).unwrap_or_default(),
+        }
+    }
+
+    fn at(&self, night: usize) -> (Option<Claim>, Option<Part>, Option<LinkNight>) {
+        let (claims, parts, links) = (self.claims.get(night), self.parts.get(night), self.links.get(night));
+        (claims.copied().flatten(), parts.copied().flatten(), links.copied().flatten())
     }
 }
 
@@ -586,7 +620,7 @@ impl Party<'_> {
 }
 
 /// Since when a link that carries a night does so.
-fn carried_since(row: &Row, at: usize, link: Option<&LinkNight>) -> Timestamp {
+fn carried_since(row: Row<'_>, at: usize, link: Option<&LinkNight>) -> Timestamp {
     if let Some(link) = link.filter(|link| link.carries) {
         return link.since;
     }

@@ -4,4 +4,5 @@ mod build;
 mod occupancy;
 mod properties;
 mod reconcile;
+mod simulation;
 mod view;
