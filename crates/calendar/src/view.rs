@@ -59,7 +59,11 @@ pub(crate) fn view_by(
     for block in picture.blocks.iter().filter(|block| picture.counts(block)) {
         let is_viewers_own = block.connection().is_some_and(|connection| Some(connection) == viewer.own);
         if !is_viewers_own {
-            let pieces = picture.parts(block, |night| left_off.shows(block, night));
+            let pieces = if left_off.shows_whole(block) {
+                vec![block.extent]
+            } else {
+                picture.parts(block, |night| left_off.shows(block, night))
+            };
             let whole = pieces.first() == Some(&block.extent);
             let begins = block.extent.times(house).start();
             for piece in pieces {

@@ -18,6 +18,7 @@ use crate::{Block, ConnectionId, Nights, Picture};
 pub use judge::LinkFacts;
 pub use night::{LeftOff, carried_by};
 pub use runs::Runs;
+pub(crate) use runs::days_between;
 pub(crate) use weigh::Rules;
 #[cfg(test)]
 pub(crate) use weigh::weigh_by;

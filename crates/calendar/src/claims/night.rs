@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use jiff::{Timestamp, civil::Date};
 
 use super::{Standing, runs::days_between, weigh::Rules};
-use crate::{Block, BlockId, BlockKind, ConnectionId, Nights, Origin, Picture, Sign, Source, occupancy::Turnovers};
+use crate::{
+    Block, BlockId, BlockKind, ConnectionId, Nights, Origin, Picture, Sign, Source, mirror::is_mirror_of,
+    occupancy::Turnovers,
+};
 
 /// How one connection's stays take one night.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub(super) struct Presence {
     pub(super) foreign: bool,
     /// A reservation that has begun: never removed by absence.
     pub(super) under_way: bool,
+    /// By index: the connections whose stays it only repeats, all of its own being theirs too.
+    pub(super) repeats: u64,
     pub(super) first_seen_at: Timestamp,
 }
 
@@ -39,6 +44,12 @@ pub(super) struct Cell {
     pub(super) standing: Option<Standing>,
     pub(super) since: Option<Timestamp>,
     pub(super) asked: bool,
+}
+
+impl Cell {
+    fn may_hold(&self) -> bool {
+        self.standing.is_some_and(|standing| standing != Standing::Echo)
+    }
 }
 
 /// Nights so far ahead are nobody's question: what is taken there is taken.
@@ -77,6 +88,7 @@ impl<'a> Table<'a> {
                 evident: picture.is_evident(block),
                 foreign: origin.sign != Sign::Ours,
                 under_way: block.kind != BlockKind::Closure && block.extent.times(picture.house).start() <= now,
+                repeats: table.repeated_by(picture, block),
                 first_seen_at: block.first_seen_at,
             };
             let width = table.sources.len();
@@ -105,6 +117,17 @@ impl<'a> Table<'a> {
                 cell.asked = parts.get(night).copied().flatten().is_some_and(|part| part.asked.is_some());
             }
         }
+    }
+
+    /// The connections with a stay that this one repeats.
+    fn repeated_by(&self, picture: &Picture<'_>, block: &Block) -> u64 {
+        let source = block.connection().and_then(|connection| picture.sources.get(connection));
+        if !source.is_some_and(|source| source.aggregates) {
+            return 0;
+        }
+        let origins = picture.blocks.iter().filter(|other| is_mirror_of(picture, block, other));
+        let indexes = origins.filter_map(|other| self.index(other.connection()?)).filter(|at| *at < 64);
+        indexes.fold(0, |all, at| all | 1 << at)
     }
 
     pub(super) fn index(&self, connection: &ConnectionId) -> Option<usize> {
@@ -157,6 +180,7 @@ impl Presence {
             evident,
             foreign: self.foreign || other.foreign,
             under_way: self.under_way || other.under_way,
+            repeats: self.repeats & other.repeats,
             first_seen_at: self.first_seen_at.min(other.first_seen_at),
         }
     }
@@ -175,14 +199,16 @@ pub(super) fn carries(row: Row<'_>, at: usize, sources: &[(&ConnectionId, &Sourc
     if mine.asked {
         return false;
     }
-    let blocking = |standing: Option<Standing>| standing.is_some_and(|standing| standing != Standing::Echo);
-    let mut others = row.cells.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, cell)| cell);
-    if !others.clone().any(|cell| blocking(cell.standing)) {
+    let shown = mine.presence.is_some_and(|presence| presence.shown);
+    // What only repeats a stay that X shows is X's own stay.
+    let repeats = |cell: &Cell| shown && cell.presence.is_some_and(|one| at < 64 && one.repeats >> at & 1 == 1);
+    let others = row.cells.iter().enumerate().filter(|(other, cell)| *other != at && !repeats(cell));
+    let mut others = others.map(|(_, cell)| cell);
+    if !others.clone().any(|cell| cell.may_hold()) {
         return false;
     }
     let certain = |cell: &Cell| cell.standing == Some(Standing::Certain);
     let evident = |cell: &Cell| cell.presence.is_some_and(|presence| presence.evident);
-    let shown = mine.presence.is_some_and(|presence| presence.shown);
     if !certain(&mine) || !shown || evident(&mine) {
         return true;
     }
@@ -232,9 +258,8 @@ impl<'a> LeftOff<'a> {
             if others.clone().any(|(_, cell)| cell.standing == Some(Standing::Certain)) {
                 left.certain.insert(date);
             }
-            let may_take = |cell: &Cell| cell.standing.is_some_and(|standing| standing != Standing::Echo);
             if let Some(at) = at
-                && others.clone().any(|(_, cell)| may_take(cell))
+                && others.clone().any(|(_, cell)| cell.may_hold())
                 && !carries(row, at, &table.sources, rules)
             {
                 left.nights.insert(date);
@@ -247,6 +272,13 @@ impl<'a> LeftOff<'a> {
     #[must_use]
     pub fn nights(&self) -> &BTreeSet<Date> {
         &self.nights
+    }
+
+    /// Whether the link shows every night of a block of another connection, or of the host, for all that a first look
+    /// tells.
+    pub(crate) fn shows_whole(&self, block: &Block) -> bool {
+        let written = block.connection().and_then(|connection| self.picture.claims.connections.get(connection));
+        block.is_own() || (self.nights.is_empty() && written.is_none_or(|mine| mine.claims.is_empty()))
     }
 
     /// Whether the link shows a block of another connection, or of the host, on a night.

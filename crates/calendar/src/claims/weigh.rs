@@ -14,8 +14,8 @@ use super::{
     runs::days_between,
 };
 use crate::{
-    Block, BlockId, ConnectionId, EndedHold, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId, House, Nights, Origin,
-    Picture, Source, picture::parts,
+    Block, BlockId, BlockKind, ConnectionId, EndedHold, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId, House, Nights,
+    Origin, Picture, Source, picture::parts,
 };
 
 /// A question to a site whose feed can't be read is taken back after this long.
@@ -438,7 +438,8 @@ impl<'a> Weighing<'a> {
                 self.findings.push((at, Finding::TakenBack, night.date));
             }
         }
-        if self.rules.one_at_a_time && night.states.iter().any(|state| state.part.asked.is_some()) {
+        let is_asked = |state: &State| state.is_possible() && state.part.asked.is_some();
+        if self.rules.one_at_a_time && night.states.iter().any(is_asked) {
             return;
         }
         let may_be_asked = |(_, (state, party)): &(usize, (&State, &Party<'_>))| {
@@ -613,7 +614,7 @@ impl Party<'_> {
     /// Learns when the link that follows a decision was put.
     fn with_put(&self, mut link: LinkNight) -> LinkNight {
         if link.put_at.is_none() {
-            link.put_at = self.facts.last_put_at.filter(|put_at| *put_at >= link.since);
+            link.put_at = self.facts.last_put_at.filter(|put_at| *put_at > link.since);
         }
         link
     }
@@ -879,7 +880,7 @@ impl State {
             return;
         };
         let first = |known: Option<LinkNight>, since: Timestamp| known.map_or(since, |known| known.first.min(since));
-        self.link = match (self.carried, carries) {
+        let link = match (self.carried, carries) {
             (Some(since), false) => {
                 Some(LinkNight { carries: false, since: now, put_at: None, first: first(self.link, since) })
             }
@@ -887,16 +888,17 @@ impl State {
                 Some(LinkNight { carries: true, since: now, put_at: None, first: first(self.link, now) })
             }
             (None, true) => None,
-            (Some(_), true) => self
-                .link
-                .filter(|link| self.part.clean_since.is_some() || now.duration_since(link.since) <= window(source)),
-            (None, false) => self.link.filter(|link| {
-                self.part.asked.is_some()
-                    || self.part.clean_since.is_some()
-                    || self.standing.is_some()
-                    || !can_not_have_read(None, Some(link), &party.facts, source, now)
-            }),
+            (Some(_), true) | (None, false) => self.link,
         };
+        self.link = link.filter(|link| {
+            let in_question = self.part.asked.is_some() || self.part.clean_since.is_some();
+            let may_matter = if carries {
+                now.duration_since(link.since) <= window(source)
+            } else {
+                self.standing.is_some() || !can_not_have_read(None, Some(link), &party.facts, source, now)
+            };
+            in_question || may_matter
+        });
         if self.part.cleaned_at.is_some_and(|at| now.duration_since(at) > DAY) {
             self.part.cleaned_at = None;
         }
@@ -938,6 +940,12 @@ impl Edges {
     }
 }
 
+/// Whether another event of the same feed shows this night.
+fn shows(other: &Block, block: &Block, night: Date, house: &House) -> bool {
+    let takes = || other.extent.nights(house).is_some_and(|nights| nights.contains(night));
+    other.connection() == block.connection() && other.hold().is_none() && takes()
+}
+
 /// Takes nights out of held stays.
 fn cut(
     blocks: &[Block],
@@ -953,7 +961,10 @@ fn cut(
             out.push(block.clone());
             continue;
         };
-        let left = parts(block.extent, house, |night| !gone.contains(&night));
+        // Of a closure no more is left than what other events do not show.
+        let is_closure = block.kind == BlockKind::Closure;
+        let shown = |night: Date| is_closure && blocks.iter().any(|other| shows(other, block, night, house));
+        let left = parts(block.extent, house, |night| !gone.contains(&night) && !shown(night));
         if left.first() == Some(&block.extent) {
             out.push(block.clone());
             continue;

@@ -142,7 +142,7 @@ impl Service {
     /// Whether a reading of this feed has to be taken in.
     pub(super) fn wants(&self, of: usize, version: u64) -> bool {
         let id = &self.ids[of];
-        let holds = |block: &Block| block.connection() == Some(id) && block.hold().is_some_and(|hold| !hold.kept);
+        let holds = |block: &Block| block.hold().is_some_and(|hold| !hold.kept) && block.connection() == Some(id);
         self.applied[of] != Some(version) || self.claims.waits_for_readings(id) || self.blocks.iter().any(holds)
     }
 
@@ -178,6 +178,12 @@ impl Service {
             mass_vanish: self.policy.mass_vanish,
             expected_to_go: &expected,
         };
+        // Stays long departed are forgotten.
+        let house = &self.house;
+        let mine = mine
+            .into_iter()
+            .filter(|block| block.extent.times(house).end() + SignedDuration::from_hours(24 * 35) > at(now));
+        let mine = mine.collect();
         let fresh = &mut self.fresh;
         let result = reconcile(mine, &reading, &judging, &mut || Self::fresh(fresh));
         self.blocks = others;
@@ -187,11 +193,9 @@ impl Service {
         self.weigh(&before, &sources, (!repeated).then_some(of), now)
     }
 
-    /// Forgets stays long departed, and does what its time has come for.
+    /// Does what its time has come for.
     pub(super) fn wake(&mut self, now: Minute) -> bool {
         let before = self.blocks.clone();
-        let house = &self.house;
-        self.blocks.retain(|block| block.extent.times(house).end() + SignedDuration::from_hours(72) > at(now));
         let sources = self.sources();
         self.weigh(&before, &sources, None, now)
     }
@@ -342,6 +346,11 @@ impl Service {
         let link = &self.links[of];
         let fresh = link.put_at.is_some_and(|put_at| cached && put_at >= now - 1);
         Rc::clone(if fresh { &link.before } else { &link.events })
+    }
+
+    pub(super) fn connection_of(&self, block: &BlockId) -> Option<usize> {
+        let known = self.blocks.iter().find(|known| known.id == *block)?;
+        self.ids.iter().position(|id| Some(id) == known.connection())
     }
 
     /// What a connection claims of a night, if anything.

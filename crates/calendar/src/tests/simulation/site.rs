@@ -114,12 +114,13 @@ pub(super) struct Site {
     pub(super) stays: Vec<Stay>,
     pub(super) imported: Rc<Vec<Imported>>,
     pub(super) feed: Rc<Feed>,
+    pub(super) built_on: i64,
     builds: u64,
 }
 
 impl Site {
     pub(super) fn new(habits: Habits) -> Self {
-        Self { habits, stays: Vec::new(), imported: Rc::default(), feed: Rc::default(), builds: 0 }
+        Self { habits, stays: Vec::new(), imported: Rc::default(), feed: Rc::default(), built_on: -1, builds: 0 }
     }
 
     pub(super) fn own(&self) -> Mask {
@@ -139,6 +140,7 @@ impl Site {
 
     /// Builds the feed anew; answers whether it says something else.
     pub(super) fn build(&mut self, today: i64, rng: &mut Rng) -> bool {
+        self.built_on = today;
         let mut events: Vec<(Shown, i64, i64)> = Vec::new();
         let mut own = 0;
         let reach = today + self.habits.horizon;
