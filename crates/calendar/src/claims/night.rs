@@ -209,6 +209,9 @@ pub(super) fn carries(row: Row<'_>, at: usize, sources: &[(&ConnectionId, &Sourc
     }
     let certain = |cell: &Cell| cell.standing == Some(Standing::Certain);
     let evident = |cell: &Cell| cell.presence.is_some_and(|presence| presence.evident);
+    if rules.evident_witness && certain(&mine) && shown && evident(&mine) && !others.clone().any(certain) {
+        return false;
+    }
     if !certain(&mine) || !shown || evident(&mine) {
         return true;
     }
@@ -235,6 +238,7 @@ pub struct LeftOff<'a> {
     /// Nights that some stay of another connection, or the host, surely takes: what else may take them need not be shown.
     certain: BTreeSet<Date>,
     own: Option<&'a ConnectionId>,
+    today: Date,
 }
 
 impl<'a> LeftOff<'a> {
@@ -245,8 +249,8 @@ impl<'a> LeftOff<'a> {
     }
 
     pub(crate) fn by(picture: &'a Picture<'a>, own: Option<&'a ConnectionId>, now: Timestamp, rules: Rules) -> Self {
-        let mut left = Self { picture, nights: BTreeSet::new(), certain: BTreeSet::new(), own };
         let from = picture.house.date(now);
+        let mut left = Self { picture, nights: BTreeSet::new(), certain: BTreeSet::new(), own, today: from };
         let table = Table::of(picture, from, now);
         let at = own.and_then(|own| table.index(own));
         let mut night = from;
@@ -289,7 +293,9 @@ impl<'a> LeftOff<'a> {
         }
         match self.picture.standing(block, night) {
             Standing::Echo => false,
-            Standing::Possible => !self.nights.contains(&night) && !self.certain.contains(&night),
+            Standing::Possible => {
+                night >= self.today && !self.nights.contains(&night) && !self.certain.contains(&night)
+            }
             Standing::Certain => !self.nights.contains(&night),
         }
     }

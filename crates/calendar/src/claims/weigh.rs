@@ -25,6 +25,8 @@ const LONGEST_SETTLE: SignedDuration = DAY;
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24 * 8);
 const FIRST_MEMORY: SignedDuration = SignedDuration::from_mins(30);
 const LONGEST_MEMORY: SignedDuration = DAY;
+/// Links show a stay for a day after it departed.
+const DAYS_REMEMBERED: i64 = 2;
 /// A site that no read is recorded of is waited for so many of its cadences.
 const CADENCES_TO_WAIT: i32 = 4;
 
@@ -96,6 +98,8 @@ pub(crate) struct Rules {
     pub(crate) inquiries: bool,
     /// 3b.
     pub(crate) witness_of_possible: bool,
+    /// 3b for evident claims too.
+    pub(crate) evident_witness: bool,
     /// 3c.
     pub(crate) witness: bool,
     /// 4: a connection whose certain claim ended starts as clean.
@@ -128,6 +132,7 @@ impl Default for Rules {
             marks_go: true,
             inquiries: true,
             witness_of_possible: true,
+            evident_witness: false,
             witness: true,
             starts_clean: true,
             one_at_a_time: true,
@@ -517,6 +522,9 @@ impl<'a> Weighing<'a> {
         let mut out = Claims::default();
         for (at, party) in self.connections.iter().enumerate() {
             let mut mine = ConnectionClaims { habits: party.habits, ..ConnectionClaims::default() };
+            for (one, claim) in self.past_claims(party.id) {
+                mine.claims.push(one, claim);
+            }
             for night in &self.nights {
                 let Some(state) = night.states.get(at) else { continue };
                 let Some(one) = Nights::one(night.date) else {
@@ -537,6 +545,27 @@ impl<'a> Weighing<'a> {
             }
         }
         out
+    }
+
+    /// What was found of nights that are over stays, as long as the stay is not long departed: nothing more is to be
+    /// found out about them.
+    fn past_claims(&self, connection: &ConnectionId) -> Vec<(Nights, Claim)> {
+        let after = &self.change.after;
+        let today = after.house.date(self.change.now);
+        let Some(mine) = after.claims.connections.get(connection).filter(|mine| !mine.claims.is_empty()) else {
+            return Vec::new();
+        };
+        let stays = after.blocks.iter().filter(|block| block.connection() == Some(connection));
+        let stays: Vec<Nights> = stays
+            .filter_map(|block| block.extent.nights(after.house))
+            .filter(|nights| nights.first() < today && days_between(nights.end(), today) <= DAYS_REMEMBERED)
+            .collect();
+        let nights = mine.claims.iter().flat_map(|(run, claim)| run.iter().map(|night| (night, *claim)));
+        nights
+            .take_while(|(night, _)| *night < today)
+            .filter(|(night, _)| stays.iter().any(|stay| stay.contains(*night)))
+            .filter_map(|(night, claim)| Some((Nights::one(night)?, claim)))
+            .collect()
     }
 
     fn into_weighed(self, ids: &mut dyn FnMut() -> [u8; 16]) -> Weighed {

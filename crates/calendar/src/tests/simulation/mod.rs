@@ -166,6 +166,7 @@ const SWITCHES: &[Switch] = &[
     ("3a, 4 inquiries", |rules| rules.inquiries = false),
     ("3b witness of possible", |rules| rules.witness_of_possible = false),
     ("3c witness", |rules| rules.witness = false),
+    ("but with 3b for evident claims", |rules| rules.evident_witness = true),
     ("4 starts clean", |rules| rules.starts_clean = false),
     ("4 one at a time", |rules| rules.one_at_a_time = false),
     ("5 mass vanish waits", |rules| rules.mass_vanish_waits = false),

@@ -27,7 +27,7 @@ pub(super) struct Setting {
 
 impl Setting {
     pub(super) fn of(seed: u64) -> Self {
-        Self { complete_record: seed % 2 == 0, mirrors: seed % 5 == 4, days: 14, rest: 14 }
+        Self { complete_record: seed % 2 == 0, mirrors: seed % 5 == 4, days: 12, rest: 13 }
     }
 }
 
@@ -192,7 +192,7 @@ fn habits(rng: &mut Rng, number: usize, rounded: &mut bool) -> Habits {
 impl World {
     pub(super) fn new(seed: u64, setting: Setting, method: Method, tell: bool) -> Self {
         let mut rng = Rng::of(seed);
-        let number = *rng.pick(&[2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 6, 8]) as usize;
+        let number = *rng.pick(&[2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 8]) as usize;
         let mut rounded = false;
         let mut sites: Vec<Site> =
             (0..number).map(|number| Site::new(habits(&mut rng, number, &mut rounded))).collect();
@@ -218,7 +218,7 @@ impl World {
         let count = sites.len();
         let mut world = Self {
             seed,
-            poll_every: *rng.pick(&[20, 30, 60]),
+            poll_every: *rng.pick(&[30, 30, 60]),
             rng,
             now: 0,
             setting,
