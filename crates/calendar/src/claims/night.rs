@@ -209,13 +209,10 @@ pub(super) fn carries(row: Row<'_>, at: usize, sources: &[(&ConnectionId, &Sourc
     }
     let certain = |cell: &Cell| cell.standing == Some(Standing::Certain);
     let evident = |cell: &Cell| cell.presence.is_some_and(|presence| presence.evident);
-    if rules.evident_witness && certain(&mine) && shown && evident(&mine) && !others.clone().any(certain) {
-        return false;
-    }
-    if !certain(&mine) || !shown || evident(&mine) {
+    if !certain(&mine) || !shown {
         return true;
     }
-    // 3b: the others' claims are all possible, and X has a certain one that is not evident.
+    // 3b: the others' claims are all possible, and X has a certain one.
     if !others.any(certain) {
         return !rules.witness_of_possible;
     }

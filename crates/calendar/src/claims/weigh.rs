@@ -98,8 +98,6 @@ pub(crate) struct Rules {
     pub(crate) inquiries: bool,
     /// 3b.
     pub(crate) witness_of_possible: bool,
-    /// 3b for evident claims too.
-    pub(crate) evident_witness: bool,
     /// 3c.
     pub(crate) witness: bool,
     /// 4: a connection whose certain claim ended starts as clean.
@@ -132,7 +130,6 @@ impl Default for Rules {
             marks_go: true,
             inquiries: true,
             witness_of_possible: true,
-            evident_witness: false,
             witness: true,
             starts_clean: true,
             one_at_a_time: true,

@@ -4,7 +4,7 @@
 //! Four tests run 2,000 worlds. More of them, and comparisons:
 //! ```text
 //! CALMESH_SEEDS=0..20000 cargo nextest run -p calmesh-calendar --run-ignored only --no-capture many_worlds
-//! CALMESH_SEEDS=0..300 cargo nextest run -p calmesh-calendar --run-ignored only --no-capture each_rule_is_needed
+//! CALMESH_SEEDS=0..300 cargo nextest run -p calmesh-calendar --run-ignored only --no-capture rules_switched_off
 //! CALMESH_SEEDS=0..300 cargo nextest run -p calmesh-calendar --run-ignored only --no-capture beside_the_simple_rule
 //! CALMESH_SEEDS=17..18 cargo nextest run -p calmesh-calendar --run-ignored only --no-capture story
 //! ```
@@ -166,7 +166,6 @@ const SWITCHES: &[Switch] = &[
     ("3a, 4 inquiries", |rules| rules.inquiries = false),
     ("3b witness of possible", |rules| rules.witness_of_possible = false),
     ("3c witness", |rules| rules.witness = false),
-    ("but with 3b for evident claims", |rules| rules.evident_witness = true),
     ("4 starts clean", |rules| rules.starts_clean = false),
     ("4 one at a time", |rules| rules.one_at_a_time = false),
     ("5 mass vanish waits", |rules| rules.mass_vanish_waits = false),
@@ -180,7 +179,7 @@ const SWITCHES: &[Switch] = &[
 
 #[test]
 #[ignore = "prints a table"]
-fn each_rule_is_needed() {
+fn rules_switched_off() {
     let seeds = seeds(0..100);
     println!("{}", report("all rules", &by_rules(seeds.clone())));
     for (name, switch) in SWITCHES {

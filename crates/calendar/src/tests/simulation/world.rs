@@ -27,7 +27,7 @@ pub(super) struct Setting {
 
 impl Setting {
     pub(super) fn of(seed: u64) -> Self {
-        Self { complete_record: seed % 2 == 0, mirrors: seed % 5 == 4, days: 12, rest: 13 }
+        Self { complete_record: seed.is_multiple_of(2), mirrors: seed % 5 == 4, days: 12, rest: 13 }
     }
 }
 
@@ -779,10 +779,11 @@ impl World {
                 let slot = &mut self.phantom_since[of][night as usize];
                 if phantoms >> night & 1 == 1 {
                     *slot = Some(self.now);
-                } else if let Some(since) = slot.take() {
-                    if link >> night & 1 == 0 && night > self.now / DAY {
-                        self.figures.phantoms.push(self.now - since);
-                    }
+                } else if let Some(since) = slot.take()
+                    && link >> night & 1 == 0
+                    && night > self.now / DAY
+                {
+                    self.figures.phantoms.push(self.now - since);
                 }
             }
             self.phantoms[of] = phantoms;
@@ -792,10 +793,34 @@ impl World {
         }
     }
 
+    /// Within so long every link tells the truth once nothing changes any more: a mass vanish, then every site asked
+    /// twice, one after the other; or a week, in which the last stay that had begun when it was cancelled departs.
+    fn bound(&self) -> Minute {
+        let answer = |site: &Site| {
+            let habits = &site.habits;
+            let known = habits.reads_every.filter(|_| habits.cadence_is_known).unwrap_or(DAY);
+            let read = habits.reads_every.filter(|_| self.setting.complete_record).map(|every| every * 11 / 10);
+            let settle = 4 * HOUR;
+            let polls = 3 * (self.poll_every + 3);
+            read.map_or(4 * known, |read| read + settle) + habits.import_lag + habits.feed_every + polls
+        };
+        let answers: Minute = self.sites.iter().filter(|site| site.habits.has_link).map(answer).sum();
+        (DAY + 2 * answers).max(7 * DAY)
+    }
+
     fn finish(&mut self) {
         let ahead = self.ahead();
         let truth = self.truth();
         self.figures.settled_after = (self.last_wrong - self.setting.days * DAY).max(0);
+        let bound = self.bound();
+        if self.figures.settled_after > bound {
+            let after = self.figures.settled_after / HOUR;
+            self.figures.fail(format!("seed {}: at rest only after {after} h, not {} h", self.seed, bound / HOUR));
+        }
+        if self.figures.settled_after + 3 * DAY < self.setting.rest * DAY && self.figures.idle_writes > 0 {
+            self.figures
+                .fail(format!("seed {}: {} writes though nothing changed", self.seed, self.figures.idle_writes));
+        }
         for of in 0..self.sites.len() {
             if !self.sites[of].habits.has_link {
                 continue;
