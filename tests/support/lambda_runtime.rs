@@ -6,7 +6,6 @@
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
     process::Stdio,
     sync::{
         Arc, Mutex,
@@ -19,7 +18,7 @@ use aws_credential_types::Credentials;
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{Path, State},
+    extract::{Path, Request, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -34,6 +33,7 @@ use calmesh_calendar::{AccountId, ConnectionId, PropertyId};
 use calmesh_exports_s3::{Buckets, S3Objects};
 use calmesh_store_dynamodb::{DynamoStore, create_table_if_missing};
 use jiff::{SignedDuration, Timestamp};
+use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
@@ -42,8 +42,8 @@ use tokio::{
 };
 
 #[allow(dead_code, reason = "the program's embedded object store, of which not all is needed here")]
-#[path = "../../crates/calmesh/src/embedded/s3.rs"]
-mod s3;
+#[path = "../../crates/calmesh/src/embedded/objects.rs"]
+mod objects;
 
 const TABLE: &str = "calmesh";
 const EXPORTS: &str = "calmesh-exports";
@@ -109,6 +109,22 @@ async fn serve(router: Router) -> String {
     address
 }
 
+/// The S3 API on a folder; requests must be signed.
+async fn serve_objects(root: &std::path::Path) -> String {
+    let objects = objects::Objects::open(root, &[EXPORTS, SNAPSHOTS]).unwrap();
+    let mut builder = S3ServiceBuilder::new(objects);
+    builder.set_auth(SimpleAuth::from_single(ACCESS, SECRET));
+    let service = builder.build();
+    let answer = move |request: Request| {
+        let service = service.clone();
+        async move {
+            let request = request.map(s3s::Body::http_body_unsync);
+            service.call(request).await.unwrap().map(axum::body::Body::new)
+        }
+    };
+    serve(Router::new().fallback(answer)).await
+}
+
 impl FakeCloud {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -123,14 +139,7 @@ impl FakeCloud {
         let dynamo = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
 
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let s3_endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let access = s3::AccessKey { id: ACCESS.to_owned(), secret: SECRET.to_owned() };
-        let root: PathBuf = folder.path().join("objects");
-        std::fs::create_dir(&root).unwrap();
-        tokio::spawn(async move {
-            s3::serve(root, listener, access, &[EXPORTS, SNAPSHOTS], Vec::new(), std::future::pending()).await.unwrap();
-        });
+        let s3_endpoint = format!("http://{}", serve_objects(&folder.path().join("objects")).await);
 
         let credentials = Credentials::from_keys(ACCESS, SECRET, None);
         let config = aws_sdk_dynamodb::Config::builder()

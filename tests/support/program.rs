@@ -163,6 +163,11 @@ impl Program {
     /// Asks for a refresh at this path and waits until it is done; its outcomes.
     pub async fn refresh(&self, path: &str) -> Value {
         let id = text(&self.post(path, json!({})).await.expect(202), "/id");
+        self.refreshed(&id).await
+    }
+
+    /// Waits until a refresh is done and answers what became of its connections.
+    pub async fn refreshed(&self, id: &str) -> Value {
         let path = format!("/v1/refreshes/{id}");
         self.until("the refresh is done", async || {
             let refresh = self.get(&path).await.expect(200);

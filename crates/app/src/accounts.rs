@@ -7,8 +7,8 @@ use crate::{
     App, ChangeError, Edit, Expected, InvalidField, Reach,
     edit::{Flaws, LABEL_PREFIX_MOST, NAME_MOST},
     model::{
-        Account, Detail, Dirty, ExtraLink, LinkToken, PropertyState, RetiringLink, RetiringServes, Scope, Token,
-        TokenSecret,
+        Account, Detail, Dirty, ExtraLink, LinkToken, PropertyState, RETIRES_AFTER, RetiringLink, RetiringServes,
+        Scope, Token, TokenSecret,
     },
     ports::{Event, ObjectError, Page, PageRequest, StoreError, Subject},
 };
@@ -314,7 +314,10 @@ impl App {
     async fn erase_link(&self, link: ExtraLink) -> Result<(), EraseError> {
         let token = link.token.clone();
         if link.deleted_at.is_none() {
-            match self.links.put_link(&link.buried(self.clock.now())).await {
+            let now = self.clock.now();
+            // With its account nothing of it is left, so its week is over at once.
+            let gone = ExtraLink { deleted_at: Some(now - RETIRES_AFTER), ..link.deleted(now) };
+            match self.links.put_link(&gone).await {
                 // Somebody edited it at the same time: the export goes all the same, and the record with the account.
                 Ok(()) | Err(StoreError::Stale) => {}
                 Err(error) => return Err(error.into()),
@@ -346,9 +349,9 @@ fn emptied(draft: &mut crate::Draft) -> Vec<LinkToken> {
 }
 
 impl ExtraLink {
-    /// The record of its deletion: it answers 404, and its export goes once more if a late render brings it back.
+    /// The record of its deletion, whose export is still to follow.
     #[must_use]
-    pub(crate) fn buried(mut self, now: Timestamp) -> Self {
+    pub(crate) fn deleted(mut self, now: Timestamp) -> Self {
         self.deleted_at = Some(now);
         self.version += 1;
         self.revision += 1;

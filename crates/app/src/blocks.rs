@@ -9,8 +9,10 @@ use calmesh_calendar::{
 use jiff::civil::{Date, DateTime, date};
 
 use crate::{
-    App, ChangeError, Draft, Edit, Expected, InvalidField, Reach,
+    App, Draft, Edit, Expected, Full, InvalidField, Reach,
+    change::ChangeRefusal,
     edit::{Flaws, SUMMARY_MOST},
+    limits,
     model::{ActivityKind, Connection, PropertyState},
     ports::{Page, PageRequest, StoreError},
     preview::nights_opened,
@@ -138,17 +140,16 @@ pub enum BlockError {
     /// A feed shows it; its source decides.
     #[error("the block came from a connection's feed")]
     Imported,
+    /// There are as many as there may be.
+    #[error(transparent)]
+    Full(#[from] Full),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-impl From<ChangeError<Self>> for BlockError {
-    fn from(error: ChangeError<Self>) -> Self {
-        match error {
-            ChangeError::NotFound => Self::NotFound,
-            ChangeError::Refused(error) => error,
-            ChangeError::Store(error) => Self::Store(error),
-        }
+impl ChangeRefusal for BlockError {
+    fn not_found() -> Self {
+        Self::NotFound
     }
 }
 
@@ -193,7 +194,7 @@ impl App {
     /// Makes a block of the host's own.
     ///
     /// # Errors
-    /// `NotFound`, `Invalid`, `Blocked`, or the store's.
+    /// `NotFound`, `Invalid`, `Blocked`, `Full`, or the store's.
     pub async fn create_block(
         &self,
         reach: &Reach,
@@ -201,7 +202,7 @@ impl App {
         new: &NewBlock,
     ) -> Result<BlockView, BlockError> {
         let id = BlockId::from_random(self.randomness.id());
-        let changed = self.change_property(property, |draft| apply_creation(draft, reach, &id, new)).await?;
+        let changed = self.change(property, |draft| apply_creation(draft, reach, &id, new)).await?;
         view_of(&id, &changed.state)
     }
 
@@ -217,7 +218,7 @@ impl App {
         expected: &Expected,
     ) -> Result<BlockView, BlockError> {
         let property = self.property_of(reach, id.as_str()).await?.ok_or(BlockError::NotFound)?;
-        let changed = self.change_property(&property, |draft| apply_edit(draft, reach, id, edit, expected)).await?;
+        let changed = self.change(&property, |draft| apply_edit(draft, reach, id, edit, expected)).await?;
         view_of(id, &changed.state)
     }
 
@@ -227,7 +228,7 @@ impl App {
     /// `NotFound`, `Imported`, `Outdated`, or the store's.
     pub async fn delete_block(&self, reach: &Reach, id: &BlockId, expected: &Expected) -> Result<(), BlockError> {
         let property = self.property_of(reach, id.as_str()).await?.ok_or(BlockError::NotFound)?;
-        self.change_property(&property, |draft| apply_deletion(draft, reach, id, expected)).await?;
+        self.change(&property, |draft| apply_deletion(draft, reach, id, expected)).await?;
         Ok(())
     }
 
@@ -236,7 +237,7 @@ impl App {
     /// # Errors
     /// `NotFound`, or the store's.
     pub async fn prune_blocks(&self, reach: &Reach, property: &PropertyId) -> Result<Pruning, BlockError> {
-        let changed = self.change_property(property, |draft| apply_prune(draft, reach)).await?;
+        let changed = self.change(property, |draft| apply_prune(draft, reach)).await?;
         Ok(changed.value)
     }
 
@@ -414,6 +415,7 @@ fn apply_creation(draft: &mut Draft, reach: &Reach, id: &BlockId, new: &NewBlock
             return Err(BlockError::Blocked(blocked_by));
         }
     }
+    limits::OWN_BLOCKS.room_beside(draft.state.blocks.iter().filter(|block| block.is_own()).count())?;
     let block = Block {
         id: id.clone(),
         origin: Origin::Own { extends: new.extends.clone() },

@@ -64,6 +64,12 @@ pub enum ChangeError<E> {
     Store(#[from] StoreError),
 }
 
+/// A use case's own error, in whose words a change is refused.
+pub(crate) trait ChangeRefusal: From<StoreError> + Send {
+    /// There is no such property, or it was deleted.
+    fn not_found() -> Self;
+}
+
 /// What a finished change brought.
 #[derive(Debug)]
 pub struct Changed<T> {
@@ -98,7 +104,23 @@ impl App {
         Ok(changed)
     }
 
-    /// The same without the announcement, also for a deleted property: for workers that publish by themselves.
+    /// The same in the words of a use case.
+    ///
+    /// # Errors
+    /// What `decide` answered, and what `ChangeRefusal` says for the rest.
+    pub(crate) async fn change<T: Send, E: ChangeRefusal>(
+        &self,
+        id: &PropertyId,
+        decide: impl FnMut(&mut Draft) -> Result<T, E> + Send,
+    ) -> Result<Changed<T>, E> {
+        self.change_property(id, decide).await.map_err(|error| match error {
+            ChangeError::NotFound => E::not_found(),
+            ChangeError::Refused(error) => error,
+            ChangeError::Store(error) => error.into(),
+        })
+    }
+
+    /// Like `change_property`, without the announcement, also for a deleted property: for workers that publish by themselves.
     pub(crate) async fn commit_change<T, E>(
         &self,
         id: &PropertyId,
@@ -123,7 +145,7 @@ impl App {
                 return Ok(Changed { value, state, written: false });
             }
             state.property.revision = before.property.revision + 1;
-            state.property.dirty = Some(Dirty { since: now, attempts: 0, announce_at: now + REANNOUNCE_AFTER });
+            state.property.dirty = Some(Dirty::new(now));
             let commit = difference(Some(&before), &state, activity, closed_holds);
             match self.properties.commit(&commit).await {
                 Ok(()) => return Ok(Changed { value, state, written: true }),

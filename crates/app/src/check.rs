@@ -17,7 +17,7 @@ use url::Url;
 use crate::{
     App, InvalidField, Reach,
     blocks::{Span, span_of},
-    edit::{ZONE_WANTED, known_zone},
+    edit::{ZONE_WANTED, counted, known_zone},
     judge_feed,
     model::{FailureKind, FeedUrl, Fetched, LinkOwner, LinkToken, PolicyOverrides, Snapshot, Validators},
     ports::{FeedRequest, FetchFailure, StoreError},
@@ -134,8 +134,8 @@ impl App {
     pub(crate) async fn examine(&self, url: &FeedUrl, house: &House) -> Result<Examined, FetchFailure> {
         let (body, validators) = self.fetch_now(url).await?;
         let read_at = self.clock.now();
-        let (reading, profile) =
-            read_detected(&body, url.to_url().as_ref(), house, read_at).map_err(|refusal| refused(&refusal))?;
+        let (reading, profile) = read_detected(&body, url.to_url().as_ref(), house, read_at)
+            .map_err(|refusal| for_who_waits(refused(&refusal)))?;
         let snapshot = Snapshot(ics::meaning(&body).to_string());
         Ok(Examined { body, validators, reading, snapshot, profile, read_at })
     }
@@ -147,9 +147,9 @@ impl App {
             connect_timeout: CONNECT_TIMEOUT,
             total_timeout: TOTAL_TIMEOUT,
         };
-        match self.feeds.fetch(request).await? {
+        match self.feeds.fetch(request).await.map_err(for_who_waits)? {
             Fetched::Body { bytes, validators, .. } => Ok((bytes, validators)),
-            Fetched::NotModified => Err(crate::fetch::unasked_304()),
+            Fetched::NotModified => Err(for_who_waits(crate::fetch::unasked_304())),
         }
     }
 
@@ -174,10 +174,25 @@ fn link_token(url: &Url) -> Option<LinkToken> {
     LinkToken::parse(file.strip_suffix(".ics").unwrap_or(file))
 }
 
+/// A failure in words for a client that waits: nothing is stored, so nobody but the client tries again.
+fn for_who_waits(failure: FetchFailure) -> FetchFailure {
+    if !failure.kind.may_pass() {
+        return failure;
+    }
+    let wait = match failure.retry_after.map(|asked| asked.as_secs()) {
+        Some(seconds) if seconds > 0 => format!("in {}", counted(seconds, "second")),
+        _ => "in a moment".to_owned(),
+    };
+    FetchFailure { detail: format!("{} Try again {wait}.", failure.detail), ..failure }
+}
+
 /// Why connections of this provider can't be made here.
 pub(crate) fn refusal_of(provider: &str) -> String {
     let name = calmesh_profiles::find(provider).map_or(provider, |profile| profile.name.as_str());
-    format!("{name} is not connected by calendar links here; ask the operator of this service for another way.")
+    format!(
+        "{name} is not connected by calendar links here: the manager of this service allows {name} by {name}'s own \
+         API only. Connect it there, or ask the manager."
+    )
 }
 
 /// Reads a body by the quirks of the provider that its URL or its own words give away.

@@ -7,17 +7,19 @@ use std::collections::BTreeSet;
 
 use calmesh_calendar::{BlockId, ConnectionId, Policy, PropertyId};
 use calmesh_profiles::{Via, detect};
-use jiff::{SignedDuration, Timestamp, civil::Date};
+use jiff::{Timestamp, civil::Date};
 
 use crate::{
-    AcceptedFeed, App, ChangeError, Draft, Edit, Expected, InvalidField, Reach,
+    AcceptedFeed, App, Draft, Edit, Expected, Full, InvalidField, Reach,
+    change::ChangeRefusal,
     check::{Examined, refusal_of},
     edit::{Flaws, NAME_MOST},
     holds::close_holds,
     kept::{KeptBodies, take_kept},
+    limits,
     model::{
         ActivityKind, Connection, Detail, Direction, ExportSide, FailureKind, FeedUrl, Format, ImportSide, LinkReads,
-        LinkToken, PolicyOverrides, PropertyState, RetiringLink, RetiringServes, Snapshot, Status,
+        LinkToken, PolicyOverrides, PropertyState, RETIRES_AFTER, RetiringLink, RetiringServes, Snapshot, Status,
     },
     ports::{FetchFailure, ObjectError, Page, PageRequest, ParkedBody, StoreError},
     reading::report_orphaned_extensions,
@@ -25,8 +27,6 @@ use crate::{
     telemetry::{ImportTelemetry, Readings},
 };
 
-/// An old link is served for so long, so that its reader lets go of what it holds, or is told of the new one.
-pub const RETIRES_AFTER: SignedDuration = SignedDuration::from_hours(24 * 7);
 /// A decision is prepared anew so often when the property changes under it.
 const PREPARATIONS: u32 = 6;
 
@@ -166,13 +166,24 @@ pub enum ConnectionError {
     OwnLink,
     /// This deployment refuses the provider over iCalendar.
     #[error("{detail}")]
-    ProviderRefused { provider: String, detail: String },
+    ProviderRefused {
+        provider: String,
+        detail: String,
+        /// What gave the provider away.
+        field: &'static str,
+    },
+    /// Nothing is read from such an address, now or later. `detail` says what would be.
+    #[error("{detail}")]
+    AddressRefused { detail: String },
     /// The feed was fetched and can't be used. `detail` says why and what to do.
     #[error("{detail}")]
     Unusable { kind: FailureKind, detail: String },
     /// It exports nothing, so there is no link.
     #[error("the connection has no private link")]
     NoLink,
+    /// There are as many as there may be.
+    #[error(transparent)]
+    Full(#[from] Full),
     /// The property kept changing under the decision; ask again.
     #[error("the property keeps changing")]
     Busy,
@@ -182,18 +193,17 @@ pub enum ConnectionError {
     Store(#[from] StoreError),
 }
 
-impl From<ChangeError<Self>> for ConnectionError {
-    fn from(error: ChangeError<Self>) -> Self {
-        match error {
-            ChangeError::NotFound => Self::NotFound,
-            ChangeError::Refused(error) => error,
-            ChangeError::Store(error) => Self::Store(error),
-        }
+impl ChangeRefusal for ConnectionError {
+    fn not_found() -> Self {
+        Self::NotFound
     }
 }
 
 impl From<FetchFailure> for ConnectionError {
     fn from(failure: FetchFailure) -> Self {
+        if failure.kind == FailureKind::AddressRefused {
+            return Self::AddressRefused { detail: failure.detail };
+        }
         Self::Unusable { kind: failure.kind, detail: failure.detail }
     }
 }
@@ -238,7 +248,8 @@ impl App {
     /// Makes a connection. With a URL the feed is read first, and what it says blocks when this returns.
     ///
     /// # Errors
-    /// `NotFound`, `Invalid`, `UrlTaken`, `OwnLink`, `ProviderRefused`, `Unusable`, or a store's.
+    /// `NotFound`, `Invalid`, `UrlTaken`, `OwnLink`, `ProviderRefused`, `AddressRefused`, `Unusable`, `Full`, or a
+    /// store's.
     pub async fn create_connection(
         &self,
         reach: &Reach,
@@ -247,6 +258,8 @@ impl App {
     ) -> Result<ConnectionView, ConnectionError> {
         let state = self.state_within(reach, property).await?.ok_or(ConnectionError::NotFound)?;
         let url = validated(new)?;
+        // Before the site is asked; decided again with the change.
+        limits::CONNECTIONS.room_beside(state.connections.len())?;
         let id = ConnectionId::from_random(self.randomness.id());
         let prepared = match url {
             Some(url) => self.prepare_url(reach, &state, &id, url, new.skip_check).await?,
@@ -255,13 +268,13 @@ impl App {
         self.park(reach, &id, &prepared.feed).await?;
         let create =
             |draft: &mut Draft| apply_creation(draft, reach, &id, new, &prepared, &mut || self.randomness.id());
-        let changed = match self.change_property(property, create).await {
+        let changed = match self.change(property, create).await {
             Ok(changed) => changed,
             Err(error) => {
                 if was_refused(&error) {
                     self.forget_feeds(&reach.account, &BTreeSet::from([id])).await;
                 }
-                return Err(error.into());
+                return Err(error);
             }
         };
         if matches!(prepared.feed, Feed::Unchecked) && !new.paused {
@@ -322,7 +335,7 @@ impl App {
                 apply_edit(draft, reach, id, edit, expected, &prepared, &mut || self.randomness.id())
             };
             let old = applied_snapshot(&before, id);
-            match self.change_property(&property, change).await {
+            match self.change(&property, change).await {
                 Ok(changed) => {
                     self.after_edit(reach, &before, &changed.state, id, old).await;
                     if matches!(prepared.feed, Feed::Unchecked) || resumed(&before, &changed.state, id) {
@@ -342,9 +355,8 @@ impl App {
                     {
                         self.supersede(reach, id, &examined.snapshot).await;
                     }
-                    match ConnectionError::from(error) {
-                        ConnectionError::Busy => {}
-                        error => return Err(error),
+                    if !matches!(error, ConnectionError::Busy) {
+                        return Err(error);
                     }
                 }
             }
@@ -383,7 +395,7 @@ impl App {
         let (property, before) = self.state_of_connection(reach, id).await?;
         let refreshed_at = self.refreshed_at(&before, id).await?;
         let pause = |draft: &mut Draft| apply_pause(draft, reach, id, until, refreshed_at);
-        let changed = self.change_property(&property, pause).await?;
+        let changed = self.change(&property, pause).await?;
         self.view_connection(&changed.state, id).await
     }
 
@@ -407,7 +419,7 @@ impl App {
     /// `NotFound`, or the store's.
     pub async fn resume_connection(&self, reach: &Reach, id: &ConnectionId) -> Result<ConnectionView, ConnectionError> {
         let (property, _) = self.state_of_connection(reach, id).await?;
-        let changed = self.change_property(&property, |draft| apply_resumption(draft, reach, id)).await?;
+        let changed = self.change(&property, |draft| apply_resumption(draft, reach, id)).await?;
         let reads = changed.state.connections.iter().any(|connection| connection.id == *id && connection.reads());
         if changed.value && reads {
             self.refresh_soon(reach, &property, id).await;
@@ -428,7 +440,7 @@ impl App {
     ) -> Result<ConnectionView, ConnectionError> {
         let (property, _) = self.state_of_connection(reach, id).await?;
         let token = LinkToken::from_random(self.randomness.secret());
-        let changed = self.change_property(&property, |draft| apply_rotation(draft, reach, id, &token, revoke)).await?;
+        let changed = self.change(&property, |draft| apply_rotation(draft, reach, id, &token, revoke)).await?;
         let state = self.served_at_once(changed.state).await?;
         self.view_connection(&state, id).await
     }
@@ -444,7 +456,7 @@ impl App {
         expected: &Expected,
     ) -> Result<(), ConnectionError> {
         let (property, _) = self.state_of_connection(reach, id).await?;
-        self.change_property(&property, |draft| apply_deletion(draft, reach, id, expected)).await?;
+        self.change(&property, |draft| apply_deletion(draft, reach, id, expected)).await?;
         self.forget_feeds(&reach.account, &BTreeSet::from([id.clone()])).await;
         Ok(())
     }
@@ -504,10 +516,11 @@ impl App {
         if let Some(other) = connection_with(state, id, &url) {
             return Err(ConnectionError::UrlTaken(other));
         }
-        refuse_provider(detected(&url, &Feed::Unchecked), &self.settings.refused_providers)?;
+        refuse_provider(detected(&url, &Feed::Unchecked), &self.settings.refused_providers, BY_URL)?;
         if self.is_own_link(reach, &url).await? {
             return Err(ConnectionError::OwnLink);
         }
+        self.feeds.admit(&url)?;
         let feed = if skip_check {
             Feed::Unchecked
         } else {
@@ -669,8 +682,8 @@ impl App {
 
 /// Whether nothing was written for sure. After a failure of the store the change may stand, and with it a name for
 /// the body that was kept.
-fn was_refused<E>(error: &ChangeError<E>) -> bool {
-    !matches!(error, ChangeError::Store(StoreError::Unavailable(_)))
+fn was_refused(error: &ConnectionError) -> bool {
+    !matches!(error, ConnectionError::Store(StoreError::Unavailable(_)))
 }
 
 fn applied_snapshot(state: &PropertyState, id: &ConnectionId) -> Option<Snapshot> {
@@ -820,10 +833,14 @@ fn detected(url: &FeedUrl, feed: &Feed) -> &'static str {
     }
 }
 
-fn refuse_provider(provider: &str, refused: &BTreeSet<String>) -> Result<(), ConnectionError> {
+/// Where a provider is known from.
+const BY_URL: &str = "import/url";
+const BY_NAME: &str = "provider";
+
+fn refuse_provider(provider: &str, refused: &BTreeSet<String>, field: &'static str) -> Result<(), ConnectionError> {
     if refused.contains(provider) {
         let detail = refusal_of(provider);
-        return Err(ConnectionError::ProviderRefused { provider: provider.to_owned(), detail });
+        return Err(ConnectionError::ProviderRefused { provider: provider.to_owned(), detail, field });
     }
     Ok(())
 }
@@ -848,6 +865,7 @@ fn apply_creation(
     if !reach.shows(&draft.state.property) {
         return Err(ConnectionError::NotFound);
     }
+    limits::CONNECTIONS.room_beside(draft.state.connections.len())?;
     let url = match &prepared.needed {
         Needed::Read(url) => Some(url),
         Needed::Nothing | Needed::Judge => None,
@@ -856,9 +874,11 @@ fn apply_creation(
         return Err(ConnectionError::UrlTaken(other));
     }
     let detected = url.map_or("generic", |url| detected(url, &prepared.feed));
-    refuse_provider(detected, &prepared.refused_providers)?;
+    if url.is_some() {
+        refuse_provider(detected, &prepared.refused_providers, BY_URL)?;
+    }
     let provider = new.provider.as_deref().unwrap_or(detected);
-    refuse_provider(provider, &prepared.refused_providers)?;
+    refuse_provider(provider, &prepared.refused_providers, BY_NAME)?;
     let now = draft.now;
     let connection = Connection {
         id: id.clone(),
@@ -999,10 +1019,10 @@ fn edit_import(
         Edit::Keep => after.provider.clone(),
     };
     if new_url.is_some() {
-        refuse_provider(by_url, &prepared.refused_providers)?;
+        refuse_provider(by_url, &prepared.refused_providers, BY_URL)?;
     }
     if provider != after.provider {
-        refuse_provider(&provider, &prepared.refused_providers)?;
+        refuse_provider(&provider, &prepared.refused_providers, BY_NAME)?;
     }
     after.provider = provider;
     if !after.direction.imports() {

@@ -124,6 +124,13 @@ impl Flaws {
     }
 }
 
+/// A number of things in words: `1 night`, `2 nights`.
+#[must_use]
+pub fn counted<N: Copy + fmt::Display + TryInto<u64>>(number: N, thing: &str) -> String {
+    let one = number.try_into().is_ok_and(|number| number == 1);
+    format!("{number} {thing}{}", if one { "" } else { "s" })
+}
+
 /// The zone of this IANA name, in any case.
 pub(crate) fn known_zone(name: &str) -> Option<TimeZone> {
     // A zone without a name is a fixed offset, which would be wrong half the year.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use calmesh_calendar::{ConnectionId, PropertyId, RefreshId};
+use calmesh_calendar::{AccountId, ConnectionId, PropertyId, RefreshId};
 use calmesh_ics as ics;
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -37,6 +37,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
 /// A query of plans may not see one that is younger.
 const YOUNG_PLAN: SignedDuration = SignedDuration::from_secs(5);
+/// So many times in a row a site is left alone for exactly as long as it asked; then for longer.
+const AS_ASKED: u32 = 2;
 const LONGEST_BACK_OFF: SignedDuration = SignedDuration::from_hours(4);
 
 /// What reading one feed led to.
@@ -86,7 +88,8 @@ impl App {
     pub(crate) async fn sweep(&self, first: u16, last: u16, number: i64) -> Result<(), WorkError> {
         let started_at = self.clock.now();
         let (states, last) = self.plans_of_run(first, last, number).await?;
-        let paused = self.paused_hosts(started_at).await?;
+        let mut paused = self.paused_hosts(started_at).await?;
+        paused.extend(asking_several(&states, started_at));
         let due: Vec<FetchState> = states.into_iter().filter(|state| self.is_due(state, number, started_at)).collect();
         let mut report = SweepCounts::default();
         let mut skipped = Vec::new();
@@ -310,14 +313,17 @@ impl App {
         let count = known.map_or(0, |known| known.count).saturating_add(1);
         let asked = failure.retry_after.unwrap_or(SignedDuration::ZERO);
         let kind = failure.kind;
+        // The connection stands, so it is tried again whatever the host does.
+        let again = if kind.may_pass() { " It is read again by itself." } else { "" };
+        let detail = format!("{}{again}", failure.detail);
         let asked_for_less = kind == FailureKind::RateLimited && failure.retry_after.is_some();
         let record = Failure {
             kind,
-            detail: failure.detail.clone(),
+            detail: detail.clone(),
             since: known.map_or(now, |known| known.since),
             count,
             last_attempt_at: now,
-            retry_at: now + if asked_for_less && count <= 2 { asked } else { self.back_off(count).max(asked) },
+            retry_at: now + if asked_for_less && count <= AS_ASKED { asked } else { self.back_off(count).max(asked) },
         };
         match self.fetches.record_failure(&plan.connection, plan.since, &record).await {
             Err(StoreError::Stale) => return Ok(()),
@@ -331,7 +337,7 @@ impl App {
         );
         let worse = count == 1 || count == 3 || known.is_some_and(|known| known.kind != kind);
         if worse {
-            self.note(state, ActivityKind::FeedFailed { failure: kind, detail: failure.detail }, now).await?;
+            self.note(state, ActivityKind::FeedFailed { failure: kind, detail }, now).await?;
         }
         if let (FailureKind::RateLimited, Some(asked), Some(host)) = (kind, failure.retry_after, failure.host)
             && is_of_known_provider(&host)
@@ -373,6 +379,10 @@ impl App {
     /// Works on a manual refresh: every connection of its scope is read now, whatever its own back-off says.
     pub(crate) async fn refresh_requested(&self, id: &RefreshId, after: Option<&str>) -> Result<(), WorkError> {
         let Some(refresh) = self.refreshes.refresh(id).await? else { return Ok(()) };
+        // Announced again, by the tick or a queue: what is over by now is read no second time.
+        if self.finish_if_over(&refresh).await? {
+            return Ok(());
+        }
         match &refresh.scope {
             RefreshScope::Connection { property, connection } => {
                 self.refresh_property(&refresh, property, Some(connection)).await?;
@@ -392,6 +402,7 @@ impl App {
             }
         }
         self.refreshes.mark_spread(id).await?;
+        self.finish_if_over(&Refresh { spread: true, ..refresh }).await?;
         Ok(())
     }
 
@@ -469,6 +480,20 @@ struct SweepCounts {
 fn asked_for_less(state: &FetchState, now: Timestamp) -> bool {
     let failure = state.health.failure.as_ref();
     failure.is_some_and(|failure| failure.kind == FailureKind::RateLimited && failure.retry_at > now)
+}
+
+/// Hosts that have just asked several accounts to come less often: they mean everybody. One account alone may have
+/// set up its host itself. Told by the states that a sweep reads anyway, so it speaks for the run that they are of; a
+/// link that was refused more than twice in a row speaks for itself alone, and so does a time longer than was asked.
+fn asking_several(states: &[FetchState], now: Timestamp) -> BTreeSet<String> {
+    let mut asked: BTreeMap<String, BTreeSet<&AccountId>> = BTreeMap::new();
+    for state in states.iter().filter(|state| asked_for_less(state, now)) {
+        let fresh = state.health.failure.as_ref().is_some_and(|failure| failure.count <= AS_ASKED);
+        if fresh {
+            asked.entry(state.plan.url.host()).or_default().insert(&state.plan.account);
+        }
+    }
+    asked.into_iter().filter(|(_, accounts)| accounts.len() > 1).map(|(host, _)| host).collect()
 }
 
 /// The latest of these sweeps that read this connection well; none while it fails.

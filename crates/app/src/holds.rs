@@ -7,7 +7,8 @@ use calmesh_calendar::{Block, BlockId, ConnectionId, EndedHold, Hold, HoldEnd, H
 use jiff::Timestamp;
 
 use crate::{
-    App, ChangeError, Draft, Reach,
+    App, Draft, Reach,
+    change::ChangeRefusal,
     model::{ActivityKind, ClosedHold, PropertyState},
     ports::{Page, PageRequest, StoreError},
     reading::{end_hold, report_orphaned_extensions},
@@ -52,13 +53,9 @@ pub enum HoldError {
     Store(#[from] StoreError),
 }
 
-impl From<ChangeError<Self>> for HoldError {
-    fn from(error: ChangeError<Self>) -> Self {
-        match error {
-            ChangeError::NotFound => Self::NotFound,
-            ChangeError::Refused(error) => error,
-            ChangeError::Store(error) => Self::Store(error),
-        }
+impl ChangeRefusal for HoldError {
+    fn not_found() -> Self {
+        Self::NotFound
     }
 }
 
@@ -129,7 +126,7 @@ impl App {
     ) -> Result<HoldView, HoldError> {
         let property = self.property_of(reach, id.as_str()).await?.ok_or(HoldError::NotFound)?;
         let changed = self
-            .change_property(&property, |draft| {
+            .change(&property, |draft| {
                 if !reach.shows(&draft.state.property) {
                     return Err(HoldError::NotFound);
                 }

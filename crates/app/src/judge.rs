@@ -9,7 +9,10 @@ use calmesh_calendar::{
 use calmesh_profiles::{EventClass, Profile};
 use jiff::SignedDuration;
 
-use crate::model::{Connection, PropertyState};
+use crate::{
+    edit::counted,
+    model::{Connection, PropertyState},
+};
 
 /// What each event of a reading says of the time that it covers.
 #[must_use]
@@ -72,9 +75,12 @@ pub fn warnings_of(reading: &FeedReading, policy: &Policy) -> Vec<ReadWarning> {
         .count();
     let mut warnings = reading.warnings.clone();
     if dropped > 0 {
+        let (are, they, them) = if dropped == 1 { ("is", "it", "it") } else { ("are", "they", "them") };
         let detail = format!(
-            "{dropped} all-day event(s) are marked as free and do not block. If they should, show them as busy in \
-             that calendar, or turn busy_only off for this connection."
+            "{} {are} marked as free and {} not block. If {they} should, show {them} as busy in that calendar, or \
+             turn busy_only off for this connection.",
+            counted(dropped, "all-day event"),
+            if dropped == 1 { "does" } else { "do" },
         );
         warnings.insert(0, ReadWarning { line: None, uid: None, detail, unread: false });
     }
@@ -122,5 +128,33 @@ fn source_of(connection: &Connection) -> Source {
         has_link: connection.export.is_some(),
         reads_link_every: profile.reads_export_every_minutes.map(minutes),
         echo: policy.echo,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{model::PolicyOverrides, read_body};
+
+    #[test]
+    fn a_warning_of_free_days_speaks_of_one_or_of_several() {
+        let day = "BEGIN:VEVENT\r\nUID:u\r\nDTSTAMP:20260101T000000Z\r\nDTSTART;VALUE=DATE:20261204\r\n\
+                   TRANSP:TRANSPARENT\r\nEND:VEVENT\r\n";
+        let (generic, house) = (calmesh_profiles::generic(), House::ordinary());
+        let policy: Policy = PolicyOverrides { busy_only: Some(true), ..PolicyOverrides::default() }
+            .resolve(&generic.policy, generic.aggregates);
+        let now = "2026-11-21T08:00:00Z".parse().unwrap();
+        for (days, begins) in [
+            (day.to_owned(), "1 all-day event is marked as free and does not block. If it should, show it"),
+            (
+                day.repeat(2).replacen("UID:u", "UID:v", 1),
+                "2 all-day events are marked as free and do not block. If they",
+            ),
+        ] {
+            let body = format!("BEGIN:VCALENDAR\r\nPRODID:x\r\nVERSION:2.0\r\n{days}END:VCALENDAR\r\n");
+            let reading = read_body(body.as_bytes(), &house, generic, now).unwrap();
+            let warning = warnings_of(&reading, &policy).remove(0).detail;
+            assert!(warning.starts_with(begins), "{warning}");
+        }
     }
 }

@@ -18,6 +18,7 @@ mod history;
 mod holds;
 mod judge;
 mod kept;
+mod limits;
 mod links;
 pub mod model;
 pub mod ports;
@@ -41,12 +42,13 @@ pub use blocks::{BlockEdit, BlockError, BlockSource, BlockState, BlockView, NewB
 pub use change::{ChangeError, Changed, Draft};
 pub use check::{CheckError, CheckReport, CheckSource, CheckedBlock, EventCounts, Problem, check_body};
 pub use connections::{
-    ConnectionEdit, ConnectionError, ConnectionView, ExportView, NewConnection, PolicyEdit, RETIRES_AFTER, SideEdit,
+    ConnectionEdit, ConnectionError, ConnectionView, ExportView, NewConnection, PolicyEdit, SideEdit,
 };
-pub use edit::{Edit, Expected, InvalidField};
+pub use edit::{Edit, Expected, InvalidField, counted};
 pub use fetch::{BUCKETS, is_turn_of, refused, sweeps_between_reads};
 pub use holds::{HoldError, HoldStatus, HoldView};
 pub use judge::{judge_feed, unread_uids, warnings_of};
+pub use limits::{CONNECTIONS, Full, LIMITS, LINKS, Limit, OWN_BLOCKS, PROPERTIES, TOKENS};
 pub use links::{LinkEdit, LinkError, LinkView, NewLink, WantedScope};
 pub use properties::{DEFAULT_CHECK_IN, DEFAULT_CHECK_OUT, NewProperty, PropertyEdit, PropertyError};
 pub use publish::echo_tag;

@@ -1,22 +1,19 @@
 //! Extra private links: calendars over one property, several, or all of an account, that are no connection's.
 //!
-//! A deleted link leaves a record of its deletion for a while: a worker that renders it at that moment may put its
-//! object once more, and whoever finds the record removes it again.
+//! A deleted link serves an empty calendar for a week, as a connection's does, so that its reader lets go of what it
+//! holds: 404 would leave it with the last thing that it read. Its record stays for as long.
 
 use calmesh_calendar::{LinkId, PropertyId};
-use jiff::SignedDuration;
 
 use crate::{
-    App, Edit, Expected, InvalidField, Reach, WorkError,
+    App, Edit, Expected, Full, InvalidField, Reach, WorkError,
     accounts::{DEFAULT_DETAIL, EDIT_ATTEMPTS},
     change::REANNOUNCE_AFTER,
     edit::{Flaws, NAME_MOST},
+    limits,
     model::{Detail, Dirty, ExtraLink, Format, LinkReads, LinkScope, LinkToken},
     ports::{Event, ObjectError, Page, PageRequest, StoreError},
 };
-
-/// No worker that began before a deletion lives this long after it (a function's longest run is 15 minutes).
-const GRAVE_TIME: SignedDuration = SignedDuration::from_mins(20);
 
 /// Which properties a link to be made covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +62,9 @@ pub enum LinkError {
     Outdated,
     #[error("a field is not valid")]
     Invalid(Vec<InvalidField>),
+    /// There are as many as there may be.
+    #[error(transparent)]
+    Full(#[from] Full),
     #[error(transparent)]
     Object(#[from] ObjectError),
     #[error(transparent)]
@@ -75,7 +75,7 @@ impl App {
     /// Makes a link; its calendar is rendered at once in the background.
     ///
     /// # Errors
-    /// `Limited`, `Invalid`, or the store's.
+    /// `Limited`, `Invalid`, `Full`, or the store's.
     pub async fn create_link(&self, reach: &Reach, new: NewLink) -> Result<LinkView, LinkError> {
         let name = new.name.trim().to_owned();
         let scope = self.link_scope(reach, &name, Some(&new.scope)).await?.unwrap_or(LinkScope::All);
@@ -83,6 +83,8 @@ impl App {
             Some(detail) => detail,
             None => self.default_detail(reach).await?,
         };
+        let limit = limits::LINKS;
+        limit.room_beside(self.links.count_links(&reach.account, limit.most).await?)?;
         let now = self.clock.now();
         let link = ExtraLink {
             id: LinkId::from_random(self.randomness.id()),
@@ -172,9 +174,9 @@ impl App {
         }
     }
 
-    /// Deletes a link: it answers 404 from the answer on.
+    /// Deletes a link: nobody sees it any more, its address serves an empty calendar for a week and then answers 404.
     ///
-    /// The record of the deletion is written first, so that a crash before the object went is made good by
+    /// The record of the deletion is written first, so that a crash before the object followed is made good by
     /// whoever meets the dirty mark.
     ///
     /// # Errors
@@ -186,11 +188,11 @@ impl App {
             if !expected.fits(link.version) {
                 return Err(LinkError::Outdated);
             }
-            let token = link.token.clone();
-            match self.links.put_link(&link.buried(self.clock.now())).await {
+            match self.links.put_link(&link.deleted(self.clock.now())).await {
                 Ok(()) => {
                     self.announce_soon(&[Event::LinkDirty { link: id.clone() }]).await;
-                    return Ok(self.exports.delete_export(&token).await?);
+                    self.serve_link_at_once(id).await;
+                    return Ok(());
                 }
                 Err(StoreError::Stale) if attempt < EDIT_ATTEMPTS => attempt += 1,
                 Err(error) => return Err(error.into()),
@@ -198,19 +200,13 @@ impl App {
         }
     }
 
-    /// What a worker does with a deleted link that it meets: its object goes, and after a while the record too.
-    /// Until then the dirty mark stays and is announced again.
+    /// Ends a deleted link whose week is over: first its object, then the record of it.
     ///
     /// # Errors
     /// What failed, to be tried again.
-    pub async fn bury_link(&self, link: &ExtraLink) -> Result<(), WorkError> {
-        let Some(deleted_at) = link.deleted_at else {
-            return Ok(());
-        };
+    pub(crate) async fn bury_link(&self, link: &ExtraLink) -> Result<(), WorkError> {
         self.exports.delete_export(&link.token).await?;
-        if self.clock.now().duration_since(deleted_at) >= GRAVE_TIME {
-            self.links.delete_link(&link.id).await?;
-        }
+        self.links.delete_link(&link.id).await?;
         Ok(())
     }
 

@@ -6,11 +6,12 @@ use calmesh_calendar::{ConnectionId, Extent, PropertyId, Times};
 use jiff::civil::{Date, Time};
 
 use crate::{
-    App, ChangeError, Draft, Edit, Expected, InvalidField, Reach,
-    change::difference,
+    App, Draft, Edit, Expected, Full, InvalidField, Reach,
+    change::{ChangeRefusal, difference},
     connections::remove_connection,
     edit::{Flaws, LABEL_PREFIX_MOST, NAME_MOST, ZONE_WANTED, known_zone},
     kept::{KeptBodies, take_kept},
+    limits,
     model::{Activity, ActivityKind, Property, PropertyState},
     ports::{ObjectError, Page, PageRequest, StoreError},
 };
@@ -63,6 +64,9 @@ pub enum PropertyError {
     Outdated,
     #[error("a field is not valid")]
     Invalid(Vec<InvalidField>),
+    /// There are as many as there may be.
+    #[error(transparent)]
+    Full(#[from] Full),
     /// Feeds are changing faster than they can be re-read.
     #[error("the property keeps changing")]
     Busy,
@@ -72,19 +76,15 @@ pub enum PropertyError {
     Store(#[from] StoreError),
 }
 
-impl From<ChangeError<Self>> for PropertyError {
-    fn from(error: ChangeError<Self>) -> Self {
-        match error {
-            ChangeError::NotFound => Self::NotFound,
-            ChangeError::Refused(error) => error,
-            ChangeError::Store(error) => Self::Store(error),
-        }
+impl ChangeRefusal for PropertyError {
+    fn not_found() -> Self {
+        Self::NotFound
     }
 }
 
 impl App {
     /// # Errors
-    /// `AccountDeleted`, `Limited`, `Invalid`, or the store's.
+    /// `AccountDeleted`, `Limited`, `Invalid`, `Full`, or the store's.
     pub async fn create_property(&self, reach: &Reach, new: NewProperty) -> Result<Property, PropertyError> {
         if reach.properties.is_some() {
             return Err(PropertyError::Limited);
@@ -112,6 +112,8 @@ impl App {
             deleted_at: None,
         };
         let property = validated(property)?;
+        let limit = limits::PROPERTIES;
+        limit.room_beside(self.properties.count_properties(&reach.account, limit.most).await?)?;
         let state = PropertyState { property, connections: Vec::new(), blocks: Vec::new(), retiring: Vec::new() };
         let created = Activity {
             property: state.property.id.clone(),
@@ -172,7 +174,7 @@ impl App {
             let change = |draft: &mut Draft| {
                 apply_edit(draft, reach, edit, expected, &prefix, &kept, &mut || self.randomness.id())
             };
-            match self.change_property(id, change).await.map_err(PropertyError::from) {
+            match self.change(id, change).await {
                 Ok(changed) => return Ok(changed.state.property),
                 // A feed was taken in between: the new body is loaded.
                 Err(PropertyError::Busy) => {}
@@ -210,7 +212,7 @@ impl App {
         id: &PropertyId,
         expected: &Expected,
     ) -> Result<(), PropertyError> {
-        let changed = self.change_property(id, |draft| apply_deletion(draft, reach, expected)).await?;
+        let changed = self.change(id, |draft| apply_deletion(draft, reach, expected)).await?;
         self.forget_feeds(&changed.state.property.account, &changed.value).await;
         Ok(())
     }

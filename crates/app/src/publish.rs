@@ -11,6 +11,7 @@ use calmesh_calendar::{
 };
 use calmesh_ics::{Document, DocumentEvent, render};
 use calmesh_profiles::Profile;
+use futures::{StreamExt, TryStreamExt, stream};
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::{SignedDuration, Timestamp, civil::date};
 use sha2::Sha256;
@@ -41,6 +42,9 @@ const HORIZON_STEP: SignedDuration = SignedDuration::from_hours(24 * 7);
 /// What `busy` links call everything.
 const NOT_AVAILABLE: &str = "Not available";
 
+/// So many objects of one property are read at the same time.
+const OBJECTS_AT_ONCE: usize = 8;
+
 type Objects = BTreeMap<LinkToken, Option<ExportObject>>;
 
 impl App {
@@ -50,9 +54,26 @@ impl App {
     /// # Errors
     /// When the store or the objects can't be reached; the dirty mark stays, so it is tried again.
     pub async fn publish_property(&self, id: &PropertyId) -> Result<(), WorkError> {
+        self.publish(id, None).await
+    }
+
+    /// The same from a state that was loaded or written a moment ago, which saves reading all of it again.
+    ///
+    /// # Errors
+    /// As `publish_property`.
+    pub(crate) async fn publish_known(&self, known: PropertyState) -> Result<(), WorkError> {
+        let id = known.property.id.clone();
+        self.publish(&id, Some(known)).await
+    }
+
+    async fn publish(&self, id: &PropertyId, mut known: Option<PropertyState>) -> Result<(), WorkError> {
         let mut put = BTreeSet::new();
         for _ in 0..ATTEMPTS {
-            let Some(state) = self.properties.load(id).await? else {
+            let state = match known.take() {
+                Some(known) => Some(known),
+                None => self.properties.load(id).await?,
+            };
+            let Some(state) = state else {
                 // It was purged while this worker rendered it: nothing of it may stay behind.
                 for token in &put {
                     self.exports.delete_export(token).await?;
@@ -61,7 +82,7 @@ impl App {
             };
             let has_come = wake_at(&state, self.clock.now()).is_some_and(|at| at <= self.clock.now());
             let state = if has_come { self.let_time_pass(state).await? } else { state };
-            if self.publish_once(&state, &mut put).await? {
+            if self.publish_once(state, &mut put).await? {
                 return Ok(());
             }
         }
@@ -69,15 +90,11 @@ impl App {
     }
 
     /// One round; answers false when something moved in between. `put` collects the links that were written.
-    async fn publish_once(&self, hint: &PropertyState, put: &mut BTreeSet<LinkToken>) -> Result<bool, WorkError> {
-        let id = hint.property.id.clone();
-        let mut objects = Objects::new();
-        for token in tokens(hint) {
-            let object = self.exports.export(&token).await?;
-            objects.insert(token, object);
-        }
+    async fn publish_once(&self, known: PropertyState, put: &mut BTreeSet<LinkToken>) -> Result<bool, WorkError> {
+        let id = known.property.id.clone();
+        let objects = self.objects_of(tokens(&known)).await?;
         // Only now the state: no object was read after it.
-        let Some(state) = self.properties.load(&id).await? else { return Ok(false) };
+        let Some(state) = self.as_it_stands(known).await? else { return Ok(false) };
         let now = self.clock.now();
         if tokens(&state).iter().any(|token| !objects.contains_key(token)) {
             return Ok(false);
@@ -128,6 +145,28 @@ impl App {
             self.properties.purge(&state.property.id).await?;
         }
         Ok(true)
+    }
+
+    async fn objects_of(&self, tokens: Vec<LinkToken>) -> Result<Objects, WorkError> {
+        let reads: Vec<_> = tokens
+            .into_iter()
+            .map(|token| async move { Ok::<_, WorkError>((self.exports.export(&token).await?, token)) })
+            .collect();
+        let found: Vec<_> = stream::iter(reads).buffer_unordered(OBJECTS_AT_ONCE).try_collect().await?;
+        Ok(found.into_iter().map(|(object, token)| (token, object)).collect())
+    }
+
+    /// A state as it stands now. What is known counts while its revision does: then the head alone is read, for its
+    /// marks, which move without a revision.
+    async fn as_it_stands(&self, known: PropertyState) -> Result<Option<PropertyState>, StoreError> {
+        let id = known.property.id.clone();
+        match self.properties.property(&id).await? {
+            None => Ok(None),
+            Some(property) if property.revision == known.property.revision => {
+                Ok(Some(PropertyState { property, ..known }))
+            }
+            Some(_) => self.properties.load(&id).await,
+        }
     }
 
     /// Puts an object only where its bytes differ; answers whether it did.
@@ -273,7 +312,7 @@ impl App {
         let mut after = None;
         loop {
             let page = self.links.links(&state.property.account, PageRequest { limit: 100, after }).await?;
-            for link in page.items.iter().filter(|link| shows(link, &state.property.id)) {
+            for link in page.items.iter().filter(|link| link.shows(&state.property.id)) {
                 self.mark_link(&link.id).await?;
             }
             match page.next {
@@ -322,10 +361,10 @@ impl App {
             let Some(known) = self.links.link(id).await? else { return Ok(()) };
             let object = self.exports.export(&known.token).await?;
             let Some(link) = self.links.link(id).await? else { return Ok(()) };
-            if link.deleted_at.is_some() {
+            let now = self.clock.now();
+            if link.retires_at().is_some_and(|at| at <= now) {
                 return self.bury_link(&link).await;
             }
-            let now = self.clock.now();
             let (events, name) = self.events_of_link(&link, now).await?;
             let bytes = render(&document(name, events, calmesh_profiles::generic()));
             let put = match self.put_if_different(&link.token, object.as_ref(), bytes).await {
@@ -333,13 +372,13 @@ impl App {
                 Err(ExportWriteError::Stale) => continue,
                 Err(ExportWriteError::Object(error)) => return Err(error.into()),
             };
-            // A link that was deleted while it was rendered must not stay behind as an object.
-            if self.links.link(id).await?.is_none_or(|link| link.deleted_at.is_some()) {
+            // A link that ended while it was rendered must not stay behind as an object.
+            if self.links.link(id).await?.is_none() {
                 self.exports.delete_export(&link.token).await?;
                 return Ok(());
             }
             let changed_at = if put { Some(now) } else { link.last_changed_at };
-            match self.links.settle_link(id, link.revision, changed_at).await {
+            match self.links.settle_link(id, link.revision, link.retires_at(), changed_at).await {
                 Ok(()) => return Ok(()),
                 Err(StoreError::Stale) => {}
                 Err(error) => return Err(error.into()),
@@ -353,6 +392,9 @@ impl App {
         link: &ExtraLink,
         now: Timestamp,
     ) -> Result<(Vec<DocumentEvent>, String), WorkError> {
+        if link.deleted_at.is_some() {
+            return Ok((Vec::new(), String::from(BUSY_NAME)));
+        }
         let mut ids: Vec<PropertyId> = Vec::new();
         match &link.scope {
             LinkScope::Properties(properties) => ids.extend(properties.iter().cloned()),
@@ -491,13 +533,6 @@ fn wake_at(state: &PropertyState, now: Timestamp) -> Option<Timestamp> {
 fn tokens(state: &PropertyState) -> Vec<LinkToken> {
     let own = state.connections.iter().filter_map(|connection| connection.export.as_ref()).map(|export| &export.token);
     own.chain(state.retiring.iter().map(|link| &link.token)).cloned().collect()
-}
-
-fn shows(link: &ExtraLink, property: &PropertyId) -> bool {
-    match &link.scope {
-        LinkScope::All => true,
-        LinkScope::Properties(properties) => properties.contains(property),
-    }
 }
 
 /// The name of a `busy` link, which tells nobody anything.

@@ -1,7 +1,12 @@
 //! Taking a good reading of a feed into the property that it belongs to.
 
-use calmesh_calendar::{ConnectionId, EndedHold, FeedReading, HoldEnd, Judging, Origin, Reading, reconcile};
-use jiff::Timestamp;
+use std::collections::BTreeSet;
+
+use calmesh_calendar::{
+    Block, ConnectionId, EndedHold, FeedReading, Hold, HoldCause, HoldEnd, HoldId, House, Judging, Nights, Origin,
+    Reading, reconcile,
+};
+use jiff::{Timestamp, civil::Date};
 
 use crate::{
     Draft,
@@ -10,6 +15,8 @@ use crate::{
 };
 
 const KEPT_WARNINGS: usize = 20;
+/// An entry of the activity names so many nights at most: more than a year's.
+const NIGHTS_TOLD: usize = 400;
 
 /// A body that was read and understood.
 #[derive(Debug, Clone, Copy)]
@@ -72,8 +79,10 @@ pub fn take_reading(
     };
     let judging =
         Judging { connection, house: &house, hold: policy.hold, mass_vanish: policy.mass_vanish, expected_to_go: &[] };
-    let (mine, others) =
+    let (mine, others): (Vec<Block>, Vec<Block>) =
         std::mem::take(&mut draft.state.blocks).into_iter().partition(|block| block.connection() == Some(connection));
+    let known_to_vanish: BTreeSet<HoldId> =
+        mine.iter().filter_map(vanished_together).map(|hold| hold.id.clone()).collect();
     let result = reconcile(mine, &reading, &judging, ids);
     let report =
         ReadingReport { added: result.added, changed: result.changed, removed: result.removed, held: result.held };
@@ -81,7 +90,8 @@ pub fn take_reading(
     draft.state.blocks.extend(result.blocks);
     draft.state.blocks.sort_by(|a, b| a.id.cmp(&b.id));
 
-    for (hold, block) in result.opened_holds {
+    let together = note_mass_vanish(draft, connection, &known_to_vanish, &house);
+    for (hold, block) in result.opened_holds.into_iter().filter(|(hold, _)| !together.contains(hold)) {
         draft.note(Some(connection), ActivityKind::HoldOpened { hold, block });
     }
     for ended in result.ended_holds {
@@ -112,6 +122,34 @@ pub fn take_reading(
         import.applied = Some(applied);
     }
     Some(report)
+}
+
+/// The hold of a block that vanished together with others and of which the host has said nothing yet.
+fn vanished_together(block: &Block) -> Option<&Hold> {
+    block.hold().filter(|hold| hold.cause == HoldCause::MassVanish && !hold.kept)
+}
+
+/// Tells of a mass vanish once for all of it, when it is seen first and when more stays join it. Answers its holds.
+fn note_mass_vanish(
+    draft: &mut Draft,
+    connection: &ConnectionId,
+    known: &BTreeSet<HoldId>,
+    house: &House,
+) -> BTreeSet<HoldId> {
+    let mine = draft.state.blocks.iter().filter(|block| block.connection() == Some(connection));
+    let vanished: Vec<(HoldId, Option<Nights>)> =
+        mine.filter_map(|block| Some((vanished_together(block)?.id.clone(), block.extent.nights(house)))).collect();
+    let holds: BTreeSet<HoldId> = vanished.iter().map(|(hold, _)| hold.clone()).collect();
+    let Some(hold) = holds.first().filter(|_| !holds.is_subset(known)).cloned() else { return holds };
+    let nights: BTreeSet<Date> = vanished.iter().filter_map(|(_, nights)| *nights).flat_map(Nights::iter).collect();
+    let kind = ActivityKind::MassVanished {
+        hold,
+        stays: u32::try_from(holds.len()).unwrap_or(u32::MAX),
+        nights: u32::try_from(nights.len()).unwrap_or(u32::MAX),
+        first_nights: nights.into_iter().take(NIGHTS_TOLD).collect(),
+    };
+    draft.note(Some(connection), kind);
+    holds
 }
 
 /// Writes down how a hold ended.

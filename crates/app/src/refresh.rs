@@ -5,14 +5,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     App, Reach,
-    model::{Connection, Outcome, Refresh, RefreshOutcome, RefreshScope, SecretHash},
-    ports::{BusError, Event, IdempotencyStart, PageRequest, StoreError},
+    model::{Connection, ExtraLink, Outcome, Refresh, RefreshOutcome, RefreshScope},
+    ports::{BusError, Event, PageRequest, StoreError},
 };
 
 /// What takes longer is given up.
 pub const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_mins(10);
-/// A refresh that is still running then is announced again: longer than the slowest feed is waited for.
-const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_secs(40);
+/// Extra links are looked through in pages of this size.
+const LINKS_AT_ONCE: u16 = 200;
 /// The reason of what was given up.
 pub const GAVE_UP: &str = "gave_up";
 
@@ -106,7 +106,7 @@ impl App {
             Refresh { id: id.clone(), account: reach.account.clone(), scope, requested_at: self.clock.now(), spread };
         self.refreshes.create_refresh(&refresh, connections).await?;
         if !spread || !connections.is_empty() {
-            // Nothing announces a refresh again, so one that the bus did not take was not accepted.
+            // Somebody waits for it: what the bus did not take is told at once and not left to the tick.
             self.bus.publish(&[Event::RefreshRequested { refresh: id.clone(), after: None }]).await?;
         }
         Ok(id)
@@ -125,22 +125,41 @@ impl App {
         }
     }
 
-    /// Announces a refresh again that should be done by now: the worker that had it may have died, and where events
-    /// live in one process they die with it. Once in a while, however often somebody asks.
-    async fn announce_forgotten(&self, refresh: &Refresh) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        let turns = now.duration_since(refresh.requested_at).as_secs() / FORGOTTEN_AFTER.as_secs();
-        if turns < 1 {
-            return Ok(());
+    /// Takes the mark off a refresh that is over; answers whether it is.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn finish_if_over(&self, refresh: &Refresh) -> Result<bool, StoreError> {
+        let over = is_late(refresh, self.clock.now()) || self.all_read(refresh).await?;
+        if over {
+            self.refreshes.finish_refresh(&refresh.id).await?;
         }
-        // Whoever writes this turn's key first announces.
-        let key = format!("refresh-again/{}/{turns}", refresh.id);
-        let fingerprint = SecretHash::of(refresh.id.as_str());
-        if self.idempotency.start(&refresh.account, &key, &fingerprint, now).await? == IdempotencyStart::New {
-            self.idempotency.finish(&refresh.account, &key, &[], now).await?;
-            self.announce_soon(&[Event::RefreshRequested { refresh: refresh.id.clone(), after: None }]).await;
+        Ok(over)
+    }
+
+    /// Whether every connection of the scope has its final outcome, its own links standing.
+    async fn all_read(&self, refresh: &Refresh) -> Result<bool, StoreError> {
+        Ok(refresh.spread && !self.refreshes.any_pending(&refresh.id).await?)
+    }
+
+    /// Whether the extra links that show what was refreshed have followed too: they are marked before an outcome is
+    /// recorded, and rendered by a job of their own.
+    async fn extra_links_stand(&self, refresh: &Refresh) -> Result<bool, StoreError> {
+        let shown = |link: &ExtraLink| match &refresh.scope {
+            RefreshScope::Connection { property, .. } | RefreshScope::Property(property) => link.shows(property),
+            RefreshScope::Account => true,
+        };
+        let mut after = None;
+        loop {
+            let page = self.links.links(&refresh.account, PageRequest { limit: LINKS_AT_ONCE, after }).await?;
+            if page.items.iter().any(|link| link.deleted_at.is_none() && link.dirty.is_some() && shown(link)) {
+                return Ok(false);
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(true),
+            }
         }
-        Ok(())
     }
 
     /// Where a refresh stands. One that takes over 10 minutes is done, and what is pending then was given up.
@@ -157,9 +176,10 @@ impl App {
         let refresh = refresh.filter(|refresh| in_reach(reach, refresh)).ok_or(RefreshError::NotFound)?;
         let late = is_late(&refresh, self.clock.now());
         // Asked before the outcomes are read, so that a refresh that is done shows no pending one.
-        let done = late || (refresh.spread && !self.refreshes.any_pending(id).await?);
-        if !done {
-            self.announce_forgotten(&refresh).await?;
+        let read = late || self.all_read(&refresh).await?;
+        let done = late || (read && self.extra_links_stand(&refresh).await?);
+        if done {
+            self.refreshes.finish_refresh(id).await?;
         }
         let page = self.refreshes.outcomes(id, page).await?;
         let settle = |mut one: RefreshOutcome| {

@@ -6,8 +6,9 @@ use calmesh_calendar::{PropertyId, TokenId};
 use jiff::Timestamp;
 
 use crate::{
-    App, InvalidField, Reach,
+    App, Full, InvalidField, Reach,
     edit::{Flaws, NAME_MOST},
+    limits,
     model::{Scope, Token, TokenSecret},
     ports::{Page, PageRequest, StoreError},
 };
@@ -33,8 +34,14 @@ pub enum TokenError {
     /// The caller sees some properties only: a token that he made could see more.
     #[error("this token sees some properties only and can't manage tokens")]
     Limited,
+    /// Nothing but this token could do everything, so nobody could reach the account without it.
+    #[error("the account's last token that may do everything can't be revoked")]
+    LastFull,
     #[error("a field is not valid")]
     Invalid(Vec<InvalidField>),
+    /// There are as many as there may be.
+    #[error(transparent)]
+    Full(#[from] Full),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -43,7 +50,7 @@ impl App {
     /// Makes a token. Its secret is in the answer and nowhere else.
     ///
     /// # Errors
-    /// `Limited`, `Invalid`, or the store's.
+    /// `Limited`, `Invalid`, `Full`, or the store's.
     pub async fn create_token(&self, reach: &Reach, new: NewToken) -> Result<(Token, TokenSecret), TokenError> {
         if reach.properties.is_some() {
             return Err(TokenError::Limited);
@@ -67,6 +74,8 @@ impl App {
         if !invalid.is_empty() {
             return Err(TokenError::Invalid(invalid));
         }
+        let limit = limits::TOKENS;
+        limit.room_beside(self.all_tokens(reach, limit.most).await?.len())?;
         let secret = TokenSecret::from_random(self.randomness.secret());
         let token = Token {
             id: TokenId::from_random(self.randomness.id()),
@@ -93,15 +102,41 @@ impl App {
         Ok(self.accounts.tokens(&reach.account, page).await?)
     }
 
-    /// Revokes a token; it opens nothing from then on.
+    /// Revokes a token; it opens nothing from then on. `by` is the token that asks for it, none for an identity of an
+    /// OIDC issuer, which reaches its account without any.
+    ///
+    /// The last one that may do everything stays, for the operator can't make another. Two that are revoked at the
+    /// same moment by each other do go.
     ///
     /// # Errors
-    /// `Limited`, `NotFound`, or the store's.
-    pub async fn revoke_token(&self, reach: &Reach, id: &TokenId) -> Result<(), TokenError> {
+    /// `Limited`, `NotFound`, `LastFull`, or the store's.
+    pub async fn revoke_token(&self, reach: &Reach, by: Option<&TokenId>, id: &TokenId) -> Result<(), TokenError> {
         if reach.properties.is_some() {
             return Err(TokenError::Limited);
         }
+        // Whoever revokes another token has one that does everything: his own.
+        if by == Some(id) {
+            let now = self.clock.now();
+            let all = self.all_tokens(reach, usize::MAX).await?;
+            if !all.iter().any(|token| token.id != *id && does_everything(token, now)) {
+                return Err(TokenError::LastFull);
+            }
+        }
         if self.accounts.delete_token(&reach.account, id).await? { Ok(()) } else { Err(TokenError::NotFound) }
+    }
+
+    /// The account's tokens, at least so many of them if there are as many.
+    async fn all_tokens(&self, reach: &Reach, enough: usize) -> Result<Vec<Token>, StoreError> {
+        let mut all = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.accounts.tokens(&reach.account, PageRequest { limit: 200, after }).await?;
+            all.extend(page.items);
+            after = page.next;
+            if after.is_none() || all.len() >= enough {
+                return Ok(all);
+            }
+        }
     }
 
     /// The named properties, each of which the caller must see; and what is wrong with the list.
@@ -129,4 +164,8 @@ impl App {
         }
         Ok((found, invalid))
     }
+}
+
+fn does_everything(token: &Token, now: Timestamp) -> bool {
+    token.scope == Scope::Full && token.properties.is_none() && token.expires_at.is_none_or(|end| end > now)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use calmesh_calendar::{ConnectionId, FeedReading, House, PropertyId, RefreshId};
+use calmesh_calendar::{AccountId, ConnectionId, FeedReading, House, PropertyId, RefreshId};
 use calmesh_ics::{Horizon, Limits, ReadContext, Refusal, read};
 use calmesh_profiles::Profile;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -12,7 +12,7 @@ use crate::{
     App, ChangeError, Draft, EraseError,
     check::refusal_of,
     fetch::refused,
-    model::{Connection, FailureKind, Outcome, Snapshot},
+    model::{Connection, FailureKind, Outcome, PropertyState, Snapshot},
     ports::{BusError, Event, FetchFailure, Mark, ObjectError, StoreError},
     reading::{AcceptedFeed, ReadingReport, take_reading},
 };
@@ -46,8 +46,9 @@ impl App {
                 self.sweep(*first_bucket, *last_bucket, *number).await
             }
             Event::RefreshRequested { refresh, after } => self.refresh_requested(refresh, after.as_deref()).await,
-            Event::FeedRead { property, connection, snapshot, read_at, plan_since, refresh, .. } => {
-                let read = Announced { property, connection, snapshot, read_at: *read_at, plan_since: *plan_since };
+            Event::FeedRead { account, property, connection, snapshot, read_at, plan_since, refresh } => {
+                let (read_at, plan_since) = (*read_at, *plan_since);
+                let read = Announced { account, property, connection, snapshot, read_at, plan_since };
                 self.feed_read(read, refresh.as_ref()).await
             }
             Event::PropertyDirty { property } => self.publish_property(property).await,
@@ -104,9 +105,12 @@ impl App {
     /// Merges a reading: judge, reconcile, write what differs, make the exports follow.
     async fn feed_read(&self, read: Announced<'_>, refresh: Option<&RefreshId>) -> Result<(), WorkError> {
         let Announced { property, connection, read_at, .. } = read;
-        let merged = self.merge(read).await?;
+        let (merged, state) = self.merge(read).await?;
         // Also when nothing was taken in: this may be the second delivery, after a crash before the exports.
-        self.publish_property(property).await?;
+        match state {
+            Some(state) => self.publish_known(state).await?,
+            None => self.publish_property(property).await?,
+        }
         self.tell_health(connection, &merged, read_at).await?;
         if let Some(refresh) = refresh {
             let outcome = match merged {
@@ -143,17 +147,19 @@ impl App {
         }
     }
 
-    async fn merge(&self, read: Announced<'_>) -> Result<Merged, WorkError> {
-        let Announced { property, connection, snapshot, read_at, plan_since } = read;
-        let Some(state) = self.properties.load(property).await? else { return Ok(Merged::NothingToTakeIt) };
-        let account = &state.property.account;
+    /// Takes a reading in. Answers what became of it, and the property's state afterwards where it was seen.
+    async fn merge(&self, read: Announced<'_>) -> Result<(Merged, Option<PropertyState>), WorkError> {
+        let Announced { account, property, connection, snapshot, read_at, plan_since } = read;
         let Some(body) = self.snapshots.parked(account, connection, snapshot).await? else {
-            tracing::warn!(connection.id = %connection, "an announced snapshot is gone; the next sweep reads it again");
-            return Ok(Merged::NothingToTakeIt);
+            tracing::info!(connection.id = %connection, "an announced snapshot is gone; the next sweep reads it again");
+            return Ok((Merged::NothingToTakeIt, None));
         };
-        let superseded = state.connection(connection).and_then(applied_snapshot).cloned();
+        let mut superseded = None;
         let take = |draft: &mut Draft| {
-            let is_plan = |known: &Connection| known.import.as_ref().is_some_and(|import| import.since == plan_since);
+            superseded = draft.connection(connection).and_then(applied_snapshot).cloned();
+            let is_plan = |known: &Connection| {
+                known.account == *account && known.import.as_ref().is_some_and(|import| import.since == plan_since)
+            };
             let Some(known) = draft.connection(connection).filter(|known| known.reads() && is_plan(known)) else {
                 return Ok::<_, WorkError>(Merged::NothingToTakeIt);
             };
@@ -180,7 +186,7 @@ impl App {
         };
         let changed = match self.commit_change(property, false, take).await {
             Ok(changed) => changed,
-            Err(ChangeError::NotFound) => return Ok(Merged::NothingToTakeIt),
+            Err(ChangeError::NotFound) => return Ok((Merged::NothingToTakeIt, None)),
             Err(ChangeError::Refused(error)) => return Err(error),
             Err(ChangeError::Store(error)) => return Err(error.into()),
         };
@@ -188,21 +194,26 @@ impl App {
         let applied = changed.state.connection(connection).and_then(applied_snapshot);
         for old in superseded.iter().chain([snapshot]).filter(|old| applied != Some(*old)) {
             self.snapshots.supersede(account, connection, old).await?;
-            self.keep_if_applied(property, connection, old).await?;
+            self.keep_if_applied(&changed.state, connection, old).await?;
         }
-        Ok(changed.value)
+        Ok((changed.value, Some(changed.state)))
     }
 }
 
 impl App {
-    /// Puts a body back that another worker took in again while this one was putting it aside.
+    /// Puts a body back that another worker took in again, after `known`, while this one was putting it aside.
     async fn keep_if_applied(
         &self,
-        property: &PropertyId,
+        known: &PropertyState,
         connection: &ConnectionId,
         snapshot: &Snapshot,
     ) -> Result<(), WorkError> {
-        let Some(state) = self.properties.load(property).await? else { return Ok(()) };
+        let id = &known.property.id;
+        let head = self.properties.property(id).await?;
+        if head.is_none_or(|head| head.revision == known.property.revision) {
+            return Ok(());
+        }
+        let Some(state) = self.properties.load(id).await? else { return Ok(()) };
         let applied = state.connection(connection).and_then(applied_snapshot);
         if applied == Some(snapshot) {
             let account = &state.property.account;
@@ -217,6 +228,7 @@ impl App {
 /// A reading that the fetcher announced.
 #[derive(Debug, Clone, Copy)]
 struct Announced<'a> {
+    account: &'a AccountId,
     property: &'a PropertyId,
     connection: &'a ConnectionId,
     snapshot: &'a Snapshot,

@@ -12,7 +12,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use calmesh_app::ports::{BusError, Event, EventBus};
+use calmesh_app::{
+    WorkError,
+    ports::{BusError, Event, EventBus, StoreError},
+};
 use futures::FutureExt;
 use tokio::{
     sync::{mpsc, watch},
@@ -127,17 +130,25 @@ async fn run_lane(
             delivery = queue.recv() => delivery,
         };
         let Some(Delivery { event, attempt }) = delivery else { return };
+        let mut overtaken = false;
         let attempted = AssertUnwindSafe(async { work(event.clone()).await }).catch_unwind().await;
         let failure = match attempted {
             Ok(Ok(())) => continue,
-            Ok(Err(failure)) => calmesh_lambda_kit::telemetry::chain(failure.as_ref()),
+            Ok(Err(failure)) => {
+                overtaken = is_overtaken(failure.as_ref());
+                calmesh_lambda_kit::telemetry::chain(failure.as_ref())
+            }
             Err(_) => "it panicked".to_owned(),
         };
         if attempt + 1 >= ATTEMPTS {
             tracing::error!(event = ?event, failure, "an event is left to the tick and the next sweep");
             continue;
         }
-        tracing::warn!(event = ?event, attempt, failure, "an event's work failed and is tried again");
+        if overtaken {
+            tracing::debug!(event = ?event, attempt, "somebody else was faster; the event's work is begun anew");
+        } else {
+            tracing::warn!(event = ?event, attempt, failure, "an event's work failed and is tried again");
+        }
         let pause = pause_before(attempt + 1);
         let bus = bus.clone();
         let mut stopped = stopped.clone();
@@ -148,6 +159,11 @@ async fn run_lane(
             }
         });
     }
+}
+
+/// Whether the work only met others who changed the same thing: what happens every day, and is no failure.
+fn is_overtaken(failure: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    matches!(failure.downcast_ref(), Some(WorkError::Store(StoreError::Stale)))
 }
 
 fn pause_before(attempt: u32) -> Duration {
@@ -161,7 +177,7 @@ impl Workers {
         let _ = self.stop.send(true);
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(at_most, ended).await.is_err() {
-            tracing::warn!("work at hand was cut off; the next start finishes it");
+            tracing::info!("work at hand was left; the next start finishes it");
         }
     }
 }

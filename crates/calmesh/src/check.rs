@@ -1,6 +1,6 @@
 //! `calmesh check`: the feed doctor. Says what `POST /v1/feeds/check` says, without a service.
 
-use calmesh_app::{CheckReport, CheckedBlock, EventCounts, Problem, Span, check_body, ports::Clock};
+use calmesh_app::{CheckReport, CheckedBlock, EventCounts, Problem, Span, check_body, counted, ports::Clock};
 use calmesh_calendar::{BlockKind, ReadWarning};
 use calmesh_lambda_kit::SystemClock;
 use jiff::{
@@ -96,10 +96,6 @@ fn as_json(report: &CheckReport) -> Value {
     })
 }
 
-fn counted(number: usize, one: &str, many: &str) -> String {
-    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
-}
-
 fn text(shown: &str, report: &CheckReport, style: Style) -> String {
     let provider = calmesh_profiles::find(&report.provider).map_or(report.provider.as_str(), |p| p.name.as_str());
     let mut lines = vec![String::new(), format!("  {}", style.bold(&harmless(shown)))];
@@ -126,7 +122,7 @@ fn text(shown: &str, report: &CheckReport, style: Style) -> String {
         lines.extend(table(&report.blocks));
     }
     if !report.warnings.is_empty() {
-        let title = counted(report.warnings.len(), "warning", "warnings");
+        let title = counted(report.warnings.len(), "warning");
         lines.extend([String::new(), format!("  {}", style.warning(&title))]);
         for warning in report.warnings.iter().take(WARNINGS) {
             let place = warning.line.map_or_else(|| "feed".to_owned(), |line| format!("line {line}"));
@@ -143,7 +139,7 @@ fn text(shown: &str, report: &CheckReport, style: Style) -> String {
 fn nights_line(nights: &[Date]) -> String {
     match (nights.first(), nights.last()) {
         (Some(first), Some(last)) => {
-            format!("{} taken, {first} to {last}", counted(nights.len(), "night", "nights"))
+            format!("{} taken, {first} to {last}", counted(nights.len(), "night"))
         }
         _ => "none is taken".to_owned(),
     }
@@ -158,7 +154,7 @@ fn table(blocks: &[CheckedBlock]) -> Vec<String> {
             let length = match block.span {
                 Span::Nights(start, end) => {
                     let days = start.until((Unit::Day, end)).map_or(0, |span| span.get_days());
-                    counted(usize::try_from(days).unwrap_or_default(), "night", "nights")
+                    counted(days, "night")
                 }
                 Span::Local(..) => "exact times".to_owned(),
             };

@@ -8,7 +8,7 @@ use std::{
 };
 
 use calmesh_app::{
-    judge_feed,
+    counted, judge_feed,
     model::{PolicyOverrides, SecretHash},
     ports::Clock,
     read_body, refused,
@@ -190,11 +190,18 @@ impl Summary<'_> {
                 part.extents.len()
             );
             if part.warnings > 0 {
-                line.push_str(&style.warning(&format!("  {} warnings: calmesh check shows them", part.warnings)));
+                line.push_str(
+                    &style.warning(&format!("  {}: calmesh check shows them", counted(part.warnings, "warning"))),
+                );
             }
             lines.push(line);
         }
-        let whole = format!("{}: {} stays, {} nights taken", self.file.display(), self.stays, self.nights);
+        let whole = format!(
+            "{}: {}, {} taken",
+            self.file.display(),
+            counted(self.stays, "stay"),
+            counted(self.nights, "night")
+        );
         lines.extend([String::new(), format!("  {}", style.bold(&whole)), String::new()]);
         lines.join("\n")
     }

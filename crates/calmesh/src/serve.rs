@@ -10,13 +10,11 @@ use std::{
     time::Duration,
 };
 
-use aws_credential_types::Credentials as AwsCredentials;
-use aws_sdk_s3::config::{BehaviorVersion, Region};
 use axum::{Router, response::Redirect, routing::get, serve::ListenerExt};
 use calmesh_app::{
     App, Settings, WorkError,
-    model::{Account, Detail, Scope, SecretHash, Token, TokenSecret},
-    ports::{Mark, Randomness, StoreError},
+    model::{Account, Detail, Scope, SecretHash, Token},
+    ports::{Mark, StoreError},
 };
 use calmesh_exports_s3::{Buckets, ObjectKey, S3Objects};
 use calmesh_feeds_http::HttpFeedsError;
@@ -33,10 +31,7 @@ use crate::{
     args::Serve,
     bus::{LocalBus, Workers},
     demo::{Demo, DemoError},
-    embedded::{
-        dynamo::EmbeddedDynamo,
-        s3::{self, AccessKey, Expiry},
-    },
+    embedded::{dynamo::EmbeddedDynamo, objects::Expiry, s3::EmbeddedS3},
     folder::{Credentials, DataFolder, FolderError},
     links::{self, Links},
     output::{self, Style},
@@ -116,10 +111,7 @@ struct Service {
     server: JoinHandle<io::Result<()>>,
     timer: JoinHandle<()>,
     workers: Workers,
-    objects: JoinHandle<io::Result<()>>,
     stop: watch::Sender<bool>,
-    /// The objects go last: work at hand still needs them.
-    stop_objects: watch::Sender<bool>,
     /// Held until all the rest has ended.
     _folder: DataFolder,
 }
@@ -140,10 +132,9 @@ impl Service {
         let demo = Demo::of_folder(&folder, args, &api)?;
 
         let dynamo = EmbeddedDynamo::open(&folder.database()).map_err(|error| ServeError::Store(error.into()))?;
-        let (stop_objects, objects_stopped) = watch::channel(false);
-        let (objects, s3) = start_objects(&folder.objects()?, objects_stopped).await.map_err(ServeError::Objects)?;
+        let s3 = open_objects(&folder.objects()?).map_err(ServeError::Objects)?;
         let bus = LocalBus::new();
-        let app = wire(args, &folder, &credentials, &api, &dynamo, s3, &bus, demo.as_ref()).await?;
+        let app = wire(args, &folder, &credentials, &api, &dynamo, &s3, &bus, demo.as_ref()).await?;
         ensure_account(&app, &credentials).await.map_err(|error| ServeError::Store(error.into()))?;
         finish_unfinished(&app).await.map_err(|error| ServeError::Store(error.into()))?;
 
@@ -159,12 +150,12 @@ impl Service {
             Some(demo) => Some(demo.ensure(&folder, router, &credentials.token).await?),
             None => None,
         };
-        let timer = tokio::spawn(timer::run(app, dynamo, stopped));
+        let timer = tokio::spawn(timer::run(app, dynamo, s3, stopped));
         Ready { args, folder: &folder, credentials: &credentials, api: &api, first_start }.tell();
         if let (Some(demo), false) = (demo, args.json) {
             output::say(&demo.told(Style::of_stdout()));
         }
-        Ok(Self { server, timer, workers, objects, stop, stop_objects, _folder: folder })
+        Ok(Self { server, timer, workers, stop, _folder: folder })
     }
 
     /// Takes nothing more, finishes what is at hand, closes the store.
@@ -173,8 +164,6 @@ impl Service {
         let _ = self.stop.send(true);
         let served = async { drop(tokio::time::timeout(STOP_WITHIN, self.server).await) };
         tokio::join!(served, self.workers.drain(STOP_WITHIN), async { drop(self.timer.await) });
-        let _ = self.stop_objects.send(true);
-        drop(tokio::time::timeout(STOP_WITHIN, self.objects).await);
     }
 }
 
@@ -211,34 +200,13 @@ fn address_for_clients(mut address: SocketAddr) -> Option<Url> {
     Url::parse(&format!("http://{address}")).ok()
 }
 
-/// Starts the embedded object store on a free port of loopback, for a key that is made anew at each start.
-async fn start_objects(
-    root: &Path,
-    mut stopped: watch::Receiver<bool>,
-) -> io::Result<(JoinHandle<io::Result<()>>, aws_sdk_s3::Client)> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let endpoint = format!("http://{}", listener.local_addr()?);
-    let secret = || TokenSecret::from_random(OsRandomness.secret()).reveal().to_owned();
-    let access = AccessKey { id: "calmesh".to_owned(), secret: secret() };
-    let credentials = AwsCredentials::from_keys(access.id.clone(), access.secret.clone(), None);
-    let expiry = Expiry {
+fn open_objects(root: &Path) -> io::Result<EmbeddedS3> {
+    let superseded = Expiry {
         bucket: SNAPSHOTS.to_owned(),
         prefix: ObjectKey::SUPERSEDED_PREFIX.to_owned(),
         after: DAY * u32::from(ObjectKey::SUPERSEDED_DAYS),
     };
-    let root = root.to_owned();
-    let server = tokio::spawn(async move {
-        let shutdown = async move { drop(stopped.wait_for(|stop| *stop).await) };
-        s3::serve(root, listener, access, &[EXPORTS, SNAPSHOTS], vec![expiry], shutdown).await
-    });
-    let config = aws_sdk_s3::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::from_static("local"))
-        .endpoint_url(endpoint)
-        .force_path_style(true)
-        .credentials_provider(credentials)
-        .build();
-    Ok((server, aws_sdk_s3::Client::from_conf(config)))
+    EmbeddedS3::open(root, &[EXPORTS, SNAPSHOTS], vec![superseded])
 }
 
 #[expect(clippy::too_many_arguments, reason = "wiring is where everything meets")]
@@ -248,7 +216,7 @@ async fn wire(
     credentials: &Credentials,
     api: &Url,
     dynamo: &EmbeddedDynamo,
-    s3: aws_sdk_s3::Client,
+    s3: &EmbeddedS3,
     bus: &LocalBus,
     demo: Option<&Demo>,
 ) -> Result<App, ServeError> {
@@ -256,7 +224,7 @@ async fn wire(
     create_table_if_missing(&client, TABLE).await.map_err(|error| ServeError::Store(error.into()))?;
     let store = Arc::new(DynamoStore::new(client, TABLE));
     let buckets = Buckets { exports: EXPORTS.to_owned(), snapshots: SNAPSHOTS.to_owned() };
-    let objects = Arc::new(S3Objects::new(s3, buckets));
+    let objects = Arc::new(S3Objects::new(s3.client(), buckets));
     let sealer = KeyFileSealer::open(&folder.sealing_key_file()).map_err(|error| ServeError::Sealing(error.into()))?;
     let secret = credentials.deployment_secret().ok_or_else(|| FolderError::Damaged(folder.credentials_file()))?;
     // The demo's feeds are at the address that clients on this machine use.
@@ -340,8 +308,12 @@ async fn finish_unfinished(app: &App) -> Result<(), WorkError> {
                 let progress = &progress;
                 async move {
                     let event = mark.event();
-                    if let Err(error) = app.handle(&event).await {
+                    let mut to_workers = matches!(mark, Mark::Refresh { .. });
+                    if !to_workers && let Err(error) = app.handle(&event).await {
                         tracing::warn!(event = ?event, error = telemetry::chain(&error), "left to the workers");
+                        to_workers = true;
+                    }
+                    if to_workers {
                         // The tick announces it as well.
                         drop(app.bus.publish(&[event]).await);
                     }

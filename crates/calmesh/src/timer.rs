@@ -7,16 +7,16 @@ use calmesh_lambda_kit::telemetry::chain;
 use jiff::{SignedDuration, Timestamp};
 use tokio::{sync::watch, time::MissedTickBehavior};
 
-use crate::embedded::dynamo::EmbeddedDynamo;
+use crate::embedded::{dynamo::EmbeddedDynamo, s3::EmbeddedS3};
 
 const MARKS_EVERY: Duration = Duration::from_secs(1);
 const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
 
 /// Runs until `stopped`. The first sweep is announced at once: feeds may have changed while nothing ran.
-pub(crate) async fn run(app: App, dynamo: EmbeddedDynamo, mut stopped: watch::Receiver<bool>) {
+pub(crate) async fn run(app: App, dynamo: EmbeddedDynamo, s3: EmbeddedS3, mut stopped: watch::Receiver<bool>) {
     tokio::select! {
         _ = stopped.wait_for(|stop| *stop) => {}
-        () = async { tokio::join!(sweeps(&app), marks(&app), expiries(&dynamo)); } => {}
+        () = async { tokio::join!(sweeps(&app), marks(&app), expiries(&dynamo, &s3)); } => {}
     }
 }
 
@@ -51,12 +51,13 @@ async fn marks(app: &App) {
     }
 }
 
-async fn expiries(dynamo: &EmbeddedDynamo) {
+async fn expiries(dynamo: &EmbeddedDynamo, s3: &EmbeddedS3) {
     let mut ticks = tokio::time::interval(EXPIRE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         dynamo.sweep_expired().await;
+        s3.sweep_expired().await;
     }
 }
 

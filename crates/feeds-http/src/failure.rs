@@ -1,7 +1,8 @@
 //! Every way in which a fetch fails, with its kind (SAFETY.md, "Taking a feed in") and a sentence for the host.
 //!
 //! A sentence names the host that the link itself names and nothing else of it. What a redirect points at, what a
-//! server wrote and what a library says of its error never reach a sentence.
+//! server wrote and what a library says of its error never reach a sentence. Nor does what happens next: whoever
+//! asked says that, for a link that is checked is read once and a connection's again and again.
 
 use std::{error::Error, io, time::Duration};
 
@@ -158,8 +159,8 @@ impl Trouble {
             ),
             Self::Status(status, _) => self::status_sentence(host, *status),
             Self::UnaskedNotModified => format!(
-                "{host} answers that nothing has changed though it was not asked so. It is read again later; if it \
-                 stays so, create the link anew there."
+                "{host} answers that nothing has changed though it was not asked so. If it stays so, create the link \
+                 anew there."
             ),
             Self::NoWholeBody(status) => format!(
                 "{host} answered with status {} and no calendar. Open the link in a private browser window: a calendar \
@@ -167,35 +168,31 @@ impl Trouble {
                 status.as_u16()
             ),
             Self::UnknownName => {
-                format!("{host} can't be found on the internet. Check the link for typing errors; it is tried again.")
+                format!("{host} can't be found on the internet. Check the link for typing errors.")
             }
             Self::Tls => format!(
                 "No secure connection to {host} could be made; its certificate may have expired or be made for another \
-                 name. It is tried again; if it stays so, tell those who run it."
+                 name. If it stays so, tell those who run it."
             ),
             Self::Connect => {
-                format!("{host} takes no connection. It is tried again; if it stays so, check the link.")
+                format!("{host} takes no connection. If it stays so, check the link.")
             }
             Self::NoAnswer => {
-                format!("{host} ended the connection without an answer that can be read. It is tried again.")
+                format!("{host} ended the connection without an answer that can be read.")
             }
             Self::ConnectTimeout(time) => {
-                format!("{host} took no connection within {} seconds. It is tried again.", time.as_secs())
+                format!("{host} took no connection within {} seconds.", time.as_secs())
             }
             Self::TotalTimeout(time) => {
-                format!("{host} did not deliver the calendar within {} seconds. It is tried again.", time.as_secs())
+                format!("{host} did not deliver the calendar within {} seconds.", time.as_secs())
             }
             Self::TooLarge(limit) => format!(
                 "The calendar of {host} is larger than {} MiB, which is the limit. Use a link to this one home's \
                  calendar, or remove old events there.",
                 limit / (1024 * 1024)
             ),
-            Self::Cut => format!(
-                "The calendar of {host} ended before its announced end, so nothing of it is used. It is read again later."
-            ),
-            Self::Partial => format!(
-                "{host} sent only a part of the calendar (status 206), so nothing of it is used. It is read again later."
-            ),
+            Self::Cut => format!("The calendar of {host} ended before its announced end, so nothing of it is used."),
+            Self::Partial => format!("{host} sent only a part of the calendar (status 206), so nothing of it is used."),
             Self::Coding => format!(
                 "{host} sent the calendar in a compression that it was not asked for. Tell those who run it, or use \
                  another link."
@@ -217,10 +214,10 @@ fn status_sentence(host: &str, status: StatusCode) -> String {
              make sure that it opens without signing in, and replace it here."
         ),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            format!("{host} asks to be read less often (status {number}). It is read again when that time is over.")
+            format!("{host} asks to be read less often (status {number}).")
         }
         status if status.is_server_error() => {
-            format!("{host} has trouble of its own (status {number}). It is tried again; there is nothing to do here.")
+            format!("{host} has trouble of its own (status {number}); there is nothing to do here.")
         }
         _ => format!(
             "{host} refuses this link (status {number}). Check that it is the calendar's export link; if so, create it \

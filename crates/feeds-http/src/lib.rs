@@ -15,7 +15,7 @@ use std::{
 
 use async_trait::async_trait;
 use calmesh_app::{
-    model::{Fetched, Validators},
+    model::{FeedUrl, Fetched, Validators},
     ports::{FeedRequest, FeedSource, FetchFailure},
 };
 use reqwest::{
@@ -169,6 +169,12 @@ impl HttpFeeds {
 
 #[async_trait]
 impl FeedSource for HttpFeeds {
+    fn admit(&self, url: &FeedUrl) -> Result<(), FetchFailure> {
+        let checked = url.to_url().ok_or(Trouble::NotAUrl);
+        let checked = checked.and_then(|parsed| self.rules.check(&parsed, true).map_err(Trouble::Address));
+        checked.map_err(|trouble| trouble.into_failure(&url.host(), None))
+    }
+
     async fn fetch(&self, request: FeedRequest) -> Result<Fetched, FetchFailure> {
         let fetched = tokio::time::timeout(request.total_timeout, self.follow(&request))
             .await
@@ -266,6 +272,8 @@ impl Clients {
 
 #[cfg(test)]
 mod tests {
+    use calmesh_app::model::FailureKind;
+
     use super::*;
     use crate::address::Refusal;
 
@@ -320,6 +328,28 @@ mod tests {
         }
         assert_eq!(next_hop(false, from, None), Err(RedirectRefusal::Nowhere));
         assert_eq!(next_hop(false, from, Some("http://[")), Err(RedirectRefusal::Nowhere));
+    }
+
+    #[test]
+    fn a_link_is_admitted_or_refused_by_itself_before_anything_is_asked() {
+        let feeds = |private_feeds| {
+            let config = HttpFeedsConfig::new("Calmesh test");
+            HttpFeeds::new(HttpFeedsConfig { private_feeds, roots: Roots::Bundled, ..config }).unwrap()
+        };
+        let (public, private) = (feeds(false), feeds(true));
+        for link in ["http://10.0.0.1/a.ics", "http://[::1]/a.ics", "https://feeds.example:8443/a.ics"] {
+            let url: FeedUrl = link.parse().unwrap();
+            let refused = public.admit(&url).unwrap_err();
+            assert_eq!(refused.kind, FailureKind::AddressRefused, "{link}");
+            assert!(private.admit(&url).is_ok(), "{link}");
+        }
+        let named: FeedUrl = "https://ana:hunter2@feeds.example/a.ics".parse().unwrap();
+        for feeds in [&public, &private] {
+            let refused = feeds.admit(&named).unwrap_err();
+            assert_eq!(refused.kind, FailureKind::AddressRefused);
+            assert!(!refused.detail.contains("hunter2"));
+            assert!(feeds.admit(&"https://feeds.example/a.ics".parse().unwrap()).is_ok());
+        }
     }
 
     #[test]

@@ -52,9 +52,9 @@ impl From<Account> for AccountView {
 #[schema(as = NewAccount, example = json!({"name": "Casas del Sol"}))]
 pub(crate) struct NewAccountSchema {
     name: String,
-    #[schema(default = "busy")]
+    #[schema(default = "busy", nullable = false)]
     detail: Option<DetailWord>,
-    #[schema(default = "EX-")]
+    #[schema(default = "EX-", nullable = false)]
     label_prefix: Option<String>,
 }
 
@@ -74,6 +74,7 @@ pub(crate) struct CreatedAccount {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AccountEdit, example = json!({"name": "Casas del Mar", "detail": "label", "label_prefix": null}))]
 pub(crate) struct AccountEditSchema {
+    #[schema(nullable = false)]
     name: Option<String>,
     detail: Option<DetailWord>,
     label_prefix: Option<String>,

@@ -1,8 +1,11 @@
 //! What happened to a property: what refreshes changed, failures, pauses, rotations, holds, the host's own changes.
 
 use axum::{extract::State, response::Response};
-use calmesh_app::model::{Activity, ActivityKind};
-use calmesh_calendar::PropertyId;
+use calmesh_app::{
+    counted,
+    model::{Activity, ActivityKind},
+};
+use calmesh_calendar::{HoldId, PropertyId};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -50,6 +53,12 @@ pub(crate) struct ActivityView {
     blocks_removed: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     blocks_held: Option<u32>,
+    /// How many nights it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nights: Option<u32>,
+    /// The first 400 of these nights, in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_nights: Option<Vec<String>>,
 }
 
 impl ActivityView {
@@ -68,6 +77,8 @@ impl ActivityView {
             blocks_changed: None,
             blocks_removed: None,
             blocks_held: None,
+            nights: None,
+            first_nights: None,
         };
         let about = |kind, detail: &str| Self { kind, detail: detail.to_owned(), ..blank() };
         let named = |kind, what: &str, name: String| Self {
@@ -101,7 +112,10 @@ impl ActivityView {
             ActivityKind::FeedChanged { added, changed, removed, held } => Self {
                 kind: "feed_changed",
                 detail: format!(
-                    "A refresh brought {added} new blocks, changed {changed}, removed {removed}; {held} removals wait."
+                    "A refresh brought {}, changed {changed}, removed {removed}; {} {}.",
+                    counted(added, "new block"),
+                    counted(held, "removal"),
+                    if held == 1 { "waits" } else { "wait" },
                 ),
                 blocks_added: Some(added),
                 blocks_changed: Some(changed),
@@ -119,6 +133,15 @@ impl ActivityView {
                 id,
                 block,
             ),
+            ActivityKind::MassVanished { hold, stays, nights, first_nights } => Self {
+                kind: "mass_vanish",
+                detail: mass_vanish(&hold, stays, nights),
+                hold_id: Some(hold.to_string()),
+                blocks_held: Some(stays),
+                nights: Some(nights),
+                first_nights: Some(first_nights.iter().map(ToString::to_string).collect()),
+                ..blank()
+            },
             ActivityKind::HoldReleased { hold: id, block } => {
                 hold("hold_released", "You said that a missing stay is really gone.", id, block)
             }
@@ -142,6 +165,16 @@ impl ActivityView {
             },
         }
     }
+}
+
+/// What vanished together, and what the host can do about it.
+fn mass_vanish(hold: &HoldId, stays: u32, nights: u32) -> String {
+    let (stays, nights) = (counted(stays, "stay"), counted(nights, "night"));
+    format!(
+        "{stays} with {nights} went from the feed together, which is more often a fault there than cancellations: all \
+         still block for now. If all are really gone, release them with POST /v1/holds/{hold}/release?group=true; if \
+         they stand, keep them with POST /v1/holds/{hold}/keep?group=true."
+    )
 }
 
 pub(crate) fn routes() -> OpenApiRouter<Api> {

@@ -68,8 +68,10 @@ struct SaleJson {
 #[expect(dead_code, reason = "only its schema is used")]
 struct RangeParams {
     /// The first night, `YYYY-MM-DD`.
+    #[param(format = Date)]
     from: String,
     /// The night after the last one, at most 760 days after `from`.
+    #[param(format = Date)]
     to: String,
 }
 

@@ -46,8 +46,9 @@ pub(crate) struct BlockJson {
     /// Label prefix and the connection's name; null for the host's own.
     #[schema(required)]
     label: Option<String>,
-    /// An imported one is for the host's eyes only.
-    summary: String,
+    /// An imported one is for the host's eyes only; null where there is none.
+    #[schema(required)]
+    summary: Option<String>,
     /// The stay that this own block extends.
     #[schema(required)]
     extends: Option<String>,
@@ -83,7 +84,7 @@ impl From<BlockView> for BlockJson {
             },
             label: view.label,
             extends: view.block.extends().map(ToString::to_string),
-            summary: view.block.summary,
+            summary: Some(view.block.summary).filter(|summary| !summary.is_empty()),
             state: view.state.into(),
             covered_by: texts(&view.covered_by),
             first_seen_at: view.block.first_seen_at.into(),
@@ -112,7 +113,7 @@ pub(crate) struct NewBlockSchema {
     /// A block of the property that this one extends; it is never in the way.
     extends: Option<String>,
     /// Make it though something is in the way.
-    #[schema(default = false)]
+    #[schema(default = false, nullable = false)]
     force: Option<bool>,
 }
 
@@ -121,12 +122,15 @@ pub(crate) struct NewBlockSchema {
 #[schema(as = BlockEdit, example = json!({"end": "2026-12-08"}))]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct BlockEditSchema {
+    #[schema(nullable = false)]
     kind: Option<OwnKindWord>,
+    #[schema(nullable = false)]
     start: Option<String>,
+    #[schema(nullable = false)]
     end: Option<String>,
     summary: Option<String>,
     extends: Option<String>,
-    #[schema(default = false)]
+    #[schema(default = false, nullable = false)]
     force: Option<bool>,
 }
 
@@ -146,6 +150,7 @@ pub(crate) struct Pruned {
 #[expect(dead_code, reason = "only its schema is used")]
 struct BlockParams {
     /// `all` lists also what blocks nothing, such as stays of paused connections.
+    #[param(pattern = "^all$")]
     include: Option<String>,
 }
 
@@ -166,6 +171,7 @@ impl From<BlockError> for Problem {
                  brings it here.",
             )
             .sort("imported"),
+            BlockError::Full(full) => full.into(),
             BlockError::Store(error) => error.into(),
         }
     }

@@ -12,10 +12,15 @@ use http_body_util::BodyExt;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::problem::{FieldProblem, Kind, Problem, escaped};
+use crate::{
+    json::{self, Unread},
+    problem::{FieldProblem, Kind, Problem, escaped},
+};
 
 /// The largest body that is read: 1 MiB.
 pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
+/// So much of a member's name is repeated.
+const NAME_SHOWN: usize = 100;
 /// So much of a body that is too large is still taken, so that a client that sends all of it before it reads
 /// gets the answer instead of a broken connection.
 const DRAIN_LIMIT: usize = 16 * 1024 * 1024;
@@ -113,11 +118,19 @@ impl Fields {
     }
 
     /// # Errors
-    /// 400 for what is not JSON in UTF-8, 422 for JSON that is no object.
+    /// 400 for what is not JSON in UTF-8 or has a member twice, 422 for JSON that is no object.
     pub(crate) fn of_bytes(bytes: &[u8]) -> Result<Self, Problem> {
-        let value: Value = serde_json::from_slice(bytes).map_err(|error| {
-            let place = format!("line {}, column {}", error.line(), error.column());
-            Problem::new(Kind::NotJson, format!("The body is not JSON in UTF-8; reading stopped at {place}."))
+        let value = json::read(bytes).map_err(|error| match error {
+            Unread::NotJson { line, column } => {
+                let place = format!("line {line}, column {column}");
+                Problem::new(Kind::NotJson, format!("The body is not JSON in UTF-8; reading stopped at {place}."))
+            }
+            Unread::Twice(name) => {
+                let name: String = name.chars().take(NAME_SHOWN).collect();
+                Problem::new(Kind::NotJson, format!("The member \"{name}\" is there more than once. Send it once."))
+                    .sort("duplicate-member")
+                    .with("member", name)
+            }
         })?;
         match value {
             Value::Object(map) => Ok(Self { map, at: String::new(), errors: Vec::new() }),

@@ -20,12 +20,13 @@ use governor::{
     DefaultKeyedRateLimiter,
     clock::{Clock, DefaultClock},
 };
-use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts};
 
 use crate::{
     Api, RateLimit,
     body::BODY_LIMIT,
-    idempotency,
+    conditional::Known,
+    feeds, idempotency,
     problem::{Kind, Problem},
 };
 
@@ -193,14 +194,15 @@ impl Limiter {
 
 /// What every guarded route is behind.
 pub(crate) async fn gate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    match admit(&api, request.method(), request.headers()).await {
+    match admit(&api, request.method(), request.uri(), request.headers()).await {
         Ok(caller) => {
             tracing::Span::current().record("account.id", caller.name());
             request.extensions_mut().insert(caller.clone());
             if request.method() == Method::POST {
                 idempotency::once(&api, &caller, request, next).await
             } else {
-                next.run(request).await
+                let known = Known::of(request.method(), request.headers());
+                known.spare(next.run(request).await)
             }
         }
         Err(problem) => {
@@ -211,13 +213,13 @@ pub(crate) async fn gate(State(api): State<Api>, mut request: Request, next: Nex
     }
 }
 
-async fn admit(api: &Api, method: &Method, headers: &HeaderMap) -> Result<Caller, Problem> {
+async fn admit(api: &Api, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Caller, Problem> {
     let caller = identify(api, headers).await?;
     if let Err(seconds) = api.limiter.admit(&caller.name()) {
         let detail = format!("This account sends requests too fast. Wait {seconds} s, then go on more slowly.");
         return Err(Problem::new(Kind::RateLimited, detail).header(header::RETRY_AFTER, HeaderValue::from(seconds)));
     }
-    if !method.is_safe() && !caller.may_write() {
+    if !changes_nothing(method, uri) && !caller.may_write() {
         return Err(Problem::wrong_key("This token may only read. Use one with the scope full."));
     }
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -227,6 +229,16 @@ async fn admit(api: &Api, method: &Method, headers: &HeaderMap) -> Result<Caller
     Ok(caller)
 }
 
+/// Whether a request changes nothing whatever its method: the check of a feed stores nothing, and what has a preview
+/// only tells. `preview` counts wherever it stands, since who does not have it refuses it.
+fn changes_nothing(method: &Method, uri: &Uri) -> bool {
+    let previews = || {
+        let query = uri.query().unwrap_or_default();
+        url::form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "preview" && value == "true")
+    };
+    method.is_safe() || (*method == Method::POST && uri.path() == feeds::CHECK) || previews()
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -234,8 +246,9 @@ mod tests {
     use async_trait::async_trait;
     use calmesh_app::ports::{IdentityError, IdentityVerifier, Subject};
     use http::Method;
+    use serde_json::{Value, json};
 
-    use crate::{RestOptions, testing::TestApi};
+    use crate::{RestOptions, scenes::*, testing::TestApi};
 
     struct Issuer;
 
@@ -248,6 +261,34 @@ mod tests {
                 Some(who) => Ok(Subject { issuer: "https://issuer.example".to_owned(), subject: who.to_owned() }),
                 None => Err(IdentityError::NotAJwt),
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_may_only_read_may_check_a_feed_and_try_a_change_that_stays_undone() {
+        let api = TestApi::new().await;
+        let flat = api.flat().await;
+        let connection = api.connect(&flat, "a", airbnb(&[STAY])).await;
+        let path = format!("/v1/connections/{}", connection["id"].as_str().unwrap());
+        let reader = api.token_with(json!({"name": "r", "scope": "read", "property_ids": [flat]})).await;
+        let ask = |method: Method, path: String, body: Value| api.ask(method, &path).by(&reader).json(body).send();
+        let check = ask(Method::POST, "/v1/feeds/check".to_owned(), json!({"url": url("a")})).await;
+        assert_eq!((check.status, &check.json()["usable"]), (200, &json!(true)));
+        api.drain();
+        for (method, path, body) in [
+            (Method::POST, format!("{path}/pause?preview=true"), json!({})),
+            (Method::DELETE, format!("{path}?preview=true"), json!({})),
+            (Method::PATCH, format!("{path}?preview=true"), json!({"direction": "export"})),
+            (Method::DELETE, format!("/v1/properties/{flat}?preview=true"), json!({})),
+        ] {
+            let answer = ask(method, path.clone(), body).await;
+            assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+            assert_eq!(answer.json()["opens"].as_array().unwrap().len(), 3, "{path}");
+        }
+        assert_eq!(api.get(&path).await.json(), connection);
+        assert_eq!(api.drain(), []);
+        for path in [path.clone(), format!("{path}?preview=false"), format!("{path}?preview=TRUE")] {
+            ask(Method::DELETE, path, json!({})).await.problem(403);
         }
     }
 

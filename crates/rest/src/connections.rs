@@ -4,7 +4,7 @@ use axum::{extract::State, response::Response};
 use calmesh_app::{
     ConnectionEdit, ConnectionError, ConnectionView, Edit, ExportView, ImportTelemetry, NewConnection, PolicyEdit,
     SideEdit,
-    model::{Direction, ExportSide, Failure, FeedUrl, ImportSide, PolicyOverrides, Status},
+    model::{Direction, ExportSide, Failure, FailureKind, FeedUrl, ImportSide, PolicyOverrides, Status},
 };
 use calmesh_calendar::{ConnectionId, Policy, PropertyId};
 use serde::Serialize;
@@ -99,6 +99,8 @@ struct ImportJson {
     /// Scheme, host and a mask: a feed's URL is write-only.
     url: String,
     policy: PolicyJson,
+    /// How well the feed could be read when it was last tried, whatever `status` says: a paused connection is not read,
+    /// keeps the health that it had, and shows what is wrong with it at its first reading after the pause.
     health: HealthWord,
     #[schema(required)]
     last_attempt_at: Option<Instant>,
@@ -263,6 +265,16 @@ impl From<Policy> for PolicyJson {
     }
 }
 
+/// The connection as it now is; in its place, what a preview says.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = ConnectionOrOpens, example = json!({"opens": ["2026-12-04"]}))]
+#[expect(dead_code, reason = "only its schema is used")]
+enum ConnectionOrOpens {
+    Connection(Box<ConnectionJson>),
+    Preview(Opens),
+}
+
 // ---- what is written --------------------------------------------------------------------------------------------
 
 /// A connection to be made.
@@ -275,14 +287,14 @@ pub(crate) struct NewConnectionSchema {
     name: String,
     /// Found from the URL and the feed when left out.
     provider: Option<String>,
-    #[schema(default = "bidirectional")]
+    #[schema(default = "bidirectional", nullable = false)]
     direction: Option<DirectionWord>,
-    #[schema(default = "active")]
+    #[schema(default = "active", nullable = false)]
     status: Option<StatusWord>,
     import: Option<ImportEditSchema>,
     export: Option<ExportEditSchema>,
     /// Make it though the feed can't be read now.
-    #[schema(default = false)]
+    #[schema(default = false, nullable = false)]
     skip_check: Option<bool>,
 }
 
@@ -291,14 +303,17 @@ pub(crate) struct NewConnectionSchema {
 #[schema(as = ConnectionEdit, example = json!({"name": "Airbnb", "import": {"policy": {"hold": {"minutes": 60}}}}))]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct ConnectionEditSchema {
+    #[schema(nullable = false)]
     name: Option<String>,
     provider: Option<String>,
+    #[schema(nullable = false)]
     direction: Option<DirectionWord>,
+    #[schema(nullable = false)]
     status: Option<StatusWord>,
     import: Option<ImportEditSchema>,
     export: Option<ExportEditSchema>,
     /// Take a new URL though its feed can't be read now.
-    #[schema(default = false)]
+    #[schema(default = false, nullable = false)]
     skip_check: Option<bool>,
 }
 
@@ -307,6 +322,7 @@ pub(crate) struct ConnectionEditSchema {
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct ImportEditSchema {
     /// The calendar link of the other site: `https`, `http` or `webcal`.
+    #[schema(nullable = false)]
     url: Option<String>,
     policy: Option<PolicyEditSchema>,
 }
@@ -487,10 +503,16 @@ impl From<ConnectionError> for Problem {
                     other site's calendar link here.";
                 Self::invalid_field(URL, detail).saying(detail).sort("own-link")
             }
-            ConnectionError::ProviderRefused { provider, detail } => Self::invalid_field(URL, detail.clone())
-                .saying(detail)
-                .sort("provider-refused")
-                .with("provider", provider),
+            ConnectionError::ProviderRefused { provider, detail, field } => {
+                Self::invalid_field(&format!("/{field}"), detail.clone())
+                    .saying(detail)
+                    .sort("provider-refused")
+                    .with("provider", provider)
+            }
+            ConnectionError::AddressRefused { detail } => {
+                let problem = json!({"type": FailureKind::AddressRefused.as_str(), "detail": detail});
+                Self::invalid_field(URL, detail.clone()).saying(detail).sort("address-refused").with("problem", problem)
+            }
             ConnectionError::Unusable { kind, detail } => Self::invalid_field(URL, detail.clone())
                 .saying(format!("{detail} To make the connection all the same, send \"skip_check\": true."))
                 .sort("feed-unusable")
@@ -501,6 +523,7 @@ impl From<ConnectionError> for Problem {
             .sort("no-link"),
             ConnectionError::Busy => busy(),
             ConnectionError::Object(error) => Self::unavailable(&error),
+            ConnectionError::Full(full) => full.into(),
             ConnectionError::Store(error) => error.into(),
         }
     }
@@ -593,7 +616,8 @@ async fn show(
 #[utoipa::path(patch, path = "/v1/connections/{id}", tag = "connections", operation_id = "edit_connection",
     params(("id" = String, Path, description = "`con_…`"), PreviewParams),
     request_body(content = ConnectionEditSchema, content_type = "application/merge-patch+json"),
-    responses((status = 200, description = "The connection as it now is.", body = ConnectionJson,
+    responses((status = 200, description = "The connection as it now is; or what a preview says.",
+        body = ConnectionOrOpens,
         headers(("ETag" = String, description = "For If-Match.")))))]
 async fn edit(
     owner: Owner,
@@ -646,7 +670,8 @@ async fn delete(
 /// nights that would open.
 #[utoipa::path(post, path = "/v1/connections/{id}/pause", tag = "connections", operation_id = "pause_connection",
     params(("id" = String, Path, description = "`con_…`"), PreviewParams), request_body = Option<PauseSchema>,
-    responses((status = 200, description = "The connection, paused; or what a preview says.", body = ConnectionJson)))]
+    responses((status = 200, description = "The connection, paused; or what a preview says.",
+        body = ConnectionOrOpens)))]
 async fn pause(
     owner: Owner,
     PathId(id): PathId<ConnectionId>,

@@ -173,6 +173,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_member_that_is_there_twice_is_400_and_named() {
+        let api = TestApi::new().await;
+        for body in [r#"{"name": "a", "name": "b"}"#, r#"{"name": "a", "property_ids": [{"x": 1, "x": 1}]}"#] {
+            let refused = api.ask(Method::POST, "/v1/links").raw("application/json", body).send().await.problem(400);
+            assert_eq!(refused["type"], "/problems/duplicate-member");
+            let member = if body.contains("\"x\"") { "x" } else { "name" };
+            assert_eq!(refused["member"], member);
+            assert!(refused["detail"].as_str().unwrap().contains(member));
+        }
+    }
+
+    #[tokio::test]
     async fn a_body_over_one_mebibyte_is_413() {
         let api = TestApi::new().await;
         let body = json!({"name": "x".repeat(1024 * 1024)}).to_string();

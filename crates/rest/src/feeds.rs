@@ -136,6 +136,9 @@ impl From<CheckError> for Problem {
     }
 }
 
+/// Where feeds are checked, which a token that may only read can do too.
+pub(crate) const CHECK: &str = "/v1/feeds/check";
+
 /// Reads a feed's URL.
 ///
 /// # Errors
@@ -150,7 +153,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 }
 
 /// Fetches and reads a feed without storing anything, and says what it would block and what is wrong with it.
-#[utoipa::path(post, path = "/v1/feeds/check", tag = "feeds", operation_id = "check_feed",
+#[utoipa::path(post, path = CHECK, tag = "feeds", operation_id = "check_feed",
     request_body = FeedToCheckSchema,
     responses((status = 200, description = "What it is, usable or not.", body = CheckJson)))]
 async fn check(

@@ -25,7 +25,9 @@ use crate::{
 pub(crate) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says that the answer is the kept one.
 pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
-const KEY_MOST: usize = 255;
+pub(crate) const KEY_MOST: usize = 255;
+/// Visible ASCII and blanks, not blanks alone.
+pub(crate) const KEY_PATTERN: &str = "^[ -~]*[!-~][ -~]*$";
 /// A body larger than that is not kept (an item of the store has 400 KB at most).
 const KEPT_MOST: usize = 256 * 1024;
 

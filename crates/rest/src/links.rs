@@ -72,8 +72,10 @@ pub(crate) struct NewLinkSchema {
     name: String,
     property_ids: Selection,
     /// The account's when left out.
+    #[schema(nullable = false)]
     detail: Option<DetailWord>,
     /// `nights` when left out.
+    #[schema(nullable = false)]
     format: Option<FormatWord>,
 }
 
@@ -135,6 +137,7 @@ impl From<LinkError> for Problem {
             LinkError::Outdated => Self::stale(),
             LinkError::Invalid(fields) => Self::invalid_fields(fields),
             LinkError::Object(error) => Self::unavailable(&error),
+            LinkError::Full(full) => full.into(),
             LinkError::Store(error) => error.into(),
         }
     }
@@ -213,7 +216,7 @@ async fn edit(
     Ok(answer::single(view.link.version, LinkBody::of(&api.app, view)))
 }
 
-/// Deletes a link: its address answers 404 from then on.
+/// Deletes a link: its address serves an empty calendar for a week, so that its reader lets go, and then answers 404.
 #[utoipa::path(delete, path = "/v1/links/{id}", tag = "links", operation_id = "delete_link",
     params(("id" = String, Path, description = "`lnk_…`")),
     responses((status = 204, description = "Deleted.")))]
@@ -230,8 +233,12 @@ async fn delete(
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-    use calmesh_app::{fakes::Fault, model::LinkToken, ports::Event};
+    use calmesh_app::{
+        contract::a_link,
+        fakes::Fault,
+        model::{ExtraLink, LinkToken},
+        ports::{Event, ExportWriteError},
+    };
     use calmesh_calendar::LinkId;
     use http::Method;
     use jiff::SignedDuration;
@@ -318,71 +325,96 @@ mod tests {
         assert_eq!(api.get("/v1/links").await.json()["items"][0]["reads_24h"], 1);
     }
 
+    /// A link over a property that is taken for a while, with its calendar served.
+    async fn made_over_a_stay(api: &TestApi) -> Value {
+        let flat = api.flat().await;
+        api.block(&flat, "2026-12-04", "2026-12-07").await;
+        let link = made(api, json!({"name": "a", "property_ids": [flat]})).await;
+        api.work().await;
+        assert_eq!(api.served(&address(&link)).await.unwrap(), ["20261204-20261207"]);
+        link
+    }
+
+    fn address(link: &Value) -> String {
+        link["url"].as_str().unwrap().to_owned()
+    }
+
     #[tokio::test]
-    async fn a_deleted_link_goes_at_once_and_a_late_render_does_not_bring_it_back() {
+    async fn a_deleted_link_is_seen_by_nobody_and_serves_an_empty_calendar_for_a_week() {
         let api = TestApi::new().await;
-        let link = made(&api, json!({"name": "a", "property_ids": "all"})).await;
-        let body = Bytes::from_static(b"BEGIN:VCALENDAR");
-        assert!(api.app.exports.export(&token(&link)).await.unwrap().is_some());
+        let link = made_over_a_stay(&api).await;
         api.ask(Method::DELETE, &path(&link)).header("if-match", "\"v4\"").send().await.problem(412);
         assert_eq!(api.delete(&path(&link)).await.status, 204);
-        assert_eq!(api.app.exports.export(&token(&link)).await.unwrap(), None);
+        assert_eq!(api.served(&address(&link)).await.unwrap(), [""; 0], "when that is answered");
         api.get(&path(&link)).await.problem(404);
         api.patch(&path(&link), json!({"name": "b"})).await.problem(404);
         api.delete(&path(&link)).await.problem(404);
         assert_eq!(api.get("/v1/links").await.json()["items"], json!([]));
-        // A worker that rendered before the deletion puts its object and then can't settle.
-        api.app.exports.put_export(&token(&link), body, None).await.unwrap();
-        assert!(api.app.links.settle_link(&id(&link), 1, None).await.is_err());
-        let record = api.app.links.link(&id(&link)).await.unwrap().unwrap();
-        api.app.bury_link(&record).await.unwrap();
-        assert_eq!(api.app.exports.export(&token(&link)).await.unwrap(), None);
-        assert!(api.app.links.link(&id(&link)).await.unwrap().is_some());
-        api.clock.advance(SignedDuration::from_mins(20));
-        api.app.bury_link(&record).await.unwrap();
+        api.work().await;
+        api.clock.advance(SignedDuration::from_hours(7 * 24) - SignedDuration::from_secs(1));
+        assert_eq!(api.app.announce_marks(api.app.clock.now()).await.unwrap(), 0, "nothing is left to do until then");
+        assert_eq!(api.served(&address(&link)).await.unwrap(), [""; 0]);
+        api.clock.advance(SignedDuration::from_secs(1));
+        assert_eq!(api.app.announce_marks(api.app.clock.now()).await.unwrap(), 1);
+        api.work().await;
+        assert_eq!(api.served(&address(&link)).await, None);
         assert!(api.app.links.link(&id(&link)).await.unwrap().is_none());
+        assert!(api.app.links.owner(&token(&link).hash()).await.unwrap().is_none());
     }
 
     #[tokio::test]
-    async fn a_link_is_served_after_its_event_and_gone_after_its_deletion_whatever_comes_late() {
+    async fn a_late_render_does_not_fill_a_deleted_link_again() {
         let api = TestApi::new().await;
-        let link = made(&api, json!({"name": "a", "property_ids": "all"})).await;
-        let events = api.drain();
-        for event in &events {
-            api.app.handle(event).await.unwrap();
-        }
-        let object = api.app.exports.export(&token(&link)).await.unwrap().unwrap();
-        assert!(object.body.starts_with(b"BEGIN:VCALENDAR\r\n"));
-        assert_eq!(api.get(&path(&link)).await.json()["last_changed_at"], NOW);
-        assert_eq!(api.get(&path(&link)).await.header("etag"), "\"v1\"");
+        let link = made_over_a_stay(&api).await;
+        let before = api.app.exports.export(&token(&link)).await.unwrap().unwrap();
         assert_eq!(api.delete(&path(&link)).await.status, 204);
-        // The old event comes a second time, and a tick announces the record of the deletion.
-        api.app.handle(&events[0]).await.unwrap();
-        assert_eq!(api.app.exports.export(&token(&link)).await.unwrap(), None);
-        api.drain();
-        api.clock.advance(SignedDuration::from_mins(21));
-        assert_eq!(api.app.announce_marks(api.app.clock.now()).await.unwrap(), 1);
-        for event in api.drain() {
-            api.app.handle(&event).await.unwrap();
-        }
-        assert!(api.app.links.link(&id(&link)).await.unwrap().is_none());
-        assert_eq!(api.app.exports.export(&token(&link)).await.unwrap(), None);
+        // A worker that read object and record before the deletion.
+        let late = api.app.exports.put_export(&token(&link), before.body, Some(&before.version)).await;
+        assert!(matches!(late, Err(ExportWriteError::Stale)));
+        assert!(api.app.links.settle_link(&id(&link), 1, None, None).await.is_err());
+        // The event of its making comes once more.
+        api.app.handle(&Event::LinkDirty { link: id(&link) }).await.unwrap();
+        assert_eq!(api.served(&address(&link)).await.unwrap(), [""; 0]);
     }
 
     #[tokio::test]
     async fn a_crash_between_the_record_of_a_deletion_and_the_object_is_made_good() {
         let api = TestApi::new().await;
-        let link = made(&api, json!({"name": "a", "property_ids": "all"})).await;
-        for event in api.drain() {
-            api.app.handle(&event).await.unwrap();
-        }
+        let link = made_over_a_stay(&api).await;
         api.objects.fail_next(Fault::Before);
-        api.delete(&path(&link)).await.problem(503);
+        assert_eq!(api.delete(&path(&link)).await.status, 204);
         api.get(&path(&link)).await.problem(404);
-        for event in api.drain() {
-            api.app.handle(&event).await.unwrap();
+        assert_eq!(api.served(&address(&link)).await.unwrap(), ["20261204-20261207"]);
+        api.work().await;
+        assert_eq!(api.served(&address(&link)).await.unwrap(), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_link_over_a_property_that_is_deleted_stays_and_shows_nothing_of_it() {
+        let api = TestApi::new().await;
+        let link = made_over_a_stay(&api).await;
+        let flat = link["property_ids"][0].as_str().unwrap().to_owned();
+        assert_eq!(api.delete(&format!("/v1/properties/{flat}")).await.status, 204);
+        api.work().await;
+        assert_eq!(api.served(&address(&link)).await.unwrap(), [""; 0]);
+        assert_eq!(api.get(&path(&link)).await.json()["property_ids"], json!([flat]));
+        let other = api.flat().await;
+        api.block(&other, "2026-12-10", "2026-12-12").await;
+        assert_eq!(api.patch(&path(&link), json!({"property_ids": [other]})).await.status, 200);
+        api.work().await;
+        assert_eq!(api.served(&address(&link)).await.unwrap(), ["20261210-20261212"]);
+    }
+
+    #[tokio::test]
+    async fn an_account_has_a_thousand_links_at_most() {
+        let api = TestApi::new().await;
+        for n in 0..calmesh_app::LINKS.most as u64 {
+            let link = ExtraLink { account: api.account.id.clone(), ..a_link(1, n) };
+            api.app.links.put_link(&link).await.unwrap();
         }
-        assert_eq!(api.app.exports.export(&token(&link)).await.unwrap(), None);
+        let full = api.post("/v1/links", json!({"name": "a", "property_ids": "all"})).await.problem(409);
+        assert_eq!((&full["type"], &full["limit"]), (&json!("/problems/limit-reached"), &json!(1000)));
+        assert!(full["detail"].as_str().unwrap().contains("an account has at most 1000 extra links"), "{full}");
     }
 
     #[tokio::test]

@@ -13,7 +13,12 @@ use utoipa::{
     },
 };
 
-use crate::problem::{FieldProblem, Kind, Place, ProblemSchema};
+use calmesh_app::LIMITS;
+
+use crate::{
+    idempotency::{KEY_MOST, KEY_PATTERN},
+    problem::{FieldProblem, Kind, Place, ProblemSchema},
+};
 
 /// Where the document is served.
 pub(crate) const PATH: &str = "/v1/openapi.json";
@@ -39,6 +44,10 @@ pub(crate) struct Document;
 /// Adds to every operation its security, the headers it takes and the problems it may answer.
 pub(crate) fn complete(document: &mut openapi::OpenApi, version: &str) {
     version.clone_into(&mut document.info.version);
+    if let Some(description) = &mut document.info.description {
+        let limits: Vec<String> = LIMITS.iter().map(ToString::to_string).collect();
+        description.push_str(&format!("\n\n409 `limit-reached` where there would be too many: {}.", limits.join(", ")));
+    }
     let components = document.components.get_or_insert_default();
     let token = |text: &str| {
         SecurityScheme::Http(Http::builder().scheme(HttpAuthScheme::Bearer).description(Some(text)).build())
@@ -139,17 +148,35 @@ fn complete_operation(path: &str, method: &str, operation: &mut Operation) {
     if path.contains('{') {
         kinds.push(Kind::NotFound);
     }
+    let versioned = |response: &RefOr<Response>| matches!(response, RefOr::T(of) if of.headers.contains_key("ETag"));
+    if method == "get" && operation.responses.responses.get("200").is_some_and(versioned) {
+        add_header(
+            operation,
+            "If-None-Match",
+            "The `ETag` that is known: 304 without a body while it stands.",
+            ObjectBuilder::new(),
+        );
+        let known = Response::builder().description("What is known still stands; telemetry may have moved.").build();
+        operation.responses.responses.insert("304".to_owned(), RefOr::T(known));
+    }
     if operation.request_body.is_some() {
         kinds.extend([Kind::NotJson, Kind::UnsupportedMediaType, Kind::TooLarge]);
     }
     match method {
         "post" => {
             kinds.push(Kind::Conflict);
-            add_header(operation, "Idempotency-Key", "Repeat the request with the same key and it is done once.");
+            let text = "Repeat the request with the same key and it is done once.";
+            let key = ObjectBuilder::new().min_length(Some(1)).max_length(Some(KEY_MOST)).pattern(Some(KEY_PATTERN));
+            add_header(operation, "Idempotency-Key", text, key);
         }
         "patch" | "put" | "delete" => {
             kinds.extend([Kind::Stale, Kind::Conflict]);
-            add_header(operation, "If-Match", "The `ETag` that the change is meant for; 412 when it is stale.");
+            add_header(
+                operation,
+                "If-Match",
+                "The `ETag` that the change is meant for; 412 when it is stale.",
+                ObjectBuilder::new(),
+            );
         }
         _ => {}
     }
@@ -159,13 +186,13 @@ fn complete_operation(path: &str, method: &str, operation: &mut Operation) {
     }
 }
 
-fn add_header(operation: &mut Operation, name: &str, description: &str) {
+fn add_header(operation: &mut Operation, name: &str, description: &str, schema: ObjectBuilder) {
     let parameter = ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
         .description(Some(description))
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .schema(Some(schema.schema_type(Type::String)))
         .build();
     operation.parameters.get_or_insert_default().push(parameter.into());
 }
@@ -472,10 +499,38 @@ mod tests {
             let operator = operation["security"].to_string().contains("operator_key");
             let wrong = if operator { &api.token } else { &api.operator_key };
             assert_eq!(ask(wrong).await.status, 403, "{word} {path}");
-            if word != "get" {
+            if word != "get" && path != crate::feeds::CHECK {
                 assert_eq!(ask(&reader).await.status, 403, "{word} {path}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn who_may_only_read_may_try_what_has_a_preview_and_nothing_else() {
+        let (api, document) = document().await;
+        let reader = api.token_with(serde_json::json!({"name": "r", "scope": "read"})).await;
+        let mut tried = 0;
+        for (path, word, operation) in operations(&document) {
+            if word == "get" || operation["security"].to_string().contains("operator_key") {
+                continue;
+            }
+            let names = operation["parameters"].as_array().into_iter().flatten();
+            let has_preview = names.into_iter().any(|parameter| parameter["name"] == "preview");
+            let ask = |query: &str| {
+                let asked = api.ask(method(&word), &format!("{}?{query}", concrete(&path))).by(&reader);
+                asked.json(serde_json::json!({})).send()
+            };
+            if has_preview {
+                tried += 1;
+                // Nothing has this id.
+                assert_eq!(ask("preview=true").await.status, 404, "{word} {path}");
+                assert_eq!(ask("preview=false").await.status, 403, "{word} {path}");
+                assert_eq!(ask("preview=true&preview=false").await.status, 422, "{word} {path}");
+            } else {
+                assert!(ask("preview=true").await.pointers().contains(&"/preview".to_owned()), "{word} {path}");
+            }
+        }
+        assert!(tried >= 6);
     }
 
     #[tokio::test]

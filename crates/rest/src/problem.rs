@@ -1,7 +1,7 @@
 //! What a client is told when something is refused or fails: problem details (RFC 9457), one named kind each.
 
 use axum::response::{IntoResponse, Response};
-use calmesh_app::{InvalidField, ports::StoreError};
+use calmesh_app::{Full, InvalidField, ports::StoreError};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -300,6 +300,14 @@ impl From<StoreError> for Problem {
             }
             StoreError::Corrupt { .. } => Self::internal(&error),
         }
+    }
+}
+
+impl From<Full> for Problem {
+    fn from(full: Full) -> Self {
+        let Full(limit) = full;
+        let detail = format!("There are too many already: {limit}. Delete what is not needed any more.");
+        Self::conflict(detail).sort("limit-reached").with("limit", limit.most)
     }
 }
 

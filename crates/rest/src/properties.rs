@@ -80,7 +80,9 @@ pub(crate) struct NewPropertySchema {
 #[schema(as = PropertyEdit, example = json!({"check_out": "10:00", "turnover_nights": 1}))]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct PropertyEditSchema {
+    #[schema(nullable = false)]
     name: Option<String>,
+    #[schema(nullable = false)]
     time_zone: Option<String>,
     check_in: Option<String>,
     check_out: Option<String>,
@@ -95,6 +97,16 @@ pub(crate) struct PropertyEditSchema {
 pub(crate) struct Opens {
     /// Nights from today on that are taken now and would be free.
     opens: Vec<String>,
+}
+
+/// The property as it now is; in its place, what a preview says.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = PropertyOrOpens, example = json!({"opens": ["2026-12-04"]}))]
+#[expect(dead_code, reason = "only its schema is used")]
+enum PropertyOrOpens {
+    Property(Box<PropertyView>),
+    Preview(Opens),
 }
 
 impl Opens {
@@ -115,6 +127,7 @@ impl From<PropertyError> for Problem {
             PropertyError::Invalid(fields) => Self::invalid_fields(fields),
             PropertyError::Busy => busy(),
             PropertyError::Object(error) => Self::unavailable(&error),
+            PropertyError::Full(full) => full.into(),
             PropertyError::Store(error) => error.into(),
         }
     }
@@ -182,7 +195,8 @@ async fn show(
 #[utoipa::path(patch, path = "/v1/properties/{id}", tag = "properties", operation_id = "edit_property",
     params(("id" = String, Path, description = "`prp_…`"), PreviewParams),
     request_body(content = PropertyEditSchema, content_type = "application/merge-patch+json"),
-    responses((status = 200, description = "The property as it now is.", body = PropertyView,
+    responses((status = 200, description = "The property as it now is; or what a preview says.",
+        body = PropertyOrOpens,
         headers(("ETag" = String, description = "For If-Match.")))))]
 async fn edit(
     owner: Owner,

@@ -64,6 +64,7 @@ pub(crate) struct NewTokenSchema {
     name: String,
     expires_at: Option<Instant>,
     /// `full` when left out.
+    #[schema(nullable = false)]
     scope: Option<ScopeWord>,
     property_ids: Option<Vec<String>>,
 }
@@ -88,7 +89,14 @@ impl From<TokenError> for Problem {
             TokenError::Limited => Self::wrong_key(
                 "This token sees some properties only and can't manage tokens. Use one for all of them.",
             ),
+            TokenError::LastFull => Self::conflict(
+                "This is the account's last token that may do everything: without it nobody could reach the account any \
+                 more. Make another one with POST /v1/tokens first and revoke this one with it, or delete the account \
+                 with DELETE /v1/account.",
+            )
+            .sort("last-token"),
             TokenError::Invalid(fields) => Self::invalid_fields(fields),
+            TokenError::Full(full) => full.into(),
             TokenError::Store(error) => error.into(),
         }
     }
@@ -129,7 +137,8 @@ async fn create(
     Ok(answer::created(&location, None, body))
 }
 
-/// Revokes a token: it opens nothing from the answer on.
+/// Revokes a token: it opens nothing from the answer on. The account's last one that may do everything can't revoke
+/// itself.
 #[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "tokens", operation_id = "revoke_token",
     params(("id" = String, Path, description = "The token's id, `tok_…`; never its secret.")),
     responses((status = 204, description = "Revoked.")))]
@@ -144,7 +153,7 @@ async fn revoke(
     if !expected.fits(1) {
         return Err(Problem::stale());
     }
-    api.app.revoke_token(owner.reach(), &id).await?;
+    api.app.revoke_token(owner.reach(), owner.opened.token.as_ref(), &id).await?;
     Ok(answer::gone())
 }
 
@@ -204,6 +213,35 @@ mod tests {
         ] {
             api.ask(method, path).by(&reader).json(json!({"name": "x"})).send().await.problem(403);
         }
+    }
+
+    #[tokio::test]
+    async fn the_last_token_that_may_do_everything_can_not_revoke_itself() {
+        let api = TestApi::new().await;
+        let property = api.property(&api.account.id).await;
+        let own = api.get("/v1/tokens").await.json()["items"][0]["id"].as_str().unwrap().to_owned();
+        // None of these could do everything in its place.
+        api.token_with(json!({"name": "Reader", "scope": "read"})).await;
+        api.token_with(json!({"name": "Narrow", "property_ids": [property.as_str()]})).await;
+        api.token_with(json!({"name": "Old", "expires_at": "2026-11-21T11:00:00Z"})).await;
+        api.clock.advance(SignedDuration::from_hours(2));
+        let refused = api.delete(&format!("/v1/tokens/{own}")).await.problem(409);
+        assert_eq!(refused["type"], "/problems/last-token");
+        assert_eq!(api.get("/v1/account").await.status, 200);
+        let second = api.token_with(json!({"name": "Second"})).await;
+        assert_eq!(api.delete(&format!("/v1/tokens/{own}")).await.status, 204);
+        api.get("/v1/account").await.problem(401);
+        assert_eq!(api.ask(Method::GET, "/v1/account").by(&second).send().await.status, 200);
+    }
+
+    #[tokio::test]
+    async fn an_account_has_two_hundred_tokens_at_most() {
+        let api = TestApi::new().await;
+        for n in 1..200 {
+            api.token_with(json!({"name": format!("Token {n}")})).await;
+        }
+        let full = api.post("/v1/tokens", json!({"name": "One more"})).await.problem(409);
+        assert_eq!((&full["type"], &full["limit"]), (&json!("/problems/limit-reached"), &json!(200)));
     }
 
     #[tokio::test]

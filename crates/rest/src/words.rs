@@ -51,7 +51,8 @@ words! {
     DirectionWord of Direction, DIRECTIONS: Import = "import", Export = "export", Bidirectional = "bidirectional"
 }
 words! {
-    /// How well a feed can be read.
+    /// How well a feed can be read: `degraded` after a failure, `failing` after three in a row, `dead` after a day
+    /// without success.
     HealthWord of Health: Ok = "ok", Degraded = "degraded", Failing = "failing", Dead = "dead"
 }
 words! {

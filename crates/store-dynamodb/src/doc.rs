@@ -18,7 +18,10 @@ use calmesh_calendar::{
     AccountId, Block, BlockId, BlockKind, ConnectionId, EventKey, Extent, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId,
     LinkId, Nights, Origin, PropertyId, ReadWarning, RefreshId, Sign, Times, TokenId,
 };
-use jiff::{Timestamp, civil::Time};
+use jiff::{
+    Timestamp,
+    civil::{Date, Time},
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A record that is kept as JSON.
@@ -121,6 +124,23 @@ mod text_option {
     pub(super) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
         text.map(|text| text.parse().map_err(|_| serde::de::Error::custom("not of the expected form"))).transpose()
+    }
+}
+
+/// Several things that are each their own text.
+mod text_list {
+    use std::{fmt::Display, str::FromStr};
+
+    use super::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<T: Display, S: Serializer>(value: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(value.iter().map(ToString::to_string))
+    }
+
+    pub(super) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        let wrong = |_| serde::de::Error::custom("not of the expected form");
+        texts.iter().map(|text| text.parse().map_err(wrong)).collect()
     }
 }
 
@@ -728,6 +748,14 @@ enum ActivityKindDoc {
         #[serde(with = "text")]
         block: BlockId,
     },
+    MassVanished {
+        #[serde(with = "text")]
+        hold: HoldId,
+        stays: u32,
+        nights: u32,
+        #[serde(with = "text_list")]
+        first_nights: Vec<Date>,
+    },
     HoldReleased {
         #[serde(with = "text")]
         hold: HoldId,
@@ -1086,6 +1114,12 @@ mod tests {
             ActivityKind::FeedChanged { added: 1, changed: 2, removed: 3, held: 4 },
             ActivityKind::FeedRecovered,
             ActivityKind::HoldOpened { hold: hold.clone(), block: block.clone() },
+            ActivityKind::MassVanished {
+                hold: hold.clone(),
+                stays: 2,
+                nights: 3,
+                first_nights: vec![jiff::civil::date(2026, 12, 4)],
+            },
             ActivityKind::HoldReleased { hold: hold.clone(), block: block.clone() },
             ActivityKind::HoldKept { hold: hold.clone(), block: block.clone() },
             ActivityKind::HoldConfirmed { hold: hold.clone(), block: block.clone() },

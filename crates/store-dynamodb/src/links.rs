@@ -77,6 +77,10 @@ impl LinkStore for DynamoStore {
         self.list_by_entry(range, page, head_of, |head| read_link(head).map(Some)).await
     }
 
+    async fn count_links(&self, account: &AccountId, most: usize) -> Result<usize, StoreError> {
+        self.count(Range::of(schema::account_partition(account), schema::LINKS), most).await
+    }
+
     async fn link(&self, id: &LinkId) -> Result<Option<ExtraLink>, StoreError> {
         self.table.get(&schema::link(id)).await?.as_ref().map(read_link).transpose()
     }
@@ -109,9 +113,10 @@ impl LinkStore for DynamoStore {
         &self,
         id: &LinkId,
         rendered_revision: u64,
+        wake_at: Option<Timestamp>,
         last_changed_at: Option<Timestamp>,
     ) -> Result<(), StoreError> {
-        let (mut set, remove) = MarkState::default().update(id.as_str());
+        let (mut set, remove) = MarkState { dirty: None, wake_at }.update(id.as_str());
         set.extend(last_changed_at.map(|at| (attr::LAST_CHANGED_AT.to_owned(), item::instant(at))));
         let rendered = Condition::new("#rev = :rendered").with("rendered", item::number(rendered_revision));
         let write = Write::set(schema::link(id), set, &remove).when(rendered);

@@ -59,6 +59,7 @@ impl MarkStore for DynamoStore {
             Mark::Property { id } => (schema::property_head(id), id.as_str()),
             Mark::Link { id } => (schema::link(id), id.as_str()),
             Mark::Account { id } => (schema::account(id), id.as_str()),
+            Mark::Refresh { id } => (schema::refresh(id), id.as_str()),
         };
         for _ in 0..LOOKS {
             let Some(head) = self.table.get(&key).await? else { return Ok(()) };

@@ -328,6 +328,10 @@ impl PropertyStore for DynamoStore {
         .await
     }
 
+    async fn count_properties(&self, account: &AccountId, most: usize) -> Result<usize, StoreError> {
+        self.count(Range::of(schema::account_partition(account), schema::PROPERTIES), most).await
+    }
+
     async fn load(&self, id: &PropertyId) -> Result<Option<PropertyState>, StoreError> {
         for looks in 1..=LOOKS {
             match self.look(id).await? {

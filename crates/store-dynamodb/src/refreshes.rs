@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::{
     DynamoStore,
     doc::Document,
-    item,
+    item::{self, MarkState},
     schema::{self, attr},
     table::{CallError, Condition, Item, Range, Write},
 };
@@ -49,6 +49,10 @@ impl RefreshStore for DynamoStore {
         head.insert(attr::DOC.to_owned(), item::text(refresh.encode()?));
         head.insert(attr::SPREAD.to_owned(), item::number(u8::from(refresh.spread)));
         head.insert(attr::TTL.to_owned(), item::expiry(refresh.requested_at, KEPT_DAYS));
+        // It never changes; marks are postponed under a revision.
+        head.insert(attr::REV.to_owned(), item::number(1));
+        let mark = MarkState { dirty: refresh.mark(pending), wake_at: None };
+        head.extend(mark.attributes(refresh.id.as_str()));
         // The head comes last: whoever sees it sees all that is waited for.
         if self.table.get(&schema::refresh(&refresh.id)).await?.is_some() {
             return Err(StoreError::Exists);
@@ -85,6 +89,15 @@ impl RefreshStore for DynamoStore {
             .buffer_unordered(WRITES_AT_ONCE)
             .try_collect()
             .await
+    }
+
+    async fn finish_refresh(&self, id: &RefreshId) -> Result<(), StoreError> {
+        let (set, remove) = MarkState { dirty: None, wake_at: None }.update(id.as_str());
+        let marked = Condition::new("attribute_exists(#mpk)");
+        match self.table.write(Write::set(schema::refresh(id), set, &remove).when(marked)).await {
+            Ok(_) | Err(CallError::Refused(_)) => Ok(()),
+            Err(error) => Err(error.or_stale()),
+        }
     }
 
     async fn mark_spread(&self, id: &RefreshId) -> Result<(), StoreError> {

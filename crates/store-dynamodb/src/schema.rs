@@ -285,6 +285,7 @@ pub(crate) fn mark_of(pk: &str) -> Option<Mark> {
         "PRP" => Some(Mark::Property { id: id.parse().ok()? }),
         "LNK" => Some(Mark::Link { id: id.parse().ok()? }),
         "ACC" => Some(Mark::Account { id: id.parse().ok()? }),
+        "RFR" => Some(Mark::Refresh { id: id.parse().ok()? }),
         _ => None,
     }
 }

@@ -24,14 +24,17 @@ pub async fn link_store(store: &dyn LinkStore, properties: &dyn PropertyStore, a
     assert_eq!(store.owner(&link.token.hash()).await.unwrap(), Some(owner.clone()), "its token is known");
     assert!(matches!(store.put_link(&link).await, Err(StoreError::Exists)), "a link is made once");
 
-    store.settle_link(&id, 1, Some(at(30))).await.unwrap();
+    store.settle_link(&id, 1, None, Some(at(30))).await.unwrap();
     let settled = ExtraLink { dirty: None, last_changed_at: Some(at(30)), ..link.clone() };
     assert_eq!(store.link(&id).await.unwrap(), Some(settled.clone()), "settling clears the mark");
-    store.settle_link(&id, 1, None).await.unwrap();
+    store.settle_link(&id, 1, None, None).await.unwrap();
     assert_eq!(store.link(&id).await.unwrap(), Some(settled.clone()), "bytes that stayed change nothing else");
-    assert!(matches!(store.settle_link(&id, 2, None).await, Err(StoreError::Stale)), "what is not rendered is stale");
     assert!(
-        matches!(store.settle_link(&link_id(404), 1, None).await, Err(StoreError::Stale)),
+        matches!(store.settle_link(&id, 2, None, None).await, Err(StoreError::Stale)),
+        "what is not rendered is stale"
+    );
+    assert!(
+        matches!(store.settle_link(&link_id(404), 1, None, None).await, Err(StoreError::Stale)),
         "so is what is not there"
     );
 
@@ -57,6 +60,8 @@ pub async fn link_store(store: &dyn LinkStore, properties: &dyn PropertyStore, a
         let found = all(limit, async |page| store.links(&account_id(1), page).await).await;
         assert_eq!(found.into_iter().map(|link| link.id).collect::<Vec<_>>(), expected, "links in order of creation");
     }
+    assert_eq!(store.count_links(&account_id(1), 50).await.unwrap(), 11, "they can be counted");
+    assert_eq!(store.count_links(&account_id(1), 5).await.unwrap(), 5, "no further than was asked");
     assert!(all(5, async |page| store.links(&account_id(2), page).await).await.is_empty(), "each account has its own");
 
     reads(store).await;

@@ -56,9 +56,14 @@ pub async fn mark_store(
 
     properties.settle(&property_id(1), 1, None, &[]).await.unwrap();
     properties.settle(&property_id(3), 1, Some(at(90_000)), &[]).await.unwrap();
-    links.settle_link(&link_id(5), 1, None).await.unwrap();
+    links.settle_link(&link_id(5), 1, Some(at(80_000)), None).await.unwrap();
     store.postpone(&of(1), at(600)).await.unwrap();
-    assert_eq!(store.due(at(89_999), 10).await.unwrap(), vec![of(2)], "a mark that is gone stays gone");
+    assert_eq!(store.due(at(79_999), 10).await.unwrap(), vec![of(2)], "a mark that is gone stays gone");
+    assert_eq!(store.due(at(80_000), 10).await.unwrap(), vec![of(2), of_link(5)], "a link sleeps and wakes, too");
+    store.postpone(&of_link(5), at(80_000)).await.unwrap();
+    assert_eq!(store.due(at(80_119), 10).await.unwrap(), vec![of(2)], "and is left alone for two minutes then");
+    links.settle_link(&link_id(5), 1, None, None).await.unwrap();
+    assert_eq!(store.due(at(89_999), 10).await.unwrap(), vec![of(2)], "until nothing is left to wake it for");
     assert_eq!(store.due(at(90_000), 10).await.unwrap(), vec![of(2), of(3)], "what sleeps is found when it must wake");
     assert!(store.dirty(10).await.unwrap().is_empty(), "and is not dirty");
     properties.purge(&property_id(3)).await.unwrap();

@@ -94,7 +94,7 @@ mod tests {
     #[tokio::test]
     async fn the_fake_keeps_refreshes_as_promised() {
         let store = MemoryStore::new();
-        refresh_store(&store).await;
+        refresh_store(&store, &store).await;
     }
 
     #[tokio::test]

@@ -209,6 +209,9 @@ async fn listing(store: &dyn PropertyStore) {
         assert_eq!(ids, expected, "an account's properties in order of creation, without deleted ones");
     }
     assert_eq!(store.property(&property_id(15)).await.unwrap(), Some(gone), "a deleted property is still there");
+    assert_eq!(store.count_properties(&account_id(7), 50).await.unwrap(), 11, "they can be counted");
+    assert_eq!(store.count_properties(&account_id(7), 5).await.unwrap(), 5, "no further than was asked");
+    assert_eq!(store.count_properties(&account_id(8), 5).await.unwrap(), 0, "each account for itself");
     let nobody = store.properties(&account_id(8), PageRequest { limit: 5, after: None }).await.unwrap();
     assert!(nobody.items.is_empty() && nobody.next.is_none(), "another account has none of them");
 }

@@ -3,11 +3,12 @@
 use super::{account_id, all, at, connection_id, property_id, refresh_id};
 use crate::{
     model::{Outcome, Refresh, RefreshOutcome, RefreshScope},
-    ports::{RefreshStore, StoreError},
+    ports::{Mark, MarkStore, RefreshStore, StoreError},
 };
 
 /// What `RefreshStore` promises.
-pub async fn refresh_store(store: &dyn RefreshStore) {
+pub async fn refresh_store(store: &dyn RefreshStore, marks: &dyn MarkStore) {
+    unfinished(store, marks).await;
     let id = refresh_id(1);
     let refresh = Refresh {
         id: id.clone(),
@@ -62,4 +63,39 @@ pub async fn refresh_store(store: &dyn RefreshStore) {
     store.record_outcome(&refresh_id(404), &connection_id(1), &failed).await.unwrap();
     assert_eq!(store.refresh(&refresh_id(404)).await.unwrap(), None, "a forgotten refresh does not come back");
     assert!(all(9, async |page| store.outcomes(&refresh_id(404), page).await).await.is_empty(), "nor its outcomes");
+}
+
+/// A refresh that somebody was told of is marked until it is over.
+async fn unfinished(store: &dyn RefreshStore, marks: &dyn MarkStore) {
+    let asked = |n: u64, spread: bool| Refresh {
+        id: refresh_id(n),
+        account: account_id(1),
+        scope: RefreshScope::Account,
+        requested_at: at(0),
+        spread,
+    };
+    store.create_refresh(&asked(50, true), &[]).await.unwrap();
+    assert!(marks.dirty(10).await.unwrap().is_empty(), "what waits for nothing needs no mark");
+    store.create_refresh(&asked(51, true), &[connection_id(1)]).await.unwrap();
+    store.create_refresh(&asked(52, false), &[]).await.unwrap();
+    let mark = |n: u64| Mark::Refresh { id: refresh_id(n) };
+    let mut found = marks.dirty(10).await.unwrap();
+    found.sort();
+    let mut expected = vec![mark(51), mark(52)];
+    expected.sort();
+    assert_eq!(found, expected, "what waits is unfinished");
+    assert!(marks.due(at(119), 10).await.unwrap().is_empty(), "its first announcement gets two minutes");
+    assert_eq!(marks.due(at(120), 10).await.unwrap().len(), 2, "then it is announced again");
+    marks.postpone(&mark(51), at(120)).await.unwrap();
+    assert_eq!(marks.due(at(239), 10).await.unwrap(), vec![mark(52)], "which is counted");
+    assert_eq!(store.refresh(&refresh_id(51)).await.unwrap(), Some(asked(51, true)), "and changes nothing of it");
+    store.finish_refresh(&refresh_id(51)).await.unwrap();
+    store.finish_refresh(&refresh_id(51)).await.unwrap();
+    assert_eq!(marks.dirty(10).await.unwrap(), vec![mark(52)], "what is over needs nothing");
+    assert_eq!(store.refresh(&refresh_id(51)).await.unwrap(), Some(asked(51, true)), "but is still told of");
+    store.finish_refresh(&refresh_id(52)).await.unwrap();
+    store.finish_refresh(&refresh_id(404)).await.unwrap();
+    marks.postpone(&mark(404), at(120)).await.unwrap();
+    assert_eq!(store.refresh(&refresh_id(404)).await.unwrap(), None, "a forgotten one does not come back by it");
+    assert!(marks.dirty(10).await.unwrap().is_empty(), "and has no mark");
 }

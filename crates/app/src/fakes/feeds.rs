@@ -1,7 +1,7 @@
 //! `MemoryFeeds`: feeds that say what a test scripted, as an honest web server would.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use crate::{
-    model::{FailureKind, Fetched, Validators},
+    model::{FailureKind, FeedUrl, Fetched, Validators},
     ports::{FeedRequest, FeedSource, FetchFailure},
 };
 
@@ -77,13 +77,15 @@ struct Feed {
 #[derive(Debug)]
 pub struct MemoryFeeds {
     feeds: Mutex<BTreeMap<String, Feed>>,
+    /// URLs that may not be read by themselves.
+    refused: Mutex<BTreeSet<String>>,
     /// Counts everything that a waiter could wait for: arrivals and releases.
     moved: watch::Sender<u64>,
 }
 
 impl Default for MemoryFeeds {
     fn default() -> Self {
-        Self { feeds: Mutex::default(), moved: watch::Sender::new(0) }
+        Self { feeds: Mutex::default(), refused: Mutex::default(), moved: watch::Sender::new(0) }
     }
 }
 
@@ -101,6 +103,12 @@ impl MemoryFeeds {
     /// From now on this URL fails so.
     pub fn fail(&self, url: &str, kind: FailureKind) {
         self.set(url, Answer::failure(kind));
+    }
+
+    /// From now on this URL may not be read at all.
+    pub fn refuse(&self, url: &str) {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(url.to_owned());
+        self.fail(url, FailureKind::AddressRefused);
     }
 
     /// From now on this URL answers so.
@@ -189,6 +197,14 @@ fn conditional(bytes: Bytes, validators: Validators, sent: &Validators) -> Fetch
 
 #[async_trait]
 impl FeedSource for MemoryFeeds {
+    fn admit(&self, url: &FeedUrl) -> Result<(), FetchFailure> {
+        if self.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(url.as_str()) {
+            let (kind, detail) = (FailureKind::AddressRefused, "scripted: address_refused".to_owned());
+            return Err(FetchFailure { kind, detail, retry_after: None, host: None });
+        }
+        Ok(())
+    }
+
     #[expect(clippy::panic, reason = "a scripted panic stands for a bug in whatever reads a feed")]
     async fn fetch(&self, request: FeedRequest) -> Result<Fetched, FetchFailure> {
         let url = request.url.as_str().to_owned();

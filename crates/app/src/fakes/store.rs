@@ -58,8 +58,12 @@ struct State {
     sweeps: BTreeMap<(u16, u16), SweepRecord>,
     pauses: BTreeMap<String, Timestamp>,
     links: BTreeMap<LinkId, ExtraLink>,
+    /// When a settled link must be looked at.
+    link_wakes: BTreeMap<LinkId, Timestamp>,
     owners: BTreeMap<SecretHash, Owned>,
     refreshes: BTreeMap<RefreshId, (Refresh, BTreeMap<ConnectionId, Outcome>)>,
+    /// Marks of refreshes that may not be over.
+    unfinished: BTreeMap<RefreshId, Dirty>,
     answers: BTreeMap<(AccountId, String), Answer>,
 }
 
@@ -234,17 +238,21 @@ impl State {
             Some((time(*dirty, *wake_at)?, Mark::Property { id: id.clone() }, dirty.is_some()))
         });
         let links = self.links.values().filter_map(|link| {
-            Some((time(link.dirty, None)?, Mark::Link { id: link.id.clone() }, link.dirty.is_some()))
+            let wake_at = self.link_wakes.get(&link.id).copied();
+            Some((time(link.dirty, wake_at)?, Mark::Link { id: link.id.clone() }, link.dirty.is_some()))
         });
         let accounts =
             self.erasures.iter().map(|(id, mark)| (mark.announce_at, Mark::Account { id: id.clone() }, true));
-        let mut marks: Vec<_> = properties.chain(links).chain(accounts).collect();
+        let refreshes =
+            self.unfinished.iter().map(|(id, mark)| (mark.announce_at, Mark::Refresh { id: id.clone() }, true));
+        let mut marks: Vec<_> = properties.chain(links).chain(accounts).chain(refreshes).collect();
         marks.sort();
         marks
     }
 
     fn drop_link(&mut self, id: &LinkId) -> bool {
         let Some(link) = self.links.remove(id) else { return false };
+        self.link_wakes.remove(id);
         self.owners.remove(&link.token.hash());
         true
     }
@@ -346,6 +354,14 @@ impl PropertyStore for MemoryStore {
                 .map(|property| (format!("{}#{}", sortable(property.created_at), property.id), property.clone()))
                 .collect();
             Ok(keyed_page(ordered.into_iter(), &request))
+        })
+    }
+
+    async fn count_properties(&self, account: &AccountId, most: usize) -> Result<usize, StoreError> {
+        self.call(|state| {
+            let all = state.properties.values().map(|held| &held.property);
+            let own = all.filter(|property| property.account == *account && property.deleted_at.is_none());
+            Ok(own.take(most).count())
         })
     }
 
@@ -603,6 +619,12 @@ fn standing<'a>(
     state.plans.get_mut(connection).filter(|(plan, _)| plan.since == since).ok_or(StoreError::Stale)
 }
 
+fn put_off(mark: Option<&mut Dirty>, now: Timestamp) {
+    if let Some(mark) = mark {
+        *mark = postponed(Some(*mark), None, now).0.unwrap_or(*mark);
+    }
+}
+
 #[async_trait]
 impl MarkStore for MemoryStore {
     async fn due(&self, now: Timestamp, limit: u16) -> Result<Vec<Mark>, StoreError> {
@@ -630,14 +652,13 @@ impl MarkStore for MemoryStore {
                 }
                 Mark::Link { id } => {
                     if let Some(link) = state.links.get_mut(id) {
-                        (link.dirty, _) = postponed(link.dirty, None, now);
+                        let (dirty, wake_at) = postponed(link.dirty, state.link_wakes.remove(id), now);
+                        link.dirty = dirty;
+                        state.link_wakes.extend(wake_at.map(|at| (id.clone(), at)));
                     }
                 }
-                Mark::Account { id } => {
-                    if let Some(mark) = state.erasures.get_mut(id) {
-                        *mark = postponed(Some(*mark), None, now).0.unwrap_or(*mark);
-                    }
-                }
+                Mark::Account { id } => put_off(state.erasures.get_mut(id), now),
+                Mark::Refresh { id } => put_off(state.unfinished.get_mut(id), now),
             }
             Ok(())
         })
@@ -653,6 +674,10 @@ impl LinkStore for MemoryStore {
                 own.map(|link| (format!("{}#{}", sortable(link.created_at), link.id), link.clone())).collect();
             Ok(keyed_page(ordered.into_iter(), &request))
         })
+    }
+
+    async fn count_links(&self, account: &AccountId, most: usize) -> Result<usize, StoreError> {
+        self.call(|state| Ok(state.links.values().filter(|link| link.account == *account).take(most).count()))
     }
 
     async fn link(&self, id: &LinkId) -> Result<Option<ExtraLink>, StoreError> {
@@ -674,6 +699,7 @@ impl LinkStore for MemoryStore {
             let owner = LinkOwner::Link { account: link.account.clone(), link: link.id.clone() };
             state.own(&link.token, &owner);
             state.links.insert(link.id.clone(), link.clone());
+            state.link_wakes.remove(&link.id);
             Ok(())
         })
     }
@@ -682,12 +708,15 @@ impl LinkStore for MemoryStore {
         &self,
         id: &LinkId,
         rendered_revision: u64,
+        wake_at: Option<Timestamp>,
         last_changed_at: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         self.call(|state| {
             let link = state.links.get_mut(id).filter(|link| link.revision == rendered_revision);
             let link = link.ok_or(StoreError::Stale)?;
             link.dirty = None;
+            state.link_wakes.remove(id);
+            state.link_wakes.extend(wake_at.map(|at| (id.clone(), at)));
             link.last_changed_at = last_changed_at.or(link.last_changed_at);
             Ok(())
         })
@@ -737,6 +766,14 @@ impl RefreshStore for MemoryStore {
             }
             let outcomes = pending.iter().map(|id| (id.clone(), Outcome::Pending)).collect();
             state.refreshes.insert(refresh.id.clone(), (refresh.clone(), outcomes));
+            state.unfinished.extend(refresh.mark(pending).map(|mark| (refresh.id.clone(), mark)));
+            Ok(())
+        })
+    }
+
+    async fn finish_refresh(&self, id: &RefreshId) -> Result<(), StoreError> {
+        self.call(|state| {
+            state.unfinished.remove(id);
             Ok(())
         })
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use calmesh_calendar::{AccountId, PropertyId, TokenId};
 use jiff::Timestamp;
 
-use super::{Detail, Dirty, REANNOUNCE_AFTER, SecretHash};
+use super::{Detail, Dirty, SecretHash};
 
 /// A tenant: one host or company. Everything belongs to exactly one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Account {
     /// The mark of a deletion that began: its erasure is announced again until nothing of the account is left.
     #[must_use]
     pub fn erasure(&self) -> Option<Dirty> {
-        self.deleted_at.map(|since| Dirty { since, attempts: 0, announce_at: since + REANNOUNCE_AFTER })
+        self.deleted_at.map(Dirty::new)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What happened to a property, for the host to read. Never a secret and never a guest's detail.
 
 use calmesh_calendar::{BlockId, ConnectionId, HoldId, PropertyId};
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date};
 
 use super::FailureKind;
 
@@ -51,6 +51,16 @@ pub enum ActivityKind {
     HoldOpened {
         hold: HoldId,
         block: BlockId,
+    },
+    /// Many stays went from the feed together, told once for all of them. `hold` is one of theirs: to release or keep
+    /// it with its group decides on all.
+    MassVanished {
+        hold: HoldId,
+        stays: u32,
+        /// How many nights they have.
+        nights: u32,
+        /// The first of these nights, in order.
+        first_nights: Vec<Date>,
     },
     HoldReleased {
         hold: HoldId,

@@ -67,6 +67,15 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// Whether the same link may well be read a little later without anybody doing anything.
+    #[must_use]
+    pub fn may_pass(self) -> bool {
+        match self {
+            Self::Truncated | Self::RateLimited | Self::ServerError | Self::Unreachable | Self::TimedOut => true,
+            Self::NotACalendar | Self::LinkRefused | Self::LinkGone | Self::TooLarge | Self::AddressRefused => false,
+        }
+    }
+
     pub const ALL: [Self; 10] = [
         Self::NotACalendar,
         Self::Truncated,

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 
 use calmesh_calendar::{AccountId, ConnectionId, LinkId, PropertyId};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Detail, Dirty, Format, LinkToken};
+
+/// An old link is served for so long, so that its reader lets go of what it holds, or is told of the new one.
+pub const RETIRES_AFTER: SignedDuration = SignedDuration::from_hours(24 * 7);
 
 /// An extra private link that is not a connection's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +27,25 @@ pub struct ExtraLink {
     /// Counts every change; the mark is cleared only for the revision that was rendered.
     pub revision: u64,
     pub dirty: Option<Dirty>,
-    /// Deleted: answers 404. The record stays for a while, so that a late render of it is undone.
+    /// Deleted: nobody sees it, and its address serves an empty calendar until `retires_at`.
     pub deleted_at: Option<Timestamp>,
+}
+
+impl ExtraLink {
+    /// When the address of a deleted link is given up and its record goes.
+    #[must_use]
+    pub fn retires_at(&self) -> Option<Timestamp> {
+        self.deleted_at.map(|at| at + RETIRES_AFTER)
+    }
+
+    /// Whether this property's stays are in it.
+    #[must_use]
+    pub fn shows(&self, property: &PropertyId) -> bool {
+        match &self.scope {
+            LinkScope::All => true,
+            LinkScope::Properties(properties) => properties.contains(property),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,7 +19,7 @@ pub use fetch::{
     Failure, FailureKind, FetchHealth, FetchPlan, FetchState, Fetched, Health, HostPause, Snapshot, SweepRecord,
     Validators, bucket_of,
 };
-pub use link::{ExtraLink, LinkOwner, LinkReads, LinkScope, RetiringLink, RetiringServes};
+pub use link::{ExtraLink, LinkOwner, LinkReads, LinkScope, RETIRES_AFTER, RetiringLink, RetiringServes};
 pub use property::{ClosedHold, Dirty, Property, PropertyState, REANNOUNCE_AFTER, postponed};
 pub use refresh::{Outcome, Refresh, RefreshOutcome, RefreshScope};
 pub use secret::{FeedUrl, FeedUrlError, LinkToken, SecretHash, TokenSecret};

@@ -48,6 +48,12 @@ pub const REANNOUNCE_AFTER: SignedDuration = SignedDuration::from_mins(2);
 const DOUBLINGS_MOST: u32 = 6;
 
 impl Dirty {
+    /// The mark of what became due at `since`.
+    #[must_use]
+    pub fn new(since: Timestamp) -> Self {
+        Self { since, attempts: 0, announce_at: since + REANNOUNCE_AFTER }
+    }
+
     /// How long the next announcement is left to work: what fails again and again is tried ever less often.
     fn pause(self) -> SignedDuration {
         REANNOUNCE_AFTER * (1 << self.attempts.min(DOUBLINGS_MOST))

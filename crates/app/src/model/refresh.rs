@@ -3,6 +3,8 @@
 use calmesh_calendar::{AccountId, ConnectionId, PropertyId, RefreshId};
 use jiff::Timestamp;
 
+use super::Dirty;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refresh {
     pub id: RefreshId,
@@ -11,6 +13,15 @@ pub struct Refresh {
     pub requested_at: Timestamp,
     /// Every connection of the scope has an outcome, pending at first. Until then it is running.
     pub spread: bool,
+}
+
+impl Refresh {
+    /// The mark of a refresh that was just asked for: it is announced again until it is over, since a client was
+    /// told that it runs. None where nothing is waited for.
+    #[must_use]
+    pub fn mark(&self, pending: &[ConnectionId]) -> Option<Dirty> {
+        (!self.spread || !pending.is_empty()).then(|| Dirty::new(self.requested_at))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,7 +16,8 @@ pub struct FeedRequest {
     pub total_timeout: std::time::Duration,
 }
 
-/// Why there is no body. `detail` is a sentence for the host with advice; it holds no URL beyond the host name.
+/// Why there is no body. `detail` is a sentence for the host with advice; it holds no URL beyond the host name, and
+/// does not say whether the feed is read again, which only the one who asked knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct FetchFailure {
@@ -33,6 +34,13 @@ pub struct FetchFailure {
 /// allows private feeds.
 #[async_trait]
 pub trait FeedSource: Send + Sync {
+    /// Whether a feed of this URL may be read at all, decided by the URL alone: its scheme, user name, port, and an
+    /// address that is written out in it. What a name leads to is decided at each fetch.
+    ///
+    /// # Errors
+    /// MUST be the failure that `fetch` gives for the same URL, `AddressRefused` for an address.
+    fn admit(&self, url: &FeedUrl) -> Result<(), FetchFailure>;
+
     /// # Errors
     /// By SAFETY.md's table; never with a panic, whatever the other side sends.
     async fn fetch(&self, request: FeedRequest) -> Result<Fetched, FetchFailure>;

@@ -129,6 +129,9 @@ pub trait PropertyStore: Send + Sync {
     /// Properties of an account that are not deleted, in order of creation.
     async fn properties(&self, account: &AccountId, page: PageRequest) -> Result<Page<Property>, StoreError>;
 
+    /// How many there are that are not deleted; counts no further than to `most`. May be late by what is just made.
+    async fn count_properties(&self, account: &AccountId, most: usize) -> Result<usize, StoreError>;
+
     /// Everything of one property, strongly consistent, by one query. Nothing of a commit that has not
     /// finished is seen.
     async fn load(&self, id: &PropertyId) -> Result<Option<PropertyState>, StoreError>;
@@ -237,6 +240,10 @@ pub enum Mark {
     Account {
         id: AccountId,
     },
+    /// A manual refresh that may not be over.
+    Refresh {
+        id: RefreshId,
+    },
 }
 
 impl Mark {
@@ -247,6 +254,7 @@ impl Mark {
             Self::Property { id } => Event::PropertyDirty { property: id.clone() },
             Self::Link { id } => Event::LinkDirty { link: id.clone() },
             Self::Account { id } => Event::AccountDeleted { account: id.clone() },
+            Self::Refresh { id } => Event::RefreshRequested { refresh: id.clone(), after: None },
         }
     }
 }
@@ -274,18 +282,22 @@ pub trait LinkStore: Send + Sync {
 
     async fn link(&self, id: &LinkId) -> Result<Option<ExtraLink>, StoreError>;
 
+    /// How many there are, deleted ones included; counts no further than to `most`. May be late by what is just made.
+    async fn count_links(&self, account: &AccountId, most: usize) -> Result<usize, StoreError>;
+
     /// Puts a link; also its token's owner.
     /// # Errors
     /// MUST be `Stale` when the stored revision is not `link.revision - 1` (revision 1: `Exists`).
     async fn put_link(&self, link: &ExtraLink) -> Result<(), StoreError>;
 
-    /// The exports followed: clears the dirty mark.
+    /// The exports followed: clears the dirty mark and sets `wake_at`, as `settle` does.
     /// # Errors
     /// MUST be `Stale` when the stored revision is not `rendered_revision`.
     async fn settle_link(
         &self,
         id: &LinkId,
         rendered_revision: u64,
+        wake_at: Option<Timestamp>,
         last_changed_at: Option<Timestamp>,
     ) -> Result<(), StoreError>;
 
@@ -304,6 +316,7 @@ pub trait LinkStore: Send + Sync {
 /// Manual refreshes, kept for 7 days. What is written of one that is not there is dropped.
 #[async_trait]
 pub trait RefreshStore: Send + Sync {
+    /// MUST mark the refresh as `Refresh::mark` says.
     /// # Errors
     /// MUST be `Exists` when the refresh is there.
     async fn create_refresh(&self, refresh: &Refresh, pending: &[ConnectionId]) -> Result<(), StoreError>;
@@ -312,6 +325,9 @@ pub trait RefreshStore: Send + Sync {
 
     /// Adds connections that are waited for; one that has an outcome keeps it.
     async fn add_pending(&self, id: &RefreshId, connections: &[ConnectionId]) -> Result<(), StoreError>;
+
+    /// It is over: takes the mark away. Of a refresh without a mark, or that is forgotten, nothing changes.
+    async fn finish_refresh(&self, id: &RefreshId) -> Result<(), StoreError>;
 
     /// Every connection of the scope was added.
     async fn mark_spread(&self, id: &RefreshId) -> Result<(), StoreError>;

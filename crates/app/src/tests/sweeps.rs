@@ -1,3 +1,4 @@
+use calmesh_calendar::{AccountId, ConnectionId};
 use jiff::SignedDuration;
 
 use super::world::*;
@@ -86,9 +87,10 @@ async fn a_failed_feed_frees_no_night_and_says_since_when() {
     assert_eq!(world.health(&a).await.health(world.now()), Health::Ok);
 }
 
-/// Lets two connections of one provider read these links.
-async fn reading(world: &World, provider: &str, links: [&str; 2]) {
-    for (name, link) in ["a", "b"].into_iter().zip(links) {
+/// Lets connections of one provider read these links, one each.
+async fn reading(world: &World, provider: &str, links: &[&str]) -> Vec<ConnectionId> {
+    let mut all = Vec::new();
+    for (name, link) in ["a", "b", "c"].into_iter().zip(links) {
         let id = world.connect(name, provider).await;
         let url: FeedUrl = link.parse().unwrap();
         world
@@ -97,7 +99,9 @@ async fn reading(world: &World, provider: &str, links: [&str; 2]) {
                 connection.import.as_mut().unwrap().url = url.clone();
             })
             .await;
+        all.push(id);
     }
+    all
 }
 
 #[tokio::test]
@@ -105,7 +109,7 @@ async fn a_known_host_that_asks_for_less_is_left_alone_by_all() {
     let world = World::new().await;
     // Whatever the host calls it: the name of the site decides.
     let links = ["https://www.airbnb.com/calendar/ical/1.ics", "https://www.airbnb.com/calendar/ical/2.ics"];
-    reading(&world, "generic", links).await;
+    reading(&world, "generic", &links).await;
     world.feeds.set(links[0], Answer::rate_limited(3600));
     world.feeds.serve(links[1], airbnb(1, STAYS));
     world.sweep().await;
@@ -119,7 +123,7 @@ async fn a_known_host_that_asks_for_less_is_left_alone_by_all() {
 async fn a_host_that_anybody_could_set_up_holds_up_only_the_link_that_it_answered() {
     let world = World::new().await;
     let links = ["https://shared.example/1.ics", "https://shared.example/2.ics"];
-    reading(&world, "airbnb", links).await;
+    reading(&world, "airbnb", &links).await;
     world.feeds.set(links[0], Answer::rate_limited(3600));
     world.feeds.serve(links[1], airbnb(1, STAYS));
     for _ in 0..3 {
@@ -129,10 +133,40 @@ async fn a_host_that_anybody_could_set_up_holds_up_only_the_link_that_it_answere
 }
 
 #[tokio::test]
+async fn a_host_that_asks_several_accounts_for_less_is_left_alone_by_all() {
+    let world = World::new().await;
+    let links = ["https://shared.example/1.ics", "https://shared.example/2.ics", "https://shared.example/3.ics"];
+    let ids = reading(&world, "generic", &links).await;
+    world.feeds.set(links[0], Answer::rate_limited(3600));
+    world.feeds.set(links[1], Answer::rate_limited(3600));
+    world.feeds.serve(links[2], airbnb(1, STAYS));
+    world.sweep().await;
+    world.sweep().await;
+    assert_eq!(world.feeds.count(links[2]), 2, "one account alone may have set the host up itself");
+    let [ana, bob] = [8, 9].map(|n| AccountId::from_random([n; 16]));
+    world
+        .change(|state| {
+            for connection in &mut state.connections {
+                if connection.id == ids[0] {
+                    connection.account = ana.clone();
+                } else if connection.id == ids[1] {
+                    connection.account = bob.clone();
+                }
+            }
+        })
+        .await;
+    world.sweep().await;
+    assert_eq!(world.feeds.count(links[2]), 2, "several can't have");
+    world.clock.advance(SignedDuration::from_hours(1));
+    world.sweep().await;
+    assert_eq!(world.feeds.count(links[2]), 3, "until the time that it asked for is over");
+}
+
+#[tokio::test]
 async fn a_redirect_holds_up_the_host_that_answered_and_not_the_one_that_redirects() {
     let world = World::new().await;
     let links = ["https://www.vrbo.com/icalendar/1.ics", "https://www.airbnb.com/calendar/ical/2.ics"];
-    reading(&world, "generic", links).await;
+    reading(&world, "generic", &links).await;
     world.feeds.set(links[0], Answer::rate_limited_by("www.airbnb.com", 3600));
     world.feeds.serve(links[1], airbnb(1, STAYS));
     world.sweep().await;
@@ -265,22 +299,84 @@ async fn a_feed_of_a_refused_provider_is_not_taken_in_however_it_was_connected()
 }
 
 #[tokio::test]
-async fn a_refresh_whose_event_was_lost_is_announced_again_when_somebody_asks() {
+async fn a_refresh_whose_event_was_lost_is_announced_again_until_it_is_over() {
     let world = World::new().await;
     let a = world.connect("a", "airbnb").await;
     world.serve("a", airbnb(1, STAYS));
     let reach = crate::Reach::whole(world.account.clone());
     let id = world.app.request_connection_refresh(&reach, &a).await.unwrap();
-    assert_eq!(world.bus.drain().len(), 1, "and this is lost");
+    let asked = vec![Event::RefreshRequested { refresh: id.clone(), after: None }];
+    assert_eq!(world.bus.drain(), asked, "and this is lost");
     let page = || PageRequest { limit: 10, after: None };
     assert!(!world.app.refresh_status(&reach, &id, page()).await.unwrap().done);
-    assert!(world.bus.events().is_empty(), "it may still be on its way");
-    world.clock.advance(SignedDuration::from_secs(41));
-    for _ in 0..5 {
-        assert!(!world.app.refresh_status(&reach, &id, page()).await.unwrap().done);
-    }
-    assert_eq!(world.bus.events().len(), 1, "once, however often somebody asks");
+    // A start finishes it first, whenever it comes.
+    world.app.announce_unfinished(world.now()).await.unwrap();
+    assert_eq!(world.bus.drain(), asked, "lost again");
+    world.clock.advance(SignedDuration::from_mins(5));
+    world.app.announce_marks(world.now()).await.unwrap();
+    assert_eq!(world.bus.events(), asked, "by the tick");
     world.work().await;
-    assert!(world.app.refresh_status(&reach, &id, page()).await.unwrap().done);
     assert_eq!(world.taken().await.len(), 13);
+    assert!(world.app.refresh_status(&reach, &id, page()).await.unwrap().done);
+    assert!(world.store.dirty(10).await.unwrap().is_empty(), "nothing is left to announce");
+}
+
+#[tokio::test]
+async fn a_refresh_nobody_asks_about_is_announced_no_more_once_it_is_over() {
+    let world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    world.serve("a", airbnb(1, STAYS));
+    let reach = crate::Reach::whole(world.account.clone());
+    world.app.request_connection_refresh(&reach, &a).await.unwrap();
+    world.work().await;
+    let reads = world.feeds.total();
+    for _ in 0..3 {
+        world.clock.advance(SignedDuration::from_mins(3));
+        world.app.announce_marks(world.now()).await.unwrap();
+        world.work().await;
+    }
+    assert_eq!(world.feeds.total(), reads, "what is over is read no second time");
+    assert!(world.store.dirty(10).await.unwrap().is_empty());
+    // One that nothing comes of is given up.
+    world.app.request_connection_refresh(&reach, &a).await.unwrap();
+    assert_eq!(world.bus.drain().len(), 1);
+    world.clock.advance(SignedDuration::from_mins(11));
+    world.app.announce_marks(world.now()).await.unwrap();
+    world.work().await;
+    assert!(world.store.dirty(10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_refresh_is_done_only_when_the_extra_links_stand_too() {
+    let world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    let reach = crate::Reach::whole(world.account.clone());
+    let new = crate::NewLink {
+        name: "all".to_owned(),
+        scope: crate::WantedScope::All,
+        detail: None,
+        format: crate::model::Format::Nights,
+    };
+    world.app.create_link(&reach, new).await.unwrap();
+    world.work().await;
+    world.serve("a", airbnb(1, STAYS));
+    let id = world.app.request_connection_refresh(&reach, &a).await.unwrap();
+    let mut late = Vec::new();
+    loop {
+        let events = world.bus.drain();
+        if events.is_empty() {
+            break;
+        }
+        for event in events {
+            match event {
+                Event::LinkDirty { .. } => late.push(event),
+                _ => world.app.handle(&event).await.unwrap(),
+            }
+        }
+    }
+    let page = || PageRequest { limit: 10, after: None };
+    assert!(!world.app.refresh_status(&reach, &id, page()).await.unwrap().done, "a link has not followed");
+    assert_eq!(late.len(), 1);
+    world.app.handle(&late[0]).await.unwrap();
+    assert!(world.app.refresh_status(&reach, &id, page()).await.unwrap().done);
 }

@@ -5,10 +5,10 @@
 
 use std::{fmt, path::Path};
 
-use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_smithy_runtime_api::{
     client::{
+        auth::AuthSchemeId,
         http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
         orchestrator::{HttpRequest, HttpResponse},
         result::ConnectorError,
@@ -19,6 +19,8 @@ use aws_smithy_types::body::SdkBody;
 use dynoxide::{Database, DynoxideError};
 use serde::{Serialize, de::DeserializeOwned};
 
+/// Requests stay in the process, so nothing needs a signature.
+const NO_AUTH: AuthSchemeId = AuthSchemeId::new("noAuth");
 const TARGET: &str = "x-amz-target";
 const TARGET_PREFIX: &str = "DynamoDB_20120810.";
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
@@ -59,7 +61,8 @@ impl EmbeddedDynamo {
             .region(Region::from_static("local"))
             // No name is looked up and nothing is dialled: requests end in the connector.
             .endpoint_url("http://embedded.invalid")
-            .credentials_provider(Credentials::from_keys("embedded", "embedded", None))
+            .allow_no_auth()
+            .auth_scheme_preference([NO_AUTH])
             .http_client(http_client_fn(move |_, _| connector.clone()))
             .build();
         aws_sdk_dynamodb::Client::from_conf(config)

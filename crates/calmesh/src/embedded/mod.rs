@@ -2,4 +2,5 @@
 //! the same SDK clients.
 
 pub(crate) mod dynamo;
+pub(crate) mod objects;
 pub(crate) mod s3;

@@ -1,6 +1,9 @@
 //! Killed in the middle of work: what was acknowledged stands after the next start.
 
-use calmesh_tests::{bodies::booking_com, program::stays_of};
+use calmesh_tests::{
+    bodies::booking_com,
+    program::{stays_of, text},
+};
 use serde_json::json;
 
 use crate::{Site, begin};
@@ -28,7 +31,7 @@ async fn a_block_that_was_acknowledged_reaches_the_links_though_the_program_is_k
 }
 
 #[tokio::test]
-async fn a_feed_that_was_being_read_at_the_kill_is_read_after_the_start() {
+async fn a_refresh_that_was_running_at_the_kill_comes_to_its_end_after_the_start() {
     let (mut program, feeds) = begin().await;
     feeds.set("booking", booking_com().closed("2027-03-10", "2027-03-12"));
     feeds.set("other", booking_com());
@@ -38,12 +41,13 @@ async fn a_feed_that_was_being_read_at_the_kill_is_read_after_the_start() {
     program.until_link(&o.link, &["2027-03-10/2027-03-12"]).await;
     let gate = feeds.hold("booking");
     let seen = feeds.count("booking");
-    program.post(&b.path("/refresh"), json!({})).await.expect(202);
+    let refresh = text(&program.post(&b.path("/refresh"), json!({})).await.expect(202), "/id");
     feeds.arrived("booking", seen + 1).await;
     program.kill();
     feeds.set("booking", booking_com().closed("2027-03-10", "2027-03-12").closed("2027-04-10", "2027-04-12"));
     gate.open();
     program.restart().await;
-    program.refresh(&b.path("/refresh")).await;
+    let outcomes = program.refreshed(&refresh).await;
+    assert_eq!(outcomes[0]["outcome"], "changed", "the refresh that was accepted, not another one: {outcomes}");
     assert_eq!(stays_of(&program.peek(&o.link).await.text), ["2027-03-10/2027-03-12", "2027-04-10/2027-04-12"]);
 }

@@ -19,40 +19,24 @@ use calmesh_app::{
 };
 use calmesh_calendar::{AccountId, ConnectionId};
 use calmesh_exports_s3::{Buckets, ObjectKey, S3Objects};
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use crate::embedded::{AccessKey, Expiry, serve};
+use crate::{objects::Expiry, s3::EmbeddedS3};
 
 struct Store {
     objects: S3Objects,
     client: Client,
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    served: JoinHandle<std::io::Result<()>>,
+    embedded: EmbeddedS3,
 }
 
 impl Store {
-    async fn at(root: &Path) -> Self {
-        Self::with(root, Vec::new()).await
+    fn at(root: &Path) -> Self {
+        Self::with(root, Vec::new())
     }
 
-    async fn with(root: &Path, expiries: Vec<Expiry>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel();
-        let root = root.to_owned();
-        let served = tokio::spawn(async move {
-            let access = AccessKey { id: "calmesh".to_owned(), secret: "of this start".to_owned() };
-            let stopped = async move { drop(stopped.await) };
-            serve(root, listener, access, &["exports", "snapshots"], expiries, stopped).await
-        });
-        let client = client(address, "of this start");
-        Self { objects: S3Objects::new(client.clone(), buckets()), client, address, stop, served }
-    }
-
-    async fn stop(self) {
-        self.stop.send(()).unwrap();
-        self.served.await.unwrap().unwrap();
+    fn with(root: &Path, expiries: Vec<Expiry>) -> Self {
+        let embedded = EmbeddedS3::open(root, &["exports", "snapshots"], expiries).unwrap();
+        let client = embedded.client();
+        Self { objects: S3Objects::new(client.clone(), buckets()), client, embedded }
     }
 }
 
@@ -86,23 +70,21 @@ fn names(root: &Path) -> Vec<String> {
 #[tokio::test]
 async fn exports_keep_their_promises() {
     let root = tempfile::tempdir().unwrap();
-    let store = Store::at(root.path()).await;
+    let store = Store::at(root.path());
     contract::objects::export_store(&store.objects).await;
-    store.stop().await;
 }
 
 #[tokio::test]
 async fn snapshots_keep_their_promises() {
     let root = tempfile::tempdir().unwrap();
-    let store = Store::at(root.path()).await;
+    let store = Store::at(root.path());
     contract::objects::snapshot_store(&store.objects).await;
-    store.stop().await;
 }
 
 #[tokio::test]
 async fn an_export_is_stored_as_it_is_served() {
     let root = tempfile::tempdir().unwrap();
-    let store = Store::at(root.path()).await;
+    let store = Store::at(root.path());
     let version = store.objects.put_export(&token(), Bytes::from_static(b"BEGIN:VCALENDAR"), None).await.unwrap();
     let key = ObjectKey::Export { token: token() };
     let head = store.client.head_object().bucket("exports").key(key.path()).send().await.unwrap();
@@ -110,27 +92,24 @@ async fn an_export_is_stored_as_it_is_served() {
     assert_eq!(head.cache_control(), Some("max-age=60"));
     assert_eq!(head.content_length(), Some(15));
     assert_eq!(head.e_tag(), Some(version.0.as_str()));
-    store.stop().await;
 }
 
 #[tokio::test]
 async fn a_restart_keeps_everything() {
     let root = tempfile::tempdir().unwrap();
-    let store = Store::at(root.path()).await;
+    let store = Store::at(root.path());
     let version = store.objects.put_export(&token(), Bytes::from_static(b"one"), None).await.unwrap();
-    store.stop().await;
 
-    let store = Store::at(root.path()).await;
+    let store = Store::at(root.path());
     let export = store.objects.export(&token()).await.unwrap().unwrap();
     assert_eq!((export.body.as_ref(), &export.version), (b"one".as_slice(), &version));
     store.objects.put_export(&token(), Bytes::from_static(b"two"), Some(&version)).await.unwrap();
-    store.stop().await;
 }
 
 #[tokio::test]
 async fn a_kill_between_bytes_and_their_record_leaves_no_new_bytes_under_an_old_version() {
     let root = tempfile::tempdir().unwrap();
-    let store = Store::at(root.path()).await;
+    let store = Store::at(root.path());
     let old = store.objects.put_export(&token(), Bytes::from_static(b"one"), None).await.unwrap();
     // The rename of the bytes was done, the records are still those of before.
     std::fs::write(root.path().join("exports").join(ObjectKey::Export { token: token() }.path()), b"two!").unwrap();
@@ -141,19 +120,17 @@ async fn a_kill_between_bytes_and_their_record_leaves_no_new_bytes_under_an_old_
     let refused = store.objects.put_export(&token(), Bytes::from_static(b"late"), Some(&old)).await;
     assert!(matches!(refused, Err(ExportWriteError::Stale)));
     store.objects.put_export(&token(), Bytes::from_static(b"three"), Some(&export.version)).await.unwrap();
-    store.stop().await;
 }
 
 #[tokio::test]
 async fn nothing_of_a_deleted_export_stays_in_the_folder() {
     let root = tempfile::tempdir().unwrap();
-    let store = Store::at(root.path()).await;
+    let store = Store::at(root.path());
     store.objects.put_export(&token(), Bytes::from_static(b"one"), None).await.unwrap();
     assert_eq!(names(root.path()).len(), 4, "two buckets and two records of one object");
     store.objects.delete_export(&token()).await.unwrap();
     assert_eq!(names(root.path()), ["exports", "snapshots"]);
     assert!(names(&root.path().join("exports/f")).is_empty());
-    store.stop().await;
 }
 
 #[cfg(unix)]
@@ -162,10 +139,9 @@ async fn the_folder_is_closed_to_others() {
     use std::os::unix::fs::PermissionsExt;
     let parent = tempfile::tempdir().unwrap();
     let root = parent.path().join("objects");
-    let store = Store::at(&root).await;
+    let store = Store::at(&root);
     store.objects.put_export(&token(), Bytes::from_static(b"one"), None).await.unwrap();
     assert_eq!(std::fs::metadata(&root).unwrap().permissions().mode() & 0o777, 0o700);
-    store.stop().await;
 }
 
 #[tokio::test]
@@ -173,13 +149,12 @@ async fn superseded_snapshots_expire_and_the_current_one_does_not() {
     let root = tempfile::tempdir().unwrap();
     let (account, connection) = (AccountId::from_random([1; 16]), ConnectionId::from_random([2; 16]));
     let (old, new) = (Snapshot("01".repeat(32)), Snapshot("02".repeat(32)));
-    let store = Store::at(root.path()).await;
+    let store = Store::at(root.path());
     let body = ParkedBody { body: Bytes::from_static(b"x"), validators: Validators::default() };
     for snapshot in [&old, &new] {
         store.objects.park(&account, &connection, snapshot, &body).await.unwrap();
     }
     store.objects.supersede(&account, &connection, &old).await.unwrap();
-    store.stop().await;
 
     let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let keys = [
@@ -199,37 +174,21 @@ async fn superseded_snapshots_expire_and_the_current_one_does_not() {
         prefix: ObjectKey::SUPERSEDED_PREFIX.to_owned(),
         after: Duration::from_secs(30 * 86_400),
     };
-    let store = Store::with(root.path(), vec![expiry]).await;
-    let gone = async {
-        while store.objects.parked(&account, &connection, &old).await.unwrap().is_some() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("the superseded body did not expire");
+    let store = Store::with(root.path(), vec![expiry]);
+    store.embedded.sweep_expired().await;
+    assert!(store.objects.parked(&account, &connection, &old).await.unwrap().is_none());
     assert!(store.objects.parked(&account, &connection, &new).await.unwrap().is_some());
-    store.stop().await;
 }
 
 #[tokio::test]
 async fn a_missing_bucket_is_an_error_and_not_a_missing_export() {
     let root = tempfile::tempdir().unwrap();
-    let store = Store::at(root.path()).await;
+    let store = Store::at(root.path());
     let elsewhere = Buckets { exports: "nowhere".to_owned(), snapshots: "nowhere".to_owned() };
     let objects = S3Objects::new(store.client.clone(), elsewhere);
     assert!(objects.export(&token()).await.is_err());
     let refused = objects.put_export(&token(), Bytes::new(), None).await;
     assert!(matches!(refused, Err(ExportWriteError::Object(_))));
-    store.stop().await;
-}
-
-#[tokio::test]
-async fn what_another_key_signed_is_refused() {
-    let root = tempfile::tempdir().unwrap();
-    let store = Store::at(root.path()).await;
-    let objects = S3Objects::new(client(store.address, "of another start"), buckets());
-    let refused = objects.put_export(&token(), Bytes::from_static(b"x"), None).await.unwrap_err();
-    assert!(refused.to_string().contains("403 SignatureDoesNotMatch"), "{refused}");
-    store.stop().await;
 }
 
 #[derive(Clone, Default)]
@@ -260,11 +219,10 @@ async fn the_embedded_store_logs_no_key() {
     tracing::trace!(target: "heard", "the test listens");
 
     let root = tempfile::tempdir().unwrap();
-    let store = Store::at(root.path()).await;
+    let store = Store::at(root.path());
     store.objects.put_export(&token(), Bytes::from_static(b"one"), None).await.unwrap();
     store.objects.export(&token()).await.unwrap();
     store.objects.delete_export(&token()).await.unwrap();
-    store.stop().await;
 
     let heard = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     assert!(heard.contains("the test listens"));

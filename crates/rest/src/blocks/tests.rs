@@ -1,3 +1,4 @@
+use calmesh_calendar::{Block, BlockId};
 use http::Method;
 use serde_json::json;
 
@@ -231,4 +232,43 @@ async fn pruning_spares_a_block_that_may_only_have_come_back_from_our_own_link()
     let pruned = api.post(&format!("/v1/properties/{flat}/blocks/prune"), json!({})).await.json();
     assert_eq!(pruned["removed"], json!([]));
     assert_eq!(api.get(&format!("/v1/blocks/{own}")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_block_without_a_summary_says_null() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    let path = format!("/v1/properties/{flat}/blocks");
+    let span = json!({"kind": "closure", "start": "2026-12-04", "end": "2026-12-06", "force": true});
+    for summary in [None, Some(json!(null)), Some(json!("")), Some(json!("  "))] {
+        let mut body = span.clone();
+        if let Some(summary) = &summary {
+            body["summary"] = summary.clone();
+        }
+        let made = api.post(&path, body).await;
+        assert_eq!((made.status, &made.json()["summary"]), (201, &json!(null)), "{summary:?}");
+        assert_eq!(api.get(made.header("location")).await.json()["summary"], json!(null));
+    }
+    let path = format!("/v1/blocks/{}", api.block(&flat, "2027-01-04", "2027-01-05").await);
+    assert_eq!(api.patch(&path, json!({"summary": "x"})).await.json()["summary"], "x");
+    assert_eq!(api.patch(&path, json!({"summary": null})).await.json()["summary"], json!(null));
+}
+
+#[tokio::test]
+async fn a_property_has_five_thousand_blocks_of_its_own_at_most() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    let id = flat.parse().unwrap();
+    let template = api.block(&flat, "2026-12-04", "2026-12-05").await;
+    let filled = api.app.change_property(&id, |draft| {
+        let like = draft.block(&template.parse().unwrap()).unwrap().clone();
+        let more = (1..calmesh_app::OWN_BLOCKS.most as u128)
+            .map(|n| Block { id: BlockId::from_random(n.to_be_bytes()), ..like.clone() });
+        draft.state.blocks.extend(more);
+        Ok::<_, std::convert::Infallible>(())
+    });
+    filled.await.unwrap();
+    let body = json!({"kind": "closure", "start": "2027-12-04", "end": "2027-12-06"});
+    let full = api.post(&format!("/v1/properties/{flat}/blocks"), body).await.problem(409);
+    assert_eq!((&full["type"], &full["limit"]), (&json!("/problems/limit-reached"), &json!(5000)));
 }

@@ -93,6 +93,69 @@ async fn what_is_not_a_calendar_is_refused_with_the_checks_words_unless_that_is_
 }
 
 #[tokio::test]
+async fn an_address_that_is_never_read_is_refused_at_once_also_unseen() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    let path = format!("/v1/properties/{flat}/connections");
+    api.feeds.refuse(&url("a"));
+    let known = api.connect(&flat, "b", airbnb(&[])).await;
+    for skip_check in [false, true] {
+        let body = json!({"name": "a", "import": {"url": url("a")}, "skip_check": skip_check});
+        let edit = json!({"import": {"url": url("a")}, "skip_check": skip_check});
+        for refused in [api.post(&path, body).await, api.patch(&self::path(&known), edit).await] {
+            assert_eq!(refused.pointers(), ["/import/url"]);
+            assert_eq!(refused.json()["type"], "/problems/address-refused");
+            assert!(!refused.text().contains("skip_check"), "it would help nothing");
+        }
+    }
+    assert_eq!(api.feeds.count(&url("a")), 0, "it was not asked");
+    assert_eq!(api.get(&path).await.json()["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_failure_is_told_in_the_words_of_its_moment() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    let path = format!("/v1/properties/{flat}/connections");
+    for kind in FailureKind::ALL.into_iter().filter(|kind| *kind != FailureKind::AddressRefused) {
+        api.feeds.fail(&url("a"), kind);
+        let body = json!({"name": "a", "import": {"url": url("a")}});
+        let now = if kind.may_pass() { " Try again in a moment." } else { "" };
+        let said = format!("scripted: {}{now}", kind.as_str());
+        assert_eq!(api.post(&path, body.clone()).await.problem(422)["problem"]["detail"], said);
+        let check = api.post("/v1/feeds/check", json!({"url": url("a")})).await.json();
+        assert_eq!(check["problem"]["detail"], said);
+        let mut stored = body;
+        stored["skip_check"] = json!(true);
+        let made = api.post(&path, stored).await.json();
+        api.work().await;
+        let later = if kind.may_pass() { " It is read again by itself." } else { "" };
+        let failure = api.get(&self::path(&made)).await.json()["import"]["failure"].clone();
+        assert_eq!(failure["detail"], format!("scripted: {}{later}", kind.as_str()));
+        api.delete(&self::path(&made)).await;
+    }
+    api.feeds.set(&url("a"), Answer::rate_limited(90));
+    let check = api.post("/v1/feeds/check", json!({"url": url("a")})).await.json();
+    assert_eq!(check["problem"]["detail"], "scripted: rate_limited Try again in 90 seconds.");
+}
+
+#[tokio::test]
+async fn a_property_has_fifty_connections_at_most() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    let path = format!("/v1/properties/{flat}/connections");
+    let body = |n: usize| json!({"name": format!("{n}"), "direction": "export"});
+    for n in 0..50 {
+        assert_eq!(api.post(&path, body(n)).await.status, 201);
+    }
+    let full = api.post(&path, body(50)).await.problem(409);
+    assert_eq!((&full["type"], &full["limit"]), (&json!("/problems/limit-reached"), &json!(50)));
+    let first = api.get(&path).await.json()["items"][0].clone();
+    assert_eq!(api.delete(&self::path(&first)).await.status, 204);
+    assert_eq!(api.post(&path, body(51)).await.status, 201);
+}
+
+#[tokio::test]
 async fn every_wrong_field_of_a_connection_is_named() {
     let api = TestApi::new().await;
     let flat = api.flat().await;
@@ -153,8 +216,18 @@ async fn a_refused_provider_is_refused_by_its_url_its_words_or_its_name() {
     let refused = api.post(&path, by_url).await.problem(422);
     assert_eq!((&refused["type"], &refused["provider"]), (&json!("/problems/provider-refused"), &json!("booking_com")));
     assert_eq!(api.feeds.total(), 0);
+    assert_eq!(refused["errors"][0]["pointer"], "/import/url");
+    assert!(
+        refused["detail"].as_str().unwrap().contains("the manager of this service allows Booking.com by"),
+        "{refused}"
+    );
     let by_name = json!({"name": "b", "provider": "booking_com", "direction": "export"});
-    assert_eq!(api.post(&path, by_name).await.problem(422)["type"], "/problems/provider-refused");
+    let refused = api.post(&path, by_name).await.problem(422);
+    assert_eq!(refused["type"], "/problems/provider-refused");
+    assert_eq!(refused["errors"][0]["pointer"], "/provider");
+    let export = api.post(&path, json!({"name": "e", "direction": "export"})).await.json();
+    let refused = api.patch(&self::path(&export), json!({"provider": "booking_com"})).await;
+    assert_eq!(refused.pointers(), ["/provider"]);
     let words = plain(&[]).replace("-//somebody//EN", "-//admin.booking.com\\, b.v.//NONSGML v1.0//EN");
     api.feeds.serve(&url("b"), words);
     let by_words = json!({"name": "b", "import": {"url": url("b")}});

@@ -138,3 +138,45 @@ async fn an_unknown_or_foreign_hold_is_not_there() {
     api.ask(Method::POST, &format!("{}/release", path(&holds[0]))).by(&stranger).send().await.problem(404);
     api.post(&format!("{}/keep?group=maybe", path(&holds[0])), json!({})).await.problem(422);
 }
+
+#[tokio::test]
+async fn a_mass_vanish_is_told_once_with_what_the_host_can_do() {
+    let api = TestApi::new().await;
+    let stays = [
+        ("HMAAAAAAAA", "2026-12-04", "2026-12-07"),
+        ("HMBBBBBBBB", "2026-12-10", "2026-12-12"),
+        ("HMCCCCCCCC", "2027-01-01", "2027-01-03"),
+        ("HMDDDDDDDD", "2027-01-10", "2027-01-12"),
+    ];
+    let flat = api.flat().await;
+    let made = api.connect(&flat, "a", airbnb(&stays)).await;
+    let reading = async |lost: usize| {
+        api.feeds.serve(&url("a"), airbnb(&stays[lost..]));
+        api.clock.advance(SignedDuration::from_mins(1));
+        api.post(&format!("/v1/connections/{}/refresh", made["id"].as_str().unwrap()), json!({})).await;
+        api.work().await;
+    };
+    reading(2).await;
+    let told = api.get(&format!("/v1/properties/{flat}/activity?limit=200")).await.json();
+    let about: Vec<&Value> =
+        told["items"].as_array().unwrap().iter().filter(|one| one["hold_id"].is_string()).collect();
+    let [vanish] = about.as_slice() else { panic!("{about:?}") };
+    assert_eq!(
+        (&vanish["type"], &vanish["blocks_held"], &vanish["nights"]),
+        (&json!("mass_vanish"), &json!(2), &json!(5))
+    );
+    assert_eq!(vanish["first_nights"], json!(["2026-12-04", "2026-12-05", "2026-12-06", "2026-12-10", "2026-12-11"]));
+    let (hold, detail) = (vanish["hold_id"].as_str().unwrap(), vanish["detail"].as_str().unwrap());
+    assert!(detail.starts_with("2 stays with 5 nights went from the feed together"), "{detail}");
+    for word in ["release", "keep"] {
+        assert!(detail.contains(&format!("/v1/holds/{hold}/{word}?group=true")), "{detail}");
+    }
+    // The next reading, which misses the same stays, says nothing new; one that misses more does.
+    for (lost, entries) in [(2, 1), (3, 2)] {
+        reading(lost).await;
+        let told = api.activity(&flat).await;
+        assert_eq!(told.iter().filter(|kind| kind.starts_with("MassVanished")).count(), entries, "{told:?}");
+    }
+    assert_eq!(api.post(&format!("/v1/holds/{hold}/release?group=true"), json!({})).await.status, 200);
+    assert_eq!(api.taken(&flat, "2026-12-01", "2027-02-01").await, ["2027-01-10", "2027-01-11"]);
+}

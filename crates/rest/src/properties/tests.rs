@@ -190,3 +190,13 @@ async fn a_corrected_zone_keeps_the_clock_of_own_blocks_and_reads_floating_times
     assert_eq!(blocks["items"][0]["start"], "2026-12-04T16:00");
     assert_eq!(api.taken(&flat, "2026-12-01", "2026-12-15").await, ["2026-12-04"]);
 }
+
+#[tokio::test]
+async fn an_account_has_ten_thousand_properties_at_most() {
+    let api = TestApi::new().await;
+    for _ in 0..calmesh_app::PROPERTIES.most {
+        api.property(&api.account.id).await;
+    }
+    let full = api.post("/v1/properties", json!({"name": "One more", "time_zone": "UTC"})).await.problem(409);
+    assert_eq!((&full["type"], &full["limit"]), (&json!("/problems/limit-reached"), &json!(10_000)));
+}

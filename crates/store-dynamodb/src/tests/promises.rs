@@ -43,7 +43,7 @@ async fn links_are_kept_as_promised() {
 #[tokio::test]
 async fn refreshes_are_kept_as_promised() {
     let (store, _) = embedded().await;
-    contract::refresh_store(&store).await;
+    contract::refresh_store(&store, &store).await;
 }
 
 #[tokio::test]
