@@ -177,6 +177,28 @@ const SWITCHES: &[Switch] = &[
     ("taken back", |rules| rules.taken_back = false),
 ];
 
+/// Worlds in which nights stay stuck or go missing as soon as one rule is switched off.
+const HOLES: &[(&str, u64)] = &[
+    ("1a tags", 34),
+    ("1b marks", 117),
+    ("1c clean counts", 35),
+    ("3a, 4 inquiries", 8),
+    ("3b witness of possible", 8),
+    ("6 settle", 8),
+    ("8 echoes may stand", 52),
+];
+
+#[test]
+fn a_rule_that_is_switched_off_leaves_a_hole_that_is_found() {
+    for (name, seed) in HOLES {
+        let (_, switch) = SWITCHES.iter().find(|(known, _)| known == name).unwrap();
+        let mut rules = Rules::default();
+        switch(&mut rules);
+        let figures = run(*seed..seed + 1, Method::Rules(rules));
+        assert!(figures.stuck + figures.missing > 0, "{}", report(&format!("without {name}"), &figures));
+    }
+}
+
 #[test]
 #[ignore = "prints a table"]
 fn rules_switched_off() {
