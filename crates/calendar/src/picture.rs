@@ -86,6 +86,10 @@ impl Picture<'_> {
     /// What a block takes: all of it, but for the nights that it only echoes.
     #[must_use]
     pub fn believed(&self, block: &Block) -> Vec<Extent> {
+        let written = block.connection().and_then(|connection| self.claims.connections.get(connection));
+        if written.is_none_or(|mine| mine.claims.is_empty()) {
+            return vec![block.extent];
+        }
         self.parts(block, |night| self.standing(block, night) != Standing::Echo)
     }
 

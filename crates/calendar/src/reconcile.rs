@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp, civil::Date};
 
 use crate::{
     Block, BlockId, BlockKind, ConnectionId, EventKey, Extent, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId,
-    HoldPolicy, House, MassVanishPolicy, Nights, Origin, Sign, Times,
+    HoldPolicy, House, MassVanishPolicy, Nights, Origin, Sign, Times, claims::days_between, picture::parts,
 };
 
 /// One event of a reading, judged.
@@ -112,13 +112,14 @@ pub fn reconcile(
     known.sort_by(|a, b| a.id.cmp(&b.id));
     let mut sightings: Vec<&Sighting> = reading.sightings.iter().collect();
     sightings.sort_by(|a, b| (a.extent, &a.key, &a.code, &a.summary).cmp(&(b.extent, &b.key, &b.code, &b.summary)));
-    let pairs = pair(&known, &sightings, by.house);
+    let pairs = pair(&known, &sightings, by.house, reading.now);
 
     let now = reading.now;
     let mut out = Reconciled::default();
     let mut missing = Vec::new();
     let future_before = future_nights(known.iter(), by, now);
 
+    let mut remains = Vec::new();
     let mut seen = vec![false; sightings.len()];
     for (block, pair) in known.into_iter().zip(pairs) {
         match pair.and_then(|(at, how)| sightings.get(at).map(|sighting| (at, *sighting, how))) {
@@ -126,7 +127,7 @@ pub fn reconcile(
                 if let Some(slot) = seen.get_mut(at) {
                     *slot = true;
                 }
-                take_sighting(block, sighting, how, now, by, ids, &mut out);
+                take_sighting(block, sighting, how, now, by, &mut remains, &mut out);
             }
             None => missing.push(block),
         }
@@ -137,6 +138,23 @@ pub fn reconcile(
             out.blocks.push(newcomer(sighting, kind, by.connection, now, ids()));
         }
     }
+    let shown = shown_nights(&out.blocks, by.house);
+    for (block, part) in remains.into_iter().filter(|(_, part)| part.times(by.house).end() > now) {
+        for part in still_open(&block, part, &shown, by.house) {
+            remain(&block, part, now, by, ids, &mut out);
+        }
+    }
+    missing.retain(|block| {
+        let covered = still_open(block, block.extent, &shown, by.house).is_empty();
+        if covered {
+            // Other events take all of its nights: a closure that was merged into another.
+            out.removed += 1;
+            if let Some(hold) = block.hold().cloned() {
+                out.ended_holds.push(EndedHold { block: block.clone(), hold, end: HoldEnd::Confirmed });
+            }
+        }
+        !covered
+    });
     absent(missing, future_before, reading, by, ids, &mut out);
     out.held = count(out.blocks.iter().filter(|block| block.hold().is_some()).count());
     out.blocks.sort_by(|a, b| a.id.cmp(&b.id));
@@ -177,7 +195,7 @@ fn newcomer(sighting: &Sighting, kind: BlockKind, connection: &ConnectionId, now
 // ---- who is who -------------------------------------------------------------------------------------------------
 
 /// For each known stay the sighting that it is, if any; each sighting at most once.
-fn pair(known: &[Block], sightings: &[&Sighting], house: &House) -> Vec<Option<(usize, Match)>> {
+fn pair(known: &[Block], sightings: &[&Sighting], house: &House, now: Timestamp) -> Vec<Option<(usize, Match)>> {
     let stays: Vec<(&Block, Times)> = known.iter().map(|block| (block, block.extent.times(house))).collect();
     let events: Vec<(&Sighting, Times)> = sightings.iter().map(|event| (*event, event.extent.times(house))).collect();
     let mut pairing = Pairing { pairs: vec![None; stays.len()], free: vec![true; events.len()], stays, events };
@@ -211,8 +229,45 @@ fn pair(known: &[Block], sightings: &[&Sighting], house: &House) -> Vec<Option<(
     pairing.join_overlapping(|stay, event, _| stay.end() == event.end());
     // 5. The largest overlap of at least half of the shorter one.
     pairing.join_overlapping(|stay, event, overlap| overlap.saturating_mul(2) >= seconds(stay).min(seconds(event)));
+    // The edge of a site's rule moves by a day every day, under a new UID each time: it is one closure that moves.
+    let today = house.date(now);
+    pairing.join_equal(
+        Match::Weak,
+        |block| {
+            let moved = days_between(house.date(block.changed_at), today);
+            let nights = edge(block.extent, block.kind, house.date(block.changed_at))?;
+            (moved > 0).then(|| (days_between(today, nights.first()) + moved, nights.count()))
+        },
+        |sighting| match sighting.verdict {
+            Verdict::Blocks(kind) => {
+                edge(sighting.extent, kind, today).map(|nights| (days_between(today, nights.first()), nights.count()))
+            }
+            Verdict::Dropped | Verdict::Cancelled => None,
+        },
+    );
     pairing.pairs
 }
+
+/// Nights that may be the edge of a rule, seen from a day: an advance notice of a few days, or the end of what may be
+/// booked.
+fn edge(extent: Extent, kind: BlockKind, today: Date) -> Option<Nights> {
+    let Extent::Nights(nights) = extent else { return None };
+    let ahead = days_between(today, nights.first());
+    let is_closure = matches!(kind, BlockKind::Closure | BlockKind::RuleClosure);
+    (is_closure && (ahead <= NOTICE_AT_MOST || ahead >= WINDOW_AT_LEAST)).then_some(nights)
+}
+
+/// Whether a closure moved with the days since it was last seen to change.
+fn rolled(block: &Block, extent: Extent, now: Timestamp, house: &House) -> bool {
+    let (Extent::Nights(old), Extent::Nights(new)) = (block.extent, extent) else { return false };
+    let days = days_between(house.date(block.changed_at), house.date(now));
+    let is_edge = edge(extent, BlockKind::Closure, house.date(now)).is_some();
+    days > 0 && is_edge && days_between(old.first(), new.first()) == days && days_between(old.end(), new.end()) == days
+}
+
+/// A site's advance notice begins at most so many days ahead, and its booking window ends at least so many ahead.
+const NOTICE_AT_MOST: i64 = 2;
+const WINDOW_AT_LEAST: i64 = 60;
 
 /// Up to so many pairs of one name are all compared.
 const FEW_PAIRS: usize = 10_000;
@@ -323,8 +378,7 @@ fn are_two(block: &Block, sighting: &Sighting) -> bool {
 }
 
 fn tags_differ(block: &Block, sighting: &Sighting) -> bool {
-    let is_ours = origin(block).is_some_and(|origin| origin.sign == Sign::Ours);
-    is_ours != (sighting.sign == Sign::Ours)
+    is_ours(block) != (sighting.sign == Sign::Ours)
 }
 
 fn seconds(times: Times) -> i64 {
@@ -343,7 +397,7 @@ fn take_sighting(
     how: Match,
     now: Timestamp,
     by: &Judging<'_>,
-    ids: &mut dyn FnMut() -> [u8; 16],
+    remains: &mut Vec<(Block, Extent)>,
     out: &mut Reconciled,
 ) {
     let held = block.hold().cloned();
@@ -360,13 +414,14 @@ fn take_sighting(
         out.ended_holds.push(EndedHold { block: block.clone(), hold, end: HoldEnd::Returned });
     }
     if how == Match::Weak {
-        for part in given_up(block.extent, extent, by.house) {
-            if part.times(by.house).end() > now {
-                remain(&block, part, now, by, ids, out);
-            }
-        }
+        remains.extend(given_up(block.extent, extent, by.house).into_iter().map(|part| (block.clone(), part)));
     }
     let moved = block.extent != extent;
+    let was_rule = block.kind == BlockKind::RuleClosure && !moved;
+    let kind = match kind {
+        BlockKind::Closure if was_rule || rolled(&block, extent, now, by.house) => BlockKind::RuleClosure,
+        kind => kind,
+    };
     if moved || block.kind != kind {
         out.changed += 1;
     }
@@ -416,6 +471,28 @@ fn given_up(old: Extent, new: Extent, house: &House) -> Vec<Extent> {
     before.into_iter().chain(after).map(Extent::Times).collect()
 }
 
+/// Every night that the reading shows.
+fn shown_nights(shown: &[Block], house: &House) -> BTreeSet<Date> {
+    let closures = shown.iter().filter(|block| block.hold().is_none() && !is_ours(block));
+    closures.filter_map(|block| block.extent.nights(house)).flat_map(|nights| nights.iter().take(MOST_NIGHTS)).collect()
+}
+
+/// What is left of the nights of a closure where other events that are shown take the rest; closures are split and
+/// merged at will. A reservation is a guest, and followed for itself.
+fn still_open(block: &Block, part: Extent, shown: &BTreeSet<Date>, house: &House) -> Vec<Extent> {
+    if block.kind != BlockKind::Closure || !matches!(part, Extent::Nights(_)) || is_ours(block) {
+        return vec![part];
+    }
+    parts(part, house, |night| !shown.contains(&night))
+}
+
+fn is_ours(block: &Block) -> bool {
+    origin(block).is_some_and(|origin| origin.sign == Sign::Ours)
+}
+
+/// Nights of one event that are looked at one by one.
+const MOST_NIGHTS: usize = 1_100;
+
 /// Nights that a match by dates alone gave up stay taken as a held block of their own.
 fn remain(
     block: &Block,
@@ -426,7 +503,9 @@ fn remain(
     out: &mut Reconciled,
 ) {
     let id = BlockId::from_random(ids());
-    let hold = open_hold(now, by, ids);
+    // What has begun is never removed by absence.
+    let begun = part.times(by.house).start() <= now;
+    let hold = Hold { kept: begun, ..open_hold(now, by, ids) };
     if complete(&hold, now, by) {
         return;
     }

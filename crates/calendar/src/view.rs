@@ -2,7 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp, civil::Date};
 
-use crate::{Block, BlockId, ConnectionId, Extent, House, LeftOff, Origin, Picture, occupancy::Turnovers};
+use crate::{
+    Block, BlockId, ConnectionId, Extent, House, LeftOff, Origin, Picture, claims::Rules, occupancy::Turnovers,
+};
 
 /// One event of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,14 +41,29 @@ pub const SHOWN_AFTER_DEPARTURE: SignedDuration = SignedDuration::from_hours(24)
 /// from them changed then too.
 #[must_use]
 pub fn view(picture: &Picture<'_>, viewer: Viewer<'_>, rules_changed_at: Timestamp, now: Timestamp) -> Vec<ViewEvent> {
+    view_by(picture, viewer, rules_changed_at, now, Rules::default())
+}
+
+/// The same by some of the rules.
+pub(crate) fn view_by(
+    picture: &Picture<'_>,
+    viewer: Viewer<'_>,
+    rules_changed_at: Timestamp,
+    now: Timestamp,
+    rules: Rules,
+) -> Vec<ViewEvent> {
     let house = picture.house;
     let turnovers = Turnovers::of(picture);
-    let left_off = LeftOff::of(picture, viewer.own, now);
+    let left_off = LeftOff::by(picture, viewer.own, now, rules);
     let mut events = Vec::new();
     for block in picture.blocks.iter().filter(|block| picture.counts(block)) {
         let is_viewers_own = block.connection().is_some_and(|connection| Some(connection) == viewer.own);
         if !is_viewers_own {
-            let pieces = picture.parts(block, |night| left_off.shows(block, night));
+            let pieces = if left_off.shows_whole(block) {
+                vec![block.extent]
+            } else {
+                picture.parts(block, |night| left_off.shows(block, night))
+            };
             let whole = pieces.first() == Some(&block.extent);
             let begins = block.extent.times(house).start();
             for piece in pieces {

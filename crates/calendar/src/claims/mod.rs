@@ -18,6 +18,10 @@ use crate::{Block, ConnectionId, Nights, Picture};
 pub use judge::LinkFacts;
 pub use night::{LeftOff, carried_by};
 pub use runs::Runs;
+pub(crate) use runs::days_between;
+pub(crate) use weigh::Rules;
+#[cfg(test)]
+pub(crate) use weigh::weigh_by;
 pub use weigh::{Change, Decision, Finding, Weighed, weigh};
 
 /// What is not plain about one property's claims, and what the links of its connections did lately. One document of

@@ -1,11 +1,14 @@
 //! One night seen across all connections: who takes it, how surely, and which links carry it (rule 3).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::{Timestamp, civil::Date};
 
-use super::{Standing, weigh::Rules};
-use crate::{Block, BlockId, ConnectionId, Nights, Origin, Picture, Sign, Source, occupancy::Turnovers};
+use super::{Standing, runs::days_between, weigh::Rules};
+use crate::{
+    Block, BlockId, BlockKind, ConnectionId, Nights, Origin, Picture, Sign, Source, mirror::is_mirror_of,
+    occupancy::Turnovers,
+};
 
 /// How one connection's stays take one night.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,16 +23,18 @@ pub(super) struct Presence {
     pub(super) foreign: bool,
     /// A reservation that has begun: never removed by absence.
     pub(super) under_way: bool,
+    /// By index: the connections whose stays it only repeats, all of its own being theirs too.
+    pub(super) repeats: u64,
     pub(super) first_seen_at: Timestamp,
 }
 
 /// One night.
-#[derive(Debug, Clone)]
-pub(super) struct Row {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row<'a> {
     /// Since when the host's own block or a turnover takes it.
     pub(super) host: Option<Timestamp>,
     /// By index of the connection among the picture's sources.
-    pub(super) cells: Vec<Cell>,
+    pub(super) cells: &'a [Cell],
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -41,79 +46,123 @@ pub(super) struct Cell {
     pub(super) asked: bool,
 }
 
-/// Every night from a date on that any block takes.
+impl Cell {
+    fn may_hold(&self) -> bool {
+        self.standing.is_some_and(|standing| standing != Standing::Echo)
+    }
+}
+
+/// Nights so far ahead are nobody's question: what is taken there is taken.
+const FARTHEST: i64 = 1_100;
+
+/// Every night from a date on, to the last one that any block takes.
 #[derive(Debug)]
 pub(super) struct Table<'a> {
     pub(super) sources: Vec<(&'a ConnectionId, &'a Source)>,
-    pub(super) rows: BTreeMap<Date, Row>,
+    from: Date,
+    hosts: Vec<Option<Timestamp>>,
+    /// Night by night, connection by connection.
+    cells: Vec<Cell>,
 }
 
 impl<'a> Table<'a> {
     pub(super) fn of(picture: &Picture<'a>, from: Date, now: Timestamp) -> Self {
         let sources: Vec<(&ConnectionId, &Source)> =
             picture.sources.iter().filter(|(_, source)| source.blocks).collect();
-        let mut table = Self { sources, rows: BTreeMap::new() };
+        let mut table = Self { sources, from, hosts: Vec::new(), cells: Vec::new() };
         let turnovers = Turnovers::of(picture);
         for block in picture.blocks {
             if let Some(nights) = turnovers.after(block).filter(|_| picture.counts(block)) {
-                table.each(nights, from, |row| row.take_by_host(block.first_seen_at));
+                table.take_by_host(nights, block.first_seen_at);
             }
             let Some(nights) = block.extent.nights(picture.house) else { continue };
             let Origin::Feed(origin) = &block.origin else {
-                table.each(nights, from, |row| row.take_by_host(block.first_seen_at));
+                table.take_by_host(nights, block.first_seen_at);
                 continue;
             };
             let Some(at) = table.index(&origin.connection) else { continue };
             let held = origin.hold.is_some();
-            let begun = block.extent.times(picture.house).start() <= now;
             let one = Presence {
                 shown: !held,
                 held,
                 evident: picture.is_evident(block),
                 foreign: origin.sign != Sign::Ours,
-                under_way: begun && block.kind != crate::BlockKind::Closure,
+                under_way: block.kind != BlockKind::Closure && block.extent.times(picture.house).start() <= now,
+                repeats: table.repeated_by(picture, block),
                 first_seen_at: block.first_seen_at,
             };
-            table.each(nights, from, |row| {
-                if let Some(cell) = row.cells.get_mut(at) {
+            let width = table.sources.len();
+            for night in table.reach(nights) {
+                if let Some(cell) = table.cells.get_mut(night * width + at) {
                     cell.presence = Some(cell.presence.map_or(one, |known| known.with(one)));
                 }
-            });
+            }
         }
         table.fill(picture);
         table
     }
 
     fn fill(&mut self, picture: &Picture<'_>) {
+        let (width, nights) = (self.sources.len(), self.hosts.len());
         for (at, (id, _)) in self.sources.iter().enumerate() {
             let written = picture.claims.connections.get(*id);
-            for (night, row) in &mut self.rows {
-                let Some(cell) = row.cells.get_mut(at) else { continue };
+            let claims = written.map(|mine| mine.claims.spread(self.from, nights)).unwrap_or_default();
+            let parts = written.map(|mine| mine.parts.spread(self.from, nights)).unwrap_or_default();
+            for night in 0..nights {
+                let Some(cell) = self.cells.get_mut(night * width + at) else { continue };
                 let Some(presence) = cell.presence else { continue };
-                let claim = written.and_then(|written| written.claims.get(*night));
+                let claim = claims.get(night).copied().flatten();
                 cell.standing = Some(claim.map_or(Standing::Certain, |claim| claim.standing));
                 cell.since = Some(claim.map_or(presence.first_seen_at, |claim| claim.since));
-                cell.asked = written.and_then(|mine| mine.parts.get(*night)).is_some_and(|part| part.asked.is_some());
+                cell.asked = parts.get(night).copied().flatten().is_some_and(|part| part.asked.is_some());
             }
         }
+    }
+
+    /// The connections with a stay that this one repeats.
+    fn repeated_by(&self, picture: &Picture<'_>, block: &Block) -> u64 {
+        let source = block.connection().and_then(|connection| picture.sources.get(connection));
+        if !source.is_some_and(|source| source.aggregates) {
+            return 0;
+        }
+        let origins = picture.blocks.iter().filter(|other| is_mirror_of(picture, block, other));
+        let indexes = origins.filter_map(|other| self.index(other.connection()?)).filter(|at| *at < 64);
+        indexes.fold(0, |all, at| all | 1 << at)
     }
 
     pub(super) fn index(&self, connection: &ConnectionId) -> Option<usize> {
         self.sources.iter().position(|(id, _)| *id == connection)
     }
 
-    fn each(&mut self, nights: Nights, from: Date, mut change: impl FnMut(&mut Row)) {
-        let Ok(nights) = Nights::new(nights.first().max(from), nights.end()) else { return };
+    /// How many nights it has.
+    pub(super) fn len(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// The night so many days after the first.
+    pub(super) fn row(&self, night: usize) -> Option<Row<'_>> {
         let width = self.sources.len();
-        for night in nights.iter() {
-            change(self.rows.entry(night).or_insert_with(|| Row { host: None, cells: vec![Cell::default(); width] }));
+        let cells = self.cells.get(night * width..(night + 1) * width)?;
+        Some(Row { host: *self.hosts.get(night)?, cells })
+    }
+
+    fn take_by_host(&mut self, nights: Nights, since: Timestamp) {
+        for night in self.reach(nights) {
+            if let Some(host) = self.hosts.get_mut(night) {
+                *host = Some(host.map_or(since, |known| known.min(since)));
+            }
         }
     }
-}
 
-impl Row {
-    fn take_by_host(&mut self, since: Timestamp) {
-        self.host = Some(self.host.map_or(since, |known| known.min(since)));
+    /// Indexes of these nights, for which there is room from now on.
+    fn reach(&mut self, nights: Nights) -> std::ops::Range<usize> {
+        let index = |date: Date| usize::try_from(days_between(self.from, date).clamp(0, FARTHEST)).unwrap_or(0);
+        let (first, end) = (index(nights.first()), index(nights.end()));
+        if end > self.hosts.len() {
+            self.hosts.resize(end, None);
+            self.cells.resize(end * self.sources.len(), Cell::default());
+        }
+        first..end
     }
 }
 
@@ -131,6 +180,7 @@ impl Presence {
             evident,
             foreign: self.foreign || other.foreign,
             under_way: self.under_way || other.under_way,
+            repeats: self.repeats & other.repeats,
             first_seen_at: self.first_seen_at.min(other.first_seen_at),
         }
     }
@@ -138,7 +188,7 @@ impl Presence {
 
 /// Whether one source's link carries a night: another holds it or may hold it, and neither a question nor a loop of
 /// witnesses is in the way.
-pub(super) fn carries(row: &Row, at: usize, sources: &[(&ConnectionId, &Source)], rules: Rules) -> bool {
+pub(super) fn carries(row: Row<'_>, at: usize, sources: &[(&ConnectionId, &Source)], rules: Rules) -> bool {
     if !sources.get(at).is_some_and(|(_, source)| source.has_link) {
         return false;
     }
@@ -149,18 +199,20 @@ pub(super) fn carries(row: &Row, at: usize, sources: &[(&ConnectionId, &Source)]
     if mine.asked {
         return false;
     }
-    let blocking = |standing: Option<Standing>| standing.is_some_and(|standing| standing != Standing::Echo);
-    let mut others = row.cells.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, cell)| cell);
-    if !others.clone().any(|cell| blocking(cell.standing)) {
+    let shown = mine.presence.is_some_and(|presence| presence.shown);
+    // What only repeats a stay that X shows is X's own stay.
+    let repeats = |cell: &Cell| shown && cell.presence.is_some_and(|one| at < 64 && one.repeats >> at & 1 == 1);
+    let others = row.cells.iter().enumerate().filter(|(other, cell)| *other != at && !repeats(cell));
+    let mut others = others.map(|(_, cell)| cell);
+    if !others.clone().any(|cell| cell.may_hold()) {
         return false;
     }
     let certain = |cell: &Cell| cell.standing == Some(Standing::Certain);
     let evident = |cell: &Cell| cell.presence.is_some_and(|presence| presence.evident);
-    let shown = mine.presence.is_some_and(|presence| presence.shown);
-    if !certain(&mine) || !shown || evident(&mine) {
+    if !certain(&mine) || !shown {
         return true;
     }
-    // 3b: the others' claims are all possible, and X has a certain one that is not evident.
+    // 3b: the others' claims are all possible, and X has a certain one.
     if !others.any(certain) {
         return !rules.witness_of_possible;
     }
@@ -183,6 +235,7 @@ pub struct LeftOff<'a> {
     /// Nights that some stay of another connection, or the host, surely takes: what else may take them need not be shown.
     certain: BTreeSet<Date>,
     own: Option<&'a ConnectionId>,
+    today: Date,
 }
 
 impl<'a> LeftOff<'a> {
@@ -193,20 +246,24 @@ impl<'a> LeftOff<'a> {
     }
 
     pub(crate) fn by(picture: &'a Picture<'a>, own: Option<&'a ConnectionId>, now: Timestamp, rules: Rules) -> Self {
-        let mut left = Self { picture, nights: BTreeSet::new(), certain: BTreeSet::new(), own };
-        let table = Table::of(picture, picture.house.date(now), now);
+        let from = picture.house.date(now);
+        let mut left = Self { picture, nights: BTreeSet::new(), certain: BTreeSet::new(), own, today: from };
+        let table = Table::of(picture, from, now);
         let at = own.and_then(|own| table.index(own));
-        for (night, row) in &table.rows {
+        let mut night = from;
+        for index in 0..table.len() {
+            let date = night;
+            night = night.tomorrow().unwrap_or(night);
+            let Some(row) = table.row(index) else { continue };
             let others = row.cells.iter().enumerate().filter(|(other, _)| Some(*other) != at);
             if others.clone().any(|(_, cell)| cell.standing == Some(Standing::Certain)) {
-                left.certain.insert(*night);
+                left.certain.insert(date);
             }
-            let may_take = |cell: &Cell| cell.standing.is_some_and(|standing| standing != Standing::Echo);
             if let Some(at) = at
-                && others.clone().any(|(_, cell)| may_take(cell))
+                && others.clone().any(|(_, cell)| cell.may_hold())
                 && !carries(row, at, &table.sources, rules)
             {
-                left.nights.insert(*night);
+                left.nights.insert(date);
             }
         }
         left
@@ -218,6 +275,13 @@ impl<'a> LeftOff<'a> {
         &self.nights
     }
 
+    /// Whether the link shows every night of a block of another connection, or of the host, for all that a first look
+    /// tells.
+    pub(crate) fn shows_whole(&self, block: &Block) -> bool {
+        let written = block.connection().and_then(|connection| self.picture.claims.connections.get(connection));
+        block.is_own() || (self.nights.is_empty() && written.is_none_or(|mine| mine.claims.is_empty()))
+    }
+
     /// Whether the link shows a block of another connection, or of the host, on a night.
     #[must_use]
     pub fn shows(&self, block: &Block, night: Date) -> bool {
@@ -226,7 +290,9 @@ impl<'a> LeftOff<'a> {
         }
         match self.picture.standing(block, night) {
             Standing::Echo => false,
-            Standing::Possible => !self.nights.contains(&night) && !self.certain.contains(&night),
+            Standing::Possible => {
+                night >= self.today && !self.nights.contains(&night) && !self.certain.contains(&night)
+            }
             Standing::Certain => !self.nights.contains(&night),
         }
     }

@@ -11,10 +11,11 @@ use super::{
     Asked, Claim, ClaimRule, Claims, ConnectionClaims, Habits, LinkFacts, LinkNight, Part, Runs, Standing,
     judge::{SERVED_AFTER, can_not_have_read, window},
     night::{Cell, Presence, Row, Table, carries},
+    runs::days_between,
 };
 use crate::{
-    Block, BlockId, ConnectionId, EndedHold, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId, House, Nights, Origin,
-    Picture, Source, picture::parts,
+    Block, BlockId, BlockKind, ConnectionId, EndedHold, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId, House, Nights,
+    Origin, Picture, Source, picture::parts,
 };
 
 /// A question to a site whose feed can't be read is taken back after this long.
@@ -24,6 +25,8 @@ const LONGEST_SETTLE: SignedDuration = DAY;
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24 * 8);
 const FIRST_MEMORY: SignedDuration = SignedDuration::from_mins(30);
 const LONGEST_MEMORY: SignedDuration = DAY;
+/// Links show a stay for a day after it departed.
+const DAYS_REMEMBERED: i64 = 2;
 /// A site that no read is recorded of is waited for so many of its cadences.
 const CADENCES_TO_WAIT: i32 = 4;
 
@@ -151,9 +154,15 @@ pub fn weigh(change: &Change<'_>, ids: &mut dyn FnMut() -> [u8; 16]) -> Weighed 
 
 /// The same by some of the rules.
 pub(crate) fn weigh_by(change: &Change<'_>, ids: &mut dyn FnMut() -> [u8; 16], rules: Rules) -> Weighed {
-    let nothing_new = change.before.blocks == change.after.blocks && change.before.sources == change.after.sources;
-    if nothing_new && change.after.claims.is_empty() {
-        return Weighed::default();
+    let (before, after) = (&change.before, &change.after);
+    let nothing_new = before.blocks == after.blocks
+        && before.sources == after.sources
+        && before.claims == after.claims
+        && before.house == after.house;
+    let waits = change.read.is_some_and(|(read, _)| change.after.claims.waits_for_readings(read));
+    let wake_at = change.after.claims.questions_end_at();
+    if nothing_new && !waits && wake_at.is_none_or(|wake_at| wake_at > change.now) {
+        return Weighed { claims: change.after.claims.clone(), wake_at, ..Weighed::default() };
     }
     let mut weighing = Weighing::of(change, rules);
     weighing.judge_all();
@@ -181,6 +190,11 @@ struct State {
 }
 
 impl State {
+    /// Nothing is claimed, and nothing is to be remembered.
+    fn is_idle(&self) -> bool {
+        self.was.is_none() && self.is.is_none() && self.part == Part::default() && self.link.is_none()
+    }
+
     fn is_possible(&self) -> bool {
         self.standing == Some(Standing::Possible)
     }
@@ -212,6 +226,8 @@ impl State {
 
 struct Night {
     date: Date,
+    /// Days from today.
+    index: usize,
     host_before: bool,
     host: bool,
     states: Vec<State>,
@@ -269,46 +285,48 @@ impl<'a> Weighing<'a> {
         };
         let (of_before, of_after) = (index(&before), index(&after));
 
-        let mut dates: BTreeSet<Date> = before.rows.keys().chain(after.rows.keys()).copied().collect();
-        for mine in claims.connections.values() {
-            let written = mine.link.iter().map(|(run, _)| *run).chain(mine.parts.iter().map(|(run, _)| *run));
-            dates.extend(written.flat_map(Nights::iter).filter(|date| *date >= today));
-        }
-        let cell = |table: &Table<'_>, at: Option<usize>, date: Date| -> Cell {
-            at.and_then(|at| table.rows.get(&date)?.cells.get(at).copied()).unwrap_or_default()
-        };
-        let nights = dates.into_iter().map(|date| {
-            let row = before.rows.get(&date);
-            let states = connections.iter().enumerate().map(|(at, party)| {
-                let mine = claims.connections.get(party.id);
+        let written = claims.connections.values();
+        let written = written.flat_map(|mine| mine.link.last_night().into_iter().chain(mine.parts.last_night()));
+        let reach = written.map(|end| usize::try_from(days_between(today, end)).unwrap_or(0)).max().unwrap_or(0);
+        let length = before.len().max(after.len()).max(reach);
+        let spread: Vec<Written> =
+            connections.iter().map(|party| Written::of(claims, party.id, today, length)).collect();
+        let mut nights = Vec::new();
+        let mut next = today;
+        for index in 0..length {
+            let date = next;
+            next = next.tomorrow().unwrap_or(next);
+            let (was_row, is_row) = (before.row(index), after.row(index));
+            let mut states = Vec::with_capacity(connections.len());
+            for (at, party) in connections.iter().enumerate() {
                 let place = of_before.get(at).copied().flatten();
-                let was = cell(&before, place, date);
-                let is = cell(&after, of_after.get(at).copied().flatten(), date);
-                let link = mine.and_then(|mine| mine.link.get(date)).copied();
-                let claim = mine.and_then(|mine| mine.claims.get(date)).copied();
+                let cell = |row: Option<Row<'_>>, place: Option<usize>| -> Cell {
+                    row.zip(place).and_then(|(row, place)| row.cells.get(place).copied()).unwrap_or_default()
+                };
+                let was = cell(was_row, place);
+                let is = cell(is_row, of_after.get(at).copied().flatten());
+                let (claim, part, link) = spread.get(at).map(|written| written.at(index)).unwrap_or_default();
                 // What the host said since stands over what was known.
                 let stood = was.standing.map(|known| claim.map_or(known, |claim| claim.standing));
-                let carried = row.zip(place).filter(|(row, at)| carries(row, *at, &before.sources, rules));
-                State {
+                let carried = was_row.zip(place).filter(|(row, place)| carries(*row, *place, &before.sources, rules));
+                states.push(State {
                     was: was.presence,
                     is: is.presence,
                     stood,
                     standing: stood,
                     claim,
-                    part: mine.and_then(|mine| mine.parts.get(date)).copied().unwrap_or_default(),
+                    part: part.unwrap_or_default(),
                     link: link.map(|link| party.with_put(link)),
                     carried: carried.map(|(row, at)| carried_since(row, at, link.as_ref())),
                     cut: false,
-                }
-            });
-            Night {
-                date,
-                host_before: row.is_some_and(|row| row.host.is_some()),
-                host: after.rows.get(&date).is_some_and(|row| row.host.is_some()),
-                states: states.collect(),
+                });
             }
-        });
-        let nights = nights.collect();
+            let host_before = was_row.is_some_and(|row| row.host.is_some());
+            let host = is_row.is_some_and(|row| row.host.is_some());
+            if host || host_before || states.iter().any(|state| !state.is_idle()) {
+                nights.push(Night { date, index, host_before, host, states });
+            }
+        }
         Self { change, rules, connections, nights, findings: Vec::new() }
     }
 
@@ -352,7 +370,7 @@ impl<'a> Weighing<'a> {
         let picture = Picture { claims: &claims, ..self.change.after };
         let table = Table::of(&picture, picture.house.date(self.change.now), self.change.now);
         for night in &mut self.nights {
-            night.host = table.rows.get(&night.date).is_some_and(|row| row.host.is_some());
+            night.host = table.row(night.index).is_some_and(|row| row.host.is_some());
         }
     }
 
@@ -429,7 +447,8 @@ impl<'a> Weighing<'a> {
                 self.findings.push((at, Finding::TakenBack, night.date));
             }
         }
-        if self.rules.one_at_a_time && night.states.iter().any(|state| state.part.asked.is_some()) {
+        let is_asked = |state: &State| state.is_possible() && state.part.asked.is_some();
+        if self.rules.one_at_a_time && night.states.iter().any(is_asked) {
             return;
         }
         let may_be_asked = |(_, (state, party)): &(usize, (&State, &Party<'_>))| {
@@ -485,15 +504,17 @@ impl<'a> Weighing<'a> {
         let sources: Vec<(&ConnectionId, &Source)> = self.change.after.sources.iter().collect();
         let place: Vec<Option<usize>> =
             self.connections.iter().map(|party| sources.iter().position(|(id, _)| *id == party.id)).collect();
+        let mut cells = vec![Cell::default(); sources.len()];
         for night in &mut self.nights {
-            let mut row = Row { host: night.host.then_some(now), cells: vec![Cell::default(); sources.len()] };
+            cells.fill(Cell::default());
             for (state, place) in night.states.iter().zip(&place) {
-                if let Some(cell) = place.and_then(|place| row.cells.get_mut(place)) {
+                if let Some(cell) = place.and_then(|place| cells.get_mut(place)) {
                     *cell = state.cell();
                 }
             }
+            let row = Row { host: night.host.then_some(now), cells: &cells };
             for ((state, party), place) in night.states.iter_mut().zip(&self.connections).zip(&place) {
-                let carries = place.is_some_and(|place| carries(&row, place, &sources, self.rules));
+                let carries = place.is_some_and(|place| carries(row, place, &sources, self.rules));
                 state.follow_link(party, carries, now);
             }
         }
@@ -505,6 +526,9 @@ impl<'a> Weighing<'a> {
         let mut out = Claims::default();
         for (at, party) in self.connections.iter().enumerate() {
             let mut mine = ConnectionClaims { habits: party.habits, ..ConnectionClaims::default() };
+            for (one, claim) in self.past_claims(party.id) {
+                mine.claims.push(one, claim);
+            }
             for night in &self.nights {
                 let Some(state) = night.states.get(at) else { continue };
                 let Some(one) = Nights::one(night.date) else {
@@ -525,6 +549,27 @@ impl<'a> Weighing<'a> {
             }
         }
         out
+    }
+
+    /// What was found of nights that are over stays, as long as the stay is not long departed: nothing more is to be
+    /// found out about them.
+    fn past_claims(&self, connection: &ConnectionId) -> Vec<(Nights, Claim)> {
+        let after = &self.change.after;
+        let today = after.house.date(self.change.now);
+        let Some(mine) = after.claims.connections.get(connection).filter(|mine| !mine.claims.is_empty()) else {
+            return Vec::new();
+        };
+        let stays = after.blocks.iter().filter(|block| block.connection() == Some(connection));
+        let stays: Vec<Nights> = stays
+            .filter_map(|block| block.extent.nights(after.house))
+            .filter(|nights| nights.first() < today && days_between(nights.end(), today) <= DAYS_REMEMBERED)
+            .collect();
+        let nights = mine.claims.iter().flat_map(|(run, claim)| run.iter().map(|night| (night, *claim)));
+        nights
+            .take_while(|(night, _)| *night < today)
+            .filter(|(night, _)| stays.iter().any(|stay| stay.contains(*night)))
+            .filter_map(|(night, claim)| Some((Nights::one(night)?, claim)))
+            .collect()
     }
 
     fn into_weighed(self, ids: &mut dyn FnMut() -> [u8; 16]) -> Weighed {
@@ -562,6 +607,29 @@ impl<'a> Weighing<'a> {
     }
 }
 
+/// What is written down of one connection, night by night.
+struct Written {
+    claims: Vec<Option<Claim>>,
+    parts: Vec<Option<Part>>,
+    links: Vec<Option<LinkNight>>,
+}
+
+impl Written {
+    fn of(claims: &Claims, connection: &ConnectionId, from: Date, nights: usize) -> Self {
+        let mine = claims.connections.get(connection);
+        Self {
+            claims: mine.map(|mine| mine.claims.spread(from, nights)).unwrap_or_default(),
+            parts: mine.map(|mine| mine.parts.spread(from, nights)).unwrap_or_default(),
+            links: mine.map(|mine| mine.link.spread(from, nights)).unwrap_or_default(),
+        }
+    }
+
+    fn at(&self, night: usize) -> (Option<Claim>, Option<Part>, Option<LinkNight>) {
+        let (claims, parts, links) = (self.claims.get(night), self.parts.get(night), self.links.get(night));
+        (claims.copied().flatten(), parts.copied().flatten(), links.copied().flatten())
+    }
+}
+
 fn party<'a>(change: &'a Change<'a>, id: &'a ConnectionId) -> Party<'a> {
     let mine = |block: &&Block| block.connection() == Some(id);
     let in_mass = |block: &Block| block.hold().is_some_and(|hold| hold.cause == HoldCause::MassVanish);
@@ -579,14 +647,14 @@ impl Party<'_> {
     /// Learns when the link that follows a decision was put.
     fn with_put(&self, mut link: LinkNight) -> LinkNight {
         if link.put_at.is_none() {
-            link.put_at = self.facts.last_put_at.filter(|put_at| *put_at >= link.since);
+            link.put_at = self.facts.last_put_at.filter(|put_at| *put_at > link.since);
         }
         link
     }
 }
 
 /// Since when a link that carries a night does so.
-fn carried_since(row: &Row, at: usize, link: Option<&LinkNight>) -> Timestamp {
+fn carried_since(row: Row<'_>, at: usize, link: Option<&LinkNight>) -> Timestamp {
     if let Some(link) = link.filter(|link| link.carries) {
         return link.since;
     }
@@ -845,7 +913,7 @@ impl State {
             return;
         };
         let first = |known: Option<LinkNight>, since: Timestamp| known.map_or(since, |known| known.first.min(since));
-        self.link = match (self.carried, carries) {
+        let link = match (self.carried, carries) {
             (Some(since), false) => {
                 Some(LinkNight { carries: false, since: now, put_at: None, first: first(self.link, since) })
             }
@@ -853,16 +921,17 @@ impl State {
                 Some(LinkNight { carries: true, since: now, put_at: None, first: first(self.link, now) })
             }
             (None, true) => None,
-            (Some(_), true) => self
-                .link
-                .filter(|link| self.part.clean_since.is_some() || now.duration_since(link.since) <= window(source)),
-            (None, false) => self.link.filter(|link| {
-                self.part.asked.is_some()
-                    || self.part.clean_since.is_some()
-                    || self.standing.is_some()
-                    || !can_not_have_read(None, Some(link), &party.facts, source, now)
-            }),
+            (Some(_), true) | (None, false) => self.link,
         };
+        self.link = link.filter(|link| {
+            let in_question = self.part.asked.is_some() || self.part.clean_since.is_some();
+            let may_matter = if carries {
+                now.duration_since(link.since) <= window(source)
+            } else {
+                self.standing.is_some() || !can_not_have_read(None, Some(link), &party.facts, source, now)
+            };
+            in_question || may_matter
+        });
         if self.part.cleaned_at.is_some_and(|at| now.duration_since(at) > DAY) {
             self.part.cleaned_at = None;
         }
@@ -904,6 +973,12 @@ impl Edges {
     }
 }
 
+/// Whether another event of the same feed shows this night.
+fn shows(other: &Block, block: &Block, night: Date, house: &House) -> bool {
+    let takes = || other.extent.nights(house).is_some_and(|nights| nights.contains(night));
+    other.connection() == block.connection() && other.hold().is_none() && takes()
+}
+
 /// Takes nights out of held stays.
 fn cut(
     blocks: &[Block],
@@ -919,7 +994,10 @@ fn cut(
             out.push(block.clone());
             continue;
         };
-        let left = parts(block.extent, house, |night| !gone.contains(&night));
+        // Of a closure no more is left than what other events do not show.
+        let is_closure = block.kind == BlockKind::Closure;
+        let shown = |night: Date| is_closure && blocks.iter().any(|other| shows(other, block, night, house));
+        let left = parts(block.extent, house, |night| !gone.contains(&night) && !shown(night));
         if left.first() == Some(&block.extent) {
             out.push(block.clone());
             continue;

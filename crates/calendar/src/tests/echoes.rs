@@ -1,0 +1,308 @@
+//! The rules about echoes in a host's words, as stories of a few sites: what is read, what each link then shows.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp, civil::Date};
+
+use super::build::*;
+use crate::*;
+
+const A: u8 = 1;
+const B: u8 = 2;
+const C: u8 = 3;
+
+/// One property with three sites, each of which reads its link whenever `reads_link` says so.
+struct Home {
+    now: Timestamp,
+    blocks: Vec<Block>,
+    claims: Claims,
+    sources: BTreeMap<ConnectionId, Source>,
+    links: BTreeMap<ConnectionId, LinkFacts>,
+    ids: u8,
+}
+
+fn home() -> Home {
+    let now = noon("2026-11-20");
+    let complete = LinkFacts { recorded_since: Some(noon("2026-01-01")), complete: true, ..LinkFacts::default() };
+    Home {
+        now,
+        blocks: Vec::new(),
+        claims: Claims::default(),
+        sources: [A, B, C].map(|of| (connection(of), Source::default())).into(),
+        links: [A, B, C].map(|of| (connection(of), complete.clone())).into(),
+        ids: 100,
+    }
+}
+
+fn reserved(uid: &str, extent: Extent) -> Sighting {
+    Sighting { sign: Sign::Reservation, code: Some(uid.to_owned()), ..sighting(uid, extent) }
+}
+
+fn closed(uid: &str, extent: Extent) -> Sighting {
+    Sighting { verdict: Verdict::Blocks(BlockKind::Closure), ..sighting(uid, extent) }
+}
+
+fn stay_of_four() -> Extent {
+    nights("2026-12-04", "2026-12-08")
+}
+
+impl Home {
+    fn later(&mut self, minutes: i64) -> &mut Self {
+        self.now += SignedDuration::from_mins(minutes);
+        self
+    }
+
+    /// This site reads its link now.
+    fn reads_link(&mut self, of: u8) -> &mut Self {
+        self.links.get_mut(&connection(of)).unwrap().reads.push(self.now);
+        self
+    }
+
+    /// We read this site's feed.
+    fn feed(&mut self, of: u8, sightings: Vec<Sighting>) -> &mut Self {
+        let (house, id, now) = (house(), connection(of), self.now);
+        let before = self.blocks.clone();
+        let (mine, others) = self.blocks.clone().into_iter().partition(|block| block.connection() == Some(&id));
+        let expected = self.claims.expected_to_go(&id);
+        let judging = Judging {
+            connection: &id,
+            house: &house,
+            hold: HoldPolicy::default(),
+            mass_vanish: MassVanishPolicy { nights_percent: 101, ..MassVanishPolicy::default() },
+            expected_to_go: &expected,
+        };
+        let reading = Reading { sightings, unread: Default::default(), read_at: now, now, repeated: false };
+        let ids = &mut self.ids;
+        let mut fresh = || {
+            *ids += 1;
+            [*ids; 16]
+        };
+        let mut after: Vec<Block> = others;
+        after.extend(reconcile(mine, &reading, &judging, &mut fresh).blocks);
+        let picture = |blocks| Picture { blocks, sources: &self.sources, claims: &self.claims, house: &house };
+        let change = Change {
+            before: picture(&before),
+            after: picture(&after),
+            links: &self.links,
+            read: Some((&id, now)),
+            now,
+        };
+        let weighed = weigh(&change, &mut fresh);
+        self.claims = weighed.claims;
+        self.blocks = weighed.blocks.unwrap_or(after);
+        // Links follow a second later.
+        for facts in self.links.values_mut() {
+            facts.last_put_at = Some(now + SignedDuration::from_secs(1));
+        }
+        self
+    }
+
+    fn link(&self, of: u8) -> Vec<Date> {
+        let (house, id) = (house(), connection(of));
+        let picture = Picture { blocks: &self.blocks, sources: &self.sources, claims: &self.claims, house: &house };
+        let events = view(&picture, Viewer { own: Some(&id), times: false }, self.now, self.now);
+        let mut nights: Vec<Date> =
+            events.iter().filter_map(|event| event.extent.nights(&house)).flat_map(Nights::iter).collect();
+        nights.sort_unstable();
+        nights.dedup();
+        nights
+    }
+
+    fn taken(&self) -> usize {
+        let house = house();
+        let picture = Picture { blocks: &self.blocks, sources: &self.sources, claims: &self.claims, house: &house };
+        taken_nights(&taken(&picture), &house, day("2026-01-01")).len()
+    }
+
+    fn explained(&self, night: &str) -> Vec<ExplainedClaim> {
+        let house = house();
+        let picture = Picture { blocks: &self.blocks, sources: &self.sources, claims: &self.claims, house: &house };
+        explain(&picture, day(night), self.now)
+    }
+}
+
+/// A sells four nights; B imports them and shows them as its own closure.
+fn echoed() -> Home {
+    let mut home = home();
+    home.feed(A, vec![reserved("HM1", stay_of_four())]).later(20).reads_link(B);
+    home.later(20).feed(B, vec![closed("x", stay_of_four())]);
+    home
+}
+
+#[test]
+fn what_a_site_repeats_of_ours_may_be_ours_and_changes_nothing() {
+    let home = echoed();
+    assert_eq!((home.link(B).len(), home.link(C).len(), home.taken()), (4, 4, 4));
+    let claims = home.explained("2026-12-05");
+    let of_b = claims.iter().find(|claim| claim.connection == Some(connection(B))).unwrap();
+    assert_eq!(of_b.state, BlockState::PossibleEcho);
+    assert!(of_b.rules.contains(&ClaimRule::MayBeOurs.as_str().to_owned()), "{of_b:?}");
+    let of_a = claims.iter().find(|claim| claim.connection == Some(connection(A))).unwrap();
+    assert_eq!((of_a.state, of_a.carried_by.clone()), (BlockState::Standing, vec![connection(B), connection(C)]));
+}
+
+#[test]
+fn a_site_that_did_not_read_its_link_holds_what_it_shows() {
+    let mut home = home();
+    home.feed(A, vec![reserved("HM1", stay_of_four())]).later(20).feed(B, vec![closed("x", stay_of_four())]);
+    assert!(home.claims.is_empty(), "nothing is in question: {:?}", home.claims);
+}
+
+#[test]
+fn what_carries_our_tag_is_ours_and_never_blocks() {
+    let mut home = home();
+    home.feed(A, vec![reserved("HM1", stay_of_four())]).later(20).reads_link(B).later(20);
+    let tagged = Sighting { sign: Sign::Ours, ..closed("x", stay_of_four()) };
+    home.feed(B, vec![tagged.clone()]).later(20).feed(A, vec![]).later(31).feed(A, vec![]);
+    home.later(60 * 24).feed(A, vec![]);
+    assert_eq!((home.taken(), home.link(A).len(), home.link(C).len()), (0, 0, 0));
+}
+
+/// A's guest cancels; nobody knows yet whether B repeats it or holds the nights too.
+fn cancelled() -> Home {
+    let mut home = echoed();
+    let gone = Sighting { verdict: Verdict::Cancelled, ..reserved("HM1", stay_of_four()) };
+    home.later(20).feed(A, vec![gone]);
+    home
+}
+
+#[test]
+fn when_the_origin_goes_the_one_that_may_repeat_it_is_asked_and_the_nights_stay_taken() {
+    let home = cancelled();
+    assert_eq!(home.taken(), 4, "nothing is freed before it was asked");
+    assert_eq!((home.link(A).len(), home.link(B).len(), home.link(C).len()), (4, 0, 4), "left off one link alone");
+    assert!(home.claims.waits_for_readings(&connection(B)) && home.claims.waits_for_read(&connection(B)));
+}
+
+#[test]
+fn a_site_that_lets_go_once_it_read_its_link_had_only_repeated_it() {
+    let mut home = cancelled();
+    home.later(15).feed(B, vec![closed("x", stay_of_four())]);
+    assert_eq!(home.taken(), 4, "it has not read its link yet");
+    home.later(5).reads_link(B).later(10).feed(B, vec![]);
+    assert_eq!(
+        (home.taken(), home.link(A).len(), home.link(C).len()),
+        (0, 0, 0),
+        "free at the first reading, without a hold"
+    );
+    assert!(home.blocks.is_empty());
+}
+
+#[test]
+fn a_site_that_goes_on_showing_a_night_that_its_link_leaves_out_holds_it() {
+    let mut home = cancelled();
+    home.later(5).reads_link(B);
+    for _ in 0..3 {
+        home.later(40).feed(B, vec![closed("x", stay_of_four())]);
+    }
+    assert_eq!((home.taken(), home.link(A).len(), home.link(C).len()), (4, 4, 4));
+    assert!(!home.claims.waits_for_readings(&connection(B)), "the question is answered");
+    let rules = &home.explained("2026-12-05")[0].rules;
+    assert!(rules.contains(&ClaimRule::StoodAfterRead.as_str().to_owned()), "{rules:?}");
+}
+
+#[test]
+fn two_sites_that_repeat_each_other_do_not_keep_a_night_for_ever() {
+    let mut home = echoed();
+    home.reads_link(C).later(10).feed(C, vec![closed("y", stay_of_four())]);
+    let gone = Sighting { verdict: Verdict::Cancelled, ..reserved("HM1", stay_of_four()) };
+    home.later(10).feed(A, vec![gone]);
+    // Each shows what its link carries.
+    for _ in 0..12 {
+        for of in [B, C] {
+            home.later(10).reads_link(of);
+            let shown = if home.link(of).is_empty() { vec![] } else { vec![closed("z", stay_of_four())] };
+            home.later(10).feed(of, shown);
+        }
+    }
+    assert_eq!(home.taken(), 0);
+}
+
+#[test]
+fn what_others_may_repeat_of_a_sites_own_stay_is_not_on_its_link() {
+    let mut home = echoed();
+    assert!(home.link(A).is_empty());
+    home.reads_link(A).later(10).feed(A, vec![closed("HM1", stay_of_four())]);
+    assert!(home.claims.claim(&connection(A), day("2026-12-05")).is_none(), "so its closure can't come from us");
+}
+
+#[test]
+fn a_question_to_a_site_that_can_not_be_read_is_taken_back() {
+    let mut home = echoed();
+    home.reads_link(C).later(10).feed(C, vec![closed("y", stay_of_four())]);
+    let gone = Sighting { verdict: Verdict::Cancelled, ..reserved("HM1", stay_of_four()) };
+    home.later(10).feed(A, vec![gone]);
+    assert_eq!((home.link(B).len(), home.link(C).len()), (0, 4), "B is asked first");
+    home.later(60 * 7).feed(A, vec![]);
+    assert_eq!((home.link(B).len(), home.link(C).len()), (4, 0), "B is silent: C is asked, and B kept from selling");
+}
+
+#[test]
+fn turnover_nights_do_not_grow_through_an_echo() {
+    // B repeats the stay and the turnover night after it as one closure, which is followed by no further night.
+    let house = house_with_turnover(1);
+    let sources = BTreeMap::from([
+        (connection(A), Source::default()),
+        (connection(B), Source { tells_reservations_apart: false, ..Source::default() }),
+    ]);
+    let echo = Block { kind: BlockKind::Closure, ..stay(2, B, nights("2026-12-04", "2026-12-09")) };
+    let blocks = [stay(1, A, stay_of_four()), echo];
+    let claim = Claim { standing: Standing::Possible, rule: ClaimRule::MayBeOurs, since: noon("2026-11-20") };
+    let Extent::Nights(run) = nights("2026-12-04", "2026-12-09") else { unreachable!() };
+    let mine = ConnectionClaims { claims: Runs::of([(run, claim)]), ..ConnectionClaims::default() };
+    let claims = Claims { connections: BTreeMap::from([(connection(B), mine)]) };
+    let all = taken(&Picture { blocks: &blocks, sources: &sources, claims: &claims, house: &house });
+    assert_eq!(taken_nights(&all, &house, day("2026-01-01")).len(), 5);
+}
+
+#[test]
+fn a_master_feed_is_a_second_witness_and_no_conflict() {
+    let house = house();
+    let mut sources = home().sources;
+    sources.insert(connection(C), Source { aggregates: true, ..Source::default() });
+    let claims = Claims::default();
+    let blocks =
+        [stay(1, A, stay_of_four()), stay(2, C, stay_of_four()), stay(3, B, nights("2026-12-07", "2026-12-09"))];
+    let picture = Picture { blocks: &blocks, sources: &sources, claims: &claims, house: &house };
+    let mut number = 0;
+    let mut ids = || {
+        number += 1;
+        [number; 16]
+    };
+    let found = conflicts(&[], &picture, noon("2026-11-20"), &mut ids);
+    assert_eq!(found.standing.len(), 2, "B clashes with A's stay and with its mirror, these two not with each other");
+    assert_eq!(superfluous_mirrors(&picture), [connection(C)]);
+    assert!(mirrored(&picture).contains(&blocks[1].id));
+    let events =
+        view(&picture, Viewer { own: Some(&connection(A)), times: false }, noon("2026-11-20"), noon("2026-11-20"));
+    assert_eq!(events.len(), 1, "A's link does not repeat A's own stay by way of its mirror");
+}
+
+#[test]
+fn a_conflict_closes_when_one_of_its_stays_goes_and_does_not_open_again_once_settled() {
+    let (house, sources, claims) = (house(), home().sources, Claims::default());
+    let blocks = vec![stay(1, A, stay_of_four()), stay(2, B, nights("2026-12-07", "2026-12-09"))];
+    let mut number = 0;
+    let mut ids = || {
+        number += 1;
+        [number; 16]
+    };
+    let picture = |blocks| Picture { blocks, sources: &sources, claims: &claims, house: &house };
+    let mut found = conflicts(&[], &picture(&blocks), noon("2026-11-20"), &mut ids);
+    assert_eq!((found.opened.len(), found.standing[0].nights.clone()), (1, vec![day("2026-12-07")]));
+    found.standing[0].gone = Some(blocks[1].id.clone());
+    let again = conflicts(&found.standing, &picture(&blocks), noon("2026-11-21"), &mut ids);
+    assert_eq!((again.opened.len(), again.standing.len(), again.closed.len()), (0, 1, 0));
+    let closed = conflicts(&again.standing, &picture(&blocks[..1]), noon("2026-11-21"), &mut ids);
+    assert_eq!((closed.standing.len(), closed.closed.len()), (0, 1));
+}
+
+#[test]
+fn a_late_check_out_clashes_with_an_early_arrival() {
+    let (house, sources, claims) = (house(), home().sources, Claims::default());
+    let late = own(1, times("2026-12-07T11:00", "2026-12-07T18:00"));
+    let blocks = [late, stay(2, B, nights("2026-12-07", "2026-12-09"))];
+    let picture = Picture { blocks: &blocks, sources: &sources, claims: &claims, house: &house };
+    let found = conflicts(&[], &picture, noon("2026-11-20"), &mut || [1; 16]);
+    assert_eq!(found.standing.len(), 1);
+}

@@ -1,0 +1,378 @@
+//! Us: what the service does around `calendar`, in memory.
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
+
+use super::site::{Feed, Imported, Mask, Minute, Site, mask};
+use crate::{
+    claims::{Rules, weigh_by},
+    view::view_by,
+    *,
+};
+
+/// How claims are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    Rules(Rules),
+    /// The simple rule for comparison: whatever shows a night that its link carries, or carried within a day, is
+    /// dropped as an echo; nothing is ever asked.
+    DropLookalikes,
+}
+
+/// One connection's private link.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Link {
+    pub(super) events: Rc<Vec<Imported>>,
+    pub(super) nights: Mask,
+    /// What it served until it was last put.
+    before: Rc<Vec<Imported>>,
+    pub(super) put_at: Option<Minute>,
+    /// Reads, each with when we learn of it.
+    pub(super) reads: Vec<(Minute, Minute)>,
+    /// When each night was last carried, for the simple rule.
+    carried: BTreeMap<i64, Minute>,
+}
+
+pub(super) struct Service {
+    pub(super) house: House,
+    pub(super) ids: Vec<ConnectionId>,
+    pub(super) blocks: Vec<Block>,
+    pub(super) claims: Claims,
+    pub(super) conflicts: Vec<Conflict>,
+    pub(super) links: Vec<Link>,
+    pub(super) paused: Vec<bool>,
+    sources: Vec<Source>,
+    applied: Vec<Option<u64>>,
+    /// Nights of real stays that the latest good reading of each feed shows.
+    pub(super) read: Vec<Mask>,
+    pub(super) dirty: bool,
+    pub(super) wake_at: Option<Minute>,
+    complete_record: bool,
+    method: Method,
+    policy: Policy,
+    fresh: u64,
+    pub(super) decisions: Vec<Decision>,
+    pub(super) puts: u64,
+    pub(super) opened_conflicts: Vec<Conflict>,
+}
+
+pub(super) fn at(minute: Minute) -> Timestamp {
+    first_night().to_zoned(TimeZone::UTC).unwrap().timestamp() + SignedDuration::from_mins(minute)
+}
+
+fn minute_of(at_: Timestamp) -> Minute {
+    at_.duration_since(at(0)).as_mins()
+}
+
+fn first_night() -> Date {
+    jiff::civil::date(2027, 1, 1)
+}
+
+pub(super) fn date(night: i64) -> Date {
+    first_night().checked_add(jiff::Span::new().days(night)).unwrap()
+}
+
+pub(super) fn night_of(date: Date) -> i64 {
+    i64::from(date.since((jiff::Unit::Day, first_night())).unwrap().get_days())
+}
+
+pub(super) fn nights(first: i64, end: i64) -> Nights {
+    Nights::new(date(first), date(end)).unwrap()
+}
+
+impl Service {
+    pub(super) fn new(sites: &[Site], complete_record: bool, method: Method, policy: Policy) -> Self {
+        let time = |hour| jiff::civil::time(hour, 0, 0, 0);
+        let source = |site: &Site| {
+            let habits = &site.habits;
+            let every = habits.reads_every.filter(|_| habits.cadence_is_known);
+            Source {
+                tells_reservations_apart: habits.tells_apart,
+                aggregates: habits.mirrors.is_some(),
+                has_link: habits.has_link,
+                reads_link_every: every.map(SignedDuration::from_mins),
+                echo: policy.echo,
+                ..Source::default()
+            }
+        };
+        Self {
+            house: House::new(TimeZone::UTC, time(15), time(11), 0).unwrap(),
+            ids: (1..=sites.len() as u8).map(|number| ConnectionId::from_random([number; 16])).collect(),
+            blocks: Vec::new(),
+            claims: Claims::default(),
+            conflicts: Vec::new(),
+            links: vec![Link::default(); sites.len()],
+            paused: vec![false; sites.len()],
+            sources: sites.iter().map(source).collect(),
+            applied: vec![None; sites.len()],
+            read: vec![0; sites.len()],
+            dirty: false,
+            wake_at: None,
+            complete_record,
+            method,
+            policy,
+            fresh: 0,
+            decisions: Vec::new(),
+            puts: 0,
+            opened_conflicts: Vec::new(),
+        }
+    }
+
+    pub(super) fn sources(&self) -> BTreeMap<ConnectionId, Source> {
+        let active = self.ids.iter().zip(&self.sources).zip(&self.paused).filter(|(_, paused)| !**paused);
+        active.map(|((id, source), _)| (id.clone(), *source)).collect()
+    }
+
+    pub(super) fn rules(&self) -> Rules {
+        match self.method {
+            Method::Rules(rules) => rules,
+            Method::DropLookalikes => {
+                Rules { inquiries: false, witness: false, witness_of_possible: false, ..Rules::default() }
+            }
+        }
+    }
+
+    fn fresh(fresh: &mut u64) -> [u8; 16] {
+        *fresh += 1;
+        // Spread as real ones are, so that they differ in their first letters.
+        (u128::from(*fresh).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).to_be_bytes()
+    }
+
+    /// Whether a reading of this feed has to be taken in.
+    pub(super) fn wants(&self, of: usize, version: u64) -> bool {
+        let id = &self.ids[of];
+        let holds = |block: &Block| block.hold().is_some_and(|hold| !hold.kept) && block.connection() == Some(id);
+        self.applied[of] != Some(version) || self.claims.waits_for_readings(id) || self.blocks.iter().any(holds)
+    }
+
+    /// Takes a good reading in; answers whether anything changed.
+    pub(super) fn take(&mut self, of: usize, feed: &Feed, now: Minute, repeated: bool) -> bool {
+        let sightings = feed.sightings.iter().map(|(shown, first, end)| Sighting {
+            key: shown.uid.clone().map(|uid| EventKey { uid, occurrence: None }),
+            code: shown.code.clone(),
+            extent: Extent::Nights(nights(*first, *end)),
+            summary: String::new(),
+            rule: String::new(),
+            sign: shown.sign,
+            verdict: Verdict::Blocks(shown.kind),
+        });
+        let reading = Reading {
+            sightings: sightings.collect(),
+            unread: Default::default(),
+            read_at: at(now),
+            now: at(now),
+            repeated,
+        };
+        self.applied[of] = Some(feed.version);
+        self.read[of] = feed.own;
+        let before = self.blocks.clone();
+        let id = self.ids[of].clone();
+        let (mine, others): (Vec<Block>, Vec<Block>) =
+            std::mem::take(&mut self.blocks).into_iter().partition(|block| block.connection() == Some(&id));
+        let expected = self.claims.expected_to_go(&id);
+        let judging = Judging {
+            connection: &id,
+            house: &self.house,
+            hold: self.policy.hold,
+            mass_vanish: self.policy.mass_vanish,
+            expected_to_go: &expected,
+        };
+        // Stays long departed are forgotten.
+        let house = &self.house;
+        let mine = mine
+            .into_iter()
+            .filter(|block| block.extent.times(house).end() + SignedDuration::from_hours(24 * 35) > at(now));
+        let mine = mine.collect();
+        let fresh = &mut self.fresh;
+        let result = reconcile(mine, &reading, &judging, &mut || Self::fresh(fresh));
+        self.blocks = others;
+        self.blocks.extend(result.blocks);
+        self.blocks.sort_by(|a, b| a.id.cmp(&b.id));
+        let sources = self.sources();
+        self.weigh(&before, &sources, (!repeated).then_some(of), now)
+    }
+
+    /// Does what its time has come for.
+    pub(super) fn wake(&mut self, now: Minute) -> bool {
+        let before = self.blocks.clone();
+        let sources = self.sources();
+        self.weigh(&before, &sources, None, now)
+    }
+
+    /// Pauses or resumes a connection.
+    pub(super) fn pause(&mut self, of: usize, paused: bool, now: Minute) {
+        let (before, sources) = (self.blocks.clone(), self.sources());
+        self.paused[of] = paused;
+        self.applied[of] = None;
+        self.weigh(&before, &sources, None, now);
+    }
+
+    fn facts(&self, now: Minute) -> BTreeMap<ConnectionId, LinkFacts> {
+        let window = now - 10 * super::site::DAY;
+        let facts = |link: &Link| {
+            let known = link.reads.iter().filter(|(read, learned)| *learned <= now && *read >= window);
+            LinkFacts {
+                last_put_at: link.put_at.map(at),
+                reads: known.map(|(read, _)| at(*read)).collect(),
+                recorded_since: Some(at(window)),
+                complete: self.complete_record,
+            }
+        };
+        self.ids.iter().cloned().zip(self.links.iter().map(facts)).collect()
+    }
+
+    fn weigh(
+        &mut self,
+        before: &[Block],
+        sources_before: &BTreeMap<ConnectionId, Source>,
+        read: Option<usize>,
+        now: Minute,
+    ) -> bool {
+        let sources = self.sources();
+        let known = self.claims.clone();
+        let facts = self.facts(now);
+        let picture = |blocks, sources| Picture { blocks, sources, claims: &known, house: &self.house };
+        let mut changed = before != self.blocks;
+        match self.method {
+            Method::Rules(rules) => {
+                let change = Change {
+                    before: picture(before, sources_before),
+                    after: picture(&self.blocks, &sources),
+                    links: &facts,
+                    read: read.map(|of| (&self.ids[of], at(now))),
+                    now: at(now),
+                };
+                let fresh = &mut self.fresh;
+                let weighed = weigh_by(&change, &mut || Self::fresh(fresh), rules);
+                changed |= weighed.blocks.is_some() || weighed.claims != known;
+                if let Some(blocks) = weighed.blocks {
+                    self.blocks = blocks;
+                }
+                self.claims = weighed.claims;
+                self.wake_at = weighed.wake_at.map(minute_of);
+                self.decisions = weighed.decisions;
+            }
+            Method::DropLookalikes => {
+                if let Some(of) = read {
+                    changed |= self.drop_lookalikes(of, now);
+                }
+            }
+        }
+        let picture = Picture { blocks: &self.blocks, sources: &sources, claims: &self.claims, house: &self.house };
+        let fresh = &mut self.fresh;
+        let found = conflicts(&self.conflicts, &picture, at(now), &mut || Self::fresh(fresh));
+        let is_new = |conflict: &&Conflict| found.opened.contains(&conflict.id);
+        self.opened_conflicts = found.standing.iter().filter(is_new).cloned().collect();
+        self.conflicts = found.standing;
+        self.dirty |= changed;
+        changed
+    }
+
+    /// The simple rule, with a day of grace.
+    fn drop_lookalikes(&mut self, of: usize, now: Minute) -> bool {
+        let id = self.ids[of].clone();
+        let mut echoes: Mask = 0;
+        for block in self.blocks.iter().filter(|block| block.connection() == Some(&id)) {
+            let Origin::Feed(FeedOrigin { sign, hold: None, .. }) = &block.origin else { continue };
+            let Some(nights) = block.extent.nights(&self.house).filter(|_| *sign != Sign::Reservation) else {
+                continue;
+            };
+            for night in nights.iter().map(night_of).filter(|night| (0..128).contains(night)) {
+                let link = &self.links[of];
+                let carried = link.nights >> night & 1 == 1;
+                let lately = link.carried.get(&night).is_some_and(|until| now - until <= super::site::DAY);
+                if carried || lately {
+                    echoes |= 1 << night;
+                }
+            }
+        }
+        let claim = Claim { standing: Standing::Echo, rule: ClaimRule::MayBeOurs, since: at(0) };
+        let runs = super::site::runs(echoes).into_iter().map(|(first, end)| (nights(first, end), claim));
+        let claims = Runs::of(runs);
+        let mine = self.claims.connections.entry(id).or_default();
+        let changed = mine.claims != claims;
+        mine.claims = claims;
+        changed
+    }
+
+    /// Puts the links that differ.
+    pub(super) fn publish(&mut self, now: Minute) -> Vec<usize> {
+        let sources = self.sources();
+        let rules = self.rules();
+        let mut put = Vec::new();
+        for of in 0..self.links.len() {
+            let id = &self.ids[of];
+            let picture = Picture { blocks: &self.blocks, sources: &sources, claims: &self.claims, house: &self.house };
+            let viewer = Viewer { own: Some(id), times: false };
+            let active = !self.paused[of] && self.sources[of].has_link;
+            let events = if active { view_by(&picture, viewer, at(0), at(now), rules) } else { Vec::new() };
+            assert!(
+                events.iter().all(|event| event.source.as_ref() != Some(id)),
+                "a link shows its own connection's stay"
+            );
+            let events: Vec<Imported> = events
+                .into_iter()
+                .map(|event| {
+                    let nights = event.extent.nights(&self.house).unwrap();
+                    let piece = event.piece.map(|piece| piece.to_string()).unwrap_or_default();
+                    Imported {
+                        uid: format!("{}{piece}", event.block),
+                        first: night_of(nights.first()),
+                        end: night_of(nights.end()),
+                    }
+                })
+                .collect();
+            let link = &mut self.links[of];
+            if *link.events != events {
+                for night in 0..128 {
+                    if link.nights >> night & 1 == 1 {
+                        link.carried.insert(night, now);
+                    }
+                }
+                link.nights = events.iter().fold(0, |all, event| all | mask(event.first, event.end));
+                link.before = std::mem::replace(&mut link.events, Rc::new(events));
+                link.put_at = Some(now);
+                self.puts += 1;
+                put.push(of);
+            }
+        }
+        self.dirty = false;
+        put
+    }
+
+    /// What a reader of a link gets, perhaps from a cache that is a minute old.
+    pub(super) fn serve(&self, of: usize, now: Minute, cached: bool) -> Rc<Vec<Imported>> {
+        let link = &self.links[of];
+        let fresh = link.put_at.is_some_and(|put_at| cached && put_at >= now - 1);
+        Rc::clone(if fresh { &link.before } else { &link.events })
+    }
+
+    pub(super) fn connection_of(&self, block: &BlockId) -> Option<usize> {
+        let known = self.blocks.iter().find(|known| known.id == *block)?;
+        self.ids.iter().position(|id| Some(id) == known.connection())
+    }
+
+    /// What a connection claims of a night, if anything.
+    pub(super) fn standing(&self, of: usize, night: i64) -> Option<Standing> {
+        let id = &self.ids[of];
+        let date = date(night);
+        let takes = |block: &&Block| {
+            block.connection() == Some(id) && block.extent.nights(&self.house).is_some_and(|all| all.contains(date))
+        };
+        self.blocks.iter().find(takes)?;
+        Some(self.claims.claim(id, date).map_or(Standing::Certain, |claim| claim.standing))
+    }
+
+    pub(super) fn is_asked(&self, of: usize, night: i64) -> bool {
+        self.claims.asked(&self.ids[of], date(night)).is_some()
+    }
+
+    /// All nights that we take for taken.
+    pub(super) fn taken(&self) -> Mask {
+        let sources = self.sources();
+        let picture = Picture { blocks: &self.blocks, sources: &sources, claims: &self.claims, house: &self.house };
+        let extents = taken(&picture).into_iter().filter_map(|taken| taken.extent.nights(&self.house));
+        extents.fold(0, |all, nights| all | mask(night_of(nights.first()), night_of(nights.end())))
+    }
+}

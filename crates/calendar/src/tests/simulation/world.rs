@@ -1,0 +1,862 @@
+//! A world out of a seed: sites with habits, guests and hosts, and what goes wrong; run through, watched and measured.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    rc::Rc,
+};
+
+use super::{
+    rng::Rng,
+    service::{Method, Service},
+    site::{DAY, Echo, Feed, HOUR, Habits, Imported, Mask, Minute, Site, Stay, Uids, mask},
+};
+use crate::*;
+
+/// What kind of world a seed makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Setting {
+    /// Every read of a link is recorded at once.
+    pub(super) complete_record: bool,
+    /// A site that repeats another's stays behind our back.
+    pub(super) mirrors: bool,
+    /// Days in which things happen, and days of rest afterwards.
+    pub(super) days: i64,
+    pub(super) rest: i64,
+}
+
+impl Setting {
+    pub(super) fn of(seed: u64) -> Self {
+        Self { complete_record: seed.is_multiple_of(2), mirrors: seed % 5 == 4, days: 12, rest: 13 }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    Build(usize),
+    Poll(usize),
+    Read(usize),
+    Import(usize, Rc<Vec<Imported>>),
+    Publish,
+    Wake,
+    Guest,
+    Cancel,
+    Move,
+    Close,
+    Open,
+    Pause,
+    Resume(usize),
+    Outage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outage {
+    Fails,
+    /// 200 with no events.
+    Empty,
+    /// One stay is missing.
+    Lossy,
+}
+
+/// Why a night that is really taken was not on a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Gap {
+    /// That site is asked for the night.
+    Asked,
+    /// That site is taken for the night's witness (3b, 3c).
+    Witness,
+    /// The real stay is taken for an echo.
+    Hidden,
+    /// The link was not put yet.
+    Unpublished,
+}
+
+/// What a run brought, in minutes a night and site, or counts.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Figures {
+    pub(super) runs: u64,
+    pub(super) simulated_days: i64,
+    pub(super) steps: u64,
+    pub(super) takes: u64,
+    pub(super) stays: u64,
+    pub(super) double_bookings: u64,
+    /// The site that sold had time enough to learn of the other stay from us.
+    pub(super) avoidable: u64,
+    pub(super) on_sale: Minute,
+    pub(super) freed_again: Minute,
+    pub(super) gaps: BTreeMap<Gap, Minute>,
+    pub(super) violations: u64,
+    /// How long nights stayed on links that nobody held any more.
+    pub(super) phantoms: Vec<Minute>,
+    /// Nights on links at the end that nobody holds, and held ones that are missing.
+    pub(super) stuck: u64,
+    pub(super) missing: u64,
+    /// From the last change in the world until every link told the truth.
+    pub(super) settled_after: Minute,
+    pub(super) conflicts: u64,
+    pub(super) false_conflicts: u64,
+    /// Links put, and changes taken in, on the last day, when nothing had changed for long.
+    pub(super) idle_writes: u64,
+    pub(super) trouble: Vec<String>,
+}
+
+impl Figures {
+    pub(super) fn add(&mut self, other: Self) {
+        self.runs += other.runs;
+        self.simulated_days += other.simulated_days;
+        self.steps += other.steps;
+        self.takes += other.takes;
+        self.stays += other.stays;
+        self.double_bookings += other.double_bookings;
+        self.avoidable += other.avoidable;
+        self.on_sale += other.on_sale;
+        self.freed_again += other.freed_again;
+        for (gap, minutes) in other.gaps {
+            *self.gaps.entry(gap).or_default() += minutes;
+        }
+        self.violations += other.violations;
+        self.phantoms.extend(other.phantoms);
+        self.stuck += other.stuck;
+        self.missing += other.missing;
+        self.settled_after = self.settled_after.max(other.settled_after);
+        self.conflicts += other.conflicts;
+        self.false_conflicts += other.false_conflicts;
+        self.idle_writes += other.idle_writes;
+        self.trouble.extend(other.trouble);
+    }
+
+    fn fail(&mut self, what: String) {
+        self.violations += 1;
+        if self.trouble.len() < 3 {
+            self.trouble.push(what);
+        }
+    }
+}
+
+pub(super) struct World {
+    seed: u64,
+    rng: Rng,
+    now: Minute,
+    setting: Setting,
+    sites: Vec<Site>,
+    service: Service,
+    poll_every: Minute,
+    agenda: BinaryHeap<Reverse<(Minute, u64)>>,
+    events: BTreeMap<u64, Event>,
+    number: u64,
+    outages: Vec<Option<(Minute, Outage)>>,
+    next_stay: u64,
+    /// When each night of each site was first known to us from another site's stay.
+    known_since: Vec<[Option<Minute>; 128]>,
+    known: Vec<Mask>,
+    phantoms: Vec<Mask>,
+    had_imported: Vec<Mask>,
+    phantom_since: Vec<[Option<Minute>; 128]>,
+    last_wrong: Minute,
+    wake: Option<Minute>,
+    figures: Figures,
+    story: Option<Vec<String>>,
+}
+
+fn habits(rng: &mut Rng, number: usize, rounded: &mut bool) -> Habits {
+    let echo = match rng.between(0, 9) {
+        0..=3 => Echo::None,
+        4 => Echo::Verbatim,
+        5 | 6 => Echo::Reminted,
+        7 => Echo::Merged,
+        8 => Echo::Split,
+        _ if !*rounded => {
+            *rounded = true;
+            Echo::Rounded
+        }
+        _ => Echo::Reminted,
+    };
+    let never_reads = number > 0 && rng.percent(6);
+    let reads_every = *rng.pick(&[20, 60, 120, 120, 180, 240, 360, 12 * HOUR, 24 * HOUR]);
+    Habits {
+        reads_every: (!never_reads).then_some(reads_every),
+        cadence_is_known: rng.percent(80),
+        import_lag: *rng.pick(&[0, 0, 1, 5, 30]),
+        feed_every: *rng.pick(&[1, 1, 5, 15, 60]),
+        horizon: *rng.pick(&[30, 45, 90, 90]),
+        echo,
+        uids: *rng.pick(&[Uids::Stable, Uids::Stable, Uids::ByRange, Uids::Fresh, Uids::None]),
+        marks: rng.percent(35),
+        tells_apart: rng.percent(60),
+        clamps: rng.percent(40),
+        mirrors: None,
+        has_link: true,
+    }
+}
+
+impl World {
+    pub(super) fn new(seed: u64, setting: Setting, method: Method, tell: bool) -> Self {
+        let mut rng = Rng::of(seed);
+        let number = *rng.pick(&[2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 8]) as usize;
+        let mut rounded = false;
+        let mut sites: Vec<Site> =
+            (0..number).map(|number| Site::new(habits(&mut rng, number, &mut rounded))).collect();
+        if rounded {
+            // A night too many beside a site that repeats it can't be told from a stay of its own: see the README.
+            for site in sites.iter_mut().filter(|site| !matches!(site.habits.echo, Echo::Rounded | Echo::Verbatim)) {
+                site.habits.echo = Echo::None;
+            }
+        }
+        if setting.mirrors {
+            let mirror = Habits {
+                mirrors: Some(0),
+                has_link: false,
+                echo: Echo::None,
+                marks: false,
+                clamps: sites[0].habits.clamps,
+                horizon: 90,
+                ..habits(&mut rng, 1, &mut rounded)
+            };
+            sites.push(Site::new(mirror));
+        }
+        let service = Service::new(&sites, setting.complete_record, method, Policy::default());
+        let count = sites.len();
+        let mut world = Self {
+            seed,
+            poll_every: *rng.pick(&[30, 30, 60]),
+            rng,
+            now: 0,
+            setting,
+            service,
+            agenda: BinaryHeap::new(),
+            events: BTreeMap::new(),
+            number: 0,
+            outages: vec![None; count],
+            next_stay: 0,
+            known_since: vec![[None; 128]; count],
+            known: vec![0; count],
+            phantoms: vec![0; count],
+            had_imported: vec![0; count],
+            phantom_since: vec![[None; 128]; count],
+            last_wrong: 0,
+            wake: None,
+            figures: Figures { runs: 1, simulated_days: setting.days + setting.rest, ..Figures::default() },
+            story: tell.then(Vec::new),
+            sites,
+        };
+        for of in 0..count {
+            world.tell(|world| format!("site {of}: {:?}", world.sites[of].habits));
+            let first_poll = world.rng.between(1, world.poll_every);
+            world.plan(first_poll, Event::Poll(of));
+            if let Some(every) = world.sites[of].habits.reads_every.filter(|_| world.sites[of].habits.has_link) {
+                let first = world.rng.between(1, every);
+                world.plan(first, Event::Read(of));
+            }
+            world.plan(1, Event::Build(of));
+        }
+        for event in [Event::Guest, Event::Cancel, Event::Move, Event::Close, Event::Open, Event::Pause, Event::Outage]
+        {
+            world.plan_next(event);
+        }
+        world
+    }
+
+    fn plan(&mut self, after: Minute, event: Event) {
+        self.number += 1;
+        self.agenda.push(Reverse((self.now + after, self.number)));
+        self.events.insert(self.number, event);
+    }
+
+    fn plan_next(&mut self, event: Event) {
+        let count = self.sites.len() as i64;
+        let mean = match event {
+            Event::Guest => 20 * HOUR / count,
+            Event::Cancel => 40 * HOUR / count,
+            Event::Move => 5 * DAY,
+            Event::Close => 3 * DAY,
+            Event::Open => 4 * DAY,
+            Event::Pause => 15 * DAY,
+            _ => 4 * DAY,
+        };
+        let after = self.rng.between(1, 2 * mean);
+        if self.now + after < self.setting.days * DAY {
+            self.plan(after, event);
+        }
+    }
+
+    fn today(&self) -> i64 {
+        self.now / DAY
+    }
+
+    fn when(&self) -> String {
+        format!("day {:>2} {:02}:{:02}", self.now / DAY, self.now % DAY / HOUR, self.now % HOUR)
+    }
+
+    /// Nights after tonight.
+    fn ahead(&self) -> Mask {
+        !mask(0, self.today() + 1)
+    }
+
+    fn tell(&mut self, line: impl FnOnce(&Self) -> String) {
+        if self.story.is_some() {
+            let line = line(self);
+            let stamp = format!("{}  ", self.when());
+            if let Some(story) = &mut self.story {
+                story.push(stamp + &line);
+            }
+        }
+    }
+
+    pub(super) fn run(mut self) -> (Figures, Vec<String>) {
+        let end = (self.setting.days + self.setting.rest) * DAY;
+        while let Some(Reverse((when, number))) = self.agenda.pop() {
+            if when >= end {
+                break;
+            }
+            self.watch(when - self.now);
+            self.now = when;
+            let Some(event) = self.events.remove(&number) else { continue };
+            self.figures.steps += 1;
+            self.happen(event);
+            self.check();
+        }
+        self.finish();
+        (self.figures, self.story.unwrap_or_default())
+    }
+
+    // ---- what happens --------------------------------------------------------------------------------------------
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Build(of) => self.build(of),
+            Event::Poll(of) => self.poll(of),
+            Event::Read(of) => self.read_link(of),
+            Event::Import(of, events) => {
+                self.sites[of].imported = events;
+                self.plan_build(of);
+            }
+            Event::Publish => {
+                let put = self.service.publish(self.now);
+                for of in put {
+                    self.idle_write();
+                    self.tell(|world| format!("link {of} shows {}", text(&world.service.links[of].events)));
+                }
+            }
+            Event::Wake => {
+                if self.service.wake_at.is_some_and(|wake_at| wake_at <= self.now) && self.service.wake(self.now) {
+                    self.follow();
+                }
+            }
+            Event::Guest => {
+                self.book();
+                self.plan_next(Event::Guest);
+            }
+            Event::Cancel => {
+                self.cancel();
+                self.plan_next(Event::Cancel);
+            }
+            Event::Move => {
+                self.move_stay();
+                self.plan_next(Event::Move);
+            }
+            Event::Close => {
+                self.close();
+                self.plan_next(Event::Close);
+            }
+            Event::Open => {
+                self.open();
+                self.plan_next(Event::Open);
+            }
+            Event::Pause => {
+                self.pause();
+                self.plan_next(Event::Pause);
+            }
+            Event::Resume(of) => {
+                self.service.pause(of, false, self.now);
+                self.tell(|_| format!("connection {of} is resumed"));
+                self.follow();
+            }
+            Event::Outage => {
+                self.begin_outage();
+                self.plan_next(Event::Outage);
+            }
+        }
+    }
+
+    fn idle_write(&mut self) {
+        // At night feeds trim their past.
+        let last_day = (self.setting.days + self.setting.rest - 1) * DAY;
+        let restless = self.sites.iter().any(|site| site.habits.uids == Uids::Fresh);
+        if self.now > last_day + 5 * HOUR && !restless {
+            self.figures.idle_writes += 1;
+        }
+    }
+
+    fn plan_build(&mut self, of: usize) {
+        let every = self.sites[of].habits.feed_every;
+        let after = every - self.now % every;
+        self.plan(after, Event::Build(of));
+    }
+
+    fn build(&mut self, of: usize) {
+        let today = self.today();
+        if let Some(origin) = self.sites[of].habits.mirrors {
+            self.sites[of].stays = self.sites[origin].stays.clone();
+        }
+        self.sites[of].build(today, &mut self.rng);
+    }
+
+    fn poll(&mut self, of: usize) {
+        let jitter = self.rng.between(0, 3);
+        self.plan(self.poll_every + jitter, Event::Poll(of));
+        // The past is trimmed and the horizon moves at midnight.
+        if self.sites[of].built_on != self.today() {
+            self.build(of);
+        }
+        if self.service.paused[of] {
+            return;
+        }
+        let outage = self.outages[of].filter(|(until, _)| *until > self.now).map(|(_, kind)| kind);
+        let mut feed = Rc::clone(&self.sites[of].feed);
+        match outage {
+            Some(Outage::Fails) => return,
+            Some(Outage::Empty) => feed = Rc::new(Feed { version: u64::MAX, ..Feed::default() }),
+            Some(Outage::Lossy) if !feed.sightings.is_empty() => {
+                let mut lossy = (*feed).clone();
+                let gone = self.rng.between(0, feed.sightings.len() as i64 - 1) as usize;
+                let (_, first, end) = lossy.sightings.remove(gone);
+                lossy.own &= !mask(first, end);
+                lossy.version = u64::MAX - 1;
+                feed = Rc::new(lossy);
+            }
+            _ => {}
+        }
+        if !self.service.wants(of, feed.version) {
+            return;
+        }
+        self.figures.takes += 1;
+        // A worker may die before it commits.
+        if self.rng.percent(2) {
+            return;
+        }
+        if self.service.take(of, &feed, self.now, false) {
+            self.idle_write();
+            self.tell(|_| {
+                let events: Vec<String> = feed
+                    .sightings
+                    .iter()
+                    .map(|(shown, first, end)| {
+                        let sign = match shown.sign {
+                            Sign::None => "",
+                            Sign::Reservation => "!",
+                            Sign::Ours => "~",
+                        };
+                        format!("{sign}{first}-{end}")
+                    })
+                    .collect();
+                format!("feed {of} read: {}", events.join(" "))
+            });
+            self.tell_decisions();
+        }
+        for conflict in std::mem::take(&mut self.service.opened_conflicts) {
+            self.figures.conflicts += 1;
+            if !self.is_real(&conflict) {
+                self.figures.false_conflicts += 1;
+                let of_blocks = conflict.blocks.clone().map(|block| self.service.connection_of(&block));
+                self.tell(|_| format!("FALSE CONFLICT of connections {of_blocks:?} on {:?}", conflict.nights));
+            }
+        }
+        // The queue may deliver twice.
+        if self.rng.percent(2) {
+            let (claims, blocks) = (self.service.claims.clone(), self.service.blocks.clone());
+            self.service.take(of, &feed, self.now, true);
+            let changed = [claims != self.service.claims, blocks != self.service.blocks];
+            if changed.contains(&true) {
+                let when = self.when();
+                self.tell(|world| {
+                    format!(
+                        "before {claims:#?}\n{blocks:#?}\nafter {:#?}\n{:#?}",
+                        world.service.claims, world.service.blocks
+                    )
+                });
+                self.figures
+                    .fail(format!("seed {}, {when}: a second delivery changed claims, blocks: {changed:?}", self.seed));
+            }
+        }
+        self.follow();
+    }
+
+    fn tell_decisions(&mut self) {
+        for decision in std::mem::take(&mut self.service.decisions) {
+            self.tell(|world| {
+                let of = world.service.ids.iter().position(|id| *id == decision.connection).unwrap_or(99);
+                let (first, end) = (decision.nights.first(), decision.nights.end());
+                let (first, end) = (super::service::night_of(first), super::service::night_of(end));
+                format!("   connection {of}, {first}-{end}: {:?}", decision.finding)
+            });
+        }
+    }
+
+    /// Exports follow a change: at once, or late where a worker died.
+    fn follow(&mut self) {
+        if self.service.dirty {
+            let after = if self.rng.percent(3) { self.rng.between(2, 150) } else { 1 };
+            self.plan(after, Event::Publish);
+        }
+        if let Some(wake_at) = self.service.wake_at.filter(|wake_at| *wake_at > self.now && self.wake != Some(*wake_at))
+        {
+            self.wake = Some(wake_at);
+            self.plan(wake_at - self.now, Event::Wake);
+        }
+    }
+
+    fn read_link(&mut self, of: usize) {
+        let habits = self.sites[of].habits.clone();
+        let Some(every) = habits.reads_every else { return };
+        let jitter = self.rng.between(-(every / 10), every / 10);
+        self.plan((every + jitter).max(1), Event::Read(of));
+        let cached = self.rng.percent(50);
+        let events = self.service.serve(of, self.now, cached);
+        if self.setting.complete_record {
+            self.service.links[of].reads.push((self.now, self.now));
+        } else if self.rng.percent(80) {
+            let late = self.rng.between(5, 90);
+            self.service.links[of].reads.push((self.now, self.now + late));
+        }
+        if events != self.sites[of].imported {
+            self.plan(habits.import_lag, Event::Import(of, events));
+        }
+    }
+
+    // ---- guests and hosts ----------------------------------------------------------------------------------------
+
+    fn some_site(&mut self) -> usize {
+        let of = self.rng.between(0, self.sites.len() as i64 - 1) as usize;
+        self.sites[of].habits.mirrors.unwrap_or(of)
+    }
+
+    fn book(&mut self) {
+        let of = self.some_site();
+        let window = self.sites[of].habits.horizon.min(50);
+        for _ in 0..6 {
+            let first = self.today() + 1 + self.rng.between(0, window - 8);
+            let end = first + self.rng.between(1, 6);
+            if mask(first, end) & self.sites[of].taken() != 0 {
+                continue;
+            }
+            self.next_stay += 1;
+            self.figures.stays += 1;
+            let others = self.held_by_others(of) & mask(first, end);
+            if others != 0 {
+                self.figures.double_bookings += 1;
+                let slow =
+                    self.sites[of].habits.reads_every.map(|every| every + self.sites[of].habits.import_lag + HOUR);
+                let known = (0..128).filter(|night| others >> night & 1 == 1).any(|night| {
+                    self.known_since[of][night].zip(slow).is_some_and(|(since, slow)| self.now - since > slow)
+                });
+                if known {
+                    self.figures.avoidable += 1;
+                }
+            }
+            let stay = Stay { id: self.next_stay, first, end, booked: true };
+            self.tell(|_| {
+                format!("a guest books {first}-{end} at site {of}{}", if others != 0 { ", DOUBLE" } else { "" })
+            });
+            self.sites[of].stays.push(stay);
+            self.plan_build(of);
+            self.plan_mirrors(of);
+            return;
+        }
+    }
+
+    fn plan_mirrors(&mut self, origin: usize) {
+        let mirrors: Vec<usize> =
+            (0..self.sites.len()).filter(|of| self.sites[*of].habits.mirrors == Some(origin)).collect();
+        for of in mirrors {
+            self.plan_build(of);
+        }
+    }
+
+    fn some_stay(&mut self, booked: bool) -> Option<(usize, usize)> {
+        let today = self.today();
+        let all: Vec<(usize, usize)> = self
+            .sites
+            .iter()
+            .enumerate()
+            .filter(|(_, site)| site.habits.mirrors.is_none())
+            .flat_map(|(of, site)| site.stays.iter().enumerate().map(move |(at, stay)| (of, at, stay)))
+            .filter(|(_, _, stay)| stay.booked == booked && stay.first > today)
+            .map(|(of, at, _)| (of, at))
+            .collect();
+        if all.is_empty() { None } else { Some(*self.rng.pick(&all)) }
+    }
+
+    fn cancel(&mut self) {
+        let Some((of, at)) = self.some_stay(true) else { return };
+        let stay = self.sites[of].stays.remove(at);
+        self.tell(|_| format!("{}-{} is cancelled at site {of}", stay.first, stay.end));
+        self.plan_build(of);
+        self.plan_mirrors(of);
+    }
+
+    fn move_stay(&mut self) {
+        let Some((of, at)) = self.some_stay(true) else { return };
+        let stay = self.sites[of].stays[at];
+        let first = (stay.first + self.rng.between(-2, 2)).max(self.today() + 1);
+        let end = first + (stay.end - stay.first + self.rng.between(-1, 1)).max(1);
+        let free = !(self.sites[of].taken() & !stay.mask());
+        if mask(first, end) & !free == 0 {
+            self.sites[of].stays[at] = Stay { first, end, ..stay };
+            self.tell(|_| format!("{}-{} moves to {first}-{end} at site {of}", stay.first, stay.end));
+            self.plan_build(of);
+            self.plan_mirrors(of);
+        }
+    }
+
+    /// The host closes nights by hand, often such as are imported already.
+    fn close(&mut self) {
+        let of = self.some_site();
+        let imported: Vec<(i64, i64)> = self.sites[of].imported.iter().map(|event| (event.first, event.end)).collect();
+        let ahead: Vec<(i64, i64)> = imported.into_iter().filter(|(first, _)| *first > self.today()).collect();
+        let (first, end) = if !ahead.is_empty() && self.rng.percent(60) {
+            *self.rng.pick(&ahead)
+        } else {
+            let first = self.today() + 1 + self.rng.between(0, 25);
+            (first, first + self.rng.between(1, 5))
+        };
+        if mask(first, end) & self.sites[of].own() != 0 || first > self.today() + 60 {
+            return;
+        }
+        self.next_stay += 1;
+        self.sites[of].stays.push(Stay { id: self.next_stay, first, end, booked: false });
+        self.tell(|_| format!("the host closes {first}-{end} at site {of}"));
+        self.plan_build(of);
+        self.plan_mirrors(of);
+    }
+
+    fn open(&mut self) {
+        let Some((of, at)) = self.some_stay(false) else { return };
+        let stay = self.sites[of].stays.remove(at);
+        self.tell(|_| format!("the host opens {}-{} at site {of}", stay.first, stay.end));
+        self.plan_build(of);
+        self.plan_mirrors(of);
+    }
+
+    fn pause(&mut self) {
+        let of = self.rng.between(0, self.sites.len() as i64 - 1) as usize;
+        if self.service.paused[of] {
+            return;
+        }
+        self.service.pause(of, true, self.now);
+        self.tell(|_| format!("connection {of} is paused"));
+        self.follow();
+        let long = self.rng.between(HOUR, 30 * HOUR);
+        let long = long.min(self.setting.days * DAY - self.now).max(1);
+        self.plan(long, Event::Resume(of));
+    }
+
+    fn begin_outage(&mut self) {
+        let of = self.rng.between(0, self.sites.len() as i64 - 1) as usize;
+        let (kind, long) = match self.rng.between(0, 3) {
+            0 | 1 => (Outage::Fails, self.rng.between(20, 30 * HOUR)),
+            2 => (Outage::Empty, self.rng.between(20, 20 * HOUR)),
+            _ => (Outage::Lossy, self.rng.between(5, 25)),
+        };
+        let until = (self.now + long).min(self.setting.days * DAY);
+        self.outages[of] = Some((until, kind));
+        self.tell(|_| format!("feed {of} {kind:?} for {long} minutes"));
+    }
+
+    // ---- what is watched -----------------------------------------------------------------------------------------
+
+    /// Nights that other sites really hold.
+    fn held_by_others(&self, of: usize) -> Mask {
+        let others =
+            self.sites.iter().enumerate().filter(|(other, site)| *other != of && site.habits.mirrors.is_none());
+        others.fold(0, |all, (_, site)| all | site.own())
+    }
+
+    /// Of these, what the latest good readings show, of connections that count.
+    fn known_of_others(&self, of: usize) -> Mask {
+        let others =
+            self.sites.iter().enumerate().filter(|(other, site)| *other != of && site.habits.mirrors.is_none());
+        let active = others.filter(|(other, _)| !self.service.paused[*other]);
+        active.fold(0, |all, (other, site)| all | site.own() & self.service.read[other])
+    }
+
+    /// Nights that somebody may hold, for all that a link need say: a site that counts a night too many included.
+    fn truth(&self) -> Mask {
+        let all = self.sites.iter().fold(0, |all, site| all | site.own());
+        if self.sites.iter().any(|site| site.habits.echo == Echo::Rounded) { all | all << 1 } else { all }
+    }
+
+    fn is_real(&self, conflict: &Conflict) -> bool {
+        let holders = |night: &jiff::civil::Date| {
+            let night = super::service::night_of(*night);
+            let sites = self.sites.iter().enumerate().filter(|(_, site)| site.habits.mirrors.is_none());
+            sites
+                .filter(|(of, site)| {
+                    (0..128).contains(&night) && (site.own() | self.service.read[*of]) >> night & 1 == 1
+                })
+                .count()
+        };
+        conflict.nights.iter().any(|night| holders(night) >= 2)
+    }
+
+    /// Measures the time that passes until the next event.
+    fn watch(&mut self, long: Minute) {
+        if long == 0 {
+            return;
+        }
+        let ahead = self.ahead();
+        for of in 0..self.sites.len() {
+            if !self.sites[of].habits.has_link || self.service.paused[of] {
+                continue;
+            }
+            let known = self.known_of_others(of) & ahead;
+            let closed = self.sites[of].closed();
+            self.had_imported[of] = (self.had_imported[of] | closed) & known;
+            if self.sites[of].habits.reads_every.is_some() {
+                let on_sale = known & !self.sites[of].taken();
+                self.figures.on_sale += long * i64::from(on_sale.count_ones());
+                self.figures.freed_again += long * i64::from((on_sale & self.had_imported[of]).count_ones());
+            }
+            let gaps = known & !self.sites[of].own() & !self.service.links[of].nights;
+            for night in bits(gaps) {
+                if let Some(gap) = self.gap(of, night) {
+                    *self.figures.gaps.entry(gap).or_default() += long;
+                }
+            }
+        }
+    }
+
+    /// Why a night that another site holds is not on a link; none where nothing excuses it.
+    fn gap(&self, of: usize, night: i64) -> Option<Gap> {
+        if self.service.is_asked(of, night) {
+            return Some(Gap::Asked);
+        }
+        let holders = (0..self.sites.len()).filter(|other| {
+            *other != of
+                && !self.service.paused[*other]
+                && self.sites[*other].own() & self.service.read[*other] >> night & 1 == 1
+        });
+        let believed =
+            holders.filter_map(|other| self.service.standing(other, night)).any(|standing| standing != Standing::Echo);
+        if !believed {
+            return Some(Gap::Hidden);
+        }
+        if self.service.dirty {
+            return Some(Gap::Unpublished);
+        }
+        (self.service.standing(of, night) == Some(Standing::Certain)).then_some(Gap::Witness)
+    }
+
+    /// After every step.
+    fn check(&mut self) {
+        let ahead = self.ahead();
+        let truth = self.truth();
+        let mut wrong = false;
+        for of in 0..self.sites.len() {
+            let known = self.known_of_others(of) & ahead;
+            for night in bits(known ^ self.known[of]) {
+                self.known_since[of][night as usize] = (known >> night & 1 == 1).then_some(self.now);
+            }
+            self.known[of] = known;
+            if !self.sites[of].habits.has_link || self.service.paused[of] {
+                continue;
+            }
+            let link = self.service.links[of].nights;
+            let own = self.sites[of].own();
+            let missing = known & !own & !link;
+            wrong |= missing & !self.sites[of].closed() != 0;
+            for night in bits(missing) {
+                if self.gap(of, night).is_none() {
+                    let when = self.when();
+                    self.figures.fail(format!(
+                        "seed {}, {when}: night {night} is held, and link {of} does not show it",
+                        self.seed
+                    ));
+                }
+            }
+            let phantoms = link & !truth & ahead;
+            wrong |= phantoms != 0;
+            for night in bits(phantoms ^ self.phantoms[of]) {
+                let slot = &mut self.phantom_since[of][night as usize];
+                if phantoms >> night & 1 == 1 {
+                    *slot = Some(self.now);
+                } else if let Some(since) = slot.take()
+                    && link >> night & 1 == 0
+                    && night > self.now / DAY
+                {
+                    self.figures.phantoms.push(self.now - since);
+                }
+            }
+            self.phantoms[of] = phantoms;
+        }
+        if wrong {
+            self.last_wrong = self.now;
+        }
+    }
+
+    /// Within so long every link tells the truth once nothing changes any more: a mass vanish, then every site asked
+    /// twice, one after the other; and before that a week, in which what had begun when it was cancelled departs.
+    fn bound(&self) -> Minute {
+        let answer = |site: &Site| {
+            let habits = &site.habits;
+            let known = habits.reads_every.filter(|_| habits.cadence_is_known).unwrap_or(DAY);
+            let read = habits.reads_every.filter(|_| self.setting.complete_record).map(|every| every * 11 / 10);
+            let settle = 4 * HOUR;
+            let polls = 3 * (self.poll_every + 3);
+            read.map_or(4 * known, |read| read + settle) + habits.import_lag + habits.feed_every + polls
+        };
+        let answers: Minute = self.sites.iter().filter(|site| site.habits.has_link).map(answer).sum();
+        8 * DAY + 2 * answers
+    }
+
+    fn finish(&mut self) {
+        let ahead = self.ahead();
+        let truth = self.truth();
+        self.figures.settled_after = (self.last_wrong - self.setting.days * DAY).max(0);
+        let bound = self.bound();
+        if self.figures.settled_after > bound {
+            let after = self.figures.settled_after / HOUR;
+            self.figures.fail(format!("seed {}: at rest only after {after} h, not {} h", self.seed, bound / HOUR));
+        }
+        for of in 0..self.sites.len() {
+            if !self.sites[of].habits.has_link {
+                continue;
+            }
+            let link = self.service.links[of].nights;
+            let phantoms = link & !truth & ahead;
+            let missing = self.known_of_others(of) & ahead & !self.sites[of].taken() & !link;
+            self.figures.stuck += u64::from(phantoms.count_ones());
+            self.figures.missing += u64::from(missing.count_ones());
+            if phantoms | missing != 0 {
+                self.figures.trouble.push(format!(
+                    "seed {}: at the end link {of} shows {:?} that nobody holds, and misses {:?}",
+                    self.seed,
+                    super::site::runs(phantoms),
+                    super::site::runs(missing),
+                ));
+            }
+        }
+        let phantoms = self.service.taken() & !truth & ahead;
+        if phantoms != 0 {
+            self.figures.stuck += u64::from(phantoms.count_ones());
+            self.figures.trouble.push(format!(
+                "seed {}: we take {:?} for taken",
+                self.seed,
+                super::site::runs(phantoms)
+            ));
+        }
+    }
+}
+
+/// The set bits.
+fn bits(mut mask: Mask) -> impl Iterator<Item = i64> {
+    std::iter::from_fn(move || {
+        let night = mask.trailing_zeros();
+        mask &= mask.wrapping_sub(1);
+        (night < 128).then_some(i64::from(night))
+    })
+}
+
+fn text(events: &[Imported]) -> String {
+    let all: Vec<String> = events.iter().map(|event| format!("{}-{}", event.first, event.end)).collect();
+    all.join(" ")
+}
