@@ -160,6 +160,7 @@ impl App {
             .collect();
         if !events.is_empty() {
             self.bus.publish(&events).await?;
+            tracing::info!(target: "calmesh::metric", conflicts_opened = events.len());
         }
         Ok(())
     }
