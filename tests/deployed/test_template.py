@@ -36,7 +36,7 @@ def test_every_detail_type_on_the_bus_has_its_queue():
     told = set(re.findall(r'^const \w+: &str = "([a-z]+\.[a-z]+)";', wire, re.M))
     routed = set(re.findall(r"[a-z]+\.[a-z]+", " ".join(re.findall(r"detail-type: \[([^\]]+)\]", template))))
     # For whoever listens.
-    assert told - routed == {"property.changed"}, told ^ routed
+    assert told - routed == {"property.changed", "conflict.opened"}, told ^ routed
 
 
 def test_every_alarm_has_a_runbook():
