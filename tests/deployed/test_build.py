@@ -7,19 +7,21 @@ from world import sam
 
 FUNCTIONS = ["Schedule", "Fetch", "Merge", "Api"]
 MEGABYTE = 1_000_000
-# Six is the goal for all; the API with its router and its document is not there yet.
-MOST = {"Schedule": 6.0, "Fetch": 6.0, "Merge": 6.0, "Api": 6.6}
+# Zipped.
+MOST = 6.0 * MEGABYTE
+# The API with its router and its document is not there yet. Once it is, this mark fails and goes.
+NOT_YET = pytest.mark.xfail(strict=True, reason="the API's function is still larger than the goal")
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", ["Schedule", "Fetch", "Merge", pytest.param("Api", marks=NOT_YET)])
 def test_a_function_is_small(built, function, tmp_path):
     binary = built / function / "bootstrap"
     with zipfile.ZipFile(tmp_path / "it.zip", "w", zipfile.ZIP_DEFLATED) as packed:
         packed.write(binary, "bootstrap")
     zipped = (tmp_path / "it.zip").stat().st_size
     print(f"{function}: {binary.stat().st_size / MEGABYTE:.1f} MB, zipped {zipped / MEGABYTE:.2f} MB")
-    assert zipped < MOST[function] * MEGABYTE
     assert [path.name for path in (built / function).iterdir()] == ["bootstrap"]
+    assert zipped < MOST
 
 
 def test_the_lock_file_is_what_was_built():
