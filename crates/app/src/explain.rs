@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use calmesh_calendar::{
     BlockKind, ConnectionId, EventKey, ExplainedClaim, LeftOff, Lines, Nights, Picture, PropertyId, Standing,
-    availability,
+    availability, taken,
 };
 use jiff::{Timestamp, civil::Date};
 
@@ -73,10 +73,10 @@ impl App {
             let lines = claim.connection.clone().zip(claim.key.clone()).and_then(|key| events.get(&key).copied());
             Some(ClaimView { kind: block.kind, source: source_of(block, &state), lines, claim })
         });
-        let taken = Nights::one(night)
-            .map(|one| availability(&state.taken(), &house, one.first(), one.end()))
+        let is_taken = Nights::one(night)
+            .map(|one| availability(&taken(&picture), &house, one.first(), one.end()))
             .is_some_and(|found| found.nights.iter().any(|night| !night.blocks.is_empty()));
-        Ok(Explanation { night, available: !taken, as_of: now, claims: claims.collect() })
+        Ok(Explanation { night, available: !is_taken, as_of: now, claims: claims.collect() })
     }
 
     /// Where the events behind some claims stand in the bodies that were read last.

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use calmesh_calendar::{
-    Block, BlockId, Change, Conflicts, ConnectionId, LinkFacts, Origin, Picture, Sign, Source, Weighed, conflicts,
-    weigh,
+    Block, BlockId, Change, Conflicts, ConnectionId, House, LinkFacts, Origin, Picture, Sign, Source, Weighed,
+    conflicts, weigh,
 };
 
 use crate::{
@@ -31,10 +31,12 @@ impl App {
         if settled && draft.read.is_none() && draft.state == *before {
             return Ok(());
         }
-        let links = self.link_facts(before, &draft.state).await?;
+        // What connections and days are is decided by now: weighing changes blocks and claims only.
+        let (known, now) = (Ground::of(before), Ground::of(&draft.state));
+        let links = self.link_facts(before, &known, &draft.state, &now).await?;
         let mut ids = || self.randomness.id();
-        weigh_claims(before, draft, &links, &mut ids);
-        find_conflicts(draft, &mut ids);
+        weigh_claims(before, &known, draft, &now, &links, &mut ids);
+        find_conflicts(draft, &now, &mut ids);
         Ok(())
     }
 
@@ -43,17 +45,18 @@ impl App {
     async fn link_facts(
         &self,
         before: &PropertyState,
+        known: &Ground,
         after: &PropertyState,
+        now: &Ground,
     ) -> Result<BTreeMap<ConnectionId, LinkFacts>, StoreError> {
-        let (sources_before, sources) = (before.sources(), after.sources());
         let new = shows_something_new(before, after);
         let mut tokens: Vec<(&Connection, SecretHash)> = Vec::new();
         for connection in &after.connections {
-            let Some(source) = sources.get(&connection.id).filter(|source| source.has_link && !source.never_echoes)
+            let Some(source) = now.sources.get(&connection.id).filter(|source| source.has_link && !source.never_echoes)
             else {
                 continue;
             };
-            let counts_anew = sources_before.get(&connection.id) != Some(source);
+            let counts_anew = known.sources.get(&connection.id) != Some(source);
             let in_question = after.claims.connections.contains_key(&connection.id);
             if counts_anew || in_question || new.contains(&connection.id) {
                 tokens.extend(links_of(after, connection).into_iter().map(|token| (connection, token)));
@@ -67,17 +70,29 @@ impl App {
         let mut facts: BTreeMap<ConnectionId, LinkFacts> = BTreeMap::new();
         for ((connection, _), read) in tokens.into_iter().zip(times) {
             let Some(export) = &connection.export else { continue };
-            let known = facts.entry(connection.id.clone()).or_insert_with(|| LinkFacts {
+            let link = facts.entry(connection.id.clone()).or_insert_with(|| LinkFacts {
                 last_put_at: export.last_changed_at,
                 reads: Vec::new(),
                 recorded_since: Some(export.recorded_since),
                 complete: self.settings.every_read_is_recorded,
             });
-            known.complete &= read.whole;
-            known.reads.extend(read.times);
-            known.reads.sort_unstable();
+            link.complete &= read.whole;
+            link.reads.extend(read.times);
+            link.reads.sort_unstable();
         }
         Ok(facts)
+    }
+}
+
+/// What a property's connections and days are: what its blocks and claims are seen by.
+struct Ground {
+    sources: BTreeMap<ConnectionId, Source>,
+    house: House,
+}
+
+impl Ground {
+    fn of(state: &PropertyState) -> Self {
+        Self { sources: state.sources(), house: state.house() }
     }
 }
 
@@ -108,21 +123,21 @@ fn shows_something_new<'a>(before: &PropertyState, after: &'a PropertyState) -> 
 
 fn weigh_claims(
     before: &PropertyState,
+    known: &Ground,
     draft: &mut Draft,
+    now: &Ground,
     links: &BTreeMap<ConnectionId, LinkFacts>,
     ids: &mut dyn FnMut() -> [u8; 16],
 ) {
-    let (sources_before, house_before) = (before.sources(), before.house());
-    let (sources, house) = (draft.state.sources(), draft.state.house());
     let change = Change {
-        before: before.picture(&sources_before, &house_before),
-        after: draft.state.picture(&sources, &house),
+        before: before.picture(&known.sources, &known.house),
+        after: draft.state.picture(&now.sources, &now.house),
         links,
         read: draft.read.as_ref().map(|(connection, read_at)| (connection, *read_at)),
         now: draft.now,
     };
     let Weighed { mut claims, blocks, ended_holds, decisions, .. } = weigh(&change, ids);
-    for connection in draft.state.claims.connections.keys().chain(sources_before.keys()) {
+    for connection in draft.state.claims.connections.keys().chain(known.sources.keys()) {
         if draft.state.connection(connection).is_none() {
             claims.forget(connection);
         }
@@ -151,9 +166,8 @@ fn weigh_claims(
     }
 }
 
-fn find_conflicts(draft: &mut Draft, ids: &mut dyn FnMut() -> [u8; 16]) {
-    let (sources, house) = (draft.state.sources(), draft.state.house());
-    let picture = draft.state.picture(&sources, &house);
+fn find_conflicts(draft: &mut Draft, now: &Ground, ids: &mut dyn FnMut() -> [u8; 16]) {
+    let picture = draft.state.picture(&now.sources, &now.house);
     let Conflicts { mut standing, opened, closed } = conflicts(&draft.state.conflicts, &picture, draft.now, ids);
     let opened: BTreeSet<_> = opened.into_iter().collect();
     for conflict in standing.iter().filter(|conflict| opened.contains(&conflict.id)) {
@@ -181,11 +195,7 @@ fn find_conflicts(draft: &mut Draft, ids: &mut dyn FnMut() -> [u8; 16]) {
 impl PropertyState {
     /// All that is known of the property, given what its connections and its days are.
     #[must_use]
-    pub fn picture<'a>(
-        &'a self,
-        sources: &'a BTreeMap<ConnectionId, Source>,
-        house: &'a calmesh_calendar::House,
-    ) -> Picture<'a> {
+    pub fn picture<'a>(&'a self, sources: &'a BTreeMap<ConnectionId, Source>, house: &'a House) -> Picture<'a> {
         Picture { blocks: &self.blocks, sources, claims: &self.claims, house }
     }
 }
