@@ -355,7 +355,7 @@ impl ExtraLink {
         self.deleted_at = Some(now);
         self.version += 1;
         self.revision += 1;
-        self.dirty = Some(Dirty { since: now, attempts: 0, announce_at: now + crate::change::REANNOUNCE_AFTER });
+        self.dirty = Some(Dirty::new(now));
         self
     }
 }

@@ -15,8 +15,6 @@ use crate::{
     ports::{Event, PlanChange, PropertyCommit, StoreError},
 };
 
-pub(crate) use crate::model::REANNOUNCE_AFTER;
-
 const ATTEMPTS: u32 = 12;
 
 /// A property's state while a use case decides on it.

@@ -620,7 +620,7 @@ impl App {
 
     /// Serves a connection's new link before its address is told; answers the state as it then is.
     async fn served_at_once(&self, state: PropertyState) -> Result<PropertyState, ConnectionError> {
-        self.serve_at_once(&state.property.id).await;
+        self.serve_at_once(state.clone()).await;
         Ok(self.properties.load(&state.property.id).await?.unwrap_or(state))
     }
 

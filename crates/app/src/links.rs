@@ -8,7 +8,6 @@ use calmesh_calendar::{LinkId, PropertyId};
 use crate::{
     App, Edit, Expected, Full, InvalidField, Reach, WorkError,
     accounts::{DEFAULT_DETAIL, EDIT_ATTEMPTS},
-    change::REANNOUNCE_AFTER,
     edit::{Flaws, NAME_MOST},
     limits,
     model::{Detail, Dirty, ExtraLink, Format, LinkReads, LinkScope, LinkToken},
@@ -98,7 +97,7 @@ impl App {
             last_changed_at: None,
             version: 1,
             revision: 1,
-            dirty: Some(Dirty { since: now, attempts: 0, announce_at: now + REANNOUNCE_AFTER }),
+            dirty: Some(Dirty::new(now)),
             deleted_at: None,
         };
         self.links.put_link(&link).await?;
@@ -162,7 +161,7 @@ impl App {
             let now = self.clock.now();
             after.version += 1;
             after.revision += 1;
-            after.dirty = Some(Dirty { since: now, attempts: 0, announce_at: now + REANNOUNCE_AFTER });
+            after.dirty = Some(Dirty::new(now));
             match self.links.put_link(&after).await {
                 Ok(()) => {
                     self.announce_soon(&[Event::LinkDirty { link: id.clone() }]).await;

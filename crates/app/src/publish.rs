@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use calmesh_calendar::{ConnectionId, Extent, LinkId, Origin, PropertyId, ViewEvent, Viewer, next_departure, view};
+use calmesh_calendar::{
+    ConnectionId, Extent, LinkId, Origin, Picture, PropertyId, ViewEvent, Viewer, next_departure, view,
+};
 use calmesh_ics::{Document, DocumentEvent, render};
 use calmesh_profiles::Profile;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -14,7 +16,6 @@ use jiff::{SignedDuration, Timestamp, civil::date};
 
 use crate::{
     App, ChangeError, Draft, Reach,
-    change::REANNOUNCE_AFTER,
     kept::{KeptBodies, take_kept},
     model::{
         ActivityKind, Connection, Detail, Dirty, ExtraLink, Format, LinkScope, LinkToken, Property, PropertyState,
@@ -235,10 +236,12 @@ impl App {
 
     /// Every private link of a property with the bytes that it serves now.
     fn exports_of(&self, state: &PropertyState, now: Timestamp) -> Vec<(LinkToken, Vec<u8>)> {
+        let (sources, house) = (state.sources(), state.house());
+        let picture = state.picture(&sources, &house);
         let mut out = Vec::new();
         for connection in &state.connections {
             if let Some(export) = &connection.export {
-                out.push((export.token.clone(), self.render_connection(state, connection, now)));
+                out.push((export.token.clone(), self.render_connection(state, &picture, connection, now)));
             }
         }
         for link in &state.retiring {
@@ -248,7 +251,7 @@ impl App {
                     render(&document(String::from(BUSY_NAME), Vec::new(), profile))
                 }
                 RetiringServes::Current { connection } => match state.connection(connection) {
-                    Some(connection) => self.render_connection(state, connection, now),
+                    Some(connection) => self.render_connection(state, &picture, connection, now),
                     None => render(&document(String::from(BUSY_NAME), Vec::new(), calmesh_profiles::generic())),
                 },
             };
@@ -257,13 +260,20 @@ impl App {
         out
     }
 
-    fn render_connection(&self, state: &PropertyState, connection: &Connection, now: Timestamp) -> Vec<u8> {
+    fn render_connection(
+        &self,
+        state: &PropertyState,
+        picture: &Picture<'_>,
+        connection: &Connection,
+        now: Timestamp,
+    ) -> Vec<u8> {
         let Some(export) = &connection.export else { return Vec::new() };
         let name = calendar_name(export.detail, &state.property.name);
         let events = if connection.is_paused() {
             Vec::new()
         } else {
-            self.events(state, Some(&connection.id), export.detail, export.format, now)
+            let viewer = Viewer { own: Some(&connection.id), times: export.format == Format::Times };
+            self.events(state, picture, viewer, export.detail, now)
         };
         render(&document(name, events, connection.profile()))
     }
@@ -272,14 +282,12 @@ impl App {
     fn events(
         &self,
         state: &PropertyState,
-        own: Option<&ConnectionId>,
+        picture: &Picture<'_>,
+        viewer: Viewer<'_>,
         detail: Detail,
-        format: Format,
         now: Timestamp,
     ) -> Vec<DocumentEvent> {
-        let viewer = Viewer { own, times: format == Format::Times };
-        let (sources, house) = (state.sources(), state.house());
-        let events = view(&state.picture(&sources, &house), viewer, state.property.rules_changed_at, now);
+        let events = view(picture, viewer, state.property.rules_changed_at, now);
         events.into_iter().map(|event| self.event(state, event, detail)).collect()
     }
 
@@ -319,8 +327,8 @@ impl App {
 
     /// Puts a new link's calendar there before its address is told, so that a site that tries the link at once finds it.
     /// Best effort within a moment; where it fails, the dirty mark sees to it.
-    pub(crate) async fn serve_at_once(&self, property: &PropertyId) {
-        at_once(self.publish_property(property)).await;
+    pub(crate) async fn serve_at_once(&self, state: PropertyState) {
+        at_once(self.publish_known(state)).await;
     }
 
     /// The same for an extra link.
@@ -359,9 +367,12 @@ impl App {
             // A worker that renders the link already finds the new revision and renders once more; only should it
             // have died is the link announced again. So many changes cost few renders.
             let known = link.dirty;
-            let announce_at = known.map_or(now + REANNOUNCE_AFTER, |dirty| dirty.announce_at.min(now + DEBOUNCE));
-            let since = known.map_or(now, |dirty| dirty.since);
-            link.dirty = Some(Dirty { since, attempts: 0, announce_at });
+            let fresh = Dirty::new(now);
+            link.dirty = Some(known.map_or(fresh, |dirty| Dirty {
+                since: dirty.since,
+                announce_at: dirty.announce_at.min(now + DEBOUNCE),
+                ..fresh
+            }));
             match self.links.put_link(&link).await {
                 Ok(()) => {
                     if known.is_none() {
@@ -438,7 +449,9 @@ impl App {
         for id in &ids {
             let Some(state) = self.properties.load(id).await? else { continue };
             if state.property.deleted_at.is_none() && state.property.account == link.account {
-                events.extend(self.events(&state, None, link.detail, link.format, now));
+                let (sources, house) = (state.sources(), state.house());
+                let viewer = Viewer { own: None, times: link.format == Format::Times };
+                events.extend(self.events(&state, &state.picture(&sources, &house), viewer, link.detail, now));
             }
         }
         Ok((events, calendar_name(link.detail, &link.name)))

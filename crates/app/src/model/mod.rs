@@ -20,6 +20,6 @@ pub use fetch::{
     Validators, bucket_of,
 };
 pub use link::{ExtraLink, LinkOwner, LinkReads, LinkScope, RETIRES_AFTER, ReadTimes, RetiringLink, RetiringServes};
-pub use property::{ClosedHold, ConflictRecord, Dirty, Property, PropertyState, REANNOUNCE_AFTER, postponed};
+pub use property::{ClosedHold, ConflictRecord, Dirty, Property, PropertyState, postponed};
 pub use refresh::{Outcome, Refresh, RefreshOutcome, RefreshScope};
 pub use secret::{FeedUrl, FeedUrlError, LinkToken, SecretHash, TokenSecret};

@@ -45,7 +45,7 @@ pub struct Dirty {
 }
 
 /// A mark that was announced is announced again after this long at first, then after twice as long each time.
-pub const REANNOUNCE_AFTER: SignedDuration = SignedDuration::from_mins(2);
+const REANNOUNCE_AFTER: SignedDuration = SignedDuration::from_mins(2);
 /// From so many attempts on the wait (a little over two hours) grows no more.
 const DOUBLINGS_MOST: u32 = 6;
 
