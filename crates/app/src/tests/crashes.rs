@@ -21,19 +21,7 @@ async fn run(break_it: impl Fn(&World)) -> (Vec<String>, Vec<Vec<String>>) {
     // The queue delivers again what was not acknowledged; the tick announces what was left undone.
     let mut queue: Vec<Event> = Vec::new();
     for _ in 0..6 {
-        world.clock.advance(jiff::SignedDuration::from_mins(15));
-        let _ = world.app.announce_shards(world.now(), jiff::SignedDuration::from_mins(15)).await;
-        let _ = world.app.announce_marks(world.now()).await;
-        for _ in 0..6 {
-            queue.extend(world.bus.drain());
-            let mut again = Vec::new();
-            for event in queue.drain(..) {
-                if world.app.handle(&event).await.is_err() {
-                    again.push(event);
-                }
-            }
-            queue = again;
-        }
+        world.struggle(&mut queue).await;
     }
     world.store.heal();
     assert!(queue.is_empty(), "something is never worked through: {queue:?}");

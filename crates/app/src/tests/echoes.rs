@@ -167,19 +167,7 @@ async fn an_origin_that_cancels(failing: Option<Failing>) -> Aftermath {
         if let Some(Failing { nth, moment, .. }) = failing.filter(|failing| failing.round == round) {
             world.store.fail_call(nth, moment);
         }
-        world.clock.advance(SignedDuration::from_mins(15));
-        let _ = world.app.announce_shards(world.now(), SignedDuration::from_mins(15)).await;
-        let _ = world.app.announce_marks(world.now()).await;
-        for _ in 0..6 {
-            queue.extend(world.bus.drain());
-            let mut again = Vec::new();
-            for event in queue.drain(..) {
-                if world.app.handle(&event).await.is_err() {
-                    again.push(event);
-                }
-            }
-            queue = again;
-        }
+        world.struggle(&mut queue).await;
         world.store.heal();
         if world.state().await.property.revision != before {
             eventful.push(round);

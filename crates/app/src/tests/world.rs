@@ -128,6 +128,23 @@ impl World {
         }
     }
 
+    /// A period later: what is due is announced and worked on, and what fails stays in the queue, which delivers it again.
+    pub(super) async fn struggle(&self, queue: &mut Vec<Event>) {
+        self.clock.advance(SignedDuration::from_mins(15));
+        let _ = self.app.announce_shards(self.now(), SignedDuration::from_mins(15)).await;
+        let _ = self.app.announce_marks(self.now()).await;
+        for _ in 0..6 {
+            queue.extend(self.bus.drain());
+            let mut again = Vec::new();
+            for event in queue.drain(..) {
+                if self.app.handle(&event).await.is_err() {
+                    again.push(event);
+                }
+            }
+            *queue = again;
+        }
+    }
+
     /// One sweep a period later, worked through.
     pub(super) async fn sweep(&self) {
         self.clock.advance(SignedDuration::from_mins(15));

@@ -41,6 +41,17 @@ pub(super) fn connection(number: u8) -> ConnectionId {
     ConnectionId::from_random([number; 16])
 }
 
+/// By the policies that nobody changed.
+pub(super) fn judging<'a>(connection: &'a ConnectionId, house: &'a House) -> Judging<'a> {
+    Judging {
+        connection,
+        house,
+        hold: HoldPolicy::default(),
+        mass_vanish: MassVanishPolicy::default(),
+        expected_to_go: &[],
+    }
+}
+
 pub(super) fn sighting(uid: &str, extent: Extent) -> Sighting {
     Sighting {
         key: (!uid.is_empty()).then(|| EventKey { uid: uid.to_owned(), occurrence: None }),
@@ -116,13 +127,7 @@ impl World {
 
     pub(super) fn take(&mut self, reading: &Reading) -> &mut Self {
         let (house, connection) = (house(), connection(1));
-        let judging = Judging {
-            connection: &connection,
-            house: &house,
-            hold: HoldPolicy::default(),
-            mass_vanish: MassVanishPolicy::default(),
-            expected_to_go: &[],
-        };
+        let judging = judging(&connection, &house);
         let ids = &mut self.ids;
         let mut fresh = || {
             *ids += 1;

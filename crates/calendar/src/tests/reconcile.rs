@@ -315,13 +315,7 @@ fn thousands_of_twins_under_new_names_are_paired_in_bounded_work() {
         id
     };
     let (house, connection) = (house(), connection(1));
-    let judging = Judging {
-        connection: &connection,
-        house: &house,
-        hold: HoldPolicy::default(),
-        mass_vanish: MassVanishPolicy::default(),
-        expected_to_go: &[],
-    };
+    let judging = judging(&connection, &house);
     let mut blocks = Vec::new();
     for prefix in ["a", "b"] {
         let now = noon("2026-11-20");
