@@ -15,12 +15,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("calmesh-feeds-http", &["calmesh-app", "calmesh-calendar"]),
     ("calmesh-store-dynamodb", &["calmesh-app", "calmesh-calendar"]),
     ("calmesh-exports-s3", &["calmesh-app", "calmesh-calendar"]),
+    ("calmesh-access-log", &["calmesh-app"]),
     ("calmesh-events-eventbridge", &["calmesh-app", "calmesh-calendar"]),
     ("calmesh-secrets", &["calmesh-app"]),
     ("calmesh-oidc", &["calmesh-app", "calmesh-calendar"]),
     (
         "calmesh-lambda-kit",
         &[
+            "calmesh-access-log",
             "calmesh-app",
             "calmesh-calendar",
             "calmesh-events-eventbridge",
@@ -51,13 +53,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("calmesh-schedule", &["calmesh-app", "calmesh-events-eventbridge", "calmesh-lambda-kit"]),
     ("calmesh-fetch", &["calmesh-app", "calmesh-events-eventbridge", "calmesh-lambda-kit"]),
     ("calmesh-merge", &["calmesh-app", "calmesh-events-eventbridge", "calmesh-lambda-kit"]),
+    ("calmesh-access", &["calmesh-lambda-kit"]),
     ("calmesh-api", &["calmesh-app", "calmesh-lambda-kit", "calmesh-rest"]),
 ];
 
 /// Outside libraries that belong to some rooms only; a trailing `*` stands for any ending.
 const OUTSIDE: &[(&str, &[&str])] = &[
     ("aws-sdk-dynamodb", &["calmesh-store-dynamodb", "calmesh-lambda-kit", "calmesh"]),
-    ("aws-sdk-s3", &["calmesh-exports-s3", "calmesh-lambda-kit", "calmesh"]),
+    ("aws-sdk-s3", &["calmesh-exports-s3", "calmesh-access-log", "calmesh-lambda-kit", "calmesh"]),
     ("aws-sdk-eventbridge", &["calmesh-events-eventbridge", "calmesh-lambda-kit"]),
     ("aws-sdk-kms", &["calmesh-secrets", "calmesh-lambda-kit"]),
     ("aws-sdk-secretsmanager", &["calmesh-lambda-kit"]),
@@ -67,7 +70,10 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("ical-rs", &["calmesh-ics"]),
     ("axum", &["calmesh-rest", "calmesh-api", "calmesh"]),
     ("utoipa*", &["calmesh-rest"]),
-    ("lambda_*", &["calmesh-lambda-kit", "calmesh-schedule", "calmesh-fetch", "calmesh-merge", "calmesh-api"]),
+    (
+        "lambda_*",
+        &["calmesh-lambda-kit", "calmesh-schedule", "calmesh-fetch", "calmesh-merge", "calmesh-access", "calmesh-api"],
+    ),
     ("dynoxide-rs", &["calmesh"]),
     ("s3s*", &["calmesh"]),
 ];

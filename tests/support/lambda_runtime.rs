@@ -48,6 +48,8 @@ mod objects;
 const TABLE: &str = "calmesh";
 const EXPORTS: &str = "calmesh-exports";
 const SNAPSHOTS: &str = "calmesh-snapshots";
+/// The bucket that CloudFront would put its logs into.
+pub const ACCESS_LOGS: &str = "calmesh-access-log";
 const ACCESS: &str = "AKIATEST";
 const SECRET: &str = "secret";
 /// The operator's key of this cloud.
@@ -93,6 +95,7 @@ pub struct FakeCloud {
     variables: HashMap<&'static str, String>,
     pub store: DynamoStore,
     pub objects: S3Objects,
+    s3: aws_sdk_s3::Client,
     _folder: tempfile::TempDir,
 }
 
@@ -111,7 +114,7 @@ async fn serve(router: Router) -> String {
 
 /// The S3 API on a folder; requests must be signed.
 async fn serve_objects(root: &std::path::Path) -> String {
-    let objects = objects::Objects::open(root, &[EXPORTS, SNAPSHOTS]).unwrap();
+    let objects = objects::Objects::open(root, &[EXPORTS, SNAPSHOTS, ACCESS_LOGS]).unwrap();
     let mut builder = S3ServiceBuilder::new(objects);
     builder.set_auth(SimpleAuth::from_single(ACCESS, SECRET));
     let service = builder.build();
@@ -159,7 +162,8 @@ impl FakeCloud {
             .credentials_provider(credentials)
             .build();
         let buckets = Buckets { exports: EXPORTS.to_owned(), snapshots: SNAPSHOTS.to_owned() };
-        let objects = S3Objects::new(aws_sdk_s3::Client::from_conf(config), buckets);
+        let s3 = aws_sdk_s3::Client::from_conf(config);
+        let objects = S3Objects::new(s3.clone(), buckets);
 
         let variables = HashMap::from([
             ("AWS_LAMBDA_RUNTIME_API", runtime),
@@ -175,6 +179,7 @@ impl FakeCloud {
             ("CALMESH_TABLE", TABLE.to_owned()),
             ("CALMESH_EXPORTS_BUCKET", EXPORTS.to_owned()),
             ("CALMESH_SNAPSHOTS_BUCKET", SNAPSHOTS.to_owned()),
+            ("CALMESH_ACCESS_LOG_BUCKET", ACCESS_LOGS.to_owned()),
             ("CALMESH_BUS", "calmesh".to_owned()),
             ("CALMESH_LINKS_BASE", "https://d111.cloudfront.net".to_owned()),
             ("CALMESH_DEPLOYMENT_SECRET", "deployment".to_owned()),
@@ -190,6 +195,7 @@ impl FakeCloud {
             variables,
             store,
             objects,
+            s3,
             _folder: folder,
         }
     }
@@ -231,6 +237,17 @@ impl FakeCloud {
         let (ended, outcome) = tokio::time::timeout(PATIENCE, outcomes.recv()).await.unwrap().unwrap();
         assert_eq!(ended, id);
         outcome
+    }
+
+    /// Puts a log of CloudFront's into its bucket.
+    pub async fn put_log(&self, name: &str, body: Vec<u8>) {
+        self.s3.put_object().bucket(ACCESS_LOGS).key(name).body(body.into()).send().await.unwrap();
+    }
+
+    /// The logs in CloudFront's bucket, by name.
+    pub async fn logs(&self) -> Vec<String> {
+        let found = self.s3.list_objects_v2().bucket(ACCESS_LOGS).send().await.unwrap();
+        found.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect()
     }
 
     /// What was put on the bus since the last call.

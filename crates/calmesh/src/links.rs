@@ -55,7 +55,7 @@ async fn serve(State(links): State<Links>, method: Method, Path(file): Path<Stri
     let response = answer(&object, &headers);
     if method == Method::GET && !is_ours(&headers, links.own_user_agent) {
         // The reader gets its calendar whether or not the read can be recorded.
-        if let Err(error) = links.reads.record_read(&token.hash(), links.clock.now()).await {
+        if let Err(error) = links.reads.record_reads(&token.hash(), &[links.clock.now()].into()).await {
             tracing::warn!(error = calmesh_lambda_kit::telemetry::chain(&error), "a read was not recorded");
         }
     }

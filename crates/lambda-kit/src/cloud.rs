@@ -4,6 +4,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use calmesh_access_log::{AccessLogs, new_logs};
 use calmesh_app::{
     App, Settings,
     model::{LinkToken, SecretHash, TokenSecret},
@@ -19,8 +20,8 @@ use jiff::SignedDuration;
 use lambda_runtime::LambdaEvent;
 
 use crate::{
-    BatchLimits, Config, ConfigError, Function, MessageError, OsRandomness, SystemClock, USER_AGENT, aws, telemetry,
-    work_batch,
+    BatchLimits, Config, ConfigError, Function, MessageError, OWN_AGENT, OsRandomness, SystemClock, USER_AGENT, aws,
+    telemetry, work_batch,
 };
 
 /// The schedule comes once a minute.
@@ -36,6 +37,7 @@ pub struct Cloud {
     pub identity: Option<Arc<dyn IdentityVerifier>>,
     pub config: Arc<Config>,
     objects: Arc<S3Objects>,
+    logs: AccessLogs,
 }
 
 impl fmt::Debug for Cloud {
@@ -75,7 +77,10 @@ impl Cloud {
         telemetry::start(function);
         match Self::wire(function).await {
             Ok(cloud) => {
-                cloud.warm_up(function).await;
+                // Nobody waits for a log to be taken, and its function may ask for nothing beforehand.
+                if !function.takes_logs() {
+                    cloud.warm_up(function).await;
+                }
                 Ok(cloud)
             }
             Err(error) => {
@@ -115,7 +120,9 @@ impl Cloud {
         // Buckets have no host names of their own there.
         let s3 = aws_sdk_s3::config::Builder::from(&sdk).force_path_style(on_an_emulator).build();
         let buckets = Buckets { exports: config.exports_bucket.clone(), snapshots: config.snapshots_bucket.clone() };
-        let objects = Arc::new(S3Objects::new(aws_sdk_s3::Client::from_conf(s3), buckets));
+        let s3 = aws_sdk_s3::Client::from_conf(s3);
+        let logs = AccessLogs::new(s3.clone(), config.access_log_bucket.clone().unwrap_or_default(), OWN_AGENT);
+        let objects = Arc::new(S3Objects::new(s3, buckets));
         let store = Arc::new(DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.table.clone()));
         let bus = EventBridgeBus::new(aws_sdk_eventbridge::Client::new(&sdk), config.bus.clone());
         let sealer = KmsSealer::new(aws_sdk_kms::Client::new(&sdk), config.kms_key.clone().unwrap_or_default());
@@ -147,7 +154,7 @@ impl Cloud {
             sealer: Arc::new(sealer),
             settings: Arc::new(settings),
         };
-        Ok(Self { app, identity, config: Arc::new(config), objects })
+        Ok(Self { app, identity, config: Arc::new(config), objects, logs })
     }
 
     /// Opens the connections that the first call needs: at 128 MB the TLS handshake alone is most of it, and during
@@ -157,7 +164,7 @@ impl Cloud {
         let store = async { self.app.accounts.token_by_hash(&nobody).await.err().map(|e| telemetry::chain(&e)) };
         let exports = async {
             match function {
-                Function::Schedule | Function::Fetch => None,
+                Function::Schedule | Function::Fetch | Function::Access => None,
                 Function::Merge => {
                     let nowhere = LinkToken::from_random(self.app.randomness.secret());
                     self.app.exports.export(&nowhere).await.err().map(|e| telemetry::chain(&e))
@@ -189,11 +196,24 @@ impl Cloud {
     /// # Errors
     /// [`NamelessMessage`](crate::NamelessMessage). What fails for itself is named in the answer.
     pub async fn work(&self, batch: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, lambda_runtime::Error> {
+        let limits = self.limits(&batch);
+        Ok(work_batch(batch.payload, limits, |message| self.work_one(message)).await?)
+    }
+
+    /// One batch of what S3 tells of new logs of reads.
+    ///
+    /// # Errors
+    /// As [`work`](Self::work).
+    pub async fn take_logs(&self, batch: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, lambda_runtime::Error> {
+        let limits = self.limits(&batch);
+        Ok(work_batch(batch.payload, limits, |message| self.take_logs_of(message)).await?)
+    }
+
+    fn limits(&self, batch: &LambdaEvent<SqsEvent>) -> BatchLimits {
         let deadline = i64::try_from(batch.context.deadline).unwrap_or(i64::MAX);
         let left = deadline.saturating_sub(self.app.clock.now().as_millisecond());
         let within = Duration::from_millis(u64::try_from(left).unwrap_or_default()).saturating_sub(TIME_TO_ANSWER);
-        let limits = BatchLimits { concurrency: self.config.concurrency, within };
-        Ok(work_batch(batch.payload, limits, |message| self.work_one(message)).await?)
+        BatchLimits { concurrency: self.config.concurrency, within }
     }
 
     async fn work_one(&self, message: SqsMessage) -> Result<(), MessageError> {
@@ -201,6 +221,15 @@ impl Cloud {
         let event =
             calmesh_events_eventbridge::decode_envelope(&body).map_err(|e| MessageError::Undecodable(e.into()))?;
         self.app.handle(&event).await.map_err(|e| MessageError::Work(e.into()))
+    }
+
+    async fn take_logs_of(&self, message: SqsMessage) -> Result<(), MessageError> {
+        let body = message.body.unwrap_or_default();
+        let logs = new_logs(&body, self.logs.bucket()).map_err(|e| MessageError::Undecodable(e.into()))?;
+        for log in logs {
+            self.app.take_read_log(&self.logs, &log).await.map_err(|e| MessageError::Work(e.into()))?;
+        }
+        Ok(())
     }
 }
 

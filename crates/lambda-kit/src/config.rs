@@ -11,6 +11,7 @@ pub enum Function {
     Schedule,
     Fetch,
     Merge,
+    Access,
     Api,
 }
 
@@ -22,6 +23,7 @@ impl Function {
             Self::Schedule => "schedule",
             Self::Fetch => "fetch",
             Self::Merge => "merge",
+            Self::Access => "access",
             Self::Api => "api",
         }
     }
@@ -44,10 +46,16 @@ impl Function {
         matches!(self, Self::Api)
     }
 
-    /// Whether it reads or writes objects.
+    /// Whether it reads or writes exports or snapshots.
     #[must_use]
     pub fn keeps_objects(self) -> bool {
-        !matches!(self, Self::Schedule)
+        !matches!(self, Self::Schedule | Self::Access)
+    }
+
+    /// Whether it reads the logs of who read links.
+    #[must_use]
+    pub fn takes_logs(self) -> bool {
+        matches!(self, Self::Access)
     }
 }
 
@@ -60,6 +68,8 @@ pub struct Config {
     pub exports_bucket: String,
     /// The S3 bucket of fetched bodies. Empty for a function that keeps no objects.
     pub snapshots_bucket: String,
+    /// The S3 bucket that CloudFront logs the reads of links to, for the function that takes the logs.
+    pub access_log_bucket: Option<String>,
     /// The EventBridge bus, by name or ARN.
     pub bus: String,
     /// Where private links are served, such as `https://d111.cloudfront.net`.
@@ -128,6 +138,11 @@ impl Config {
                 .unwrap_or_default(),
             snapshots_bucket: needed(objects, "CALMESH_SNAPSHOTS_BUCKET", "the name of the S3 bucket of snapshots")?
                 .unwrap_or_default(),
+            access_log_bucket: needed(
+                function.takes_logs(),
+                "CALMESH_ACCESS_LOG_BUCKET",
+                "the name of the S3 bucket of CloudFront's logs",
+            )?,
             bus: variables.required("CALMESH_BUS", "the name of the EventBridge bus")?,
             links_base: variables.parsed(
                 "CALMESH_LINKS_BASE",
@@ -313,6 +328,9 @@ mod tests {
         }
         assert!(read(Function::Schedule, &variables).is_ok());
         assert!(read(Function::Merge, &variables).is_err());
+        assert!(read(Function::Access, &variables).is_err());
+        variables.insert("CALMESH_ACCESS_LOG_BUCKET", "calmesh-access-log");
+        assert!(read(Function::Access, &variables).is_ok());
     }
 
     #[test]

@@ -317,7 +317,7 @@ mod tests {
     async fn reads_show_and_leave_the_etag_alone() {
         let api = TestApi::new().await;
         let link = made(&api, json!({"name": "a", "property_ids": "all"})).await;
-        api.app.links.record_read(&token(&link).hash(), NOW.parse().unwrap()).await.unwrap();
+        api.app.links.record_reads(&token(&link).hash(), &[NOW.parse().unwrap()].into()).await.unwrap();
         let shown = api.get(&path(&link)).await;
         assert_eq!(shown.json()["last_read_at"], NOW);
         assert_eq!(shown.json()["reads_24h"], 1);

@@ -1,7 +1,7 @@
 //! Extra private links, whose a token is, and who reads it. Reads are counted by hours on the owner's item, with their
 //! times, and go with it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -27,6 +27,8 @@ const LOOKS: u32 = 10;
 const HOURS_COUNTED: i64 = 24;
 /// Hours that are kept beside the newest: logs may arrive late.
 const HOURS_KEPT: i64 = 48;
+/// So many reads are counted by one write: its condition names each, and has room for 4 KB.
+const TIMES_A_WRITE: usize = 50;
 /// So many times of one hour are kept; of a link that is read more often every other one goes.
 const TIMES_AN_HOUR: usize = 120;
 
@@ -78,13 +80,66 @@ fn milliseconds(times: impl IntoIterator<Item = i64>) -> AttributeValue {
     AttributeValue::Ns(times.into_iter().map(|time| time.to_string()).collect())
 }
 
+/// The last hour of which some times were dropped.
+fn thinned(item: &Item) -> Option<i64> {
+    item::get_number(item, attr::THINNED).ok()
+}
+
+fn millisecond_of(at: Timestamp) -> i64 {
+    at.as_millisecond().rem_euclid(3_600_000)
+}
+
+/// Those of these reads whose times the item does not hold.
+fn unknown_to(item: &Item, reads: &[Timestamp]) -> Vec<Timestamp> {
+    let known: HashMap<i64, Vec<i64>> = times(item).collect();
+    let is_new = |at: &&Timestamp| {
+        known.get(&hour_of(**at)).is_none_or(|times| times.binary_search(&millisecond_of(**at)).is_err())
+    };
+    reads.iter().filter(is_new).copied().collect()
+}
+
+/// The write that counts these reads, refused where the link is nobody's, one of them is known by now, or a later read
+/// than all of `standing`'s is.
+fn counting(key: &Key, standing: &Item, new: &[Timestamp]) -> Result<Write, StoreError> {
+    let mut by_hour: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+    for at in new {
+        by_hour.entry(hour_of(*at)).or_default().push(millisecond_of(*at));
+    }
+    let (mut adds, mut values) = (Vec::new(), Vec::new());
+    let mut condition = "attribute_exists(#pk)".to_owned();
+    for (hour, times) in by_hour {
+        let (count, set) = (hour_name(hour), times_name(hour));
+        adds.push(format!("#{count} :{count}, #{set} :{set}"));
+        for time in &times {
+            let name = format!("{set}_{time}");
+            condition.push_str(&format!(" AND NOT contains(#{set}, :{name})"));
+            values.push((name, item::number(time)));
+        }
+        values.push((count, item::number(times.len())));
+        values.push((set, milliseconds(times)));
+    }
+    let adds = adds.join(", ");
+    let known = item::find_instant(standing, attr::LAST_READ_AT)?;
+    let text = match new.iter().max().copied().filter(|last| known.is_none_or(|known| known < *last)) {
+        Some(last) => {
+            let last_read_at = attr::LAST_READ_AT;
+            values.push(("last".to_owned(), item::instant(last)));
+            condition.push_str(&format!(" AND (attribute_not_exists(#{last_read_at}) OR #{last_read_at} < :last)"));
+            format!("SET #{last_read_at} = :last ADD {adds}")
+        }
+        None => format!("ADD {adds}"),
+    };
+    Ok(Write::Update { key: key.clone(), text, values, condition: Some(Condition::new(&condition)) })
+}
+
 /// When the link of an owner was read.
 fn read_times(item: &Item) -> ReadTimes {
     let mut found: Vec<Timestamp> = Vec::new();
     let mut whole = true;
-    let thinned: Option<i64> = item::get_number(item, attr::THINNED).ok();
+    let thinned = thinned(item);
     for (hour, times) in times(item) {
-        whole &= thinned.is_none_or(|thinned| thinned != hour);
+        // Earlier hours may have been thinned before it.
+        whole &= thinned.is_none_or(|thinned| thinned < hour);
         let instant = |time| Timestamp::from_millisecond(hour * 3_600_000 + time).ok();
         found.extend(times.into_iter().filter_map(instant));
     }
@@ -183,48 +238,12 @@ impl LinkStore for DynamoStore {
         self.table.get(&schema::owner(token)).await?.as_ref().map(read_owner).transpose()
     }
 
-    async fn record_read(&self, token: &SecretHash, at: Timestamp) -> Result<(), StoreError> {
+    async fn record_reads(&self, token: &SecretHash, times: &BTreeSet<Timestamp>) -> Result<(), StoreError> {
         let key = schema::owner(token);
-        let (hour, times_of) = (hour_name(hour_of(at)), times_name(hour_of(at)));
-        let time = at.as_millisecond().rem_euclid(3_600_000);
-        let count = |set: &str, values: Vec<(String, AttributeValue)>, condition: &str| Write::Update {
-            key: key.clone(),
-            text: format!("{set} ADD #{hour} :one, #{times_of} :time"),
-            values: values
-                .into_iter()
-                .chain([("one".to_owned(), item::number(1)), ("time".to_owned(), milliseconds([time]))])
-                .collect(),
-            condition: Some(Condition::new(condition)),
-        };
-        let newest = count(
-            "SET #last_read_at = :at",
-            vec![("at".to_owned(), item::instant(at))],
-            "attribute_exists(#pk) AND (attribute_not_exists(#last_read_at) OR #last_read_at <= :at)",
-        );
-        let counted = match self.table.write(newest).await {
-            Err(error) if error.standing(0).is_some() => {
-                self.table.write(count("", Vec::new(), "attribute_exists(#pk)")).await
-            }
-            done => done,
-        };
-        let item = match counted {
-            Ok(item) => item.unwrap_or_default(),
-            // Nobody's, or not any more.
-            Err(CallError::Refused(_)) => return Ok(()),
-            Err(error) => return Err(error.or_stale()),
-        };
-        let Some(newest) = hours(&item).map(|(hour, _)| hour).max() else { return Ok(()) };
-        self.thin_times(&key, &item, hour_of(at)).await?;
-        let old: Vec<String> = hours(&item)
-            .filter(|(hour, _)| *hour < newest - HOURS_KEPT)
-            .flat_map(|(hour, _)| [hour_name(hour), times_name(hour)])
-            .collect();
-        if !old.is_empty() {
-            let names: Vec<&str> = old.iter().map(String::as_str).collect();
-            let prune = Write::set(key, Vec::new(), &names).when(Condition::present());
-            match self.table.write(prune).await {
-                Ok(_) | Err(CallError::Refused(_)) => {}
-                Err(error) => return Err(error.or_stale()),
+        let times: Vec<Timestamp> = times.iter().copied().collect();
+        for times in times.chunks(TIMES_A_WRITE) {
+            if !self.count_reads(&key, times).await? {
+                break;
             }
         }
         Ok(())
@@ -255,6 +274,53 @@ impl LinkStore for DynamoStore {
 }
 
 impl DynamoStore {
+    /// Counts those of these reads that are not counted yet, all together. Answers whether the link is anybody's.
+    async fn count_reads(&self, key: &Key, times: &[Timestamp]) -> Result<bool, StoreError> {
+        // What stands in the item, once a write was refused because it holds more than was thought.
+        let mut standing = Item::new();
+        for _ in 0..LOOKS {
+            let new = unknown_to(&standing, times);
+            if new.is_empty() {
+                return Ok(true);
+            }
+            match self.table.write(counting(key, &standing, &new)?).await {
+                Ok(item) => {
+                    self.tidy_reads(key, &item.unwrap_or_default(), &new).await?;
+                    return Ok(true);
+                }
+                Err(error) => match error.standing(0) {
+                    Some(item) => standing.clone_from(item),
+                    // Nobody's, or not any more.
+                    None if matches!(error, CallError::Refused(_)) => return Ok(false),
+                    None => return Err(error.or_stale()),
+                },
+            }
+        }
+        Err(StoreError::Stale)
+    }
+
+    /// Keeps the item of a link small: thins hours with very many times, and forgets hours that are long over.
+    async fn tidy_reads(&self, key: &Key, item: &Item, counted: &[Timestamp]) -> Result<(), StoreError> {
+        let Some(newest) = hours(item).map(|(hour, _)| hour).max() else { return Ok(()) };
+        let touched: BTreeSet<i64> = counted.iter().map(|at| hour_of(*at)).collect();
+        for hour in touched {
+            self.thin_times(key, item, hour).await?;
+        }
+        let old: Vec<String> = hours(item)
+            .filter(|(hour, _)| *hour < newest - HOURS_KEPT)
+            .flat_map(|(hour, _)| [hour_name(hour), times_name(hour)])
+            .collect();
+        if old.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = old.iter().map(String::as_str).collect();
+        let prune = Write::set(key.clone(), Vec::new(), &names).when(Condition::present());
+        match self.table.write(prune).await {
+            Ok(_) | Err(CallError::Refused(_)) => Ok(()),
+            Err(error) => Err(error.or_stale()),
+        }
+    }
+
     /// Drops every other time of an hour in which a link was read very often, so that its item stays small.
     async fn thin_times(&self, key: &Key, item: &Item, hour: i64) -> Result<(), StoreError> {
         let Some((_, times)) = times(item).find(|(of, times)| *of == hour && times.len() > TIMES_AN_HOUR) else {
@@ -264,7 +330,7 @@ impl DynamoStore {
             key: key.clone(),
             text: format!("SET #{} = :hour DELETE #{} :gone", attr::THINNED, times_name(hour)),
             values: vec![
-                ("hour".to_owned(), item::number(hour)),
+                ("hour".to_owned(), item::number(thinned(item).map_or(hour, |before| before.max(hour)))),
                 ("gone".to_owned(), milliseconds(times.into_iter().skip(1).step_by(2))),
             ],
             condition: Some(Condition::present()),

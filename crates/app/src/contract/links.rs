@@ -1,5 +1,9 @@
 //! Extra private links, owners of tokens, reads.
 
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
 use super::{
     a_link, a_property, account_id, all, an_account_stands, at, connection_id, link_id, link_token, nothing_but,
 };
@@ -79,7 +83,7 @@ pub async fn link_store(store: &dyn LinkStore, properties: &dyn PropertyStore, a
     let own = PropertyCommit { owners: vec![(link_token(70), Some(owner.clone()))], ..nothing_but(&property) };
     properties.commit(&own).await.unwrap();
     let hash = link_token(70).hash();
-    store.record_read(&hash, at(0)).await.unwrap();
+    store.record_reads(&hash, &[at(0)].into()).await.unwrap();
     let mut second = property.clone();
     second.revision = 2;
     properties.commit(&PropertyCommit { property: second, ..own }).await.unwrap();
@@ -89,9 +93,9 @@ pub async fn link_store(store: &dyn LinkStore, properties: &dyn PropertyStore, a
 
 async fn reads(store: &dyn LinkStore) {
     let [second, third, nobodys] = [2, 3, 404].map(|n| link_token(n).hash());
-    store.record_read(&nobodys, at(0)).await.unwrap();
+    store.record_reads(&nobodys, &[at(0)].into()).await.unwrap();
     for seconds in [10, 20, 30 * HOUR, 5 * HOUR, 5 * HOUR + 1] {
-        store.record_read(&second, at(seconds)).await.unwrap();
+        store.record_reads(&second, &[at(seconds)].into()).await.unwrap();
     }
     let found = store.reads(&[third, second, nobodys, second], at(30 * HOUR)).await.unwrap();
     let none = LinkReads::default();
@@ -105,11 +109,29 @@ async fn reads(store: &dyn LinkStore) {
     let whole = ReadTimes { times: expected, whole: true };
     assert_eq!(times, vec![ReadTimes::default(), whole], "when a link was read is kept, in order");
     let odd = at(30 * HOUR) + jiff::SignedDuration::from_millis(1_234);
-    store.record_read(&third, odd).await.unwrap();
+    store.record_reads(&third, &[odd].into()).await.unwrap();
     let times = store.read_times(&[third]).await.unwrap();
     assert_eq!(times[0].times, vec![odd], "to the millisecond");
 
-    store.record_read(&second, at(300 * HOUR)).await.unwrap();
+    store.record_reads(&second, &[at(300 * HOUR)].into()).await.unwrap();
     let found = store.reads(&[second], at(300 * HOUR)).await.unwrap();
     assert_eq!(found, vec![LinkReads { last_read_at: Some(at(300 * HOUR)), reads_24h: 1 }], "a day's reads, no more");
+
+    // As a log tells them: many at once, over several hours, and again.
+    let told: BTreeSet<Timestamp> = (0..150).map(|minutes| at(300 * HOUR + minutes * 60)).collect();
+    store.record_reads(&second, &told).await.unwrap();
+    let all = LinkReads { last_read_at: told.last().copied(), reads_24h: 150 };
+    let asked = at(303 * HOUR);
+    assert_eq!(
+        store.reads(&[second], asked).await.unwrap(),
+        vec![all],
+        "reads are counted once, one that was known too"
+    );
+    store.record_reads(&second, &told).await.unwrap();
+    store.record_reads(&second, &[at(300 * HOUR)].into()).await.unwrap();
+    assert_eq!(store.reads(&[second], asked).await.unwrap(), vec![all], "however often they are told");
+    let late = [at(299 * HOUR), at(301 * HOUR), at(302 * HOUR + 7)].into();
+    store.record_reads(&second, &late).await.unwrap();
+    let all = LinkReads { reads_24h: 152, last_read_at: told.last().copied().max(Some(at(302 * HOUR + 7))) };
+    assert_eq!(store.reads(&[second], asked).await.unwrap(), vec![all], "what is new among them is added");
 }

@@ -771,12 +771,15 @@ impl LinkStore for MemoryStore {
         self.call(|state| Ok(state.owners.get(token).map(|owned| owned.owner.clone())))
     }
 
-    async fn record_read(&self, token: &SecretHash, at: Timestamp) -> Result<(), StoreError> {
+    async fn record_reads(&self, token: &SecretHash, times: &BTreeSet<Timestamp>) -> Result<(), StoreError> {
         self.call(|state| {
             if let Some(owned) = state.owners.get_mut(token) {
-                owned.last_read_at = owned.last_read_at.max(Some(at));
-                *owned.hours.entry(hour_of(at)).or_default() += 1;
-                owned.times.insert(at);
+                owned.last_read_at = owned.last_read_at.max(times.last().copied());
+                for at in times {
+                    if owned.times.insert(*at) {
+                        *owned.hours.entry(hour_of(*at)).or_default() += 1;
+                    }
+                }
             }
             Ok(())
         })

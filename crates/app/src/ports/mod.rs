@@ -3,11 +3,13 @@
 
 mod bus;
 mod feeds;
+mod read_logs;
 mod store;
 mod world;
 
 pub use bus::{BusError, Event, EventBus};
 pub use feeds::{FeedRequest, FeedSource, FetchFailure};
+pub use read_logs::{LoggedReads, ReadLogError, ReadLogs};
 pub use store::{
     AccountStore, ActivityStore, FetchStore, IdempotencyStart, IdempotencyStore, LinkStore, Location, Mark, MarkStore,
     Page, PageRequest, PlanChange, PropertyCommit, PropertyStore, RefreshStore, StoreError,

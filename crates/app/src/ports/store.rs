@@ -2,7 +2,7 @@
 //!
 //! A list is paged: `PageRequest::after` is what the last `Page::next` said, opaque to everybody but the adapter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use calmesh_calendar::{
@@ -323,8 +323,9 @@ pub trait LinkStore: Send + Sync {
 
     async fn owner(&self, token: &SecretHash) -> Result<Option<LinkOwner>, StoreError>;
 
-    /// One read by anybody but ourselves. A read of a token that is nobody's is dropped; reads go with the owner.
-    async fn record_read(&self, token: &SecretHash, at: Timestamp) -> Result<(), StoreError>;
+    /// Reads by anybody but ourselves, in any order. One at an instant that is recorded already is the same read and
+    /// is not counted again. Reads of a token that is nobody's are dropped; reads go with the owner.
+    async fn record_reads(&self, token: &SecretHash, times: &BTreeSet<Timestamp>) -> Result<(), StoreError>;
 
     /// In the order asked.
     async fn reads(&self, tokens: &[SecretHash], now: Timestamp) -> Result<Vec<LinkReads>, StoreError>;

@@ -60,7 +60,7 @@ impl EchoingSite {
     async fn reads_its_link(&mut self, world: &World) {
         let state = world.state().await;
         let token = state.connection(&self.connection).unwrap().export.clone().unwrap().token;
-        world.store.record_read(&token.hash(), world.now()).await.unwrap();
+        world.store.record_reads(&token.hash(), &[world.now()].into()).await.unwrap();
         let body = world.objects.exports()[&token].to_vec();
         let text = String::from_utf8(body).unwrap().replace("\r\n ", "");
         let of = |name: &str| -> Vec<String> {

@@ -5,5 +5,6 @@ mod echoes;
 mod edits;
 mod exports;
 mod goldens;
+mod reads;
 mod sweeps;
 mod world;

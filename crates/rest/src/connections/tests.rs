@@ -622,7 +622,7 @@ async fn telemetry_moves_without_the_etag() {
     let token = calmesh_app::model::LinkToken::parse(
         made["export"]["url"].as_str().unwrap().rsplit('/').next().unwrap().trim_end_matches(".ics"),
     );
-    api.app.links.record_read(&token.unwrap().hash(), now).await.unwrap();
+    api.app.links.record_reads(&token.unwrap().hash(), &[now].into()).await.unwrap();
     api.feeds.fail(&url("a"), FailureKind::LinkGone);
     api.clock.advance(SignedDuration::from_mins(15));
     let now = api.app.clock.now();

@@ -105,7 +105,7 @@ async fn a_link_that_is_read_all_the_time_keeps_some_of_the_times_and_says_so() 
     store.put_link(&a_link(1, 1)).await.unwrap();
     let hash = a_link(1, 1).token.hash();
     for second in 0..130 {
-        store.record_read(&hash, at(second)).await.unwrap();
+        store.record_reads(&hash, &[at(second)].into()).await.unwrap();
     }
     let often = store.read_times(&[hash]).await.unwrap().remove(0);
     assert!(!often.whole && often.times.len() < 121, "{}", often.times.len());
@@ -113,7 +113,7 @@ async fn a_link_that_is_read_all_the_time_keeps_some_of_the_times_and_says_so() 
     assert_eq!(store.reads(&[hash], at(129)).await.unwrap()[0].reads_24h, 130, "and all of them count");
     // Two days later that hour is forgotten, and nothing is missing any more.
     for hour in [50, 51] {
-        store.record_read(&hash, at(hour * 3600)).await.unwrap();
+        store.record_reads(&hash, &[at(hour * 3600)].into()).await.unwrap();
     }
     let times = store.read_times(&[hash]).await.unwrap().remove(0);
     assert!(times.whole && times.times == [at(50 * 3600), at(51 * 3600)], "{times:?}");

@@ -1,0 +1,106 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
+mod notification;
+mod w3c;
+
+use std::io::Write;
+
+use async_trait::async_trait;
+use aws_sdk_s3::{
+    Client,
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::get_object::GetObjectError,
+    primitives::ByteStream,
+};
+use calmesh_app::ports::{LoggedReads, ObjectError, ReadLogError, ReadLogs};
+use flate2::write::MultiGzDecoder;
+
+pub use notification::{NotificationError, new_logs};
+
+use crate::w3c::LogText;
+
+const ZIPPED_MOST: usize = 64 * 1024 * 1024;
+const TOO_LARGE: &str = "it is larger than 64 MiB";
+const NOT_WHOLE: &str = "it is not gzip, or not whole";
+
+/// `ReadLogs` over S3. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct AccessLogs {
+    client: Client,
+    bucket: String,
+    own_agent: &'static str,
+}
+
+impl AccessLogs {
+    /// `own_agent` is how our own fetcher's name begins: what it reads is no read. Time-outs, retries and the endpoint
+    /// are the client's.
+    #[must_use]
+    pub fn new(client: Client, bucket: String, own_agent: &'static str) -> Self {
+        Self { client, bucket, own_agent }
+    }
+
+    /// The bucket that logs are in.
+    #[must_use]
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    async fn unzipped(&self, mut body: ByteStream) -> Result<LoggedReads, ReadLogError> {
+        let mut decoder = MultiGzDecoder::new(LogText::new(self.own_agent));
+        let mut zipped = 0_usize;
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk.map_err(|_| told("GetObject", "broke off"))?;
+            zipped = zipped.saturating_add(chunk.len());
+            if zipped > ZIPPED_MOST {
+                return Err(ReadLogError::Unusable(TOO_LARGE));
+            }
+            let taken = decoder.write_all(&chunk);
+            taken.map_err(|_| ReadLogError::Unusable(decoder.get_ref().refusal().unwrap_or(NOT_WHOLE)))?;
+        }
+        // The end of the last member carries its length and checksum: without them it was cut.
+        let whole = decoder.try_finish();
+        whole.map_err(|_| ReadLogError::Unusable(decoder.get_ref().refusal().unwrap_or(NOT_WHOLE)))?;
+        let text = decoder.finish().map_err(|_| ReadLogError::Unusable(NOT_WHOLE))?;
+        text.finish().map_err(ReadLogError::Unusable)
+    }
+}
+
+#[async_trait]
+impl ReadLogs for AccessLogs {
+    async fn reads(&self, log: &str) -> Result<Option<LoggedReads>, ReadLogError> {
+        match self.client.get_object().bucket(&self.bucket).key(log).send().await {
+            Ok(found) => self.unzipped(found.body).await.map(Some),
+            Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => Ok(None),
+            Err(error) => Err(failure("GetObject", &error).into()),
+        }
+    }
+
+    async fn remove(&self, log: &str) -> Result<(), ObjectError> {
+        let delete = self.client.delete_object().bucket(&self.bucket).key(log);
+        delete.send().await.map(drop).map_err(|error| failure("DeleteObject", &error))
+    }
+}
+
+/// A failure told by operation, status and code alone: an SDK error holds the whole answer.
+fn failure<E>(operation: &str, error: &SdkError<E, HttpResponse>) -> ObjectError
+where
+    E: ProvideErrorMetadata,
+{
+    let how = match error {
+        SdkError::ServiceError(refusal) => {
+            let is_code = |code: &&str| code.len() <= 100 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+            let code = refusal.err().code().filter(is_code).unwrap_or("no code");
+            format!("was answered {} {code}", refusal.raw().status().as_u16())
+        }
+        SdkError::TimeoutError(_) => "was not answered in time".to_owned(),
+        SdkError::DispatchFailure(_) => "could not be sent".to_owned(),
+        _ => "failed".to_owned(),
+    };
+    told(operation, &how)
+}
+
+fn told(operation: &str, how: &str) -> ObjectError {
+    ObjectError { what: format!("{operation} of a log of reads {how}"), source: None }
+}

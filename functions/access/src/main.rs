@@ -1,0 +1,10 @@
+//! Records who still reads private links, and when last, out of CloudFront's logs.
+
+use calmesh_lambda_kit::{Cloud, Function};
+use lambda_runtime::{Error, service_fn};
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let cloud = &Cloud::start(Function::Access).await?;
+    lambda_runtime::run(service_fn(|batch| cloud.take_logs(batch))).await
+}
