@@ -19,7 +19,7 @@ from world.waiting import until
 
 STACK = "calmesh-dev"
 # What is cheap to refuse comes first; what the whole run is judged by, and what ends the stack, come last.
-ORDER = ["template", "build", "update", "main_loop", "edits", "redelivery", "crashes", "faults", "tick", "memory", "least_privilege", "delete"]
+ORDER = ["template", "build", "update", "main_loop", "edits", "reads", "redelivery", "crashes", "faults", "tick", "memory", "least_privilege", "delete"]
 
 
 def pytest_addoption(parser):
@@ -101,8 +101,9 @@ class World:
         return int(told["ApproximateNumberOfMessages"]) + int(told["ApproximateNumberOfMessagesNotVisible"])
 
     def at_rest(self, within=120.0):
-        """Until no message waits or is worked on."""
-        until(lambda: not any(self.waiting(queue) for queue in ("SweepQueue", "RefreshQueue", "MergeQueue")), "the queues are empty", within)
+        """Until no message waits or is worked on. The template before the last change may lack a queue."""
+        queues = {"SweepQueue", "RefreshQueue", "MergeQueue", "AccessQueue"} & self.resources().keys()
+        until(lambda: not any(self.waiting(queue) for queue in queues), "the queues are empty", within)
 
     def events(self):
         """All that functions announced so far, in order, as PutEvents takes it."""

@@ -35,7 +35,7 @@ def standing(world):
 
 
 def test_a_deleted_dev_stack_leaves_nothing(world, deployed):
-    for output in ("ExportsBucket", "SnapshotsBucket"):
+    for output in ("ExportsBucket", "SnapshotsBucket", "AccessLogsBucket"):
         emptied(world, deployed.outputs[output])
     sam.delete(world.endpoint, STACK)
     assert {kind: left for kind, left in standing(world).items() if left} == {}

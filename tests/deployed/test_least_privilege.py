@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import pytest
 from world import sam
 
-FUNCTIONS = ["schedule", "fetch", "merge", "api"]
+FUNCTIONS = ["schedule", "fetch", "merge", "access", "api"]
 # Lambda's own machinery makes these calls with the role; the emulator makes them by itself.
 LAMBDAS_OWN = {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 # What a function does only after longer than a test takes: a rotated link's object goes after seven days, by whoever

@@ -4,7 +4,7 @@ import pytest
 from world import sam
 
 
-@pytest.mark.parametrize("function", ["schedule", "fetch", "merge", "api"])
+@pytest.mark.parametrize("function", ["schedule", "fetch", "merge", "access", "api"])
 def test_a_function_stayed_below_128_megabytes(world, deployed, function):
     peaks = [peak for pid in world.pids(function) if (peak := high_water(pid))]
     assert peaks, f"no process of {function} lives"
