@@ -164,6 +164,8 @@ impl App {
                 return Ok(Changed { value, state, written: false });
             }
             state.property.revision = before.property.revision + 1;
+            // Clocks differ a little; later revisions are never made earlier.
+            state.property.revised_at = before.property.revised_at.max(Some(now));
             // What became due first stays due: who tells of it must know since when.
             let since = before.property.dirty.map_or(now, |dirty| dirty.since);
             state.property.dirty = Some(Dirty { since, ..Dirty::new(now) });
@@ -196,6 +198,7 @@ impl App {
 
 /// What must be written to get from one state to the other.
 pub(crate) fn difference(before: Option<&PropertyState>, after: &PropertyState, history: History) -> PropertyCommit {
+    let replaced = before.zip(after.property.revised_at).map(|(before, at)| before.replaced_by(after, at));
     let none = PropertyState::of(after.property.clone());
     let before = before.unwrap_or(&none);
     let connections = changes(&before.connections, &after.connections, |connection| connection.id.clone());
@@ -209,6 +212,7 @@ pub(crate) fn difference(before: Option<&PropertyState>, after: &PropertyState, 
     });
     PropertyCommit {
         property: after.property.clone(),
+        replaced,
         put_connections: connections.put,
         remove_connections: connections.remove,
         put_blocks: blocks.put,

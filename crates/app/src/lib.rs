@@ -52,7 +52,7 @@ pub use connections::{
     ConnectionEdit, ConnectionError, ConnectionView, ExportView, NewConnection, PolicyEdit, SideEdit,
 };
 pub use edit::{Edit, Expected, InvalidField, counted};
-pub use explain::{ClaimView, ExplainError, Explanation};
+pub use explain::{CarriedBy, ClaimView, ExplainError, Explanation, NotKnown};
 pub use fetch::{BUCKETS, is_turn_of, refused, sweeps_between_reads};
 pub use holds::{HoldError, HoldStatus, HoldView};
 pub use judge::{judge_feed, unread_uids, warnings_of};

@@ -209,6 +209,20 @@ impl App {
         Ok(())
     }
 
+    /// Every link that the caller sees whole, or saw before it was deleted: those while their records are kept.
+    pub(crate) async fn links_within(&self, reach: &Reach) -> Result<Vec<ExtraLink>, StoreError> {
+        let mut found = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.links.links(&reach.account, PageRequest { limit: 200, after }).await?;
+            found.extend(page.items.into_iter().filter(|link| within(reach, link)));
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(found),
+            }
+        }
+    }
+
     async fn with_reads(&self, link: ExtraLink) -> Result<LinkView, LinkError> {
         let reads = self.links.reads(&[link.token.hash()], self.clock.now()).await?;
         Ok(LinkView { link, reads: reads.first().copied().unwrap_or_default() })
@@ -244,7 +258,12 @@ impl App {
 
 /// Whether the caller sees this link: nothing in it may be of a property that he does not see.
 fn shows(reach: &Reach, link: &ExtraLink) -> bool {
-    if link.deleted_at.is_some() || link.account != reach.account {
+    link.deleted_at.is_none() && within(reach, link)
+}
+
+/// The same of a link that may be deleted.
+fn within(reach: &Reach, link: &ExtraLink) -> bool {
+    if link.account != reach.account {
         return false;
     }
     match (&reach.properties, &link.scope) {

@@ -107,6 +107,7 @@ impl App {
             rules_changed_at: now,
             version: 1,
             revision: 1,
+            revised_at: Some(now),
             dirty: None,
             wake_at: None,
             deleted_at: None,

@@ -1,7 +1,7 @@
 //! Why a night is taken or free.
 
 use axum::{extract::State, response::Response};
-use calmesh_app::{BlockSource, ClaimView, ExplainError, Explanation};
+use calmesh_app::{BlockSource, CarriedBy, ClaimView, ExplainError, Explanation, NotKnown};
 use calmesh_calendar::PropertyId;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -11,8 +11,9 @@ use crate::{
     Api,
     answer::{self, Instant},
     blocks::Source,
+    body::instant,
     caller::Owner,
-    problem::Problem,
+    problem::{FieldProblem, Problem},
     query::{Params, PathId},
     when::night,
     words::{KindWord, StateWord},
@@ -27,14 +28,19 @@ use crate::{
         "source": {"type": "connection", "connection_id": "con_0k5w8v1x2y3z4a5b6c7d8e9f0g", "provider": "airbnb"},
         "state": "standing", "event": {"uid": "1418fb94e984-6a0c@airbnb.com", "lines": [12, 20]}, "turnover": false,
         "rules": ["reservation by its code", "a reservation by its own text"], "since": "2026-11-01T09:30:00Z",
-        "asked_since": null, "carried_by": ["con_1k5w8v1x2y3z4a5b6c7d8e9f0g"]
-    }]
+        "asked_since": null, "carried_by": ["con_1k5w8v1x2y3z4a5b6c7d8e9f0g", "lnk_0k5w8v1x2y3z4a5b6c7d8e9f0g"]
+    }],
+    "not_known": []
 }))]
 struct ExplanationJson {
     night: String,
     available: bool,
+    /// The instant that was asked about: now, if none was.
     as_of: Instant,
     claims: Vec<ClaimJson>,
+    /// What is not known any more of a past instant: a connection (`con_…`) whose feed of then is not kept, so that `lines`
+    /// are null; an extra link (`lnk_…`) that was edited since, so that it may be missing in `carried_by`.
+    not_known: Vec<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -57,7 +63,8 @@ struct ClaimJson {
     /// Since when its site is asked: the night is left out of its link to see whether the claim stands by itself.
     #[schema(required)]
     asked_since: Option<Instant>,
-    /// The connections whose private links show it on this night. Extra links show all that is taken.
+    /// Whose private links show it on this night: connections (`con_…`), and extra links (`lnk_…`) of which your token sees
+    /// every property.
     carried_by: Vec<String>,
 }
 
@@ -65,14 +72,14 @@ struct ClaimJson {
 #[schema(as = ClaimEvent)]
 struct EventJson {
     uid: String,
-    /// Its first and last line in the feed as it was last read; null where it is not in there any more.
+    /// Its first and last line in the feed as it was last read by then; null where it is not in there any more.
     #[schema(required)]
     lines: Option<[u32; 2]>,
 }
 
 impl From<ClaimView> for ClaimJson {
     fn from(view: ClaimView) -> Self {
-        let ClaimView { claim, kind, source, lines } = view;
+        let ClaimView { claim, kind, source, lines, carried_by } = view;
         Self {
             block_id: claim.block.to_string(),
             kind: kind.into(),
@@ -88,8 +95,15 @@ impl From<ClaimView> for ClaimJson {
             rules: claim.rules,
             since: claim.since.into(),
             asked_since: claim.asked_since.map(Instant),
-            carried_by: claim.carried_by.iter().map(ToString::to_string).collect(),
+            carried_by: carried_by.iter().map(id_of).collect(),
         }
+    }
+}
+
+fn id_of(link: &CarriedBy) -> String {
+    match link {
+        CarriedBy::Connection(id) => id.to_string(),
+        CarriedBy::Link(id) => id.to_string(),
     }
 }
 
@@ -99,16 +113,35 @@ impl From<ClaimView> for ClaimJson {
 struct NightParams {
     /// The night, `YYYY-MM-DD`.
     night: String,
+    /// A past instant, RFC 3339, up to 30 days back: what was known then and what followed from it. Left out: now.
+    as_of: Option<String>,
 }
 
 impl From<ExplainError> for Problem {
     fn from(error: ExplainError) -> Self {
         match error {
             ExplainError::NotFound => Self::not_found("property"),
+            ExplainError::Future => {
+                not_told("lies in the future; ask for an instant that is over, or leave it out for now")
+            }
+            ExplainError::TooLongAgo => {
+                not_told("lies more than 30 days back, and what stood then is not kept any more")
+            }
+            ExplainError::BeforeItWasMade => {
+                not_told("lies before the property was made; ask for an instant after its created_at")
+            }
+            ExplainError::NotKept => {
+                not_told("lies before this service began to keep what changes replace; ask for a later instant")
+            }
             ExplainError::Object(error) => Self::unavailable(&error),
             ExplainError::Store(error) => error.into(),
         }
     }
+}
+
+/// 422: nothing can be told of that instant.
+fn not_told(why: &str) -> Problem {
+    Problem::invalid(vec![FieldProblem::query("as_of", why)])
 }
 
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -116,7 +149,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 }
 
 /// Why a night is taken or free: every claim, its source, the feed's event, the rules that decided, since when, and which
-/// private links carry it.
+/// private links carry it; also as of a past instant.
 #[utoipa::path(get, path = "/v1/properties/{id}/explain", tag = "availability", operation_id = "explain_night",
     params(("id" = String, Path, description = "`prp_…`"), NightParams),
     responses((status = 200, description = "Every claim on the night.", body = ExplanationJson)))]
@@ -127,14 +160,20 @@ async fn explain(
     State(api): State<Api>,
 ) -> Result<Response, Problem> {
     let night = params.required("night", night);
+    let as_of = params.optional("as_of", |text| instant(&text.into()));
     let night = params.finish(|| night)?;
-    let Explanation { night, available, as_of, claims } =
-        api.app.explain_night(owner.reach(), &property, night).await?;
+    let Explanation { night, available, as_of, claims, not_known } =
+        api.app.explain_night(owner.reach(), &property, night, as_of).await?;
+    let id_of_unknown = |unknown: &NotKnown| match unknown {
+        NotKnown::Feed(id) => id.to_string(),
+        NotKnown::Link(id) => id.to_string(),
+    };
     Ok(answer::plain(ExplanationJson {
         night: night.to_string(),
         available,
         as_of: as_of.into(),
         claims: claims.into_iter().map(ClaimJson::from).collect(),
+        not_known: not_known.iter().map(id_of_unknown).collect(),
     }))
 }
 

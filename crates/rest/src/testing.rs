@@ -88,6 +88,7 @@ impl TestApi {
             name: "Flat".to_owned(),
             created_at: now,
             rules_changed_at: now,
+            revised_at: Some(now),
             dirty: None,
             ..a_property(0, 0)
         };

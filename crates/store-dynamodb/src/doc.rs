@@ -412,6 +412,8 @@ struct PropertyDoc {
     version: u64,
     #[serde(skip)]
     revision: u64,
+    #[serde(with = "text_option", default)]
+    revised_at: Option<Timestamp>,
     #[serde(skip)]
     dirty: Option<calmesh_app::model::Dirty>,
     #[serde(skip)]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use calmesh_app::{
-    model::{LinkOwner, Property},
+    model::{LinkOwner, PAST_KEPT, Property},
     ports::{PlanChange, PropertyCommit, StoreError},
 };
 use calmesh_calendar::Conflict;
@@ -14,13 +14,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     doc::Document,
-    item,
+    item, past,
     schema::{self, Key, attr},
     table::{Item, Write},
 };
 
 /// How long closed holds and activity are kept.
 const KEPT_DAYS: i64 = 90;
+const DAY: i64 = 86_400;
 /// An item takes 400 KB; a journal page stays well below.
 const PAGE_BYTES: usize = 300_000;
 
@@ -211,6 +212,13 @@ pub(crate) fn steps_of(commit: &PropertyCommit, unique: &str) -> Result<Vec<Step
         steps.push(Step::put(key, [(attr::DOC, encoded(closed)?), (attr::TTL, ttl.clone())]));
         steps.push(location_until(property, closed.hold.id.as_str(), ttl));
     }
+    if let Some(replaced) = &commit.replaced {
+        for (nth, page) in past::pages(replaced)?.into_iter().enumerate() {
+            let key = schema::past(id, replaced.at, replaced.revision, nth);
+            let ttl = replaced.at.as_second() + PAST_KEPT.as_secs() + DAY;
+            steps.push(Step::put(key, [(attr::DOC, Value::S(page)), (attr::TTL, Value::N(ttl.to_string()))]));
+        }
+    }
     for (nth, entry) in commit.activity.iter().enumerate() {
         steps.push(activity(entry, &format!("{unique}#{nth:04}"))?);
     }
@@ -225,7 +233,7 @@ pub(crate) fn steps_of(commit: &PropertyCommit, unique: &str) -> Result<Vec<Step
 
 /// When what is kept of the past goes.
 fn kept_until(from: Timestamp) -> Value {
-    Value::N((from.as_second() + KEPT_DAYS * 86_400).to_string())
+    Value::N((from.as_second() + KEPT_DAYS * DAY).to_string())
 }
 
 /// Where something that has ended belonged.
@@ -281,12 +289,17 @@ pub(crate) fn wrote(steps: &[Step], partition: &str) -> Wrote {
 
 /// Steps as journal pages, each small enough for an item.
 pub(crate) fn pages(steps: &[Step]) -> Result<Vec<String>, StoreError> {
+    let unwritable = |_| StoreError::Corrupt { what: "a step can't be written".to_owned() };
+    let lines = steps.iter().map(|step| serde_json::to_string(step).map_err(unwritable));
+    Ok(paged(lines.collect::<Result<Vec<_>, _>>()?, PAGE_BYTES))
+}
+
+/// Lines as pages of so many bytes each, or of one line that is longer.
+pub(crate) fn paged(lines: Vec<String>, bytes: usize) -> Vec<String> {
     let mut pages = Vec::new();
     let mut page = String::new();
-    for step in steps {
-        let line = serde_json::to_string(step)
-            .map_err(|_| StoreError::Corrupt { what: "a step can't be written".to_owned() })?;
-        if !page.is_empty() && page.len() + line.len() > PAGE_BYTES {
+    for line in lines {
+        if !page.is_empty() && page.len() + line.len() > bytes {
             pages.push(std::mem::take(&mut page));
         }
         if !page.is_empty() {
@@ -295,7 +308,7 @@ pub(crate) fn pages(steps: &[Step]) -> Result<Vec<String>, StoreError> {
         page.push_str(&line);
     }
     pages.push(page);
-    Ok(pages)
+    pages
 }
 
 /// The steps of a journal page.

@@ -10,6 +10,7 @@ mod journal;
 mod links;
 mod marks;
 mod meter;
+mod past;
 mod property;
 mod refreshes;
 mod schema;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use calmesh_app::{
-    model::{Activity, ClosedHold, ConflictRecord, Connection, LinkOwner, Property, PropertyState},
+    model::{Activity, ClosedHold, ConflictRecord, Connection, LinkOwner, Property, PropertyState, Replaced},
     ports::{ActivityStore, Location, Page, PageRequest, PropertyCommit, PropertyStore, StoreError},
 };
 use calmesh_calendar::{AccountId, ConnectionId, PropertyId};
@@ -18,6 +18,7 @@ use crate::{
     DynamoStore,
     item::{self, MarkState},
     journal::{self, Step, Wrote},
+    past,
     schema::{self, Key, attr},
     table::{CallError, Condition, Item, Range, TRANSACTION_ACTIONS, TRANSACTION_BYTES, Write, pause},
 };
@@ -403,6 +404,15 @@ impl PropertyStore for DynamoStore {
         Err(StoreError::Stale)
     }
 
+    async fn replaced_after(&self, id: &PropertyId, after: Timestamp) -> Result<Vec<Replaced>, StoreError> {
+        // A change that is staged keeps what it replaced only when it was done in place.
+        if let Some(head) = self.table.get(&schema::property_head(id)).await? {
+            self.roll_forward(id, &head).await?;
+        }
+        let range = Range::all(schema::past_partition(id)).after(Some(schema::past_after(after)));
+        past::read(&self.table.query(&range, None).await?.0)
+    }
+
     async fn settle(
         &self,
         id: &PropertyId,
@@ -513,9 +523,11 @@ impl PropertyStore for DynamoStore {
                 gone.push(schema::location(closed.hold.id.as_str()));
                 gone.push(key_of(item)?);
             }
-            let (entries, _) = self.table.query(&Range::all(schema::activity_partition(id)), None).await?;
-            for item in &entries {
-                gone.push(key_of(item)?);
+            for partition in [schema::activity_partition(id), schema::past_partition(id)] {
+                let (entries, _) = self.table.query(&Range::all(partition), None).await?;
+                for item in &entries {
+                    gone.push(key_of(item)?);
+                }
             }
             if let Some(head) = &head {
                 let property = read_head(head)?;

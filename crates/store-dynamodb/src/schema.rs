@@ -174,6 +174,20 @@ pub(crate) fn activity(property: &PropertyId, at: Timestamp, unique: &str) -> Ke
     Key::new(activity_partition(property), format!("{}#{unique}", sortable(at)))
 }
 
+pub(crate) fn past_partition(property: &PropertyId) -> String {
+    format!("PST#{property}")
+}
+
+/// A page of what the change that made this revision replaced.
+pub(crate) fn past(property: &PropertyId, at: Timestamp, revision: u64, nth: usize) -> Key {
+    Key::new(past_partition(property), format!("{}#{revision:020}#{nth:05}", sortable(at)))
+}
+
+/// Sorts after all changes of this instant, and before all later ones.
+pub(crate) fn past_after(at: Timestamp) -> String {
+    format!("{}$", sortable(at))
+}
+
 pub(crate) fn location(id: &str) -> Key {
     Key::new(format!("LOC#{id}"), HEAD)
 }

@@ -125,6 +125,7 @@ pub fn a_property(account: u64, n: u64) -> Property {
         rules_changed_at: at(0),
         version: 1,
         revision: 1,
+        revised_at: None,
         dirty: Some(Dirty { since: at(0), attempts: 0, announce_at: at(120) }),
         wake_at: None,
         deleted_at: None,
@@ -291,6 +292,7 @@ pub fn a_link(account: u64, n: u64) -> ExtraLink {
 pub fn nothing_but(property: &Property) -> PropertyCommit {
     PropertyCommit {
         property: property.clone(),
+        replaced: None,
         put_connections: Vec::new(),
         remove_connections: Vec::new(),
         put_blocks: Vec::new(),

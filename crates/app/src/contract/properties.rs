@@ -9,7 +9,7 @@ use super::{
 use crate::{
     model::{
         Account, Activity, ActivityKind, ClosedHold, ConflictRecord, Dirty, LinkOwner, Property, PropertyState,
-        RetiringLink, RetiringServes,
+        Replaced, RetiringLink, RetiringServes,
     },
     ports::{
         AccountStore, ActivityStore, FetchStore, LinkStore, Location, PageRequest, PlanChange, PropertyCommit,
@@ -156,6 +156,7 @@ pub async fn property_store(
     conflicts_of_an_account(store, &expected).await;
 
     listing(store).await;
+    past(store).await;
 
     store.purge(&id).await.unwrap();
     store.purge(&id).await.unwrap();
@@ -270,6 +271,43 @@ async fn listing(store: &dyn PropertyStore) {
     assert_eq!(store.count_properties(&account_id(8), 5).await.unwrap(), 0, "each account for itself");
     let nobody = store.properties(&account_id(8), PageRequest { limit: 5, after: None }).await.unwrap();
     assert!(nobody.items.is_empty() && nobody.next.is_none(), "another account has none of them");
+}
+
+/// What a change replaced is kept beside it, also by a change that is too large to be written at once.
+async fn past(store: &dyn PropertyStore) {
+    let first = Property { revised_at: Some(at(1)), ..a_property(7, 70) };
+    store.commit(&nothing_but(&first)).await.unwrap();
+    let id = &first.id.clone();
+    assert!(store.replaced_after(id, at(0)).await.unwrap().is_empty(), "a new property replaced nothing");
+    let mut made = Vec::new();
+    let mut property = first;
+    for (seconds, blocks) in [(10, 1), (20, 600), (20, 0), (30, 2)] {
+        let before = Property { dirty: None, ..property.clone() };
+        property = Property { revised_at: Some(at(seconds)), ..next(&property) };
+        let replaced = Replaced {
+            at: at(seconds),
+            revision: property.revision,
+            property: before.clone(),
+            connections: vec![a_connection(&before, 71)],
+            blocks: (1000..1000 + blocks).map(|n| a_block(71, n)).collect(),
+            claims: (blocks == 1).then(|| some_claims(71)),
+            new_connections: vec![connection_id(72)],
+            new_blocks: (2000..2000 + blocks).map(block_id).collect(),
+        };
+        let put_blocks = (2000..2000 + blocks).map(|n| a_block(71, n)).collect();
+        let commit = PropertyCommit { replaced: Some(replaced.clone()), put_blocks, ..nothing_but(&property) };
+        store.commit(&commit).await.unwrap();
+        made.push(replaced);
+    }
+    for after in [0, 9, 10, 19, 20, 29, 30] {
+        let mut found = store.replaced_after(id, at(after)).await.unwrap();
+        found.sort_by_key(|change| change.revision);
+        let expected: Vec<_> = made.iter().filter(|change| change.at > at(after)).cloned().collect();
+        assert!(found == expected, "what was replaced after {after} s: {} changes", found.len());
+    }
+    assert_eq!(store.load(id).await.unwrap().unwrap().property, property, "when a revision was made is kept");
+    store.purge(id).await.unwrap();
+    assert!(store.replaced_after(id, at(0)).await.unwrap().is_empty(), "what is purged has no past");
 }
 
 /// What `ActivityStore` promises; `properties` and `accounts` are the same store.

@@ -17,7 +17,7 @@ use crate::{
     model::{
         Account, Activity, ClosedHold, ConflictRecord, Connection, Dirty, ExtraLink, Failure, FetchHealth, FetchPlan,
         FetchState, HostPause, LinkOwner, LinkReads, LinkToken, Outcome, Property, PropertyState, ReadTimes, Refresh,
-        RefreshOutcome, RetiringLink, SecretHash, SweepRecord, Token, bucket_of, postponed,
+        RefreshOutcome, Replaced, RetiringLink, SecretHash, SweepRecord, Token, bucket_of, postponed,
     },
     ports::{
         AccountStore, ActivityStore, FetchStore, IdempotencyStart, IdempotencyStore, LinkStore, Location, Mark,
@@ -78,6 +78,7 @@ struct Held {
     conflicts: BTreeMap<ConflictId, Conflict>,
     records: BTreeMap<ConflictId, ConflictRecord>,
     closed: BTreeMap<(Timestamp, String), ClosedHold>,
+    replaced: Vec<Replaced>,
 }
 
 struct Owned {
@@ -402,7 +403,9 @@ impl PropertyStore for MemoryStore {
                 conflicts: BTreeMap::new(),
                 records: BTreeMap::new(),
                 closed: BTreeMap::new(),
+                replaced: Vec::new(),
             });
+            held.replaced.extend(commit.replaced.clone());
             held.property = property.clone();
             for connection in &commit.put_connections {
                 held.put_connection(connection);
@@ -464,6 +467,13 @@ impl PropertyStore for MemoryStore {
                 state.activity.entry(entry.property.clone()).or_default().push(entry.clone());
             }
             Ok(())
+        })
+    }
+
+    async fn replaced_after(&self, id: &PropertyId, after: Timestamp) -> Result<Vec<Replaced>, StoreError> {
+        self.call(|state| {
+            let all = state.properties.get(id).into_iter().flat_map(|held| &held.replaced);
+            Ok(all.filter(|change| change.at > after).cloned().collect())
         })
     }
 

@@ -5,6 +5,7 @@ mod activity;
 mod connection;
 mod fetch;
 mod link;
+mod past;
 mod property;
 mod refresh;
 mod secret;
@@ -20,6 +21,7 @@ pub use fetch::{
     Validators, bucket_of,
 };
 pub use link::{ExtraLink, LinkOwner, LinkReads, LinkScope, RETIRES_AFTER, ReadTimes, RetiringLink, RetiringServes};
+pub use past::{PAST_KEPT, Replaced};
 pub use property::{ClosedHold, ConflictRecord, Dirty, Property, PropertyState, postponed};
 pub use refresh::{Outcome, Refresh, RefreshOutcome, RefreshScope};
 pub use secret::{FeedUrl, FeedUrlError, LinkToken, SecretHash, TokenSecret};

@@ -26,6 +26,8 @@ pub struct Property {
     pub version: u64,
     /// Counts every committed change of the property's state, settings and telemetry of merges included.
     pub revision: u64,
+    /// When this revision was made; none for one that was made before that was kept.
+    pub revised_at: Option<Timestamp>,
     /// The outbox: set by every commit that exports must follow, cleared when they did.
     pub dirty: Option<Dirty>,
     /// The next time something must happen though no feed changes.

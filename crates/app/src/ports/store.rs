@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::Event;
 use crate::model::{
     Account, Activity, ClosedHold, ConflictRecord, Connection, ExtraLink, Failure, FetchPlan, FetchState, HostPause,
-    LinkOwner, LinkReads, LinkToken, Outcome, Property, PropertyState, ReadTimes, Refresh, RefreshOutcome,
+    LinkOwner, LinkReads, LinkToken, Outcome, Property, PropertyState, ReadTimes, Refresh, RefreshOutcome, Replaced,
     RetiringLink, SecretHash, SweepRecord, Token,
 };
 
@@ -108,6 +108,8 @@ pub enum PlanChange {
 pub struct PropertyCommit {
     /// The head as it shall be. Its revision is the expected one plus one, or 1 for a new property.
     pub property: Property,
+    /// What this change replaced, to be kept; none for a new property.
+    pub replaced: Option<Replaced>,
     /// An export's `last_changed_at` never goes back while its link stays: `settle` may have moved it meanwhile.
     pub put_connections: Vec<Connection>,
     pub remove_connections: Vec<ConnectionId>,
@@ -162,6 +164,9 @@ pub trait PropertyStore: Send + Sync {
         wake_at: Option<Timestamp>,
         exports_changed: &[(ConnectionId, Timestamp)],
     ) -> Result<(), StoreError>;
+
+    /// What changes made after an instant replaced, in no order. Kept for `PAST_KEPT`.
+    async fn replaced_after(&self, id: &PropertyId, after: Timestamp) -> Result<Vec<Replaced>, StoreError>;
 
     /// Removes all that is stored of a property. A second call does nothing.
     async fn purge(&self, id: &PropertyId) -> Result<(), StoreError>;

@@ -6,7 +6,7 @@ use calmesh_calendar::{BlockState, ClaimRule, ConnectionId, Finding, Standing};
 use jiff::SignedDuration;
 
 use super::world::*;
-use crate::{ConflictStatus, Reach, fakes::Moment, model::*, ports::*};
+use crate::{CarriedBy, ConflictStatus, Reach, fakes::Moment, model::*, ports::*};
 
 /// The stay that goes, and two that stay, so that one missing stay is no mass vanish.
 const STAYS: &[(&str, &str, &str)] = &[
@@ -376,7 +376,7 @@ async fn a_night_is_explained_with_its_claims_events_and_links() {
     world.sweep().await;
     a_round(&world, &mut [&mut b]).await;
     let explain = async |night: &str| {
-        world.app.explain_night(&reach(&world), &world.property, night.parse().unwrap()).await.unwrap()
+        world.app.explain_night(&reach(&world), &world.property, night.parse().unwrap(), None).await.unwrap()
     };
     let taken = explain("2026-12-04").await;
     assert!(!taken.available);
@@ -385,7 +385,7 @@ async fn a_night_is_explained_with_its_claims_events_and_links() {
         taken.claims.iter().find(|view| view.claim.connection.as_ref() == Some(connection)).unwrap()
     };
     assert_eq!(of(&a).claim.state, BlockState::Standing);
-    assert_eq!(of(&a).claim.carried_by, [b.connection.clone()]);
+    assert_eq!(of(&a).carried_by, [CarriedBy::Connection(b.connection.clone())]);
     assert_eq!(of(&a).lines.map(|lines| (lines.first, lines.last)), Some((5, 12)));
     assert_eq!(of(&b.connection).claim.state, BlockState::PossibleEcho);
     assert!(of(&b.connection).claim.rules.iter().any(|rule| rule == "may come from our link"));

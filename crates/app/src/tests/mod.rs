@@ -5,6 +5,7 @@ mod echoes;
 mod edits;
 mod exports;
 mod goldens;
+mod past;
 mod reads;
 mod sweeps;
 mod world;

@@ -59,6 +59,7 @@ impl World {
             name: "Flat".to_owned(),
             created_at: now,
             rules_changed_at: now,
+            revised_at: Some(now),
             dirty: None,
             ..crate::contract::a_property(0, 0)
         });

@@ -1,0 +1,89 @@
+//! What a property was like before it was changed: each change keeps what it replaced, and undoing the later ones brings
+//! an earlier state back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use calmesh_calendar::{Block, BlockId, Claims, ConnectionId};
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Connection, Property, PropertyState};
+
+/// What changes replaced is kept for so long, as are superseded snapshots.
+pub const PAST_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// What one change of a property replaced: with it the state before the change can be had from the one after. Conflicts
+/// and retiring links are not in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaced {
+    /// When the change was made.
+    pub at: Timestamp,
+    /// The revision that it made.
+    pub revision: u64,
+    /// The property's record as it was, at the revision before, without its mark.
+    pub property: Property,
+    /// Those that were changed or removed, as they were.
+    pub connections: Vec<Connection>,
+    pub blocks: Vec<Block>,
+    /// None: they stayed as they were.
+    pub claims: Option<Claims>,
+    pub new_connections: Vec<ConnectionId>,
+    pub new_blocks: Vec<BlockId>,
+}
+
+fn by_id(blocks: &[Block]) -> BTreeMap<&BlockId, &Block> {
+    blocks.iter().map(|block| (&block.id, block)).collect()
+}
+
+impl PropertyState {
+    /// What led from this state to `after` replaced of it. `at` is when that change is made.
+    pub(crate) fn replaced_by(&self, after: &Self, at: Timestamp) -> Replaced {
+        let connections = self.connections.iter().filter(|known| after.connection(&known.id) != Some(known));
+        let new_connections = after.connections.iter().filter(|new| self.connection(&new.id).is_none());
+        let (old, new) = (by_id(&self.blocks), by_id(&after.blocks));
+        Replaced {
+            at,
+            revision: after.property.revision,
+            property: Property { dirty: None, wake_at: None, ..self.property.clone() },
+            connections: connections.cloned().collect(),
+            blocks: old.values().filter(|block| new.get(&block.id) != Some(block)).copied().cloned().collect(),
+            claims: (self.claims != after.claims).then(|| self.claims.clone()),
+            new_connections: new_connections.map(|new| new.id.clone()).collect(),
+            new_blocks: new.keys().filter(|id| !old.contains_key(*id)).copied().cloned().collect(),
+        }
+    }
+
+    /// The state as it stood at an instant, from what later changes replaced, in any order. None where one of those is not
+    /// known, or not since when the state that they lead back to stood. Conflicts and retiring links stay the present ones.
+    #[must_use]
+    pub fn as_it_stood(mut self, at: Timestamp, mut later: Vec<Replaced>) -> Option<Self> {
+        later.sort_by_key(|change| std::cmp::Reverse(change.revision));
+        for change in later.into_iter().filter(|change| change.at > at) {
+            if change.revision > self.property.revision {
+                // Made after this state was read.
+                continue;
+            }
+            if change.revision < self.property.revision {
+                return None;
+            }
+            self.undo(change);
+        }
+        self.property.revised_at.is_some_and(|since| since <= at).then_some(self)
+    }
+
+    fn undo(&mut self, change: Replaced) {
+        let Replaced { property, connections, blocks, claims, new_connections, new_blocks, .. } = change;
+        self.property = property;
+        let replaced =
+            |id: &ConnectionId| connections.iter().any(|known| known.id == *id) || new_connections.contains(id);
+        self.connections.retain(|known| !replaced(&known.id));
+        self.connections.extend(connections);
+        self.connections.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        let gone: BTreeSet<BlockId> = blocks.iter().map(|block| block.id.clone()).chain(new_blocks).collect();
+        self.blocks.retain(|block| !gone.contains(&block.id));
+        self.blocks.extend(blocks);
+        self.blocks.sort_by(|a, b| a.id.cmp(&b.id));
+        if let Some(claims) = claims {
+            self.claims = claims;
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What stood at a past instant: explained as it was explained then.
+
+use calmesh_calendar::ConnectionId;
+use jiff::{SignedDuration, Timestamp};
+
+use super::world::*;
+use crate::{ExplainError, Explanation, NewLink, Reach, WantedScope, model::*, ports::*};
+
+const NIGHTS: [&str; 5] = ["2026-12-04", "2026-12-05", "2026-12-11", "2027-01-10", "2027-02-01"];
+
+fn reach(world: &World) -> Reach {
+    Reach::whole(world.account.clone())
+}
+
+async fn explained(world: &World, night: &str, as_of: Option<Timestamp>) -> Result<Explanation, ExplainError> {
+    world.app.explain_night(&reach(world), &world.property, night.parse().unwrap(), as_of).await
+}
+
+/// Each of the nights as it is explained now, with now; time moves on, so that instants tell steps apart.
+async fn looked_at(world: &World, seen: &mut Vec<Explanation>) {
+    for night in NIGHTS {
+        seen.push(explained(world, night, None).await.unwrap());
+    }
+    world.clock.advance(SignedDuration::from_secs(2));
+}
+
+async fn paused(world: &World, connection: &ConnectionId, status: Status) {
+    world
+        .change(|state| state.connections.iter_mut().find(|known| known.id == *connection).unwrap().status = status)
+        .await;
+    world.work().await;
+}
+
+#[tokio::test]
+async fn every_instant_is_explained_later_as_it_was_then() {
+    let world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    let b = world.connect("b", "generic").await;
+    let all = NewLink { name: "all".to_owned(), scope: WantedScope::All, detail: None, format: Format::Nights };
+    let link = world.app.create_link(&reach(&world), all).await.unwrap().link;
+    let stays = [
+        ("HMAAAA", "2026-12-04", "2026-12-06"),
+        ("HMBBBB", "2027-01-10", "2027-01-12"),
+        ("HMCCCC", "2027-02-01", "2027-02-03"),
+    ];
+    let mut seen = Vec::new();
+    looked_at(&world, &mut seen).await;
+    // Stays come, one moves, one goes by a hold; another site shows the same nights, which is asked about.
+    world.serve("a", airbnb(1, &stays));
+    world.sweep().await;
+    looked_at(&world, &mut seen).await;
+    let token = world.state().await.connection(&b).unwrap().export.clone().unwrap().token;
+    world.store.record_reads(&token.hash(), &[world.now()].into()).await.unwrap();
+    world.serve("b", airbnb(1, &[]).replace("Airbnb Inc", "somebody").replace(
+        "END:VCALENDAR",
+        "BEGIN:VEVENT\r\nUID:1@b\r\nDTSTART;VALUE=DATE:20261204\r\nDTEND;VALUE=DATE:20261206\r\nSUMMARY:Blocked\r\nEND:VEVENT\r\nEND:VCALENDAR",
+    ));
+    for _ in 0..3 {
+        world.sweep().await;
+        looked_at(&world, &mut seen).await;
+    }
+    world.serve("a", airbnb(2, &[("HMAAAA", "2026-12-11", "2026-12-12"), stays[1]]));
+    for _ in 0..4 {
+        world.sweep().await;
+        looked_at(&world, &mut seen).await;
+    }
+    paused(&world, &b, Status::Paused { until: None }).await;
+    looked_at(&world, &mut seen).await;
+    world.change(|state| state.property.turnover_nights = 1).await;
+    world.work().await;
+    looked_at(&world, &mut seen).await;
+    world.change(|state| state.connections.retain(|known| known.id != b)).await;
+    world.work().await;
+    looked_at(&world, &mut seen).await;
+
+    assert!(
+        seen.iter().any(|then| then.claims.iter().any(|claim| claim.claim.asked_since.is_some())),
+        "a site was asked"
+    );
+    assert!(seen.iter().any(|then| !then.available) && seen.iter().any(|then| then.available));
+    for then in &seen {
+        let told = explained(&world, &then.night.to_string(), Some(then.as_of)).await.unwrap();
+        assert_eq!(&told, then, "{} as of {}", then.night, then.as_of);
+    }
+
+    // A link that was edited since may have covered another property then.
+    let edit = crate::LinkEdit { name: Some("some".to_owned()), ..crate::LinkEdit::default() };
+    world.app.edit_link(&reach(&world), &link.id, &edit, &crate::Expected::default()).await.unwrap();
+    let told = explained(&world, NIGHTS[3], Some(seen.last().unwrap().as_of)).await.unwrap();
+    assert_eq!(told.not_known, [crate::NotKnown::Link(link.id)]);
+    assert_eq!(world.state().await.connections[0].id, a);
+}
+
+#[tokio::test]
+async fn what_is_not_kept_is_not_guessed_at() {
+    let world = World::new().await;
+    let made_at = world.now();
+    let a = world.connect("a", "airbnb").await;
+    let refused = explained(&world, NIGHTS[0], Some(world.now() + SignedDuration::from_secs(1))).await;
+    assert!(matches!(refused, Err(ExplainError::Future)), "{refused:?}");
+    let refused = explained(&world, NIGHTS[0], Some(made_at - SignedDuration::from_secs(1))).await;
+    assert!(matches!(refused, Err(ExplainError::BeforeItWasMade)), "{refused:?}");
+    world.clock.advance(PAST_KEPT + SignedDuration::from_secs(5));
+    let refused = explained(&world, NIGHTS[0], Some(made_at)).await;
+    assert!(matches!(refused, Err(ExplainError::TooLongAgo)), "{refused:?}");
+
+    // A change that was made before anything was kept of it: nobody knows what it replaced.
+    let mut state = world.state().await;
+    state.property.revision += 1;
+    let kept = state.property.revised_at.take();
+    assert!(kept.is_some());
+    let commit = crate::change::difference(None, &state, crate::change::History::default());
+    crate::ports::PropertyStore::commit(&*world.store, &commit).await.unwrap();
+    let before = world.now();
+    world.clock.advance(SignedDuration::from_mins(1));
+    let refused = explained(&world, NIGHTS[0], Some(before)).await;
+    assert!(matches!(refused, Err(ExplainError::NotKept)), "{refused:?}");
+    paused(&world, &a, Status::Paused { until: None }).await;
+    let told = explained(&world, NIGHTS[0], Some(world.now())).await.unwrap();
+    assert!(told.available, "from then on it is kept");
+}
