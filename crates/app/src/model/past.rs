@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use calmesh_calendar::{Block, BlockId, Claims, ConnectionId};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Connection, Property, PropertyState};
+use super::{Connection, LinkToken, Property, PropertyState, Validators};
 
 /// What changes replaced is kept for so long, as are superseded snapshots.
 pub const PAST_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// What one change of a property replaced: with it the state before the change can be had from the one after. Conflicts
-/// and retiring links are not in it.
+/// What one change of a property replaced: with it the state before the change can be had from the one after, as far as it
+/// is asked about afterwards. Conflicts and retiring links are not in it; nor is what would open a feed or a link, nor what a
+/// feed or a host says in words, which the past has no use for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replaced {
     /// When the change was made.
@@ -30,6 +31,26 @@ pub struct Replaced {
     pub new_blocks: Vec<BlockId>,
 }
 
+fn without_secrets(connection: &Connection) -> Connection {
+    let mut kept = connection.clone();
+    if let Some(import) = &mut kept.import {
+        import.url = import.url.without_secrets();
+        if let Some(applied) = &mut import.applied {
+            applied.validators = Validators::default();
+            applied.warnings.clear();
+        }
+    }
+    if let Some(export) = &mut kept.export {
+        // Nobody's.
+        export.token = LinkToken::from_random([0; 32]);
+    }
+    kept
+}
+
+fn without_words(block: &Block) -> Block {
+    Block { summary: String::new(), ..block.clone() }
+}
+
 fn by_id(blocks: &[Block]) -> BTreeMap<&BlockId, &Block> {
     blocks.iter().map(|block| (&block.id, block)).collect()
 }
@@ -44,8 +65,12 @@ impl PropertyState {
             at,
             revision: after.property.revision,
             property: Property { dirty: None, wake_at: None, ..self.property.clone() },
-            connections: connections.cloned().collect(),
-            blocks: old.values().filter(|block| new.get(&block.id) != Some(block)).copied().cloned().collect(),
+            connections: connections.map(without_secrets).collect(),
+            blocks: old
+                .values()
+                .filter(|block| new.get(&block.id) != Some(block))
+                .map(|block| without_words(block))
+                .collect(),
             claims: (self.claims != after.claims).then(|| self.claims.clone()),
             new_connections: new_connections.map(|new| new.id.clone()).collect(),
             new_blocks: new.keys().filter(|id| !old.contains_key(*id)).copied().cloned().collect(),

@@ -154,6 +154,12 @@ impl FeedUrl {
         Url::parse(&self.0).ok()
     }
 
+    /// The same host's address and nothing else, which opens no feed.
+    #[must_use]
+    pub fn without_secrets(&self) -> Self {
+        Self(format!("https://{}/", self.host()).into())
+    }
+
     /// The host, in lower case as URLs are parsed.
     #[must_use]
     pub fn host(&self) -> String {

@@ -119,3 +119,31 @@ async fn what_is_not_kept_is_not_guessed_at() {
     let told = explained(&world, NIGHTS[0], Some(world.now())).await.unwrap();
     assert!(told.available, "from then on it is kept");
 }
+
+#[tokio::test]
+async fn what_is_kept_of_the_past_opens_no_feed_and_no_link_and_tells_no_words() {
+    let world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    let beginning = world.now();
+    world.clock.advance(SignedDuration::from_secs(1));
+    world.serve("a", airbnb(1, &[("HMAAAA", "2026-12-04", "2026-12-06")]));
+    world.sweep().await;
+    let state = world.state().await;
+    assert_eq!(state.blocks[0].summary, "Reserved");
+    let token = state.connection(&a).unwrap().export.clone().unwrap().token;
+    world
+        .change(|state| {
+            state.connections.clear();
+            state.blocks.clear();
+        })
+        .await;
+    let kept = world.store.replaced_after(&world.property, beginning).await.unwrap();
+    let connections: Vec<&Connection> = kept.iter().flat_map(|change| &change.connections).collect();
+    assert!(!connections.is_empty());
+    for connection in connections {
+        assert_eq!(connection.import.as_ref().unwrap().url.as_str(), "https://a.example/");
+        assert_ne!(connection.export.as_ref().unwrap().token, token);
+    }
+    let blocks: Vec<&str> = kept.iter().flat_map(|change| &change.blocks).map(|block| block.summary.as_str()).collect();
+    assert_eq!(blocks, [""]);
+}
