@@ -5,7 +5,6 @@ use calmesh_app::{BlockSource, CarriedBy, ClaimView, ExplainError, Explanation, 
 use calmesh_calendar::PropertyId;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Api,
@@ -15,6 +14,7 @@ use crate::{
     caller::Owner,
     problem::{FieldProblem, Problem},
     query::{Params, PathId},
+    routes::{Routes, routes},
     when::night,
     words::{KindWord, StateWord},
 };
@@ -144,8 +144,8 @@ fn not_told(why: &str) -> Problem {
     Problem::invalid(vec![FieldProblem::query("as_of", why)])
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(explain))
+pub(crate) fn routes() -> Routes {
+    routes!(explain)
 }
 
 /// Why a night is taken or free: every claim, its source, the feed's event, the rules that decided, since when, and which
