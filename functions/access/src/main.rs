@@ -3,7 +3,7 @@
 use calmesh_lambda_kit::{Cloud, Function};
 use lambda_runtime::{Error, service_fn};
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let cloud = &Cloud::start(Function::Access).await?;
     lambda_runtime::run(service_fn(|batch| cloud.take_logs(batch))).await
