@@ -91,7 +91,7 @@ def start(binary, port):
         "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_ENDPOINT_URL": here,
         "CALMESH_TABLE": "table", "CALMESH_BUS": "bus", "CALMESH_LINKS_BASE": "https://d111.cloudfront.net",
         "CALMESH_EXPORTS_BUCKET": "exports", "CALMESH_SNAPSHOTS_BUCKET": "snapshots", "CALMESH_DEPLOYMENT_SECRET": "d",
-        "CALMESH_OPERATOR_KEY": "o", "CALMESH_KMS_KEY": "k",
+        "CALMESH_OPERATOR_KEY": "o", "CALMESH_KMS_KEY": "k", "CALMESH_ACCESS_LOG_BUCKET": "log",
     }
     began = time.perf_counter()
     process = subprocess.Popen([binary], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -123,7 +123,7 @@ def main():
     starts = parser.parse_args().starts
     port = serve()
     binaries = {"hello": HOME / "target/lambda/hello/bootstrap"}
-    binaries |= {name: HOME / f".aws-sam/build/{name.capitalize()}/bootstrap" for name in ("schedule", "fetch", "merge", "api")}
+    binaries |= {name: HOME / f".aws-sam/build/{name.capitalize()}/bootstrap" for name in ("schedule", "fetch", "merge", "access", "api")}
     print("| function | unzipped MB | zipped MB | start ms, median | slowest | CPU ms | beside hello | peak MB |\n| --- | --- | --- | --- | --- | --- | --- | --- |")
     runs = {name: [] for name in binaries}
     for _ in range(starts):
