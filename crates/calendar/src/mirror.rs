@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Block, BlockId, ConnectionId, Picture};
+use crate::{Block, BlockId, ConnectionId, Origin, Picture, Sign};
 
 /// Stays of aggregating connections with the arrival and departure of a stay of another connection: that stay
 /// reported twice, a second witness and no conflict.
@@ -30,9 +30,11 @@ pub(crate) fn is_mirror_of(picture: &Picture<'_>, one: &Block, other: &Block) ->
     let aggregates = |block: &Block| {
         block.connection().and_then(|id| picture.sources.get(id)).is_some_and(|source| source.aggregates)
     };
+    // What carries our own tag is nobody's stay.
+    let is_stay = |block: &Block| matches!(&block.origin, Origin::Feed(feed) if feed.sign != Sign::Ours);
     (aggregates(one) || aggregates(other))
-        && one.connection().is_some()
-        && other.connection().is_some()
+        && is_stay(one)
+        && is_stay(other)
         && one.connection() != other.connection()
         && one.extent.nights(picture.house).is_some()
         && one.extent.nights(picture.house) == other.extent.nights(picture.house)

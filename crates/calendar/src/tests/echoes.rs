@@ -279,6 +279,22 @@ fn a_master_feed_is_a_second_witness_and_no_conflict() {
 }
 
 #[test]
+fn what_a_site_repeats_under_our_tag_is_no_stay_for_a_master_feed_to_repeat() {
+    let mut home = home();
+    home.sources.insert(connection(C), Source { aggregates: true, ..Source::default() });
+    home.feed(B, vec![reserved("HM1", stay_of_four())]).later(20);
+    home.feed(C, vec![closed("m", nights("2026-12-04", "2026-12-06"))]).later(20).reads_link(B);
+    let shown = home.link(B);
+    let tagged = Sighting { sign: Sign::Ours, ..closed("x", nights("2026-12-04", "2026-12-06")) };
+    home.later(20).feed(B, vec![reserved("HM1", stay_of_four()), tagged]);
+    assert_eq!(
+        (shown.len(), home.link(B)),
+        (2, shown),
+        "or its link would leave the nights out, then show them, without end"
+    );
+}
+
+#[test]
 fn a_conflict_closes_when_one_of_its_stays_goes_and_does_not_open_again_once_settled() {
     let (house, sources, claims) = (house(), home().sources, Claims::default());
     let blocks = vec![stay(1, A, stay_of_four()), stay(2, B, nights("2026-12-07", "2026-12-09"))];

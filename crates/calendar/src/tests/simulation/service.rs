@@ -58,7 +58,9 @@ pub(super) struct Service {
 }
 
 pub(super) fn at(minute: Minute) -> Timestamp {
-    first_night().to_zoned(TimeZone::UTC).unwrap().timestamp() + SignedDuration::from_mins(minute)
+    /// The first night begins, 2027-01-01T00:00:00Z.
+    const BEGIN: i64 = 1_798_761_600;
+    Timestamp::constant(BEGIN + minute * 60, 0)
 }
 
 fn minute_of(at_: Timestamp) -> Minute {

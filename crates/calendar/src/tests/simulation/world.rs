@@ -384,6 +384,8 @@ impl World {
         let restless = self.sites.iter().any(|site| site.habits.uids == Uids::Fresh);
         if self.now > last_day + 5 * HOUR && !restless {
             self.figures.idle_writes += 1;
+            let (seed, when) = (self.seed, self.when());
+            self.figures.fail(format!("seed {seed}, {when}: a write though nothing had changed for long"));
         }
     }
 
