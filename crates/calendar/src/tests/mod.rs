@@ -2,8 +2,10 @@
 
 mod build;
 mod echoes;
+mod home;
 mod occupancy;
 mod properties;
 mod reconcile;
+mod semantics;
 mod simulation;
 mod view;
