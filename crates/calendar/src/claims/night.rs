@@ -119,13 +119,23 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The connections with a stay that this one repeats.
+    /// The connections with a stay that this one repeats. What lies on another event of its own feed may be an echo, and
+    /// is nobody's stay unless its text says so.
     fn repeated_by(&self, picture: &Picture<'_>, block: &Block) -> u64 {
         let source = block.connection().and_then(|connection| picture.sources.get(connection));
         if !source.is_some_and(|source| source.aggregates) {
             return 0;
         }
-        let origins = picture.blocks.iter().filter(|other| is_mirror_of(picture, block, other));
+        let nights = block.extent.nights(picture.house);
+        let overlaps = |one: &Block| {
+            one.hold().is_none()
+                && one.extent.nights(picture.house).zip(nights).is_some_and(|(a, b)| a.intersection(b).is_some())
+        };
+        let is_alone = |other: &Block| {
+            let same_feed = |one: &&Block| one.connection() == other.connection() && one.id != other.id;
+            picture.is_evident(other) || !picture.blocks.iter().filter(same_feed).any(overlaps)
+        };
+        let origins = picture.blocks.iter().filter(|other| is_mirror_of(picture, block, other) && is_alone(other));
         let indexes = origins.filter_map(|other| self.index(other.connection()?)).filter(|at| *at < 64);
         indexes.fold(0, |all, at| all | 1 << at)
     }
@@ -199,17 +209,17 @@ pub(super) fn carries(row: Row<'_>, at: usize, sources: &[(&ConnectionId, &Sourc
     if mine.asked {
         return false;
     }
-    let shown = mine.presence.is_some_and(|presence| presence.shown);
-    // What only repeats a stay that X shows is X's own stay.
-    let repeats = |cell: &Cell| shown && cell.presence.is_some_and(|one| at < 64 && one.repeats >> at & 1 == 1);
+    let certain = |cell: &Cell| cell.standing == Some(Standing::Certain);
+    let holds = certain(&mine) && mine.presence.is_some_and(|presence| presence.shown);
+    // What only repeats a stay that X surely holds is X's own stay.
+    let repeats = |cell: &Cell| holds && cell.presence.is_some_and(|one| at < 64 && one.repeats >> at & 1 == 1);
     let others = row.cells.iter().enumerate().filter(|(other, cell)| *other != at && !repeats(cell));
     let mut others = others.map(|(_, cell)| cell);
     if !others.clone().any(|cell| cell.may_hold()) {
         return false;
     }
-    let certain = |cell: &Cell| cell.standing == Some(Standing::Certain);
     let evident = |cell: &Cell| cell.presence.is_some_and(|presence| presence.evident);
-    if !certain(&mine) || !shown {
+    if !holds {
         return true;
     }
     // 3b: the others' claims are all possible, and X has a certain one.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::ToSpan;
+
 use super::{build::*, home::Home};
 use crate::*;
 
@@ -163,6 +165,24 @@ fn turnover_nights_do_not_grow_through_an_echo() {
 }
 
 #[test]
+fn turnover_nights_do_not_creep_through_a_site_that_rounds_up() {
+    let mut home = home();
+    home.house = house_with_turnover(1);
+    home.sources.get_mut(&connection(B)).unwrap().tells_reservations_apart = false;
+    home.feed(A, vec![reserved("HM1", stay_of_four())]);
+    for _ in 0..6 {
+        home.later(20).reads_link(B).later(20);
+        let shown = home.link(B).into_iter().map(|night| {
+            let end = night.checked_add(2.days()).unwrap();
+            closed(&format!("{night}"), Extent::Nights(Nights::new(night, end).unwrap()))
+        });
+        let shown = shown.collect();
+        home.feed(B, shown);
+    }
+    assert_eq!(home.taken().len(), 6, "the stay, its turnover night, and the one that B adds");
+}
+
+#[test]
 fn a_master_feed_is_a_second_witness_and_no_conflict() {
     let house = house();
     let mut sources = home().sources;
@@ -199,6 +219,17 @@ fn what_a_site_repeats_under_our_tag_is_no_stay_for_a_master_feed_to_repeat() {
         (2, shown),
         "or its link would leave the nights out, then show them, without end"
     );
+}
+
+#[test]
+fn what_a_site_repeats_beside_its_own_stay_is_no_stay_for_a_master_feed_to_repeat() {
+    let mut home = home();
+    home.sources.insert(connection(C), Source { aggregates: true, ..Source::default() });
+    home.feed(B, vec![reserved("HM1", stay_of_four())]).later(20);
+    home.feed(C, vec![closed("m", nights("2026-12-04", "2026-12-06"))]).later(20).reads_link(B);
+    let echo = closed("x", nights("2026-12-04", "2026-12-06"));
+    home.later(20).feed(B, vec![reserved("HM1", stay_of_four()), echo]);
+    assert_eq!(home.link(B).len(), 2);
 }
 
 #[test]

@@ -88,14 +88,24 @@ fn report(name: &str, figures: &Figures) -> String {
             hours(figures.settled_after)
         ),
         format!(
-            "  conflicts {} ({} false); violations {}; writes in an unchanged world {}",
-            figures.conflicts, figures.false_conflicts, figures.violations, figures.idle_writes
+            "  conflicts {} ({} false); violations {}; writes in unchanged worlds {} in {} h",
+            figures.conflicts,
+            figures.false_conflicts,
+            figures.violations,
+            figures.idle_writes,
+            hours(figures.quiet)
         ),
     ];
     let gaps: Vec<String> =
         figures.gaps.iter().map(|(gap, minutes)| format!("{gap:?} {} h", hours(*minutes))).collect();
     lines.push(format!("  left off links though held: {}", gaps.join(", ")));
-    lines.extend(figures.trouble.iter().take(8).map(|line| format!("  {line}")));
+    lines.extend(figures.undecided.iter().map(|(cause, it)| {
+        format!(
+            "  {cause:?}: {} worlds, {} of them with phantoms that stay, {} nights, {} writes though nothing changed",
+            it.worlds, it.stuck_worlds, it.stuck_nights, it.idle_writes
+        )
+    }));
+    lines.extend(figures.trouble.iter().take(40).map(|line| format!("  {line}")));
     lines.join("\n")
 }
 
