@@ -57,7 +57,7 @@ impl<'a> Turnovers<'a> {
         let is_part = |block: &Block| block.extends().is_some_and(|stay| there.contains(stay));
         let mut stays: Vec<&Block> =
             picture.blocks.iter().filter(|block| is_stay(picture, block) && !is_part(block)).collect();
-        stays.sort_by_key(|block| (block.first_seen_at, &block.id));
+        stays.sort_by_cached_key(|block| (block.extent.times(picture.house), &block.id));
         let hosts_own = picture.blocks.iter().filter(|block| block.is_own());
         let mut hosts: BTreeSet<Date> =
             hosts_own.filter_map(|block| block.extent.nights(picture.house)).flat_map(Nights::iter).collect();

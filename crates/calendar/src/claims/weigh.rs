@@ -426,7 +426,9 @@ impl<'a> Weighing<'a> {
     fn close(&self, night: &mut Night) {
         for (state, party) in night.states.iter_mut().zip(&self.connections) {
             let remembered = party.habits.memory.zip(state.link).is_some_and(|(memory, link)| {
-                !link.carries && link.put_at.unwrap_or(link.since) + memory > self.change.now
+                // A link that still carries the night lets it go now.
+                let left_at = if link.carries { self.change.now } else { link.put_at.unwrap_or(link.since) };
+                left_at + memory > self.change.now
             });
             let clean_since = state.part.clean_since.filter(|_| remembered);
             state.part = Part { clean_since, cleaned_at: state.part.cleaned_at, ..Part::default() };

@@ -183,6 +183,21 @@ fn turnover_nights_do_not_creep_through_a_site_that_rounds_up() {
 }
 
 #[test]
+fn a_closure_on_the_turnover_night_of_an_earlier_stay_may_be_its_echo_and_is_followed_by_none() {
+    let house = house_with_turnover(1);
+    let sources = BTreeMap::from([(connection(B), Source { tells_reservations_apart: false, ..Source::default() })]);
+    let closure = |number, first, end| {
+        let seen = noon("2026-11-01") + jiff::SignedDuration::from_hours(-i64::from(number));
+        Block { kind: BlockKind::Closure, first_seen_at: seen, ..stay(number, B, nights(first, end)) }
+    };
+    // The echo was seen first: it was a stay of its own until that was cancelled.
+    let blocks = [closure(1, "2026-12-04", "2026-12-08"), closure(2, "2026-12-08", "2026-12-09")];
+    let claims = Claims::default();
+    let all = taken(&Picture { blocks: &blocks, sources: &sources, claims: &claims, house: &house });
+    assert_eq!(taken_nights(&all, &house, day("2026-01-01")).len(), 5);
+}
+
+#[test]
 fn a_master_feed_is_a_second_witness_and_no_conflict() {
     let house = house();
     let mut sources = home().sources;

@@ -6,7 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp, civil::Date};
 
 use super::build::*;
-use crate::*;
+use crate::{
+    claims::{Rules, weigh_by},
+    view::view_by,
+    *,
+};
 
 #[derive(Debug)]
 pub(super) struct Home {
@@ -18,7 +22,8 @@ pub(super) struct Home {
     pub(super) links: BTreeMap<ConnectionId, LinkFacts>,
     pub(super) conflicts: Vec<Conflict>,
     pub(super) mass_vanish: MassVanishPolicy,
-    ids: u8,
+    pub(super) rules: Rules,
+    ids: u32,
 }
 
 impl Home {
@@ -34,6 +39,7 @@ impl Home {
             links: sites.iter().map(|of| (connection(*of), complete.clone())).collect(),
             conflicts: Vec::new(),
             mass_vanish: MassVanishPolicy::default(),
+            rules: Rules::default(),
             ids: 100,
         }
     }
@@ -80,10 +86,10 @@ impl Home {
     /// A block of the host's own, perhaps one that extends a stay.
     pub(super) fn add_own(&mut self, extent: Extent, extends: Option<BlockId>) -> &mut Self {
         self.change(None, |home| {
-            home.ids += 1;
-            let block = own(home.ids, extent);
+            let id = BlockId::from_random(fresh(&mut home.ids));
             let (first_seen_at, changed_at) = (home.now, home.now);
-            home.blocks.push(Block { origin: Origin::Own { extends }, first_seen_at, changed_at, ..block });
+            let origin = Origin::Own { extends };
+            home.blocks.push(Block { id, origin, first_seen_at, changed_at, ..own(0, extent) });
         })
     }
 
@@ -100,7 +106,7 @@ impl Home {
             now: self.now,
         };
         let ids = &mut self.ids;
-        let weighed = weigh(&change, &mut || fresh(ids));
+        let weighed = weigh_by(&change, &mut || fresh(ids), self.rules);
         self.claims = weighed.claims;
         if let Some(blocks) = weighed.blocks {
             self.blocks = blocks;
@@ -125,7 +131,8 @@ impl Home {
         if !self.sources.contains_key(&id) {
             return Vec::new();
         }
-        let events = view(&self.picture(), Viewer { own: Some(&id), times: false }, self.now, self.now);
+        let viewer = Viewer { own: Some(&id), times: false };
+        let events = view_by(&self.picture(), viewer, self.now, self.now, self.rules);
         sorted(events.iter().filter_map(|event| event.extent.nights(&self.house)).flat_map(Nights::iter))
     }
 
@@ -138,9 +145,9 @@ impl Home {
     }
 }
 
-fn fresh(ids: &mut u8) -> [u8; 16] {
+fn fresh(ids: &mut u32) -> [u8; 16] {
     *ids += 1;
-    [*ids; 16]
+    u128::from(*ids).to_be_bytes()
 }
 
 pub(super) fn sorted(nights: impl Iterator<Item = Date>) -> Vec<Date> {
