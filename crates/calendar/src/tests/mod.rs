@@ -3,6 +3,7 @@
 mod build;
 mod echoes;
 mod home;
+mod large;
 mod needed;
 mod occupancy;
 mod properties;

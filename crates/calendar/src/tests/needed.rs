@@ -42,6 +42,8 @@ struct Repeater {
     of: u8,
     reads_every: SignedDuration,
     lag: SignedDuration,
+    /// Shows a night more than it read.
+    rounds_up: bool,
     own: BTreeSet<Date>,
     read: VecDeque<(Timestamp, Vec<Date>)>,
 }
@@ -50,7 +52,7 @@ impl Repeater {
     fn of(of: u8, reads_every: i64, lag: i64) -> Self {
         let minutes = SignedDuration::from_mins;
         let (reads_every, lag) = (minutes(reads_every), minutes(lag));
-        Self { of, reads_every, lag, own: BTreeSet::new(), read: VecDeque::new() }
+        Self { of, reads_every, lag, rounds_up: false, own: BTreeSet::new(), read: VecDeque::new() }
     }
 
     fn own(mut self, extent: Extent) -> Self {
@@ -68,7 +70,9 @@ impl Repeater {
             self.read.pop_front();
         }
         let read = self.read.front().filter(|read| in_force(read)).map(|(_, nights)| nights.clone());
-        let shown = sorted(read.into_iter().flatten().chain(self.own.iter().copied()));
+        let longer = |night: Date| [Some(night), self.rounds_up.then(|| night.tomorrow().unwrap())];
+        let read = read.into_iter().flatten().flat_map(longer).flatten();
+        let shown = sorted(read.chain(self.own.iter().copied()));
         let closures = shown.iter().map(|night| closed("", Extent::Nights(Nights::one(*night).unwrap())));
         home.feed(self.of, closures.collect());
     }
@@ -190,4 +194,20 @@ fn each_story_ends_well_by_all_rules_and_badly_without_its_own() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What no rule prevents: the night too many is B's own by all signs, C repeats it, so it is on B's link, and B shows one
+/// more.
+#[test]
+fn a_site_that_rounds_up_beside_one_that_repeats_lets_nights_creep_on() {
+    let mut home = home(Rules::default());
+    home.feed(A, vec![reserved("HM1", stay_of_four())]);
+    let mut sites = [Repeater { rounds_up: true, ..Repeater::of(B, 60, 0) }, Repeater::of(C, 60, 0)];
+    pass(&mut home, &mut sites, 12);
+    assert_eq!(home.taken().len(), 5, "the night too many is taken");
+    home.feed(A, vec![cancelled("HM1", stay_of_four())]);
+    pass(&mut home, &mut sites, 48);
+    let after = home.taken();
+    pass(&mut home, &mut sites, 48);
+    assert!(home.taken().first() > after.first(), "on and on: {after:?}, then {:?}", home.taken());
 }
