@@ -101,8 +101,6 @@ pub(crate) struct Rules {
     pub(crate) witness_of_possible: bool,
     /// 3c.
     pub(crate) witness: bool,
-    /// 4: a connection whose certain claim ended starts as clean.
-    pub(crate) starts_clean: bool,
     /// 4: one at a time.
     pub(crate) one_at_a_time: bool,
     /// 5: not while a mass vanish is in force.
@@ -132,7 +130,6 @@ impl Default for Rules {
             inquiries: true,
             witness_of_possible: true,
             witness: true,
-            starts_clean: true,
             one_at_a_time: true,
             mass_vanish_waits: true,
             settle: true,
@@ -406,14 +403,6 @@ impl<'a> Weighing<'a> {
         if !is_open {
             self.close(night);
             return;
-        }
-        if self.rules.starts_clean {
-            for state in &mut night.states {
-                let ended = state.stood == Some(Standing::Certain) && state.standing.is_none();
-                if ended && state.carried.is_none() {
-                    state.part.clean_since = Some(now);
-                }
-            }
         }
         if night.states.iter().any(State::is_possible) {
             self.ask_one(night, edges);

@@ -120,6 +120,20 @@ fn who_only_repeats_is_not_asked_while_another_may_hold(rules: Rules) -> bool {
     home.link(B).contains(&day("2026-12-04"))
 }
 
+/// B was taken for an echo when A sold the nights again; now A's guest cancels too, and B holds them.
+fn what_was_taken_for_an_echo_is_asked_before_the_nights_are_freed(rules: Rules) -> bool {
+    let mut home = home(rules);
+    let closure = || vec![closed("x", stay_of_four())];
+    home.feed(A, vec![reserved("HM1", stay_of_four())]).later(20).reads_link(B).reads_link(C).later(20);
+    home.feed(B, closure()).feed(C, closure()).later(20).feed(A, vec![cancelled("HM1", stay_of_four())]);
+    home.later(20).reads_link(B).later(20).feed(B, vec![]);
+    home.later(20).reads_link(B).later(20).feed(B, closure());
+    home.later(20).reads_link(C).later(20).feed(C, vec![]);
+    home.later(20).feed(A, vec![reserved("HM2", stay_of_four())]);
+    home.later(20).feed(A, vec![cancelled("HM2", stay_of_four())]);
+    home.taken().len() == 4
+}
+
 /// The asked site holds the nights, and its feed is emptied by mistake.
 fn an_emptied_feed_is_no_answer(rules: Rules) -> bool {
     let mut home = Home::of(&[A, B, C]);
@@ -176,6 +190,7 @@ const STORIES: &[(&str, Story, fn(&mut Rules))] = &[
     ("3c", two_holders_that_repeat_each_other_let_go, |rules| rules.witness = false),
     ("4, one at a time", who_only_repeats_is_not_asked_while_another_may_hold, |rules| rules.one_at_a_time = false),
     ("5", an_emptied_feed_is_no_answer, |rules| rules.mass_vanish_waits = false),
+    ("7", what_was_taken_for_an_echo_is_asked_before_the_nights_are_freed, |rules| rules.echoes_are_asked_anew = false),
     ("9", slow_calendars_do_not_keep_a_night_alive_between_them, |rules| rules.settle_doubles = false),
     ("10", a_feed_that_swings_between_two_caches_does_not_block_again_and_again, |rules| rules.memory = false),
     ("11, taken back", a_site_that_can_not_be_read_is_blocked_again, |rules| rules.taken_back = false),

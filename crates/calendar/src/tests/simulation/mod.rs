@@ -176,7 +176,6 @@ const SWITCHES: &[Switch] = &[
     ("3a, 4 inquiries", |rules| rules.inquiries = false),
     ("3b witness of possible", |rules| rules.witness_of_possible = false),
     ("3c witness", |rules| rules.witness = false),
-    ("4 starts clean", |rules| rules.starts_clean = false),
     ("4 one at a time", |rules| rules.one_at_a_time = false),
     ("5 mass vanish waits", |rules| rules.mass_vanish_waits = false),
     ("6 settle", |rules| rules.settle = false),
@@ -189,13 +188,13 @@ const SWITCHES: &[Switch] = &[
 
 /// Worlds in which nights stay stuck or go missing as soon as one rule is switched off.
 const HOLES: &[(&str, u64)] = &[
-    ("1a tags", 34),
-    ("1b marks", 117),
+    ("1a tags", 0),
+    ("1b marks", 0),
     ("1c clean counts", 35),
     ("3a, 4 inquiries", 8),
     ("3b witness of possible", 8),
     ("6 settle", 8),
-    ("8 echoes may stand", 52),
+    ("8 echoes may stand", 0),
 ];
 
 #[test]
@@ -206,6 +205,20 @@ fn a_rule_that_is_switched_off_leaves_a_hole_that_is_found() {
         switch(&mut rules);
         let figures = run(*seed..seed + 1, Method::Rules(rules));
         assert!(figures.stuck + figures.missing > 0, "{}", report(&format!("without {name}"), &figures));
+    }
+}
+
+#[test]
+#[ignore = "looks for holes"]
+fn holes() {
+    for (name, switch) in SWITCHES {
+        let mut rules = Rules::default();
+        switch(&mut rules);
+        let is_hole = |seed: &u64| {
+            let figures = run(*seed..seed + 1, Method::Rules(rules));
+            figures.stuck + figures.missing > 0
+        };
+        println!("{name}: {:?}", seeds(0..100).find(is_hole));
     }
 }
 

@@ -267,6 +267,9 @@ fn add_oddities(seed: u64, setting: Setting, sites: &mut [Site]) -> u8 {
         for site in sites.iter_mut() {
             site.habits.late = rng.percent(40);
             site.habits.clamps &= !site.habits.late;
+            if rng.percent(10) {
+                site.habits.import_lag = rng.between(2, 5) * HOUR;
+            }
         }
         // Two sites at least are read.
         if last >= 2 && rng.percent(50) {
@@ -518,15 +521,15 @@ impl World {
         }
     }
 
-    /// Nothing has come into any feed for so long that every site has heard of it, and told us.
+    /// For so long nothing has come into any feed, or was trimmed from it at midnight, that every site has heard of it and
+    /// told us.
     fn is_quiet(&self) -> bool {
         let answer = |site: &Site| {
             site.habits.reads_every.map_or(0, |every| every * 11 / 10) + site.habits.import_lag + site.habits.feed_every
         };
         let slowest = self.sites.iter().map(answer).max().unwrap_or(0);
         let last_day = (self.setting.days + self.setting.rest - 1) * DAY;
-        // At night feeds trim their past.
-        self.now > last_day + 5 * HOUR && self.now > self.last_news + slowest + 3 * HOUR
+        self.now > self.last_news.max(last_day) + slowest + 3 * HOUR
     }
 
     /// Something is written: a link, or what came of a reading.
@@ -1050,7 +1053,8 @@ impl World {
             let habits = &site.habits;
             let known = habits.reads_every.filter(|_| habits.cadence_is_known).unwrap_or(DAY);
             let read = habits.reads_every.filter(|_| self.setting.complete_record).map(|every| every * 11 / 10);
-            let settle = 4 * HOUR;
+            // One that is slow to follow its link is learned of by doubling.
+            let settle = 4 * HOUR + 8 * habits.import_lag;
             let polls = 3 * (self.poll_every + 3);
             read.map_or(4 * known, |read| read + settle) + habits.import_lag + habits.feed_every + polls
         };
