@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Block, BlockId, ConnectionId, Origin, Picture, Sign};
+use crate::{Block, BlockId, ConnectionId, Picture};
 
 /// Stays of aggregating connections with the arrival and departure of a stay of another connection: that stay
 /// reported twice, a second witness and no conflict.
@@ -31,7 +31,7 @@ pub(crate) fn is_mirror_of(picture: &Picture<'_>, one: &Block, other: &Block) ->
         block.connection().and_then(|id| picture.sources.get(id)).is_some_and(|source| source.aggregates)
     };
     // What carries our own tag is nobody's stay.
-    let is_stay = |block: &Block| matches!(&block.origin, Origin::Feed(feed) if feed.sign != Sign::Ours);
+    let is_stay = |block: &Block| !block.is_own() && !block.is_ours();
     (aggregates(one) || aggregates(other))
         && is_stay(one)
         && is_stay(other)

@@ -56,7 +56,7 @@ pub(crate) fn view_by(
     let turnovers = Turnovers::of(picture);
     let left_off = LeftOff::by(picture, viewer.own, now, rules);
     let mut events = Vec::new();
-    for block in picture.blocks.iter().filter(|block| picture.counts(block)) {
+    for block in picture.blocks.iter().filter(|block| picture.counts(block) && !block.is_ours()) {
         let is_viewers_own = block.connection().is_some_and(|connection| Some(connection) == viewer.own);
         if !is_viewers_own {
             let pieces = if left_off.shows_whole(block) {

@@ -6,7 +6,7 @@ use jiff::{Timestamp, civil::Date};
 
 use super::{Standing, runs::days_between, weigh::Rules};
 use crate::{
-    Block, BlockId, BlockKind, ConnectionId, Nights, Origin, Picture, Sign, Source, mirror::is_mirror_of,
+    Block, BlockId, BlockKind, ConnectionId, Nights, Origin, Picture, Source, mirror::is_mirror_of,
     occupancy::Turnovers,
 };
 
@@ -86,7 +86,7 @@ impl<'a> Table<'a> {
                 shown: !held,
                 held,
                 evident: picture.is_evident(block),
-                foreign: origin.sign != Sign::Ours,
+                foreign: !block.is_ours(),
                 under_way: block.kind != BlockKind::Closure && block.extent.times(picture.house).start() <= now,
                 repeats: table.repeated_by(picture, block),
                 first_seen_at: block.first_seen_at,

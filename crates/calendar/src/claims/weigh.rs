@@ -85,8 +85,6 @@ pub enum Finding {
 /// Which rules are in force; tests switch single ones off to see that each is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rules {
-    /// 1a.
-    pub(crate) tags: bool,
     /// 1b.
     pub(crate) marks: bool,
     /// 1c.
@@ -122,7 +120,6 @@ pub(crate) struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            tags: true,
             marks: true,
             clean_counts: true,
             reads_count: true,
@@ -713,7 +710,7 @@ impl Judging<'_> {
         let was_shown = self.state.was.is_some_and(|was| was.shown);
         let was_evident = self.state.was.is_some_and(|was| was.evident);
         let evident = is.evident && self.rules.marks;
-        if !is.foreign && self.rules.tags {
+        if !is.foreign {
             if self.state.claim.is_none_or(|claim| claim.rule != ClaimRule::OurTag) {
                 self.judged(Standing::Echo, ClaimRule::OurTag);
             }

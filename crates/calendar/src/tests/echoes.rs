@@ -221,6 +221,22 @@ fn a_master_feed_is_a_second_witness_and_no_conflict() {
 }
 
 #[test]
+fn what_carries_our_tag_is_on_no_link_though_its_site_holds_the_night_too() {
+    let mut home = home();
+    home.feed(A, vec![reserved("HM1", stay_of_four())]).later(20);
+    let tagged = Sighting { sign: Sign::Ours, ..closed("x", stay_of_four()) };
+    home.feed(B, vec![reserved("HM2", stay_of_four()), tagged]);
+    let id = connection(A);
+    let viewer = Viewer { own: Some(&id), times: false };
+    assert_eq!(
+        view(&home.picture(), viewer, home.now, home.now).len(),
+        1,
+        "or two sites would double each other's events"
+    );
+    assert_eq!(home.conflicts.len(), 1);
+}
+
+#[test]
 fn what_a_site_repeats_under_our_tag_is_no_stay_for_a_master_feed_to_repeat() {
     let mut home = home();
     home.sources.insert(connection(C), Source { aggregates: true, ..Source::default() });

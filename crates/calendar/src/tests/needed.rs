@@ -120,6 +120,18 @@ fn who_only_repeats_is_not_asked_while_another_may_hold(rules: Rules) -> bool {
     home.link(B).contains(&day("2026-12-04"))
 }
 
+/// A's reservation is gone; what A shows on its nights now is B's stay, from A's link.
+fn a_conflict_is_over_when_only_an_echo_is_left_of_one_stay(rules: Rules) -> bool {
+    let mut home = home(rules);
+    for of in [A, B] {
+        home.sources.get_mut(&connection(of)).unwrap().tells_reservations_apart = false;
+    }
+    home.feed(A, vec![reserved("HM1", stay_of_four())]).later(20).feed(B, vec![closed("x", stay_of_four())]);
+    let told = home.conflicts.len() == 1;
+    home.later(20).reads_link(A).later(20).feed(A, vec![closed("y", stay_of_four())]);
+    told && home.conflicts.is_empty()
+}
+
 /// B was taken for an echo when A sold the nights again; now A's guest cancels too, and B holds them.
 fn what_was_taken_for_an_echo_is_asked_before_the_nights_are_freed(rules: Rules) -> bool {
     let mut home = home(rules);
@@ -187,6 +199,7 @@ type Story = fn(Rules) -> bool;
 
 const STORIES: &[(&str, Story, fn(&mut Rules))] = &[
     ("1d", a_closure_that_can_not_come_from_us_is_told_as_a_conflict, |rules| rules.reads_count = false),
+    ("2", a_conflict_is_over_when_only_an_echo_is_left_of_one_stay, |rules| rules.marks_go = false),
     ("3c", two_holders_that_repeat_each_other_let_go, |rules| rules.witness = false),
     ("4, one at a time", who_only_repeats_is_not_asked_while_another_may_hold, |rules| rules.one_at_a_time = false),
     ("5", an_emptied_feed_is_no_answer, |rules| rules.mass_vanish_waits = false),

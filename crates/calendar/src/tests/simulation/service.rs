@@ -15,6 +15,8 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Method {
     Rules(Rules),
+    /// The same, blind to our own tag.
+    Untagged,
     /// The simple rule for comparison: whatever shows a night that its link carries, or carried within a day, is
     /// dropped as an echo; nothing is ever asked.
     DropLookalikes,
@@ -136,6 +138,7 @@ impl Service {
     pub(super) fn rules(&self) -> Rules {
         match self.method {
             Method::Rules(rules) => rules,
+            Method::Untagged => Rules::default(),
             Method::DropLookalikes => {
                 Rules { inquiries: false, witness: false, witness_of_possible: false, ..Rules::default() }
             }
@@ -167,7 +170,7 @@ impl Service {
             },
             summary: String::new(),
             rule: String::new(),
-            sign: shown.sign,
+            sign: if shown.sign == Sign::Ours && self.method == Method::Untagged { Sign::None } else { shown.sign },
             verdict: Verdict::Blocks(shown.kind),
         });
         let reading = Reading {
@@ -290,7 +293,8 @@ impl Service {
         let facts = self.facts(now);
         let mut changed = before != self.blocks || claims_before != known;
         match self.method {
-            Method::Rules(rules) => {
+            Method::Rules(_) | Method::Untagged => {
+                let rules = self.rules();
                 let change = Change {
                     before: Picture {
                         blocks: before,

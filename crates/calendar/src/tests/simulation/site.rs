@@ -180,14 +180,15 @@ impl Site {
 
     /// What another site reads of its feed.
     pub(super) fn shown(&self) -> Vec<Imported> {
-        let events = self.feed.sightings.iter().zip(0..);
-        let event = |((shown, first, end), number): (&(Shown, i64, i64), i32)| Imported {
-            uid: shown.uid.clone().unwrap_or_else(|| format!("unnamed-{number}")),
+        let event = |(shown, first, end): &(Shown, i64, i64)| Imported {
+            uid: shown.uid.clone().unwrap_or_else(|| format!("unnamed-{first}-{end}")),
             first: *first,
             end: *end + i64::from(shown.late),
             tagged: shown.sign == Sign::Ours,
         };
-        events.map(event).collect()
+        let mut events: Vec<Imported> = self.feed.sightings.iter().map(event).collect();
+        events.dedup();
+        events
     }
 
     /// What a guest can't book there.
