@@ -237,6 +237,20 @@ fn what_carries_our_tag_is_on_no_link_though_its_site_holds_the_night_too() {
 }
 
 #[test]
+fn what_lies_on_a_stay_of_its_own_site_is_shown_once_or_two_sites_would_double_each_others_events() {
+    let mut home = home();
+    home.feed(A, vec![reserved("HM1", stay_of_four())]).later(20);
+    let echoes = ["x", "y"].map(|uid| closed(uid, stay_of_four()));
+    let shorter = closed("z", nights("2026-12-05", "2026-12-07"));
+    home.feed(B, [vec![reserved("HM2", stay_of_four()), shorter], echoes.to_vec()].concat());
+    let id = connection(A);
+    let viewer = Viewer { own: Some(&id), times: false };
+    let events = view(&home.picture(), viewer, home.now, home.now);
+    let shown = home.blocks.iter().find(|block| block.id == events[0].block).unwrap();
+    assert_eq!((events.len(), shown.kind), (1, BlockKind::Reservation));
+}
+
+#[test]
 fn what_a_site_repeats_under_our_tag_is_no_stay_for_a_master_feed_to_repeat() {
     let mut home = home();
     home.sources.insert(connection(C), Source { aggregates: true, ..Source::default() });

@@ -1,11 +1,12 @@
 //! The whole of `calendar` in worlds out of seeds: booking sites with habits, guests, hosts, outages, workers that die;
 //! and us between them. No wall clock; a seed is a world, the same one every time.
 //!
-//! Four tests run 2,000 worlds. More of them, and comparisons:
+//! Four tests run 2,000 worlds. A million steps are `CALMESH_SEEDS=0..200` of `many_worlds`. More of them, and comparisons:
 //! ```text
 //! CALMESH_SEEDS=0..20000 cargo nextest run -p calmesh-calendar --run-ignored only --no-capture many_worlds
 //! CALMESH_SEEDS=0..300 CALMESH_RULE=3b cargo nextest run -p calmesh-calendar --run-ignored only --no-capture rules_switched_off
 //! CALMESH_SEEDS=0..300 cargo nextest run -p calmesh-calendar --run-ignored only --no-capture beside_the_simple_rule
+//! CALMESH_SEEDS=0..300 cargo nextest run -p calmesh-calendar --run-ignored only --no-capture holes
 //! CALMESH_SEEDS=17..18 cargo nextest run -p calmesh-calendar --run-ignored only --no-capture story
 //! ```
 
@@ -168,7 +169,7 @@ fn beside_the_simple_rule() {
 type Switch = (&'static str, fn(&mut Rules));
 
 /// A world of sites that repeat our events as they are; the tag alone tells that these are ours (rule 1a).
-const TAGGED: u64 = 0;
+const TAGGED: u64 = 34;
 
 const SWITCHES: &[Switch] = &[
     ("1b marks", |rules| rules.marks = false),
@@ -190,12 +191,12 @@ const SWITCHES: &[Switch] = &[
 
 /// Worlds in which nights stay stuck or go missing as soon as one rule is switched off.
 const HOLES: &[(&str, u64)] = &[
-    ("1b marks", 0),
+    ("1b marks", 8),
     ("1c clean counts", 35),
     ("3a, 4 inquiries", 8),
     ("3b witness of possible", 8),
     ("6 settle", 8),
-    ("8 echoes may stand", 0),
+    ("8 echoes may stand", 35),
 ];
 
 #[test]
@@ -212,11 +213,11 @@ fn a_rule_that_is_switched_off_leaves_a_hole_that_is_found() {
 #[test]
 fn without_the_tag_of_our_own_exports_a_hole_is_found() {
     let figures = run(TAGGED..TAGGED + 1, Method::Untagged);
-    assert!(figures.stuck + figures.missing + figures.violations > 0, "{}", report("untagged", &figures));
+    assert!(figures.stuck + figures.missing > 0, "{}", report("untagged", &figures));
 }
 
 #[test]
-#[ignore = "looks for holes"]
+#[ignore = "looks for the first world that shows a hole, rule by rule"]
 fn holes() {
     let is_hole = |seed: &u64| {
         let figures = run(*seed..seed + 1, Method::Untagged);
