@@ -1035,6 +1035,7 @@ impl World {
                 } else if let Some(since) = slot.take()
                     && link >> night & 1 == 0
                     && night > self.now / DAY
+                    && self.setting.cause.is_none()
                 {
                     self.figures.phantoms.push(self.now - since);
                 }
