@@ -1,6 +1,7 @@
 """What `sam build` made: four small files of the same libraries."""
 
 import zipfile
+from pathlib import Path
 
 import pytest
 from world import sam
@@ -22,6 +23,24 @@ def test_a_function_is_small(built, function, tmp_path):
     print(f"{function}: {binary.stat().st_size / MEGABYTE:.1f} MB, zipped {zipped / MEGABYTE:.2f} MB")
     assert [path.name for path in (built / function).iterdir()] == ["bootstrap"]
     assert zipped < MOST
+
+
+# The other value of the parameter `Architecture`: what Rust calls it, and what the head of its programs says.
+OTHER, TRIPLE, MACHINE = {
+    "x86_64": ("arm64", "aarch64-unknown-linux-gnu", 183),
+    "arm64": ("x86_64", "x86_64-unknown-linux-gnu", 62),
+}[sam.ARCHITECTURE]
+
+
+def test_the_other_architecture_is_built_by_the_same_commands():
+    standard = Path(sam.run("rustc", "--print", "target-libdir", "--target", TRIPLE).strip())
+    if not list(standard.glob("libstd-*")):
+        pytest.skip(f"this machine's Rust has no standard library for {OTHER}: rustup target add {TRIPLE}")
+    place = sam.OUT / OTHER
+    sam.build(OTHER, place, f"build-{OTHER}")
+    for function in FUNCTIONS:
+        head = (place / function / "bootstrap").open("rb").read(20)
+        assert int.from_bytes(head[18:20], "little") == MACHINE
 
 
 def test_the_lock_file_is_what_was_built():

@@ -31,6 +31,7 @@ use calmesh_app::{
 };
 use calmesh_calendar::{AccountId, ConnectionId, PropertyId};
 use calmesh_exports_s3::{Buckets, S3Objects};
+use calmesh_https::{Roots, aws_http_client};
 use calmesh_store_dynamodb::{DynamoStore, create_table_if_missing};
 use jiff::{SignedDuration, Timestamp};
 use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
@@ -142,10 +143,12 @@ impl FakeCloud {
         let s3_endpoint = format!("http://{}", serve_objects(&folder.path().join("objects")).await);
 
         let credentials = Credentials::from_keys(ACCESS, SECRET, None);
+        let http = aws_http_client(Roots::Bundled, Duration::from_secs(5)).unwrap();
         let config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
             .region(aws_sdk_dynamodb::config::Region::from_static("eu-west-1"))
             .endpoint_url(&dynamo)
+            .http_client(http.clone())
             .credentials_provider(credentials.clone())
             .build();
         let client = aws_sdk_dynamodb::Client::from_conf(config);
@@ -155,6 +158,7 @@ impl FakeCloud {
             .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
             .region(aws_sdk_s3::config::Region::from_static("eu-west-1"))
             .endpoint_url(&s3_endpoint)
+            .http_client(http)
             .force_path_style(true)
             .credentials_provider(credentials)
             .build();

@@ -284,9 +284,12 @@ impl App {
         if body.is_none() && (state.health.failure.is_some() || refresh.is_some()) {
             self.take_recovery(state, read_at).await?;
         }
-        let changed = body.is_some();
-        if !changed && !plan.pending {
-            return Ok(ReadResult::Unchanged);
+        if body.is_none() && !plan.pending {
+            // Whoever asked waits for the exports too: merge makes them stand where they have not followed yet.
+            let is_awaited = refresh.is_some() && self.is_dirty(&plan.property).await?;
+            if !is_awaited {
+                return Ok(ReadResult::Unchanged);
+            }
         }
         if let Some(body) = body {
             self.snapshots.park(&plan.account, &plan.connection, &snapshot, &body).await?;
@@ -452,13 +455,7 @@ impl App {
         let paused = self.paused_hosts(self.clock.now()).await?;
         let mut results = self.read_all(states.into_values().collect(), &paused, Some(&refresh.id), None, 0);
         let mut trouble = None;
-        let mut exports_stand = false;
         while let Some((connection, result)) = results.next().await {
-            // A sweep may have taken the change in a moment ago, its exports still to come.
-            if !exports_stand && matches!(result, Ok(ReadResult::Unchanged)) {
-                self.let_exports_stand(property).await?;
-                exports_stand = true;
-            }
             let outcome = match result {
                 Ok(ReadResult::Unchanged) => Outcome::Unchanged { blocks_held: 0 },
                 // Merge says what becomes of it.
@@ -474,16 +471,10 @@ impl App {
         }
         trouble.map_or(Ok(()), Err)
     }
-}
 
-impl App {
-    /// Publishes a property whose exports have not followed yet.
-    async fn let_exports_stand(&self, property: &PropertyId) -> Result<(), WorkError> {
-        let known = self.properties.property(property).await?;
-        if known.is_some_and(|known| known.dirty.is_some()) {
-            self.publish_property(property).await?;
-        }
-        Ok(())
+    /// Whether exports have not followed a change of this property yet.
+    async fn is_dirty(&self, property: &PropertyId) -> Result<bool, StoreError> {
+        Ok(self.properties.property(property).await?.is_some_and(|known| known.dirty.is_some()))
     }
 }
 

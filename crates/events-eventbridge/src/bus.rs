@@ -130,6 +130,7 @@ mod tests {
         routing::post,
     };
     use calmesh_calendar::PropertyId;
+    use calmesh_https::{Roots, aws_http_client};
     use serde_json::{Value, json};
     use tokio::net::TcpListener;
 
@@ -210,6 +211,7 @@ mod tests {
             .region(Region::new("local"))
             .credentials_provider(Credentials::new("calmesh", "secret", None, None, "tests"))
             .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(1)))
+            .http_client(aws_http_client(Roots::Bundled, Duration::from_secs(5)).unwrap())
             .endpoint_url(format!("http://{address}"))
             .build();
         let mut bus = EventBridgeBus::new(Client::from_conf(config), "calmesh-bus");

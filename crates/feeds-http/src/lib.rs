@@ -5,7 +5,6 @@ mod address;
 mod body;
 mod failure;
 mod resolver;
-mod tls;
 
 use std::{
     net::SocketAddr,
@@ -28,8 +27,8 @@ use reqwest::{
 };
 use url::Url;
 
+pub use calmesh_https::Roots;
 pub use resolver::{Lookup, SystemLookup};
-pub use tls::Roots;
 
 use crate::{
     address::Rules,
@@ -110,7 +109,7 @@ impl HttpFeeds {
         let rules = Arc::new(Rules { private_feeds: config.private_feeds, extra_allowed: config.extra_allowed });
         let clients = Clients {
             user_agent,
-            tls: tls::client_config(config.roots).map_err(HttpFeedsError::Tls)?,
+            tls: calmesh_https::client_config(config.roots).map_err(HttpFeedsError::Tls)?,
             resolver: Arc::new(AllowedOnly { rules: Arc::clone(&rules), lookup: config.lookup }),
             made: Mutex::default(),
         };

@@ -5,13 +5,16 @@
 use std::time::Duration;
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_sdk_dynamodb::config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region, SharedHttpClient, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::{
     SdkConfig,
     service_config::{LoadServiceConfig, ServiceConfigKey},
 };
 
 use crate::ConfigError;
+
+/// A connection to AWS stands within this time, or another attempt begins.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The address of AWS where it is not AWS's own: an emulator's.
 pub(crate) const ENDPOINT: &str = "AWS_ENDPOINT_URL";
@@ -20,7 +23,7 @@ pub(crate) const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 ///
 /// # Errors
 /// When a variable that Lambda sets is missing.
-pub(crate) fn from_env() -> Result<SdkConfig, ConfigError> {
+pub(crate) fn from_env(http: SharedHttpClient) -> Result<SdkConfig, ConfigError> {
     let set = |variable, wanted| text(variable).ok_or(ConfigError::Missing { variable, wanted });
     let credentials = Credentials::new(
         set("AWS_ACCESS_KEY_ID", "the function's own credentials")?,
@@ -34,9 +37,9 @@ pub(crate) fn from_env() -> Result<SdkConfig, ConfigError> {
         .region(Region::new(set("AWS_REGION", "the region")?))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .retry_config(RetryConfig::standard().with_max_attempts(4))
+        .http_client(http)
         .timeout_config(
             TimeoutConfig::builder()
-                .connect_timeout(Duration::from_secs(3))
                 .operation_attempt_timeout(Duration::from_secs(10))
                 .operation_timeout(Duration::from_secs(25))
                 .build(),

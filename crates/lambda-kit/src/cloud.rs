@@ -12,6 +12,7 @@ use calmesh_app::{
 use calmesh_events_eventbridge::EventBridgeBus;
 use calmesh_exports_s3::{Buckets, S3Objects};
 use calmesh_feeds_http::{HttpFeeds, HttpFeedsConfig, HttpFeedsError};
+use calmesh_https::{AwsHttpError, Roots, aws_http_client};
 use calmesh_oidc::{OidcConfigError, OidcVerifier};
 use calmesh_secrets::{DeriveError, KmsSealer, derive_keys};
 use calmesh_store_dynamodb::DynamoStore;
@@ -61,6 +62,8 @@ pub enum StartError {
     Oidc(#[from] OidcConfigError),
     #[error("feeds can't be fetched")]
     Feeds(#[from] HttpFeedsError),
+    #[error("AWS can't be asked")]
+    Aws(#[from] AwsHttpError),
     #[error("the secret that {variable} names is {fault}")]
     SecretForm { variable: &'static str, fault: &'static str },
 }
@@ -87,7 +90,7 @@ impl Cloud {
 
     async fn wire(function: Function) -> Result<Self, StartError> {
         let config = Config::from_env(function)?;
-        let sdk = aws::from_env()?;
+        let sdk = aws::from_env(aws_http_client(Roots::Bundled, aws::CONNECT_TIMEOUT)?)?;
         let secrets = aws_sdk_secretsmanager::Client::new(&sdk);
         let (deployment, operator) = tokio::try_join!(
             secret(&secrets, "CALMESH_DEPLOYMENT_SECRET", config.deployment_secret.as_deref()),
@@ -121,6 +124,8 @@ impl Cloud {
         let sealer = KmsSealer::new(aws_sdk_kms::Client::new(&sdk), config.kms_key.clone().unwrap_or_default());
         let mut feeds = HttpFeedsConfig::new(USER_AGENT);
         feeds.private_feeds = config.private_feeds;
+        // Nothing is read from disk: at each start that would take as long as all the rest.
+        feeds.roots = Roots::Bundled;
         let feeds = HttpFeeds::new(feeds)?;
         let identity = match &config.oidc {
             Some(oidc) if matches!(function, Function::Api) => {

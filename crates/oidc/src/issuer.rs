@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use calmesh_https::{Roots, client_config};
 use reqwest::{Client, redirect};
-use rustls::{ClientConfig, RootCertStore};
 use serde::{Deserialize, de::DeserializeOwned};
 use url::{Host, Url};
 
@@ -145,29 +145,15 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 fn client(https_only: bool) -> Result<Client, OidcConfigError> {
-    let builder = || {
-        Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TOTAL_TIMEOUT)
-            .redirect(redirect::Policy::limited(3))
-            .https_only(https_only)
-            .user_agent(concat!("Calmesh/", env!("CARGO_PKG_VERSION")))
-    };
-    match builder().build() {
-        Ok(client) => Ok(client),
-        // Building fails where the platform has no roots; those that are bundled do then.
-        Err(error) => {
-            tracing::debug!(%error, "the platform has no roots; the bundled ones are used");
-            builder().tls_backend_preconfigured(bundled_roots()?).build().map_err(OidcConfigError::Client)
-        }
-    }
-}
-
-fn bundled_roots() -> Result<ClientConfig, OidcConfigError> {
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let versions = ClientConfig::builder_with_provider(provider.into()).with_safe_default_protocol_versions();
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    Ok(versions.map_err(OidcConfigError::Tls)?.with_root_certificates(roots).with_no_client_auth())
+    Client::builder()
+        .tls_backend_preconfigured(client_config(Roots::Platform).map_err(OidcConfigError::Tls)?)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(TOTAL_TIMEOUT)
+        .redirect(redirect::Policy::limited(3))
+        .https_only(https_only)
+        .user_agent(concat!("Calmesh/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(OidcConfigError::Client)
 }
 
 #[cfg(test)]
@@ -194,10 +180,5 @@ mod tests {
         ] {
             assert_eq!(Issuer::new(issuer.to_owned()).unwrap().discovery.as_str(), document);
         }
-    }
-
-    #[test]
-    fn the_bundled_roots_make_a_client() {
-        assert!(Client::builder().tls_backend_preconfigured(bundled_roots().unwrap()).build().is_ok());
     }
 }

@@ -4,7 +4,6 @@ use axum::{extract::State, response::Response};
 use calmesh_app::{AccountEdit, AccountError, NewAccount, model::Account};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Api,
@@ -13,6 +12,7 @@ use crate::{
     caller::{Operator, Owner},
     problem::Problem,
     query::{ListPage, ListParams, Listing, NoParams},
+    routes::{Routes, routes},
     words::{DETAILS, DetailWord},
 };
 
@@ -94,8 +94,8 @@ impl From<AccountError> for Problem {
     }
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, edit, delete))
+pub(crate) fn routes() -> Routes {
+    routes!(list, create, show, edit, delete)
 }
 
 /// All accounts, for the operator.

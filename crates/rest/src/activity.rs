@@ -8,7 +8,6 @@ use calmesh_app::{
 use calmesh_calendar::{Finding, HoldId, Nights, PropertyId, Standing};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Api,
@@ -17,6 +16,7 @@ use crate::{
     caller::Owner,
     problem::Problem,
     query::{ListPage, ListParams, Listing, PathId},
+    routes::{Routes, routes},
 };
 
 /// An entry shows so many nights at most.
@@ -257,8 +257,8 @@ fn mass_vanish(hold: &HoldId, stays: u32, nights: u32) -> String {
     )
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list))
+pub(crate) fn routes() -> Routes {
+    routes!(list)
 }
 
 /// What happened to a property in the last 90 days, newest first.

@@ -5,7 +5,6 @@ use calmesh_app::AvailabilityError;
 use calmesh_calendar::PropertyId;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Api,
@@ -14,6 +13,7 @@ use crate::{
     caller::Owner,
     problem::{FieldProblem, Problem},
     query::{Params, PathId},
+    routes::{Routes, routes},
     when::{night, when, written_local},
 };
 
@@ -97,8 +97,8 @@ impl From<AvailabilityError> for Problem {
     }
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(show)).routes(routes!(check))
+pub(crate) fn routes() -> Routes {
+    routes!(show, check)
 }
 
 /// What is taken from one date to another.

@@ -8,7 +8,6 @@ use calmesh_app::{BlockEdit, BlockError, BlockSource, BlockView, NewBlock, Pruni
 use calmesh_calendar::{BlockId, PropertyId};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Api,
@@ -18,6 +17,7 @@ use crate::{
     problem::Problem,
     properties::TEXT_MOST,
     query::{ListPage, ListParams, Listing, NoParams, Params, PathId, Preview, PreviewParams},
+    routes::{Routes, routes},
     when::{when_of, written_span},
     words::{KindWord, OWN_KINDS, OwnKindWord, StateWord},
 };
@@ -177,8 +177,8 @@ impl From<BlockError> for Problem {
     }
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, edit, delete)).routes(routes!(prune))
+pub(crate) fn routes() -> Routes {
+    routes!(list, create, show, edit, delete, prune)
 }
 
 /// The blocks of a property in order of time.

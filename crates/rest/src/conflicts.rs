@@ -5,7 +5,6 @@ use calmesh_app::{ConflictError, ConflictView};
 use calmesh_calendar::{BlockId, ConflictId, PropertyId};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Api,
@@ -15,6 +14,7 @@ use crate::{
     caller::Owner,
     problem::Problem,
     query::{ListPage, ListParams, Listing, NoParams, PathId},
+    routes::{Routes, routes},
     words::ConflictWord,
 };
 
@@ -86,8 +86,8 @@ impl From<ConflictError> for Problem {
     }
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(list_all)).routes(routes!(resolve))
+pub(crate) fn routes() -> Routes {
+    routes!(list, list_all, resolve)
 }
 
 /// The conflicts of a property: those that stand, and those that closed in the last 90 days; the newest first.

@@ -10,7 +10,6 @@ use calmesh_calendar::{ConnectionId, Policy, PropertyId};
 use serde::Serialize;
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Api,
@@ -21,6 +20,7 @@ use crate::{
     problem::Problem,
     properties::{Opens, TEXT_MOST, busy},
     query::{ListPage, ListParams, Listing, NoParams, Params, PathId, Preview, PreviewParams},
+    routes::{Routes, routes},
     words::{DETAILS, DIRECTIONS, DetailWord, DirectionWord, FORMATS, FormatWord, HealthWord},
 };
 
@@ -529,13 +529,8 @@ impl From<ConnectionError> for Problem {
     }
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new()
-        .routes(routes!(list, create))
-        .routes(routes!(show, edit, delete))
-        .routes(routes!(pause))
-        .routes(routes!(resume))
-        .routes(routes!(rotate))
+pub(crate) fn routes() -> Routes {
+    routes!(list, create, show, edit, delete, pause, resume, rotate)
 }
 
 fn single(view: ConnectionView) -> Response {

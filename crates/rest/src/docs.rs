@@ -1,20 +1,10 @@
 //! The document, and a page to read and try it. The page is one file without a library or another server behind it:
 //! a function in the cloud is loaded before it answers, and a documentation browser would be half of its size.
 
-use std::sync::{Arc, OnceLock};
-
-use axum::{
-    Router,
-    response::{Html, IntoResponse, Response},
-    routing::get,
-};
+use axum::{Router, response::Html, routing::get};
 use http::{HeaderName, HeaderValue, header};
-use utoipa::openapi::OpenApi;
 
-use crate::{
-    Api, openapi,
-    problem::{Kind, Problem},
-};
+use crate::Api;
 
 const PAGE: &str = include_str!("docs.html");
 /// The page's own script and style, and nobody else's; it calls its own server alone and is shown in no frame.
@@ -26,19 +16,16 @@ const POLICY: (HeaderName, HeaderValue) = (
     ),
 );
 
-/// The two routes that are not in the document, because they show it.
-pub(crate) fn routes(document: OpenApi) -> Router<Api> {
-    let written = Arc::new(OnceLock::new());
-    let document = Arc::new(document);
-    Router::new()
-        .route(openapi::DOCS, get(|| async { ([POLICY], Html(PAGE)) }))
-        .route(openapi::PATH, get(|| async move { json(&document, &written) }))
-}
+/// What the routes say of themselves, put together by a test (`openapi.rs`).
+const DOCUMENT: &str = include_str!("../openapi.json");
+/// Where the document is served.
+pub(crate) const PATH: &str = "/v1/openapi.json";
+/// Where the page to read and try it is served.
+pub(crate) const PAGE_PATH: &str = "/v1/docs";
 
-/// Written down when it is asked for first, not at every start.
-fn json(document: &OpenApi, written: &OnceLock<Option<String>>) -> Response {
-    match written.get_or_init(|| document.to_json().ok()) {
-        Some(text) => ([(header::CONTENT_TYPE, "application/json")], text.clone()).into_response(),
-        None => Problem::new(Kind::Internal, "The document can't be written.").into_response(),
-    }
+/// The two routes that are not in the document, because they show it.
+pub(crate) fn routes() -> Router<Api> {
+    Router::new()
+        .route(PAGE_PATH, get(|| async { ([POLICY], Html(PAGE)) }))
+        .route(PATH, get(|| async { ([(header::CONTENT_TYPE, "application/json")], DOCUMENT) }))
 }

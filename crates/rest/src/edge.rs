@@ -323,11 +323,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_500_with_a_request_id_and_nothing_else() {
         let api = TestApi::new().await;
-        let inner = crate::Api {
-            app: api.app.clone(),
-            options: std::sync::Arc::new(RestOptions::new("0")),
-            limiter: std::sync::Arc::new(crate::caller::Limiter::new(RateLimit::default())),
-        };
+        let inner = crate::Api::new(api.app.clone(), RestOptions::new("0"));
         async fn broken() -> &'static str {
             panic!("a secret of the inside")
         }

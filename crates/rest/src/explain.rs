@@ -5,7 +5,6 @@ use calmesh_app::{BlockSource, ClaimView, ExplainError, Explanation};
 use calmesh_calendar::PropertyId;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Api,
@@ -14,6 +13,7 @@ use crate::{
     caller::Owner,
     problem::Problem,
     query::{Params, PathId},
+    routes::{Routes, routes},
     when::night,
     words::{KindWord, StateWord},
 };
@@ -111,8 +111,8 @@ impl From<ExplainError> for Problem {
     }
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(explain))
+pub(crate) fn routes() -> Routes {
+    routes!(explain)
 }
 
 /// Why a night is taken or free: every claim, its source, the feed's event, the rules that decided, since when, and which

@@ -7,7 +7,6 @@ use calmesh_calendar::ReadWarning;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Api, answer,
@@ -16,6 +15,7 @@ use crate::{
     problem::Problem,
     properties::TEXT_MOST,
     query::NoParams,
+    routes::{Routes, routes},
     when::written_span,
     words::KindWord,
 };
@@ -148,8 +148,8 @@ pub(crate) fn feed_url(value: &Value) -> Result<FeedUrl, String> {
     text.parse::<FeedUrl>().map_err(|error| format!("is refused: {error}"))
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(check))
+pub(crate) fn routes() -> Routes {
+    routes!(check)
 }
 
 /// Fetches and reads a feed without storing anything, and says what it would block and what is wrong with it.

@@ -3,9 +3,12 @@
 use axum::{extract::State, response::Response};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{Api, answer, query::NoParams};
+use crate::{
+    Api, answer,
+    query::NoParams,
+    routes::{Routes, routes},
+};
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"status": "ok", "version": "0.1.0"}))]
@@ -15,8 +18,8 @@ pub(crate) struct Health {
     version: String,
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(show))
+pub(crate) fn routes() -> Routes {
+    routes!(show)
 }
 
 /// Whether the service lives, and its version.

@@ -5,7 +5,6 @@ use calmesh_app::{HoldError, HoldView};
 use calmesh_calendar::{HoldId, Nights, PropertyId};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Api,
@@ -14,6 +13,7 @@ use crate::{
     caller::Owner,
     problem::Problem,
     query::{ListPage, ListParams, Listing, Params, PathId},
+    routes::{Routes, routes},
     words::{CauseWord, HoldWord},
 };
 
@@ -83,8 +83,8 @@ impl From<HoldError> for Problem {
     }
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(release)).routes(routes!(keep))
+pub(crate) fn routes() -> Routes {
+    routes!(list, release, keep)
 }
 
 /// The holds of a property: open and kept ones, then those that ended in the last 90 days.

@@ -26,7 +26,8 @@ pub(crate) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says that the answer is the kept one.
 pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 pub(crate) const KEY_MOST: usize = 255;
-/// Visible ASCII and blanks, not blanks alone.
+/// Visible ASCII and blanks, not blanks alone; as the document says it.
+#[cfg(test)]
 pub(crate) const KEY_PATTERN: &str = "^[ -~]*[!-~][ -~]*$";
 /// A body larger than that is not kept (an item of the store has 400 KB at most).
 const KEPT_MOST: usize = 256 * 1024;

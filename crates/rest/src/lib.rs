@@ -21,6 +21,7 @@ mod holds;
 mod idempotency;
 mod json;
 mod links;
+#[cfg(test)]
 mod openapi;
 mod options;
 mod problem;
@@ -28,6 +29,7 @@ mod properties;
 mod providers;
 mod query;
 mod refreshes;
+mod routes;
 #[cfg(test)]
 mod scenes;
 #[cfg(test)]
@@ -40,11 +42,10 @@ use std::sync::Arc;
 
 use axum::{Router, middleware};
 use calmesh_app::App;
-use utoipa::OpenApi as _;
-use utoipa_axum::router::OpenApiRouter;
 
 use caller::Limiter;
 pub use options::{RateLimit, RestOptions};
+use routes::Routes;
 
 /// What every handler may reach.
 #[derive(Clone)]
@@ -54,14 +55,20 @@ pub(crate) struct Api {
     pub(crate) limiter: Arc<Limiter>,
 }
 
+impl Api {
+    fn new(app: App, options: RestOptions) -> Self {
+        let limiter = Arc::new(Limiter::new(options.rate));
+        Self { app, options: Arc::new(options), limiter }
+    }
+}
+
 /// The whole API as one service.
 pub fn router(app: App, options: RestOptions) -> Router {
-    let limiter = Arc::new(Limiter::new(options.rate));
     let cors = options.cors();
-    let api = Api { app, options: Arc::new(options), limiter };
-    let (routes, document) = routes(&api);
-    let mut router = routes
-        .merge(docs::routes(document))
+    let api = Api::new(app, options);
+    let mut router = routes(&api)
+        .router
+        .merge(docs::routes())
         .fallback(edge::unknown_path)
         .layer(middleware::from_fn_with_state(api.clone(), edge::edge))
         .with_state(api);
@@ -71,9 +78,9 @@ pub fn router(app: App, options: RestOptions) -> Router {
     router
 }
 
-/// All routes and the document that they make.
-fn routes(api: &Api) -> (Router<Api>, utoipa::openapi::OpenApi) {
-    let guarded = OpenApiRouter::new()
+/// All routes but those that show the document.
+fn routes(api: &Api) -> Routes {
+    Routes::default()
         .merge(accounts::routes())
         .merge(properties::routes())
         .merge(connections::routes())
@@ -88,11 +95,6 @@ fn routes(api: &Api) -> (Router<Api>, utoipa::openapi::OpenApi) {
         .merge(links::routes())
         .merge(providers::routes())
         .merge(activity::routes())
-        .layer(middleware::from_fn_with_state(api.clone(), caller::gate));
-    let (router, mut document) = OpenApiRouter::with_openapi(openapi::Document::openapi())
-        .merge(guarded)
+        .layer(middleware::from_fn_with_state(api.clone(), caller::gate))
         .merge(health::routes())
-        .split_for_parts();
-    openapi::complete(&mut document, &api.options.version);
-    (router, document)
 }

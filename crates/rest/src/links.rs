@@ -9,7 +9,6 @@ use calmesh_calendar::{LinkId, PropertyId};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Api,
@@ -18,6 +17,7 @@ use crate::{
     caller::Owner,
     problem::Problem,
     query::{ListPage, ListParams, Listing, NoParams, PathId},
+    routes::{Routes, routes},
     words::{DETAILS, DetailWord, FORMATS, FormatWord},
 };
 
@@ -143,8 +143,8 @@ impl From<LinkError> for Problem {
     }
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list_all, create)).routes(routes!(show, edit, delete))
+pub(crate) fn routes() -> Routes {
+    routes!(list_all, create, show, edit, delete)
 }
 
 /// The extra links that the caller sees.

@@ -1,4 +1,6 @@
-//! The OpenAPI document: what the routes say of themselves, completed with what all of them have in common.
+//! The OpenAPI document: what the routes say of themselves, completed with what all of them have in common. It is kept as
+//! `openapi.json`, which is what is served: `CALMESH_GOLDENS=write` writes it anew, and its difference shows what changes
+//! for callers.
 
 use std::collections::BTreeSet;
 
@@ -14,16 +16,13 @@ use utoipa::{
 };
 
 use calmesh_app::LIMITS;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
+    Api,
     idempotency::{KEY_MOST, KEY_PATTERN},
     problem::{FieldProblem, Kind, Place, ProblemSchema},
 };
-
-/// Where the document is served.
-pub(crate) const PATH: &str = "/v1/openapi.json";
-/// Where the page to read and try it is served.
-pub(crate) const DOCS: &str = "/v1/docs";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -39,10 +38,20 @@ pub(crate) const DOCS: &str = "/v1/docs";
     ),
     components(schemas(ProblemSchema, FieldProblem, Place))
 )]
-pub(crate) struct Document;
+struct Document;
+
+/// The whole document, as it is to be kept.
+fn written(api: &Api) -> String {
+    let parts = OpenApiRouter::with_openapi(Document::openapi()).merge(crate::routes(api).document);
+    let (_, mut document) = parts.split_for_parts();
+    complete(&mut document, env!("CARGO_PKG_VERSION"));
+    let mut text = document.to_pretty_json().unwrap();
+    text.push('\n');
+    text
+}
 
 /// Adds to every operation its security, the headers it takes and the problems it may answer.
-pub(crate) fn complete(document: &mut openapi::OpenApi, version: &str) {
+fn complete(document: &mut openapi::OpenApi, version: &str) {
     version.clone_into(&mut document.info.version);
     if let Some(description) = &mut document.info.description {
         let limits: Vec<String> = LIMITS.iter().map(ToString::to_string).collect();
@@ -120,7 +129,7 @@ fn close(schema: &mut Schema, inner: &mut Vec<String>) {
 }
 
 /// The operations of a path, each with its method in lower case.
-pub(crate) fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
     [
         ("get", item.get.as_mut()),
         ("post", item.post.as_mut()),
@@ -217,18 +226,18 @@ fn problem_response(kind: Kind) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, path::PathBuf};
 
     use http::Method;
     use serde_json::Value;
 
-    use crate::testing::TestApi;
+    use crate::{Api, RestOptions, testing::TestApi};
 
     const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
     async fn document() -> (TestApi, Value) {
         let api = TestApi::new().await;
-        let answer = api.ask(Method::GET, super::PATH).by_nobody().send().await;
+        let answer = api.ask(Method::GET, crate::docs::PATH).by_nobody().send().await;
         assert_eq!(answer.status, 200);
         let document = answer.json();
         (api, document)
@@ -247,10 +256,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_served_is_what_the_routes_say() {
+        let api = TestApi::new().await;
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+        let said = super::written(&Api::new(api.app.clone(), RestOptions::new("0")));
+        if std::env::var("CALMESH_GOLDENS").is_ok_and(|wish| wish == "write") {
+            std::fs::write(file, &said).unwrap();
+        }
+        let kept = std::fs::read_to_string(file).unwrap();
+        assert!(kept == said, "openapi.json is not what the routes say; CALMESH_GOLDENS=write writes it anew");
+    }
+
+    #[tokio::test]
     async fn the_document_is_openapi_3_1_and_every_reference_in_it_leads_somewhere() {
         let (_, document) = document().await;
         assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
-        assert_eq!(document["info"]["version"], "0.1.0-test");
+        assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
         let mut references = Vec::new();
         collect_references(&document, &mut references);
         assert!(!references.is_empty());
@@ -290,7 +311,8 @@ mod tests {
         let sources = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap();
         // Folders hold tests alone, and the document does not show the page that shows it.
         let sources = sources.map(|source| source.unwrap().path()).filter(|path| path.is_file());
-        for path in sources.filter(|path| !path.ends_with("docs.rs") && !path.ends_with("docs.html")) {
+        let others = |path: &PathBuf| ["docs.rs", "docs.html", "routes.rs"].iter().all(|own| !path.ends_with(own));
+        for path in sources.filter(others) {
             let text = std::fs::read_to_string(&path).unwrap();
             let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
             assert!(!code.contains(".route("), "{} makes a route past the document", path.display());
@@ -438,11 +460,11 @@ mod tests {
     #[tokio::test]
     async fn the_page_to_read_and_try_it_is_served_without_a_token_or_another_server() {
         let (api, _) = document().await;
-        let page = api.ask(Method::GET, super::DOCS).by_nobody().send().await;
+        let page = api.ask(Method::GET, crate::docs::PAGE_PATH).by_nobody().send().await;
         assert_eq!(page.status, 200);
         assert!(page.header("content-type").starts_with("text/html"));
         assert!(page.header("content-security-policy").contains("connect-src 'self'"));
-        assert!(!page.text().contains("https://") && page.text().contains(super::PATH));
+        assert!(!page.text().contains("https://") && page.text().contains(crate::docs::PATH));
         api.ask(Method::GET, "/v1/docs/nothing.js").by_nobody().send().await.problem(404);
     }
 

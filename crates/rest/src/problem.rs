@@ -312,6 +312,7 @@ impl From<Full> for Problem {
 }
 
 /// The shape of a problem in the document.
+#[cfg(test)]
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem, example = json!({
     "type": "/problems/invalid", "title": "Something in the request is not valid", "status": 422,

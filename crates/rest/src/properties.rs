@@ -5,7 +5,6 @@ use calmesh_app::{DEFAULT_CHECK_IN, DEFAULT_CHECK_OUT, NewProperty, PropertyEdit
 use calmesh_calendar::PropertyId;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Api,
@@ -14,6 +13,7 @@ use crate::{
     caller::{Owner, account_deleted},
     problem::Problem,
     query::{ListPage, ListParams, Listing, NoParams, PathId, Preview, PreviewParams},
+    routes::{Routes, routes},
     when::{time_of_day, written_time},
 };
 
@@ -138,8 +138,8 @@ pub(crate) fn busy() -> Problem {
     Problem::conflict("The property's feeds are changing right now. Send the request again.").sort("busy")
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, edit, delete))
+pub(crate) fn routes() -> Routes {
+    routes!(list, create, show, edit, delete)
 }
 
 /// The properties of the account, in order of creation.

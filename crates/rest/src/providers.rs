@@ -5,13 +5,13 @@ use calmesh_app::ports::Page;
 use calmesh_profiles::{Profile, Via};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Api, answer,
     caller::Owner,
     problem::Problem,
     query::{ListPage, ListParams, Listing},
+    routes::{Routes, routes},
 };
 
 /// A provider's profile.
@@ -95,8 +95,8 @@ impl ProviderView {
     }
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list))
+pub(crate) fn routes() -> Routes {
+    routes!(list)
 }
 
 /// The providers that are known, the big sites first.

@@ -9,7 +9,6 @@ use calmesh_app::{
 use calmesh_calendar::{ConnectionId, PropertyId, RefreshId};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Api, answer,
@@ -17,6 +16,7 @@ use crate::{
     caller::Owner,
     problem::Problem,
     query::{ListPage, ListParams, Listing, NoParams, PathId},
+    routes::{Routes, routes},
 };
 
 /// A refresh that was asked for.
@@ -109,12 +109,8 @@ impl From<RefreshError> for Problem {
     }
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new()
-        .routes(routes!(of_connection))
-        .routes(routes!(of_property))
-        .routes(routes!(of_account))
-        .routes(routes!(show))
+pub(crate) fn routes() -> Routes {
+    routes!(of_connection, of_property, of_account, show)
 }
 
 fn asked(id: &RefreshId) -> Response {

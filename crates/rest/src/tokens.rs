@@ -8,7 +8,6 @@ use calmesh_app::{
 use calmesh_calendar::{PropertyId, TokenId};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Api,
@@ -17,6 +16,7 @@ use crate::{
     caller::Owner,
     problem::Problem,
     query::{ListPage, ListParams, Listing, NoParams, PathId},
+    routes::{Routes, routes},
     words::{SCOPES, ScopeWord},
 };
 
@@ -102,8 +102,8 @@ impl From<TokenError> for Problem {
     }
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list_all, create)).routes(routes!(revoke))
+pub(crate) fn routes() -> Routes {
+    routes!(list_all, create, revoke)
 }
 
 /// The account's tokens, without their secrets.

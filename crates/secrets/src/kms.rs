@@ -200,6 +200,7 @@ mod tests {
         routing::post,
     };
     use base64::{Engine, engine::general_purpose::STANDARD};
+    use calmesh_https::{Roots, aws_http_client};
     use serde_json::{Value, json};
     use tokio::net::TcpListener;
 
@@ -266,6 +267,7 @@ mod tests {
             .region(Region::new("local"))
             .credentials_provider(Credentials::new("calmesh", "secret", None, None, "tests"))
             .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(1)))
+            .http_client(aws_http_client(Roots::Bundled, Duration::from_secs(5)).unwrap())
             .endpoint_url(format!("http://{address}"))
             .build();
         (Client::from_conf(config), kms)

@@ -30,8 +30,9 @@ def run(*command, endpoint=None, timeout=600, name=None):
     return told
 
 
-def build():
-    return run("sam", "build", "--config-env", "dev", "--parameter-overrides", f"Architecture={ARCHITECTURE}", timeout=3600, name="build")
+def build(architecture=ARCHITECTURE, place=BUILT, name="build"):
+    told = f"Architecture={architecture}"
+    return run("sam", "build", "--config-env", "dev", "--build-dir", str(place), "--parameter-overrides", told, timeout=3600, name=name)
 
 
 def deploy(endpoint, stack, stage="dev", template=None, name="deploy", **parameters):

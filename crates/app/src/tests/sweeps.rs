@@ -266,6 +266,12 @@ async fn a_refresh_that_finds_nothing_new_is_done_only_when_the_exports_stand() 
         Refresh { id: id.clone(), account: world.account.clone(), scope, requested_at: world.now(), spread: false };
     world.store.create_refresh(&refresh, &[]).await.unwrap();
     world.app.handle(&Event::RefreshRequested { refresh: id.clone(), after: None }).await.unwrap();
+    // Who reads feeds puts no exports: that is left to who merges.
+    assert!(world.store.any_pending(&id).await.unwrap());
+    assert_eq!(world.link(&b).await.unwrap().len(), 2);
+    let [announced] = &world.bus.drain()[..] else { panic!("one reading is announced") };
+    assert!(matches!(announced, Event::FeedRead { refresh: Some(refresh), .. } if *refresh == id));
+    world.app.handle(announced).await.unwrap();
     assert!(!world.store.any_pending(&id).await.unwrap());
     assert_eq!(world.link(&b).await.unwrap().len(), 4);
 }

@@ -19,6 +19,7 @@ use calmesh_app::{
 };
 use calmesh_calendar::{AccountId, ConnectionId};
 use calmesh_exports_s3::{Buckets, ObjectKey, S3Objects};
+use calmesh_https::{Roots, aws_http_client};
 
 use crate::{objects::Expiry, s3::EmbeddedS3};
 
@@ -50,6 +51,7 @@ pub(crate) fn client(address: SocketAddr, secret: &str) -> Client {
         .region(Region::new("local"))
         .credentials_provider(Credentials::new("calmesh", secret, None, None, "tests"))
         .endpoint_url(format!("http://{address}"))
+        .http_client(aws_http_client(Roots::Bundled, Duration::from_secs(5)).unwrap())
         .force_path_style(true)
         .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(1)))
         .build();

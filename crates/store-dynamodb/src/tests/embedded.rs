@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use aws_sdk_dynamodb::{
@@ -17,6 +18,7 @@ use aws_sdk_dynamodb::{
     },
     error::BoxError,
 };
+use calmesh_https::{Roots, aws_http_client};
 
 use crate::{DynamoStore, create_table_if_missing};
 
@@ -110,6 +112,7 @@ pub(super) async fn embedded() -> (DynamoStore, Line) {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-west-1"))
         .endpoint_url(format!("http://{address}"))
+        .http_client(aws_http_client(Roots::Bundled, Duration::from_secs(5)).unwrap())
         .credentials_provider(Credentials::new("none", "none", None, None, "test"))
         .retry_config(RetryConfig::disabled())
         .interceptor(line.clone())

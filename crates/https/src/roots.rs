@@ -1,4 +1,4 @@
-//! TLS: rustls with aws-lc, the platform's roots or the bundled ones.
+//! TLS for every client of ours: rustls with aws-lc, the platform's roots or the bundled ones.
 
 use std::sync::Arc;
 
@@ -15,9 +15,11 @@ pub enum Roots {
     Bundled,
 }
 
+/// For HTTP/1.1; a client's configuration of its own may share it.
+///
 /// # Errors
 /// When the crypto provider does not know the protocol versions, which a build of ours always does.
-pub(crate) fn client_config(roots: Roots) -> Result<ClientConfig, rustls::Error> {
+pub fn client_config(roots: Roots) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
     let platform = match roots {
