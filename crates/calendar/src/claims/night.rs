@@ -26,6 +26,9 @@ pub(super) struct Presence {
     /// By index: the connections whose stays it only repeats, all of its own being theirs too.
     pub(super) repeats: u64,
     pub(super) first_seen_at: Timestamp,
+    /// When the newest of its stays was first seen: by this the oldest claim is found, so that an echo which lies on a
+    /// stay of its own site makes that site no older, or its link would swing.
+    pub(super) newest_at: Timestamp,
 }
 
 /// One night.
@@ -90,6 +93,7 @@ impl<'a> Table<'a> {
                 under_way: block.kind != BlockKind::Closure && block.extent.times(picture.house).start() <= now,
                 repeats: table.repeated_by(picture, block),
                 first_seen_at: block.first_seen_at,
+                newest_at: block.first_seen_at,
             };
             let width = table.sources.len();
             for night in table.reach(nights) {
@@ -113,7 +117,7 @@ impl<'a> Table<'a> {
                 let Some(presence) = cell.presence else { continue };
                 let claim = claims.get(night).copied().flatten();
                 cell.standing = Some(claim.map_or(Standing::Certain, |claim| claim.standing));
-                cell.since = Some(claim.map_or(presence.first_seen_at, |claim| claim.since));
+                cell.since = Some(claim.map_or(presence.newest_at, |claim| claim.since));
                 cell.asked = parts.get(night).copied().flatten().is_some_and(|part| part.asked.is_some());
             }
         }
@@ -192,6 +196,7 @@ impl Presence {
             under_way: self.under_way || other.under_way,
             repeats: self.repeats & other.repeats,
             first_seen_at: self.first_seen_at.min(other.first_seen_at),
+            newest_at: self.newest_at.max(other.newest_at),
         }
     }
 }

@@ -881,7 +881,7 @@ impl State {
         Cell {
             presence: self.is,
             standing: self.standing,
-            since: self.claim.map(|claim| claim.since).or(self.is.map(|is| is.first_seen_at)),
+            since: self.claim.map(|claim| claim.since).or(self.is.map(|is| is.newest_at)),
             asked: self.part.asked.is_some(),
         }
     }

@@ -251,6 +251,17 @@ fn what_lies_on_a_stay_of_its_own_site_is_shown_once_or_two_sites_would_double_e
 }
 
 #[test]
+fn an_echo_on_a_stay_of_its_own_site_does_not_make_that_site_the_oldest_witness() {
+    let mut home = home();
+    let echo = || closed("echo", stay_of_four());
+    home.feed(B, vec![echo()]).later(20).feed(A, vec![closed("a", stay_of_four())]).later(20);
+    home.feed(B, vec![echo(), closed("own", stay_of_four())]);
+    assert_eq!((home.link(A).len(), home.link(B).len()), (0, 4), "A is the oldest");
+    home.later(40).feed(B, vec![closed("own", stay_of_four())]).later(40).feed(B, vec![closed("own", stay_of_four())]);
+    assert_eq!((home.link(A).len(), home.link(B).len()), (0, 4), "and stays so when B's echo is gone");
+}
+
+#[test]
 fn what_a_site_repeats_under_our_tag_is_no_stay_for_a_master_feed_to_repeat() {
     let mut home = home();
     home.sources.insert(connection(C), Source { aggregates: true, ..Source::default() });

@@ -354,6 +354,9 @@ impl World {
             story: tell.then(Vec::new),
             sites,
         };
+        // Whoever is slow to follow its link takes long to come to rest.
+        world.setting.rest = world.setting.rest.max(world.bound() / DAY + 1);
+        world.figures.simulated_days = world.setting.days + world.setting.rest;
         for of in 0..count {
             world.tell(|world| format!("site {of}: {:?}", world.sites[of].habits));
             let first_poll = world.rng.between(1, world.poll_every);
@@ -1055,7 +1058,7 @@ impl World {
             let known = habits.reads_every.filter(|_| habits.cadence_is_known).unwrap_or(DAY);
             let read = habits.reads_every.filter(|_| self.setting.complete_record).map(|every| every * 11 / 10);
             // One that is slow to follow its link is learned of by doubling.
-            let settle = 4 * HOUR + 8 * habits.import_lag;
+            let settle = 4 * HOUR + 4 * habits.import_lag;
             let polls = 3 * (self.poll_every + 3);
             read.map_or(4 * known, |read| read + settle) + habits.import_lag + habits.feed_every + polls
         };
