@@ -20,6 +20,8 @@ use crate::{
 
 /// A question to a site whose feed can't be read is taken back after this long.
 pub(super) const SILENT_AFTER: SignedDuration = SignedDuration::from_hours(6);
+/// A calendar that is slow to follow its link does so within about this long.
+const SLOW_TO_FOLLOW: SignedDuration = SignedDuration::from_hours(8);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 const LONGEST_SETTLE: SignedDuration = DAY;
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24 * 8);
@@ -815,7 +817,7 @@ impl Judging<'_> {
     fn learn_from_absence(&mut self) {
         let gone = self.state.was.is_some_and(|was| was.shown) && !self.state.is_shown();
         let Some(claim) = self.state.claim.filter(|_| gone && self.party.read_at.is_some()) else { return };
-        let soon = |limit: SignedDuration| self.now.duration_since(claim.since) <= limit * 2;
+        let soon = |limit: SignedDuration| self.now.duration_since(claim.since) <= (limit * 2).max(SLOW_TO_FOLLOW);
         match claim.rule {
             ClaimRule::StoodAfterRead if soon(self.party.settle()) => self.lessons.settle_too_short = true,
             ClaimRule::StoodUnread if soon(self.party.wait()) => self.lessons.wait_too_short = true,
