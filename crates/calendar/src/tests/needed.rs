@@ -198,9 +198,10 @@ fn a_site_that_can_not_be_read_is_blocked_again(rules: Rules) -> bool {
     home.link(B).len() == 4
 }
 
-type Story = fn(Rules) -> bool;
+/// The rule, whether the story ends well, and how the rule is switched off.
+type Story = (&'static str, fn(Rules) -> bool, fn(&mut Rules));
 
-const STORIES: &[(&str, Story, fn(&mut Rules))] = &[
+const STORIES: &[Story] = &[
     ("1d", a_closure_that_can_not_come_from_us_is_told_as_a_conflict, |rules| rules.reads_count = false),
     ("2", a_conflict_is_over_when_only_an_echo_is_left_of_one_stay, |rules| rules.marks_go = false),
     ("3c", two_holders_that_repeat_each_other_let_go, |rules| rules.witness = false),
