@@ -355,7 +355,9 @@ impl World {
             sites,
         };
         // Whoever is slow to follow its link takes long to come to rest.
-        world.setting.rest = world.setting.rest.max(world.bound() / DAY + 1);
+        if world.sites.iter().any(|site| site.habits.import_lag > HOUR) {
+            world.setting.rest = world.setting.rest.max(world.bound() / DAY + 1);
+        }
         world.figures.simulated_days = world.setting.days + world.setting.rest;
         for of in 0..count {
             world.tell(|world| format!("site {of}: {:?}", world.sites[of].habits));
