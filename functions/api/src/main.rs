@@ -8,7 +8,7 @@ use calmesh_rest::{RestOptions, router};
 use lambda_http::{Error, Request};
 use tower::ServiceExt;
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let cloud = Cloud::start(Function::Api).await?;
     let mut options = RestOptions::new(env!("CARGO_PKG_VERSION"));

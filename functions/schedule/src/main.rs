@@ -3,7 +3,7 @@
 use calmesh_lambda_kit::{Cloud, Function};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let cloud = &Cloud::start(Function::Schedule).await?;
     // What the schedule sends says nothing: the tick goes by the clock.
