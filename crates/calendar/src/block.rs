@@ -118,6 +118,12 @@ impl Block {
         }
     }
 
+    /// Whether its text carries the tag of our own export: it comes back to us, and takes nothing.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        matches!(&self.origin, Origin::Feed(FeedOrigin { sign: Sign::Ours, .. }))
+    }
+
     #[must_use]
     pub fn is_own(&self) -> bool {
         matches!(self.origin, Origin::Own { .. })

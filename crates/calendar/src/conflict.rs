@@ -124,7 +124,7 @@ fn may_clash(picture: &Picture<'_>, block: &Block, now: Timestamp) -> bool {
             .is_some_and(|source| !source.tells_reservations_apart),
         BlockKind::RuleClosure => false,
     };
-    is_stay && picture.counts(block) && block.extent.times(picture.house).end() > now
+    is_stay && !block.is_ours() && picture.counts(block) && block.extent.times(picture.house).end() > now
 }
 
 fn extends(one: &Block, other: &Block) -> bool {

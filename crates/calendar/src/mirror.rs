@@ -30,9 +30,11 @@ pub(crate) fn is_mirror_of(picture: &Picture<'_>, one: &Block, other: &Block) ->
     let aggregates = |block: &Block| {
         block.connection().and_then(|id| picture.sources.get(id)).is_some_and(|source| source.aggregates)
     };
+    // What carries our own tag is nobody's stay.
+    let is_stay = |block: &Block| !block.is_own() && !block.is_ours();
     (aggregates(one) || aggregates(other))
-        && one.connection().is_some()
-        && other.connection().is_some()
+        && is_stay(one)
+        && is_stay(other)
         && one.connection() != other.connection()
         && one.extent.nights(picture.house).is_some()
         && one.extent.nights(picture.house) == other.extent.nights(picture.house)

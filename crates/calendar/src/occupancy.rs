@@ -35,19 +35,16 @@ pub fn taken(picture: &Picture<'_>) -> Vec<Taken> {
     all
 }
 
-/// Which blocks extend which, looked up once for all.
-#[derive(Debug)]
-pub struct Turnovers<'a> {
-    picture: &'a Picture<'a>,
-    there: BTreeSet<&'a BlockId>,
-    extensions: BTreeMap<&'a BlockId, Vec<&'a Block>>,
-}
+/// The nights after stays that the host keeps free to turn the home over, worked out once for all blocks.
+#[derive(Debug, Default)]
+pub struct Turnovers<'a>(BTreeMap<&'a BlockId, Nights>);
 
 impl<'a> Turnovers<'a> {
     #[must_use]
-    pub fn of(picture: &'a Picture<'a>) -> Self {
+    pub fn of(picture: &Picture<'a>) -> Self {
+        let mut turnovers = Self::default();
         if picture.house.turnover_nights() == 0 {
-            return Self { picture, there: BTreeSet::new(), extensions: BTreeMap::new() };
+            return turnovers;
         }
         let mut extensions: BTreeMap<&BlockId, Vec<&Block>> = BTreeMap::new();
         for block in picture.blocks {
@@ -55,49 +52,72 @@ impl<'a> Turnovers<'a> {
                 extensions.entry(stay).or_default().push(block);
             }
         }
-        Self { picture, there: picture.blocks.iter().map(|block| &block.id).collect(), extensions }
+        let there: BTreeSet<&BlockId> = picture.blocks.iter().map(|block| &block.id).collect();
+        // An extension is part of the stay that it extends, as long as that is there.
+        let is_part = |block: &Block| block.extends().is_some_and(|stay| there.contains(stay));
+        let mut stays: Vec<&Block> =
+            picture.blocks.iter().filter(|block| is_stay(picture, block) && !is_part(block)).collect();
+        stays.sort_by_cached_key(|block| (block.extent.times(picture.house), &block.id));
+        let hosts_own = picture.blocks.iter().filter(|block| block.is_own());
+        let mut hosts: BTreeSet<Date> =
+            hosts_own.filter_map(|block| block.extent.nights(picture.house)).flat_map(Nights::iter).collect();
+        for stay in stays {
+            if may_be_echo(picture, stay, &hosts) {
+                continue;
+            }
+            let Some(nights) = nights_after(picture, stay, &extensions) else { continue };
+            if picture.counts(stay) {
+                hosts.extend(nights.iter());
+            }
+            turnovers.0.insert(&stay.id, nights);
+        }
+        turnovers
     }
 
     /// The turnover nights that follow a block, after whatever extends it.
     #[must_use]
     pub fn after(&self, block: &Block) -> Option<Nights> {
-        let (house, sources) = (self.picture.house, self.picture.sources);
-        let number = house.turnover_nights();
-        if number == 0 {
-            return None;
-        }
-        let is_stay = match block.kind {
-            BlockKind::Reservation => true,
-            BlockKind::Closure => block
-                .connection()
-                .and_then(|connection| sources.get(connection))
-                .is_some_and(|source| !source.tells_reservations_apart),
-            BlockKind::Tentative | BlockKind::RuleClosure => false,
-        };
-        // An extension is part of the stay that it extends, as long as that is there.
-        if !is_stay || block.extends().is_some_and(|stay| self.there.contains(stay)) {
-            return None;
-        }
-        let mut end = block.extent.nights(house).map(Nights::end);
-        // What may be an echo may hold turnover nights already; following it with more would let it grow for ever.
-        let last = end.and_then(|end| end.yesterday().ok());
-        if last.is_some_and(|last| self.picture.standing(block, last) != Standing::Certain) {
-            return None;
-        }
-        let mut part_of_stay = BTreeSet::from([&block.id]);
-        let mut open = vec![&block.id];
-        while let Some(id) = open.pop() {
-            for extension in self.extensions.get(id).into_iter().flatten() {
-                if part_of_stay.insert(&extension.id) {
-                    end = end.max(extension.extent.nights(house).map(Nights::end));
-                    open.push(&extension.id);
-                }
+        self.0.get(&block.id).copied()
+    }
+}
+
+/// Whether guests leave after this block, for all that is known.
+fn is_stay(picture: &Picture<'_>, block: &Block) -> bool {
+    match block.kind {
+        BlockKind::Reservation => true,
+        BlockKind::Closure => block
+            .connection()
+            .and_then(|connection| picture.sources.get(connection))
+            .is_some_and(|source| !source.tells_reservations_apart),
+        BlockKind::Tentative | BlockKind::RuleClosure => false,
+    }
+}
+
+/// What may be an echo, on any of its nights, may hold turnover nights already, as may a closure that ends with a night
+/// that the host keeps free: following it with more would let it grow for ever.
+fn may_be_echo(picture: &Picture<'_>, block: &Block, hosts: &BTreeSet<Date>) -> bool {
+    let Some(nights) = block.extent.nights(picture.house) else { return false };
+    let ends_with_hosts = || nights.end().yesterday().is_ok_and(|last| hosts.contains(&last));
+    let in_doubt = |night| picture.standing(block, night) != Standing::Certain;
+    (block.kind == BlockKind::Closure && ends_with_hosts()) || nights.iter().any(in_doubt)
+}
+
+fn nights_after(picture: &Picture<'_>, block: &Block, extensions: &BTreeMap<&BlockId, Vec<&Block>>) -> Option<Nights> {
+    let house = picture.house;
+    let mut end = block.extent.nights(house).map(Nights::end);
+    let mut part_of_stay = BTreeSet::from([&block.id]);
+    let mut open = vec![&block.id];
+    while let Some(id) = open.pop() {
+        for extension in extensions.get(id).into_iter().flatten() {
+            if part_of_stay.insert(&extension.id) {
+                end = end.max(extension.extent.nights(house).map(Nights::end));
+                open.push(&extension.id);
             }
         }
-        let first = end?;
-        let last = first.checked_add(jiff::Span::new().days(i64::from(number))).ok()?;
-        Nights::new(first, last).ok()
     }
+    let first = end?;
+    let last = first.checked_add(jiff::Span::new().days(i64::from(house.turnover_nights()))).ok()?;
+    Nights::new(first, last).ok()
 }
 
 /// One night and what takes it.

@@ -65,9 +65,13 @@ impl Picture<'_> {
         block.connection().is_none_or(|connection| self.sources.get(connection).is_some_and(|source| source.blocks))
     }
 
-    /// How sure a stay's claim on one of its nights is; the host's own are certain.
+    /// How sure a stay's claim on one of its nights is; the host's own are certain, and what carries our tag is an echo
+    /// whatever else its site claims of the night.
     #[must_use]
     pub fn standing(&self, block: &Block, night: Date) -> Standing {
+        if block.is_ours() {
+            return Standing::Echo;
+        }
         let claim = block.connection().and_then(|connection| self.claims.claim(connection, night));
         claim.map_or(Standing::Certain, |claim| claim.standing)
     }
@@ -86,6 +90,9 @@ impl Picture<'_> {
     /// What a block takes: all of it, but for the nights that it only echoes.
     #[must_use]
     pub fn believed(&self, block: &Block) -> Vec<Extent> {
+        if block.is_ours() {
+            return Vec::new();
+        }
         let written = block.connection().and_then(|connection| self.claims.connections.get(connection));
         if written.is_none_or(|mine| mine.claims.is_empty()) {
             return vec![block.extent];

@@ -1,9 +1,15 @@
 //! What one private link shows: everything that is taken but what came from its own connection.
 
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
+
 use jiff::{SignedDuration, Timestamp, civil::Date};
 
 use crate::{
-    Block, BlockId, ConnectionId, Extent, House, LeftOff, Origin, Picture, claims::Rules, occupancy::Turnovers,
+    Block, BlockId, BlockKind, ConnectionId, Extent, House, LeftOff, Origin, Picture, claims::Rules,
+    occupancy::Turnovers,
 };
 
 /// One event of a link.
@@ -56,7 +62,7 @@ pub(crate) fn view_by(
     let turnovers = Turnovers::of(picture);
     let left_off = LeftOff::by(picture, viewer.own, now, rules);
     let mut events = Vec::new();
-    for block in picture.blocks.iter().filter(|block| picture.counts(block)) {
+    for block in picture.blocks.iter().filter(|block| picture.counts(block) && !block.is_ours()) {
         let is_viewers_own = block.connection().is_some_and(|connection| Some(connection) == viewer.own);
         if !is_viewers_own {
             let pieces = if left_off.shows_whole(block) {
@@ -106,7 +112,42 @@ pub(crate) fn view_by(
     }
     events.retain(|event| event.extent.times(house).end() + SHOWN_AFTER_DEPARTURE > now);
     events.sort_by_cached_key(|event| (event.extent.times(house), event.block.clone(), event.turnover));
-    events
+    without_repeated(events, picture)
+}
+
+/// A closure that lies within another event of its own feed adds no night, and may be what that site read from us: on a
+/// link it would come back once more, and two sites would double each other's events without end.
+fn without_repeated(events: Vec<ViewEvent>, picture: &Picture<'_>) -> Vec<ViewEvent> {
+    let house = picture.house;
+    let may_repeat: BTreeSet<&BlockId> = picture
+        .blocks
+        .iter()
+        .filter(|block| block.kind == BlockKind::Closure && !picture.is_evident(block))
+        .map(|block| &block.id)
+        .collect();
+    let mut longest_first: Vec<usize> = (0..events.len()).collect();
+    longest_first.sort_by_cached_key(|at| {
+        let event = events.get(*at);
+        let times = event.map(|event| event.extent.times(house));
+        // Of equal ones that is shown which is a reservation, then the first by id, as they are sorted.
+        let repeats = event.is_some_and(|event| may_repeat.contains(&event.block));
+        (times.map(|times| (times.start(), Reverse(times.end()))), repeats, *at)
+    });
+    let mut reaches: BTreeMap<&ConnectionId, Timestamp> = BTreeMap::new();
+    let mut repeated: BTreeSet<usize> = BTreeSet::new();
+    for at in longest_first {
+        let Some((event, source)) = events.get(at).and_then(|event| Some((event, event.source.as_ref()?))) else {
+            continue;
+        };
+        let end = event.extent.times(house).end();
+        let reach = reaches.entry(source).or_insert(Timestamp::MIN);
+        if end <= *reach && may_repeat.contains(&event.block) {
+            repeated.insert(at);
+        }
+        *reach = end.max(*reach);
+    }
+    let kept = events.iter().enumerate().filter(|(at, _)| !repeated.contains(at));
+    kept.map(|(_, event)| event.clone()).collect()
 }
 
 /// The extent as a link of this format shows it, and whether the house's rules had a part in it; none for what takes

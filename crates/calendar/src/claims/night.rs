@@ -6,7 +6,7 @@ use jiff::{Timestamp, civil::Date};
 
 use super::{Standing, runs::days_between, weigh::Rules};
 use crate::{
-    Block, BlockId, BlockKind, ConnectionId, Nights, Origin, Picture, Sign, Source, mirror::is_mirror_of,
+    Block, BlockId, BlockKind, ConnectionId, Nights, Origin, Picture, Source, mirror::is_mirror_of,
     occupancy::Turnovers,
 };
 
@@ -26,6 +26,9 @@ pub(super) struct Presence {
     /// By index: the connections whose stays it only repeats, all of its own being theirs too.
     pub(super) repeats: u64,
     pub(super) first_seen_at: Timestamp,
+    /// When the newest of its stays was first seen: by this the oldest claim is found, so that an echo which lies on a
+    /// stay of its own site makes that site no older, or its link would swing.
+    pub(super) newest_at: Timestamp,
 }
 
 /// One night.
@@ -86,10 +89,11 @@ impl<'a> Table<'a> {
                 shown: !held,
                 held,
                 evident: picture.is_evident(block),
-                foreign: origin.sign != Sign::Ours,
+                foreign: !block.is_ours(),
                 under_way: block.kind != BlockKind::Closure && block.extent.times(picture.house).start() <= now,
                 repeats: table.repeated_by(picture, block),
                 first_seen_at: block.first_seen_at,
+                newest_at: block.first_seen_at,
             };
             let width = table.sources.len();
             for night in table.reach(nights) {
@@ -113,19 +117,29 @@ impl<'a> Table<'a> {
                 let Some(presence) = cell.presence else { continue };
                 let claim = claims.get(night).copied().flatten();
                 cell.standing = Some(claim.map_or(Standing::Certain, |claim| claim.standing));
-                cell.since = Some(claim.map_or(presence.first_seen_at, |claim| claim.since));
+                cell.since = Some(claim.map_or(presence.newest_at, |claim| claim.since));
                 cell.asked = parts.get(night).copied().flatten().is_some_and(|part| part.asked.is_some());
             }
         }
     }
 
-    /// The connections with a stay that this one repeats.
+    /// The connections with a stay that this one repeats. What lies on another event of its own feed may be an echo, and
+    /// is nobody's stay unless its text says so.
     fn repeated_by(&self, picture: &Picture<'_>, block: &Block) -> u64 {
         let source = block.connection().and_then(|connection| picture.sources.get(connection));
         if !source.is_some_and(|source| source.aggregates) {
             return 0;
         }
-        let origins = picture.blocks.iter().filter(|other| is_mirror_of(picture, block, other));
+        let nights = block.extent.nights(picture.house);
+        let overlaps = |one: &Block| {
+            one.hold().is_none()
+                && one.extent.nights(picture.house).zip(nights).is_some_and(|(a, b)| a.intersection(b).is_some())
+        };
+        let is_alone = |other: &Block| {
+            let same_feed = |one: &&Block| one.connection() == other.connection() && one.id != other.id;
+            picture.is_evident(other) || !picture.blocks.iter().filter(same_feed).any(overlaps)
+        };
+        let origins = picture.blocks.iter().filter(|other| is_mirror_of(picture, block, other) && is_alone(other));
         let indexes = origins.filter_map(|other| self.index(other.connection()?)).filter(|at| *at < 64);
         indexes.fold(0, |all, at| all | 1 << at)
     }
@@ -182,6 +196,7 @@ impl Presence {
             under_way: self.under_way || other.under_way,
             repeats: self.repeats & other.repeats,
             first_seen_at: self.first_seen_at.min(other.first_seen_at),
+            newest_at: self.newest_at.max(other.newest_at),
         }
     }
 }
@@ -199,17 +214,17 @@ pub(super) fn carries(row: Row<'_>, at: usize, sources: &[(&ConnectionId, &Sourc
     if mine.asked {
         return false;
     }
-    let shown = mine.presence.is_some_and(|presence| presence.shown);
-    // What only repeats a stay that X shows is X's own stay.
-    let repeats = |cell: &Cell| shown && cell.presence.is_some_and(|one| at < 64 && one.repeats >> at & 1 == 1);
+    let certain = |cell: &Cell| cell.standing == Some(Standing::Certain);
+    let holds = certain(&mine) && mine.presence.is_some_and(|presence| presence.shown);
+    // What only repeats a stay that X surely holds is X's own stay.
+    let repeats = |cell: &Cell| holds && cell.presence.is_some_and(|one| at < 64 && one.repeats >> at & 1 == 1);
     let others = row.cells.iter().enumerate().filter(|(other, cell)| *other != at && !repeats(cell));
     let mut others = others.map(|(_, cell)| cell);
     if !others.clone().any(|cell| cell.may_hold()) {
         return false;
     }
-    let certain = |cell: &Cell| cell.standing == Some(Standing::Certain);
     let evident = |cell: &Cell| cell.presence.is_some_and(|presence| presence.evident);
-    if !certain(&mine) || !shown {
+    if !holds {
         return true;
     }
     // 3b: the others' claims are all possible, and X has a certain one.

@@ -20,6 +20,8 @@ use crate::{
 
 /// A question to a site whose feed can't be read is taken back after this long.
 pub(super) const SILENT_AFTER: SignedDuration = SignedDuration::from_hours(6);
+/// A calendar that is slow to follow its link does so within about this long.
+const SLOW_TO_FOLLOW: SignedDuration = SignedDuration::from_hours(8);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 const LONGEST_SETTLE: SignedDuration = DAY;
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24 * 8);
@@ -85,8 +87,6 @@ pub enum Finding {
 /// Which rules are in force; tests switch single ones off to see that each is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rules {
-    /// 1a.
-    pub(crate) tags: bool,
     /// 1b.
     pub(crate) marks: bool,
     /// 1c.
@@ -101,8 +101,6 @@ pub(crate) struct Rules {
     pub(crate) witness_of_possible: bool,
     /// 3c.
     pub(crate) witness: bool,
-    /// 4: a connection whose certain claim ended starts as clean.
-    pub(crate) starts_clean: bool,
     /// 4: one at a time.
     pub(crate) one_at_a_time: bool,
     /// 5: not while a mass vanish is in force.
@@ -124,7 +122,6 @@ pub(crate) struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            tags: true,
             marks: true,
             clean_counts: true,
             reads_count: true,
@@ -132,7 +129,6 @@ impl Default for Rules {
             inquiries: true,
             witness_of_possible: true,
             witness: true,
-            starts_clean: true,
             one_at_a_time: true,
             mass_vanish_waits: true,
             settle: true,
@@ -407,14 +403,6 @@ impl<'a> Weighing<'a> {
             self.close(night);
             return;
         }
-        if self.rules.starts_clean {
-            for state in &mut night.states {
-                let ended = state.stood == Some(Standing::Certain) && state.standing.is_none();
-                if ended && state.carried.is_none() {
-                    state.part.clean_since = Some(now);
-                }
-            }
-        }
         if night.states.iter().any(State::is_possible) {
             self.ask_one(night, edges);
         } else {
@@ -426,7 +414,9 @@ impl<'a> Weighing<'a> {
     fn close(&self, night: &mut Night) {
         for (state, party) in night.states.iter_mut().zip(&self.connections) {
             let remembered = party.habits.memory.zip(state.link).is_some_and(|(memory, link)| {
-                !link.carries && link.put_at.unwrap_or(link.since) + memory > self.change.now
+                // A link that still carries the night lets it go now.
+                let left_at = if link.carries { self.change.now } else { link.put_at.unwrap_or(link.since) };
+                left_at + memory > self.change.now
             });
             let clean_since = state.part.clean_since.filter(|_| remembered);
             state.part = Part { clean_since, cleaned_at: state.part.cleaned_at, ..Part::default() };
@@ -722,7 +712,7 @@ impl Judging<'_> {
         let was_shown = self.state.was.is_some_and(|was| was.shown);
         let was_evident = self.state.was.is_some_and(|was| was.evident);
         let evident = is.evident && self.rules.marks;
-        if !is.foreign && self.rules.tags {
+        if !is.foreign {
             if self.state.claim.is_none_or(|claim| claim.rule != ClaimRule::OurTag) {
                 self.judged(Standing::Echo, ClaimRule::OurTag);
             }
@@ -827,7 +817,7 @@ impl Judging<'_> {
     fn learn_from_absence(&mut self) {
         let gone = self.state.was.is_some_and(|was| was.shown) && !self.state.is_shown();
         let Some(claim) = self.state.claim.filter(|_| gone && self.party.read_at.is_some()) else { return };
-        let soon = |limit: SignedDuration| self.now.duration_since(claim.since) <= limit * 2;
+        let soon = |limit: SignedDuration| self.now.duration_since(claim.since) <= (limit * 2).max(SLOW_TO_FOLLOW);
         match claim.rule {
             ClaimRule::StoodAfterRead if soon(self.party.settle()) => self.lessons.settle_too_short = true,
             ClaimRule::StoodUnread if soon(self.party.wait()) => self.lessons.wait_too_short = true,
@@ -893,7 +883,7 @@ impl State {
         Cell {
             presence: self.is,
             standing: self.standing,
-            since: self.claim.map(|claim| claim.since).or(self.is.map(|is| is.first_seen_at)),
+            since: self.claim.map(|claim| claim.since).or(self.is.map(|is| is.newest_at)),
             asked: self.part.asked.is_some(),
         }
     }

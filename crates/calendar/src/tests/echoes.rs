@@ -2,36 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp, civil::Date};
+use jiff::ToSpan;
 
-use super::build::*;
+use super::{build::*, home::Home};
 use crate::*;
 
 const A: u8 = 1;
 const B: u8 = 2;
 const C: u8 = 3;
 
-/// One property with three sites, each of which reads its link whenever `reads_link` says so.
-struct Home {
-    now: Timestamp,
-    blocks: Vec<Block>,
-    claims: Claims,
-    sources: BTreeMap<ConnectionId, Source>,
-    links: BTreeMap<ConnectionId, LinkFacts>,
-    ids: u8,
-}
-
 fn home() -> Home {
-    let now = noon("2026-11-20");
-    let complete = LinkFacts { recorded_since: Some(noon("2026-01-01")), complete: true, ..LinkFacts::default() };
-    Home {
-        now,
-        blocks: Vec::new(),
-        claims: Claims::default(),
-        sources: [A, B, C].map(|of| (connection(of), Source::default())).into(),
-        links: [A, B, C].map(|of| (connection(of), complete.clone())).into(),
-        ids: 100,
-    }
+    // Stories of a single stay: nothing vanishes in masses.
+    let mut home = Home::of(&[A, B, C]);
+    home.mass_vanish.nights_percent = 101;
+    home
 }
 
 fn reserved(uid: &str, extent: Extent) -> Sighting {
@@ -46,81 +30,6 @@ fn stay_of_four() -> Extent {
     nights("2026-12-04", "2026-12-08")
 }
 
-impl Home {
-    fn later(&mut self, minutes: i64) -> &mut Self {
-        self.now += SignedDuration::from_mins(minutes);
-        self
-    }
-
-    /// This site reads its link now.
-    fn reads_link(&mut self, of: u8) -> &mut Self {
-        self.links.get_mut(&connection(of)).unwrap().reads.push(self.now);
-        self
-    }
-
-    /// We read this site's feed.
-    fn feed(&mut self, of: u8, sightings: Vec<Sighting>) -> &mut Self {
-        let (house, id, now) = (house(), connection(of), self.now);
-        let before = self.blocks.clone();
-        let (mine, others) = self.blocks.clone().into_iter().partition(|block| block.connection() == Some(&id));
-        let expected = self.claims.expected_to_go(&id);
-        let judging = Judging {
-            connection: &id,
-            house: &house,
-            hold: HoldPolicy::default(),
-            mass_vanish: MassVanishPolicy { nights_percent: 101, ..MassVanishPolicy::default() },
-            expected_to_go: &expected,
-        };
-        let reading = Reading { sightings, unread: Default::default(), read_at: now, now, repeated: false };
-        let ids = &mut self.ids;
-        let mut fresh = || {
-            *ids += 1;
-            [*ids; 16]
-        };
-        let mut after: Vec<Block> = others;
-        after.extend(reconcile(mine, &reading, &judging, &mut fresh).blocks);
-        let picture = |blocks| Picture { blocks, sources: &self.sources, claims: &self.claims, house: &house };
-        let change = Change {
-            before: picture(&before),
-            after: picture(&after),
-            links: &self.links,
-            read: Some((&id, now)),
-            now,
-        };
-        let weighed = weigh(&change, &mut fresh);
-        self.claims = weighed.claims;
-        self.blocks = weighed.blocks.unwrap_or(after);
-        // Links follow a second later.
-        for facts in self.links.values_mut() {
-            facts.last_put_at = Some(now + SignedDuration::from_secs(1));
-        }
-        self
-    }
-
-    fn link(&self, of: u8) -> Vec<Date> {
-        let (house, id) = (house(), connection(of));
-        let picture = Picture { blocks: &self.blocks, sources: &self.sources, claims: &self.claims, house: &house };
-        let events = view(&picture, Viewer { own: Some(&id), times: false }, self.now, self.now);
-        let mut nights: Vec<Date> =
-            events.iter().filter_map(|event| event.extent.nights(&house)).flat_map(Nights::iter).collect();
-        nights.sort_unstable();
-        nights.dedup();
-        nights
-    }
-
-    fn taken(&self) -> usize {
-        let house = house();
-        let picture = Picture { blocks: &self.blocks, sources: &self.sources, claims: &self.claims, house: &house };
-        taken_nights(&taken(&picture), &house, day("2026-01-01")).len()
-    }
-
-    fn explained(&self, night: &str) -> Vec<ExplainedClaim> {
-        let house = house();
-        let picture = Picture { blocks: &self.blocks, sources: &self.sources, claims: &self.claims, house: &house };
-        explain(&picture, day(night), self.now)
-    }
-}
-
 /// A sells four nights; B imports them and shows them as its own closure.
 fn echoed() -> Home {
     let mut home = home();
@@ -132,8 +41,8 @@ fn echoed() -> Home {
 #[test]
 fn what_a_site_repeats_of_ours_may_be_ours_and_changes_nothing() {
     let home = echoed();
-    assert_eq!((home.link(B).len(), home.link(C).len(), home.taken()), (4, 4, 4));
-    let claims = home.explained("2026-12-05");
+    assert_eq!((home.link(B).len(), home.link(C).len(), home.taken().len()), (4, 4, 4));
+    let claims = home.explained(day("2026-12-05"));
     let of_b = claims.iter().find(|claim| claim.connection == Some(connection(B))).unwrap();
     assert_eq!(of_b.state, BlockState::PossibleEcho);
     assert!(of_b.rules.contains(&ClaimRule::MayBeOurs.as_str().to_owned()), "{of_b:?}");
@@ -155,7 +64,7 @@ fn what_carries_our_tag_is_ours_and_never_blocks() {
     let tagged = Sighting { sign: Sign::Ours, ..closed("x", stay_of_four()) };
     home.feed(B, vec![tagged.clone()]).later(20).feed(A, vec![]).later(31).feed(A, vec![]);
     home.later(60 * 24).feed(A, vec![]);
-    assert_eq!((home.taken(), home.link(A).len(), home.link(C).len()), (0, 0, 0));
+    assert_eq!((home.taken().len(), home.link(A).len(), home.link(C).len()), (0, 0, 0));
 }
 
 /// A's guest cancels; nobody knows yet whether B repeats it or holds the nights too.
@@ -169,7 +78,7 @@ fn cancelled() -> Home {
 #[test]
 fn when_the_origin_goes_the_one_that_may_repeat_it_is_asked_and_the_nights_stay_taken() {
     let home = cancelled();
-    assert_eq!(home.taken(), 4, "nothing is freed before it was asked");
+    assert_eq!(home.taken().len(), 4, "nothing is freed before it was asked");
     assert_eq!((home.link(A).len(), home.link(B).len(), home.link(C).len()), (4, 0, 4), "left off one link alone");
     assert!(home.claims.waits_for_readings(&connection(B)) && home.claims.waits_for_read(&connection(B)));
 }
@@ -178,10 +87,10 @@ fn when_the_origin_goes_the_one_that_may_repeat_it_is_asked_and_the_nights_stay_
 fn a_site_that_lets_go_once_it_read_its_link_had_only_repeated_it() {
     let mut home = cancelled();
     home.later(15).feed(B, vec![closed("x", stay_of_four())]);
-    assert_eq!(home.taken(), 4, "it has not read its link yet");
+    assert_eq!(home.taken().len(), 4, "it has not read its link yet");
     home.later(5).reads_link(B).later(10).feed(B, vec![]);
     assert_eq!(
-        (home.taken(), home.link(A).len(), home.link(C).len()),
+        (home.taken().len(), home.link(A).len(), home.link(C).len()),
         (0, 0, 0),
         "free at the first reading, without a hold"
     );
@@ -195,9 +104,9 @@ fn a_site_that_goes_on_showing_a_night_that_its_link_leaves_out_holds_it() {
     for _ in 0..3 {
         home.later(40).feed(B, vec![closed("x", stay_of_four())]);
     }
-    assert_eq!((home.taken(), home.link(A).len(), home.link(C).len()), (4, 4, 4));
+    assert_eq!((home.taken().len(), home.link(A).len(), home.link(C).len()), (4, 4, 4));
     assert!(!home.claims.waits_for_readings(&connection(B)), "the question is answered");
-    let rules = &home.explained("2026-12-05")[0].rules;
+    let rules = &home.explained(day("2026-12-05"))[0].rules;
     assert!(rules.contains(&ClaimRule::StoodAfterRead.as_str().to_owned()), "{rules:?}");
 }
 
@@ -215,7 +124,7 @@ fn two_sites_that_repeat_each_other_do_not_keep_a_night_for_ever() {
             home.later(10).feed(of, shown);
         }
     }
-    assert_eq!(home.taken(), 0);
+    assert_eq!(home.taken().len(), 0);
 }
 
 #[test]
@@ -256,6 +165,39 @@ fn turnover_nights_do_not_grow_through_an_echo() {
 }
 
 #[test]
+fn turnover_nights_do_not_creep_through_a_site_that_rounds_up() {
+    let mut home = home();
+    home.house = house_with_turnover(1);
+    home.sources.get_mut(&connection(B)).unwrap().tells_reservations_apart = false;
+    home.feed(A, vec![reserved("HM1", stay_of_four())]);
+    for _ in 0..6 {
+        home.later(20).reads_link(B).later(20);
+        let shown = home.link(B).into_iter().map(|night| {
+            let end = night.checked_add(2.days()).unwrap();
+            closed(&format!("{night}"), Extent::Nights(Nights::new(night, end).unwrap()))
+        });
+        let shown = shown.collect();
+        home.feed(B, shown);
+    }
+    assert_eq!(home.taken().len(), 6, "the stay, its turnover night, and the one that B adds");
+}
+
+#[test]
+fn a_closure_on_the_turnover_night_of_an_earlier_stay_may_be_its_echo_and_is_followed_by_none() {
+    let house = house_with_turnover(1);
+    let sources = BTreeMap::from([(connection(B), Source { tells_reservations_apart: false, ..Source::default() })]);
+    let closure = |number, first, end| {
+        let seen = noon("2026-11-01") + jiff::SignedDuration::from_hours(-i64::from(number));
+        Block { kind: BlockKind::Closure, first_seen_at: seen, ..stay(number, B, nights(first, end)) }
+    };
+    // The echo was seen first: it was a stay of its own until that was cancelled.
+    let blocks = [closure(1, "2026-12-04", "2026-12-08"), closure(2, "2026-12-08", "2026-12-09")];
+    let claims = Claims::default();
+    let all = taken(&Picture { blocks: &blocks, sources: &sources, claims: &claims, house: &house });
+    assert_eq!(taken_nights(&all, &house, day("2026-01-01")).len(), 5);
+}
+
+#[test]
 fn a_master_feed_is_a_second_witness_and_no_conflict() {
     let house = house();
     let mut sources = home().sources;
@@ -276,6 +218,74 @@ fn a_master_feed_is_a_second_witness_and_no_conflict() {
     let events =
         view(&picture, Viewer { own: Some(&connection(A)), times: false }, noon("2026-11-20"), noon("2026-11-20"));
     assert_eq!(events.len(), 1, "A's link does not repeat A's own stay by way of its mirror");
+}
+
+#[test]
+fn what_carries_our_tag_is_on_no_link_though_its_site_holds_the_night_too() {
+    let mut home = home();
+    home.feed(A, vec![reserved("HM1", stay_of_four())]).later(20);
+    let tagged = Sighting { sign: Sign::Ours, ..closed("x", stay_of_four()) };
+    home.feed(B, vec![reserved("HM2", stay_of_four()), tagged]);
+    let id = connection(A);
+    let viewer = Viewer { own: Some(&id), times: false };
+    assert_eq!(
+        view(&home.picture(), viewer, home.now, home.now).len(),
+        1,
+        "or two sites would double each other's events"
+    );
+    assert_eq!(home.conflicts.len(), 1);
+}
+
+#[test]
+fn what_lies_on_a_stay_of_its_own_site_is_shown_once_or_two_sites_would_double_each_others_events() {
+    let mut home = home();
+    home.feed(A, vec![reserved("HM1", stay_of_four())]).later(20);
+    let echoes = ["x", "y"].map(|uid| closed(uid, stay_of_four()));
+    let shorter = closed("z", nights("2026-12-05", "2026-12-07"));
+    home.feed(B, [vec![reserved("HM2", stay_of_four()), shorter], echoes.to_vec()].concat());
+    let id = connection(A);
+    let viewer = Viewer { own: Some(&id), times: false };
+    let events = view(&home.picture(), viewer, home.now, home.now);
+    let shown = home.blocks.iter().find(|block| block.id == events[0].block).unwrap();
+    assert_eq!((events.len(), shown.kind), (1, BlockKind::Reservation));
+}
+
+#[test]
+fn an_echo_on_a_stay_of_its_own_site_does_not_make_that_site_the_oldest_witness() {
+    let mut home = home();
+    let echo = || closed("echo", stay_of_four());
+    home.feed(B, vec![echo()]).later(20).feed(A, vec![closed("a", stay_of_four())]).later(20);
+    home.feed(B, vec![echo(), closed("own", stay_of_four())]);
+    assert_eq!((home.link(A).len(), home.link(B).len()), (0, 4), "A is the oldest");
+    home.later(40).feed(B, vec![closed("own", stay_of_four())]).later(40).feed(B, vec![closed("own", stay_of_four())]);
+    assert_eq!((home.link(A).len(), home.link(B).len()), (0, 4), "and stays so when B's echo is gone");
+}
+
+#[test]
+fn what_a_site_repeats_under_our_tag_is_no_stay_for_a_master_feed_to_repeat() {
+    let mut home = home();
+    home.sources.insert(connection(C), Source { aggregates: true, ..Source::default() });
+    home.feed(B, vec![reserved("HM1", stay_of_four())]).later(20);
+    home.feed(C, vec![closed("m", nights("2026-12-04", "2026-12-06"))]).later(20).reads_link(B);
+    let shown = home.link(B);
+    let tagged = Sighting { sign: Sign::Ours, ..closed("x", nights("2026-12-04", "2026-12-06")) };
+    home.later(20).feed(B, vec![reserved("HM1", stay_of_four()), tagged]);
+    assert_eq!(
+        (shown.len(), home.link(B)),
+        (2, shown),
+        "or its link would leave the nights out, then show them, without end"
+    );
+}
+
+#[test]
+fn what_a_site_repeats_beside_its_own_stay_is_no_stay_for_a_master_feed_to_repeat() {
+    let mut home = home();
+    home.sources.insert(connection(C), Source { aggregates: true, ..Source::default() });
+    home.feed(B, vec![reserved("HM1", stay_of_four())]).later(20);
+    home.feed(C, vec![closed("m", nights("2026-12-04", "2026-12-06"))]).later(20).reads_link(B);
+    let echo = closed("x", nights("2026-12-04", "2026-12-06"));
+    home.later(20).feed(B, vec![reserved("HM1", stay_of_four()), echo]);
+    assert_eq!(home.link(B).len(), 2);
 }
 
 #[test]

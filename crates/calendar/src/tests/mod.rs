@@ -2,8 +2,12 @@
 
 mod build;
 mod echoes;
+mod home;
+mod large;
+mod needed;
 mod occupancy;
 mod properties;
 mod reconcile;
+mod semantics;
 mod simulation;
 mod view;

@@ -1,11 +1,12 @@
 //! The whole of `calendar` in worlds out of seeds: booking sites with habits, guests, hosts, outages, workers that die;
 //! and us between them. No wall clock; a seed is a world, the same one every time.
 //!
-//! Four tests run 2,000 worlds. More of them, and comparisons:
+//! Four tests run 2,000 worlds. A million steps are `CALMESH_SEEDS=0..200` of `many_worlds`. More of them, and comparisons:
 //! ```text
 //! CALMESH_SEEDS=0..20000 cargo nextest run -p calmesh-calendar --run-ignored only --no-capture many_worlds
-//! CALMESH_SEEDS=0..300 cargo nextest run -p calmesh-calendar --run-ignored only --no-capture rules_switched_off
+//! CALMESH_SEEDS=0..300 CALMESH_RULE=3b cargo nextest run -p calmesh-calendar --run-ignored only --no-capture rules_switched_off
 //! CALMESH_SEEDS=0..300 cargo nextest run -p calmesh-calendar --run-ignored only --no-capture beside_the_simple_rule
+//! CALMESH_SEEDS=0..300 cargo nextest run -p calmesh-calendar --run-ignored only --no-capture holes
 //! CALMESH_SEEDS=17..18 cargo nextest run -p calmesh-calendar --run-ignored only --no-capture story
 //! ```
 
@@ -88,13 +89,23 @@ fn report(name: &str, figures: &Figures) -> String {
             hours(figures.settled_after)
         ),
         format!(
-            "  conflicts {} ({} false); violations {}; writes in an unchanged world {}",
-            figures.conflicts, figures.false_conflicts, figures.violations, figures.idle_writes
+            "  conflicts {} ({} false); violations {}; writes in unchanged worlds {} in {} h",
+            figures.conflicts,
+            figures.false_conflicts,
+            figures.violations,
+            figures.idle_writes,
+            hours(figures.quiet)
         ),
     ];
     let gaps: Vec<String> =
         figures.gaps.iter().map(|(gap, minutes)| format!("{gap:?} {} h", hours(*minutes))).collect();
     lines.push(format!("  left off links though held: {}", gaps.join(", ")));
+    lines.extend(figures.undecided.iter().map(|(cause, it)| {
+        format!(
+            "  {cause:?}: {} worlds, {} of them with phantoms that stay, {} nights, {} writes though nothing changed",
+            it.worlds, it.stuck_worlds, it.stuck_nights, it.idle_writes
+        )
+    }));
     lines.extend(figures.trouble.iter().take(8).map(|line| format!("  {line}")));
     lines.join("\n")
 }
@@ -157,8 +168,10 @@ fn beside_the_simple_rule() {
 
 type Switch = (&'static str, fn(&mut Rules));
 
+/// A world of sites that repeat our events as they are; the tag alone tells that these are ours (rule 1a).
+const TAGGED: u64 = 34;
+
 const SWITCHES: &[Switch] = &[
-    ("1a tags", |rules| rules.tags = false),
     ("1b marks", |rules| rules.marks = false),
     ("1c clean counts", |rules| rules.clean_counts = false),
     ("1d reads count", |rules| rules.reads_count = false),
@@ -166,7 +179,6 @@ const SWITCHES: &[Switch] = &[
     ("3a, 4 inquiries", |rules| rules.inquiries = false),
     ("3b witness of possible", |rules| rules.witness_of_possible = false),
     ("3c witness", |rules| rules.witness = false),
-    ("4 starts clean", |rules| rules.starts_clean = false),
     ("4 one at a time", |rules| rules.one_at_a_time = false),
     ("5 mass vanish waits", |rules| rules.mass_vanish_waits = false),
     ("6 settle", |rules| rules.settle = false),
@@ -179,13 +191,12 @@ const SWITCHES: &[Switch] = &[
 
 /// Worlds in which nights stay stuck or go missing as soon as one rule is switched off.
 const HOLES: &[(&str, u64)] = &[
-    ("1a tags", 34),
-    ("1b marks", 117),
+    ("1b marks", 8),
     ("1c clean counts", 35),
     ("3a, 4 inquiries", 8),
     ("3b witness of possible", 8),
     ("6 settle", 8),
-    ("8 echoes may stand", 52),
+    ("8 echoes may stand", 35),
 ];
 
 #[test]
@@ -200,11 +211,37 @@ fn a_rule_that_is_switched_off_leaves_a_hole_that_is_found() {
 }
 
 #[test]
+fn without_the_tag_of_our_own_exports_a_hole_is_found() {
+    let figures = run(TAGGED..TAGGED + 1, Method::Untagged);
+    assert!(figures.stuck + figures.missing > 0, "{}", report("untagged", &figures));
+}
+
+#[test]
+#[ignore = "looks for the first world that shows a hole, rule by rule"]
+fn holes() {
+    let is_hole = |seed: &u64| {
+        let figures = run(*seed..seed + 1, Method::Untagged);
+        figures.stuck + figures.missing > 0
+    };
+    println!("untagged: {:?}", seeds(0..100).find(is_hole));
+    for (name, switch) in SWITCHES {
+        let mut rules = Rules::default();
+        switch(&mut rules);
+        let is_hole = |seed: &u64| {
+            let figures = run(*seed..seed + 1, Method::Rules(rules));
+            figures.stuck + figures.missing > 0
+        };
+        println!("{name}: {:?}", seeds(0..100).find(is_hole));
+    }
+}
+
+#[test]
 #[ignore = "prints a table"]
 fn rules_switched_off() {
     let seeds = seeds(0..100);
+    let wanted = std::env::var("CALMESH_RULE").unwrap_or_default();
     println!("{}", report("all rules", &by_rules(seeds.clone())));
-    for (name, switch) in SWITCHES {
+    for (name, switch) in SWITCHES.iter().filter(|(name, _)| name.contains(&wanted)) {
         let mut rules = Rules::default();
         switch(&mut rules);
         println!("{}", report(&format!("without {name}"), &run(seeds.clone(), Method::Rules(rules))));

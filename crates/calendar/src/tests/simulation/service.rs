@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, rc::Rc};
 
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 
-use super::site::{Feed, Imported, Mask, Minute, Site, mask};
+use super::site::{DAY, Feed, HOUR, Imported, Mask, Minute, Site, mask};
 use crate::{
     claims::{Rules, weigh_by},
     view::view_by,
@@ -15,6 +15,8 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Method {
     Rules(Rules),
+    /// The same, blind to our own tag.
+    Untagged,
     /// The simple rule for comparison: whatever shows a night that its link carries, or carried within a day, is
     /// dropped as an echo; nothing is ever asked.
     DropLookalikes,
@@ -43,6 +45,9 @@ pub(super) struct Service {
     pub(super) links: Vec<Link>,
     pub(super) paused: Vec<bool>,
     sources: Vec<Source>,
+    is_read: Vec<bool>,
+    is_served: Vec<bool>,
+    by_times: Vec<bool>,
     applied: Vec<Option<u64>>,
     /// Nights of real stays that the latest good reading of each feed shows.
     pub(super) read: Vec<Mask>,
@@ -58,7 +63,9 @@ pub(super) struct Service {
 }
 
 pub(super) fn at(minute: Minute) -> Timestamp {
-    first_night().to_zoned(TimeZone::UTC).unwrap().timestamp() + SignedDuration::from_mins(minute)
+    /// The first night begins, 2027-01-01T00:00:00Z.
+    const BEGIN: i64 = 1_798_761_600;
+    Timestamp::constant(BEGIN + minute * 60, 0)
 }
 
 fn minute_of(at_: Timestamp) -> Minute {
@@ -82,22 +89,23 @@ pub(super) fn nights(first: i64, end: i64) -> Nights {
 }
 
 impl Service {
-    pub(super) fn new(sites: &[Site], complete_record: bool, method: Method, policy: Policy) -> Self {
+    pub(super) fn new(sites: &[Site], turnover: u8, complete_record: bool, method: Method, policy: Policy) -> Self {
         let time = |hour| jiff::civil::time(hour, 0, 0, 0);
+        let read = |site: &Site| site.habits.has_feed;
         let source = |site: &Site| {
             let habits = &site.habits;
             let every = habits.reads_every.filter(|_| habits.cadence_is_known);
             Source {
                 tells_reservations_apart: habits.tells_apart,
                 aggregates: habits.mirrors.is_some(),
-                has_link: habits.has_link,
+                has_link: habits.has_link && !habits.two_connections,
                 reads_link_every: every.map(SignedDuration::from_mins),
                 echo: policy.echo,
                 ..Source::default()
             }
         };
         Self {
-            house: House::new(TimeZone::UTC, time(15), time(11), 0).unwrap(),
+            house: House::new(TimeZone::UTC, time(15), time(11), turnover).unwrap(),
             ids: (1..=sites.len() as u8).map(|number| ConnectionId::from_random([number; 16])).collect(),
             blocks: Vec::new(),
             claims: Claims::default(),
@@ -105,6 +113,9 @@ impl Service {
             links: vec![Link::default(); sites.len()],
             paused: vec![false; sites.len()],
             sources: sites.iter().map(source).collect(),
+            is_read: sites.iter().map(read).collect(),
+            is_served: sites.iter().map(|site| site.habits.has_link).collect(),
+            by_times: sites.iter().map(|site| site.habits.late).collect(),
             applied: vec![None; sites.len()],
             read: vec![0; sites.len()],
             dirty: false,
@@ -120,13 +131,14 @@ impl Service {
     }
 
     pub(super) fn sources(&self) -> BTreeMap<ConnectionId, Source> {
-        let active = self.ids.iter().zip(&self.sources).zip(&self.paused).filter(|(_, paused)| !**paused);
-        active.map(|((id, source), _)| (id.clone(), *source)).collect()
+        let active = (0..self.ids.len()).filter(|of| self.is_read[*of] && !self.paused[*of]);
+        active.map(|of| (self.ids[of].clone(), self.sources[of])).collect()
     }
 
     pub(super) fn rules(&self) -> Rules {
         match self.method {
             Method::Rules(rules) => rules,
+            Method::Untagged => Rules::default(),
             Method::DropLookalikes => {
                 Rules { inquiries: false, witness: false, witness_of_possible: false, ..Rules::default() }
             }
@@ -151,10 +163,14 @@ impl Service {
         let sightings = feed.sightings.iter().map(|(shown, first, end)| Sighting {
             key: shown.uid.clone().map(|uid| EventKey { uid, occurrence: None }),
             code: shown.code.clone(),
-            extent: Extent::Nights(nights(*first, *end)),
+            extent: if shown.late {
+                Extent::Times(Times::new(at(first * DAY + 16 * HOUR), at(end * DAY + 18 * HOUR)).unwrap())
+            } else {
+                Extent::Nights(nights(*first, *end))
+            },
             summary: String::new(),
             rule: String::new(),
-            sign: shown.sign,
+            sign: if shown.sign == Sign::Ours && self.method == Method::Untagged { Sign::None } else { shown.sign },
             verdict: Verdict::Blocks(shown.kind),
         });
         let reading = Reading {
@@ -190,14 +206,54 @@ impl Service {
         self.blocks.extend(result.blocks);
         self.blocks.sort_by(|a, b| a.id.cmp(&b.id));
         let sources = self.sources();
-        self.weigh(&before, &sources, (!repeated).then_some(of), now)
+        self.weigh(&before, &sources, None, (!repeated).then_some(of), now)
+    }
+
+    /// The host blocks time here, perhaps as a part of a stay; answers which nights that takes.
+    pub(super) fn add_own(&mut self, extent: Extent, extends: Option<BlockId>, now: Minute) -> (BlockId, Mask) {
+        let (before, sources) = (self.blocks.clone(), self.sources());
+        let id = BlockId::from_random(Self::fresh(&mut self.fresh));
+        self.blocks.push(Block {
+            id: id.clone(),
+            origin: Origin::Own { extends },
+            kind: BlockKind::Reservation,
+            extent,
+            summary: String::new(),
+            sequence: 0,
+            first_seen_at: at(now),
+            changed_at: at(now),
+        });
+        self.blocks.sort_by(|a, b| a.id.cmp(&b.id));
+        self.weigh(&before, &sources, None, None, now);
+        let taken = extent.nights(&self.house);
+        (id, taken.map_or(0, |taken| mask(night_of(taken.first()), night_of(taken.end()))))
+    }
+
+    pub(super) fn remove_own(&mut self, id: &BlockId, now: Minute) {
+        let (before, sources) = (self.blocks.clone(), self.sources());
+        self.blocks.retain(|block| block.id != *id);
+        self.weigh(&before, &sources, None, None, now);
+    }
+
+    /// The host says of a conflict that this stay no longer stands.
+    pub(super) fn said_gone(&mut self, id: &BlockId, now: Minute) {
+        let (before, sources) = (self.blocks.clone(), self.sources());
+        let known = self.claims.clone();
+        for conflict in self.conflicts.iter_mut().filter(|conflict| conflict.blocks.contains(id)) {
+            conflict.gone = Some(id.clone());
+        }
+        if let Some(block) = before.iter().find(|block| block.id == *id) {
+            let picture = Picture { blocks: &before, sources: &sources, claims: &known, house: &self.house };
+            self.claims = known.said_gone(&picture, block, at(now));
+        }
+        self.weigh(&before, &sources, Some(known), None, now);
     }
 
     /// Does what its time has come for.
     pub(super) fn wake(&mut self, now: Minute) -> bool {
         let before = self.blocks.clone();
         let sources = self.sources();
-        self.weigh(&before, &sources, None, now)
+        self.weigh(&before, &sources, None, None, now)
     }
 
     /// Pauses or resumes a connection.
@@ -205,11 +261,12 @@ impl Service {
         let (before, sources) = (self.blocks.clone(), self.sources());
         self.paused[of] = paused;
         self.applied[of] = None;
-        self.weigh(&before, &sources, None, now);
+        self.dirty = true;
+        self.weigh(&before, &sources, None, None, now);
     }
 
     fn facts(&self, now: Minute) -> BTreeMap<ConnectionId, LinkFacts> {
-        let window = now - 10 * super::site::DAY;
+        let window = now - 10 * DAY;
         let facts = |link: &Link| {
             let known = link.reads.iter().filter(|(read, learned)| *learned <= now && *read >= window);
             LinkFacts {
@@ -226,19 +283,26 @@ impl Service {
         &mut self,
         before: &[Block],
         sources_before: &BTreeMap<ConnectionId, Source>,
+        claims_before: Option<Claims>,
         read: Option<usize>,
         now: Minute,
     ) -> bool {
         let sources = self.sources();
         let known = self.claims.clone();
+        let claims_before = claims_before.unwrap_or_else(|| known.clone());
         let facts = self.facts(now);
-        let picture = |blocks, sources| Picture { blocks, sources, claims: &known, house: &self.house };
-        let mut changed = before != self.blocks;
+        let mut changed = before != self.blocks || claims_before != known;
         match self.method {
-            Method::Rules(rules) => {
+            Method::Rules(_) | Method::Untagged => {
+                let rules = self.rules();
                 let change = Change {
-                    before: picture(before, sources_before),
-                    after: picture(&self.blocks, &sources),
+                    before: Picture {
+                        blocks: before,
+                        sources: sources_before,
+                        claims: &claims_before,
+                        house: &self.house,
+                    },
+                    after: Picture { blocks: &self.blocks, sources: &sources, claims: &known, house: &self.house },
                     links: &facts,
                     read: read.map(|of| (&self.ids[of], at(now))),
                     now: at(now),
@@ -281,7 +345,7 @@ impl Service {
             for night in nights.iter().map(night_of).filter(|night| (0..128).contains(night)) {
                 let link = &self.links[of];
                 let carried = link.nights >> night & 1 == 1;
-                let lately = link.carried.get(&night).is_some_and(|until| now - until <= super::site::DAY);
+                let lately = link.carried.get(&night).is_some_and(|until| now - until <= DAY);
                 if carried || lately {
                     echoes |= 1 << night;
                 }
@@ -304,23 +368,26 @@ impl Service {
         for of in 0..self.links.len() {
             let id = &self.ids[of];
             let picture = Picture { blocks: &self.blocks, sources: &sources, claims: &self.claims, house: &self.house };
-            let viewer = Viewer { own: Some(id), times: false };
-            let active = !self.paused[of] && self.sources[of].has_link;
+            let knows_its_own = self.is_read[of] && self.sources[of].has_link;
+            let viewer = Viewer { own: knows_its_own.then_some(id), times: self.by_times[of] };
+            let active = !self.paused[of] && self.is_served[of];
             let events = if active { view_by(&picture, viewer, at(0), at(now), rules) } else { Vec::new() };
             assert!(
-                events.iter().all(|event| event.source.as_ref() != Some(id)),
+                !knows_its_own || events.iter().all(|event| event.source.as_ref() != Some(id)),
                 "a link shows its own connection's stay"
             );
             let events: Vec<Imported> = events
                 .into_iter()
-                .map(|event| {
-                    let nights = event.extent.nights(&self.house).unwrap();
+                .filter_map(|event| {
+                    let nights = event.extent.nights(&self.house)?;
+                    let turnover = if event.turnover { "-turnover" } else { "" };
                     let piece = event.piece.map(|piece| piece.to_string()).unwrap_or_default();
-                    Imported {
-                        uid: format!("{}{piece}", event.block),
+                    Some(Imported {
+                        uid: format!("{}{piece}{turnover}", event.block),
                         first: night_of(nights.first()),
                         end: night_of(nights.end()),
-                    }
+                        tagged: true,
+                    })
                 })
                 .collect();
             let link = &mut self.links[of];
@@ -351,6 +418,22 @@ impl Service {
     pub(super) fn connection_of(&self, block: &BlockId) -> Option<usize> {
         let known = self.blocks.iter().find(|known| known.id == *block)?;
         self.ids.iter().position(|id| Some(id) == known.connection())
+    }
+
+    /// Stays of feeds that are still to come, and when they depart.
+    pub(super) fn late_stays(&self, today: i64) -> Vec<(BlockId, i64)> {
+        let nights = |block: &Block| block.extent.nights(&self.house).map(|nights| night_of(nights.end()));
+        let stays = self.blocks.iter().filter(|block| !block.is_own() && block.kind == BlockKind::Reservation);
+        let ends = stays.filter_map(|block| Some((block.id.clone(), nights(block)?)));
+        ends.filter(|(_, end)| *end > today + 1).collect()
+    }
+
+    /// The connection and the nights of a stay.
+    pub(super) fn nights_of_block(&self, id: &BlockId) -> Option<(usize, Mask)> {
+        let block = self.blocks.iter().find(|block| block.id == *id)?;
+        let of = self.ids.iter().position(|known| Some(known) == block.connection())?;
+        let nights = block.extent.nights(&self.house)?;
+        Some((of, mask(night_of(nights.first()), night_of(nights.end()))))
     }
 
     /// What a connection claims of a night, if anything.

@@ -67,6 +67,16 @@ pub(super) struct Habits {
     pub(super) mirrors: Option<usize>,
     /// Whether it has a link of ours.
     pub(super) has_link: bool,
+    /// Whether we read its feed: off for a connection that only exports.
+    pub(super) has_feed: bool,
+    /// Its link and its feed are two connections here, so that we do not know them for one site.
+    pub(super) two_connections: bool,
+    /// Reads this other site's feed too, past us.
+    pub(super) linked_to: Option<usize>,
+    /// Keeps for ever what it once read.
+    pub(super) never_lets_go: bool,
+    /// Some of its guests leave in the evening, and its events have times of day.
+    pub(super) late: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,11 +85,18 @@ pub(super) struct Stay {
     pub(super) first: i64,
     pub(super) end: i64,
     pub(super) booked: bool,
+    /// Leaves in the evening of its last day, and so costs the night after.
+    pub(super) late: bool,
 }
 
 impl Stay {
+    /// Its last night is the one before.
+    pub(super) fn taken_until(&self) -> i64 {
+        self.end + i64::from(self.late)
+    }
+
     pub(super) fn mask(&self) -> Mask {
-        mask(self.first, self.end)
+        mask(self.first, self.taken_until())
     }
 }
 
@@ -89,6 +106,8 @@ pub(super) struct Imported {
     pub(super) uid: String,
     pub(super) first: i64,
     pub(super) end: i64,
+    /// Carries our tag.
+    pub(super) tagged: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -106,6 +125,8 @@ pub(super) struct Shown {
     pub(super) code: Option<String>,
     pub(super) sign: Sign,
     pub(super) kind: BlockKind,
+    /// From the afternoon until the evening of its last day.
+    pub(super) late: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -113,6 +134,8 @@ pub(super) struct Site {
     pub(super) habits: Habits,
     pub(super) stays: Vec<Stay>,
     pub(super) imported: Rc<Vec<Imported>>,
+    /// What it reads of the site that it is linked to.
+    pub(super) linked: Rc<Vec<Imported>>,
     pub(super) feed: Rc<Feed>,
     pub(super) built_on: i64,
     builds: u64,
@@ -120,7 +143,15 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) fn new(habits: Habits) -> Self {
-        Self { habits, stays: Vec::new(), imported: Rc::default(), feed: Rc::default(), built_on: -1, builds: 0 }
+        Self {
+            habits,
+            stays: Vec::new(),
+            imported: Rc::default(),
+            linked: Rc::default(),
+            feed: Rc::default(),
+            built_on: -1,
+            builds: 0,
+        }
     }
 
     pub(super) fn own(&self) -> Mask {
@@ -130,7 +161,34 @@ impl Site {
     /// Nights that it keeps closed because of its link, as it understands it.
     pub(super) fn closed(&self) -> Mask {
         let longer = i64::from(self.habits.echo == Echo::Rounded);
-        self.imported.iter().fold(0, |all, event| all | mask(event.first, event.end + longer))
+        self.all_imported().fold(0, |all, event| all | mask(event.first, event.end + longer))
+    }
+
+    fn all_imported(&self) -> impl Iterator<Item = &Imported> {
+        self.imported.iter().chain(self.linked.iter())
+    }
+
+    /// What it takes in when it reads its link.
+    pub(super) fn import(&mut self, events: Rc<Vec<Imported>>, today: i64) {
+        let mut kept = Vec::new();
+        if self.habits.never_lets_go {
+            let is_there = |old: &Imported| events.iter().any(|event| event.uid == old.uid);
+            kept.extend(self.imported.iter().filter(|old| old.end > today && !is_there(old)).cloned());
+        }
+        self.imported = if kept.is_empty() { events } else { Rc::new([kept, events.to_vec()].concat()) };
+    }
+
+    /// What another site reads of its feed.
+    pub(super) fn shown(&self) -> Vec<Imported> {
+        let event = |(shown, first, end): &(Shown, i64, i64)| Imported {
+            uid: shown.uid.clone().unwrap_or_else(|| format!("unnamed-{first}-{end}")),
+            first: *first,
+            end: *end + i64::from(shown.late),
+            tagged: shown.sign == Sign::Ours,
+        };
+        let mut events: Vec<Imported> = self.feed.sightings.iter().map(event).collect();
+        events.dedup();
+        events
     }
 
     /// What a guest can't book there.
@@ -147,10 +205,10 @@ impl Site {
         let mut merged: Mask = 0;
         for stay in &self.stays {
             let first = if self.habits.clamps { stay.first.max(today) } else { stay.first };
-            if stay.end <= today || stay.first >= reach || first >= stay.end {
+            if stay.taken_until() <= today || stay.first >= reach || first >= stay.end {
                 continue;
             }
-            own |= mask(first, stay.end);
+            own |= mask(first, stay.taken_until());
             if !stay.booked && self.habits.echo == Echo::Merged {
                 merged |= mask(first, stay.end);
                 continue;
@@ -162,11 +220,13 @@ impl Site {
                 code: is_known.then(|| format!("HM{}", stay.id)),
                 sign: if is_known { Sign::Reservation } else { Sign::None },
                 kind,
+                late: stay.late,
             };
             events.push((shown, first, stay.end));
         }
-        let closure = |uid: Option<String>, sign: Sign| Shown { uid, code: None, sign, kind: BlockKind::Closure };
-        for event in self.imported.iter() {
+        let closure =
+            |uid: Option<String>, sign: Sign| Shown { uid, code: None, sign, kind: BlockKind::Closure, late: false };
+        for event in self.all_imported() {
             if event.end <= today || event.first >= reach {
                 continue;
             }
@@ -174,7 +234,10 @@ impl Site {
             let range = format!("in-{first}");
             match self.habits.echo {
                 Echo::None => {}
-                Echo::Verbatim => events.push((closure(Some(event.uid.clone()), Sign::Ours), first, event.end)),
+                Echo::Verbatim => {
+                    let sign = if event.tagged { Sign::Ours } else { Sign::None };
+                    events.push((closure(Some(event.uid.clone()), sign), first, event.end));
+                }
                 Echo::Reminted => {
                     events.push((closure(self.uid(&range, first, event.end), Sign::None), first, event.end));
                 }

@@ -20,6 +20,11 @@ pub(super) struct Setting {
     pub(super) complete_record: bool,
     /// A site that repeats another's stays behind our back.
     pub(super) mirrors: bool,
+    /// Late check-outs, the host's own blocks, turnover nights, rotated links, connections that only export, and a host
+    /// who says which stay of a conflict is gone.
+    pub(super) extras: bool,
+    /// What makes phantoms of this world undecidable.
+    pub(super) cause: Option<Cause>,
     /// Days in which things happen, and days of rest afterwards.
     pub(super) days: i64,
     pub(super) rest: i64,
@@ -27,8 +32,39 @@ pub(super) struct Setting {
 
 impl Setting {
     pub(super) fn of(seed: u64) -> Self {
-        Self { complete_record: seed.is_multiple_of(2), mirrors: seed % 5 == 4, days: 12, rest: 13 }
+        let causes = [Cause::LinkedDirectly, Cause::NeverLetsGo, Cause::TwoConnections, Cause::RoundsUp];
+        Self {
+            complete_record: seed.is_multiple_of(2),
+            mirrors: seed % 5 == 4,
+            extras: seed % 3 == 1,
+            cause: causes.get((seed / 10 % 4) as usize).copied().filter(|_| seed % 10 == 7),
+            days: 12,
+            rest: 13,
+        }
     }
+}
+
+/// Why nobody can tell what comes back around us from a stay (SEMANTICS.md). Such worlds have to be safe too; that they
+/// come to rest can't be asked of them, so what stays is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Cause {
+    /// One site reads another's feed.
+    LinkedDirectly,
+    /// A site keeps what it once read.
+    NeverLetsGo,
+    /// A site's feed and its link are two connections here.
+    TwoConnections,
+    /// A site shows a night more than it read, beside another one that repeats.
+    RoundsUp,
+}
+
+/// What became of the worlds of one cause.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Undecided {
+    pub(super) worlds: u64,
+    pub(super) stuck_worlds: u64,
+    pub(super) stuck_nights: u64,
+    pub(super) idle_writes: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -36,7 +72,10 @@ enum Event {
     Build(usize),
     Poll(usize),
     Read(usize),
+    /// A link that was rotated is read for a while beside the new one.
+    ReadOld(usize, Minute),
     Import(usize, Rc<Vec<Imported>>),
+    Link(usize, Rc<Vec<Imported>>),
     Publish,
     Wake,
     Guest,
@@ -47,6 +86,9 @@ enum Event {
     Pause,
     Resume(usize),
     Outage,
+    Own,
+    Rotate,
+    SayGone([BlockId; 2]),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +139,9 @@ pub(super) struct Figures {
     pub(super) false_conflicts: u64,
     /// Links put, and changes taken in, on the last day, when nothing had changed for long.
     pub(super) idle_writes: u64,
+    /// How long that was watched for.
+    pub(super) quiet: Minute,
+    pub(super) undecided: BTreeMap<Cause, Undecided>,
     pub(super) trouble: Vec<String>,
 }
 
@@ -122,6 +167,14 @@ impl Figures {
         self.conflicts += other.conflicts;
         self.false_conflicts += other.false_conflicts;
         self.idle_writes += other.idle_writes;
+        self.quiet += other.quiet;
+        for (cause, theirs) in other.undecided {
+            let all = self.undecided.entry(cause).or_default();
+            all.worlds += theirs.worlds;
+            all.stuck_worlds += theirs.stuck_worlds;
+            all.stuck_nights += theirs.stuck_nights;
+            all.idle_writes += theirs.idle_writes;
+        }
         self.trouble.extend(other.trouble);
     }
 
@@ -153,6 +206,13 @@ pub(super) struct World {
     had_imported: Vec<Mask>,
     phantom_since: Vec<[Option<Minute>; 128]>,
     last_wrong: Minute,
+    /// When a feed last showed a night of a stay that it did not show before.
+    last_news: Minute,
+    turnover: u8,
+    /// The host's own blocks.
+    host: Vec<(BlockId, Mask)>,
+    /// The link that the site reads is revoked, and the new one is not pasted there yet.
+    revoked_until: Vec<Minute>,
     wake: Option<Minute>,
     figures: Figures,
     story: Option<Vec<String>>,
@@ -186,17 +246,67 @@ fn habits(rng: &mut Rng, number: usize, rounded: &mut bool) -> Habits {
         clamps: rng.percent(40),
         mirrors: None,
         has_link: true,
+        has_feed: true,
+        two_connections: false,
+        linked_to: None,
+        never_lets_go: false,
+        late: false,
     }
+}
+
+/// Gives some sites what only some worlds have, by a dice of its own; answers the nights of turnover.
+fn add_oddities(seed: u64, setting: Setting, sites: &mut [Site]) -> u8 {
+    let mut rng = Rng::of(seed ^ 0x00dd);
+    let last = sites.len() as i64 - 1;
+    let mut turnover = 0;
+    if setting.extras {
+        turnover = *rng.pick(&[0, 0, 1, 1, 2]);
+        if sites.iter().any(|site| site.habits.echo == Echo::Rounded) {
+            turnover = 0;
+        }
+        for site in sites.iter_mut() {
+            site.habits.late = rng.percent(40);
+            site.habits.clamps &= !site.habits.late;
+            if rng.percent(10) {
+                site.habits.import_lag = rng.between(2, 5) * HOUR;
+            }
+        }
+        // Two sites at least are read.
+        if last >= 2 && rng.percent(50) {
+            sites[1].habits.has_feed = false;
+        }
+    }
+    // A mirror is the last one, and no site to make a loop with.
+    let ordinary = last - i64::from(setting.mirrors);
+    let of = rng.between(0, ordinary) as usize;
+    let habits = &mut sites[of].habits;
+    if setting.cause.is_some() && habits.echo == Echo::None {
+        habits.echo = Echo::Reminted;
+    }
+    match setting.cause {
+        Some(Cause::LinkedDirectly) => {
+            let other = (of + 1) % (ordinary as usize + 1);
+            habits.linked_to = Some(other);
+            if rng.percent(50) {
+                sites[other].habits.linked_to = Some(of);
+            }
+        }
+        Some(Cause::NeverLetsGo) => habits.never_lets_go = true,
+        Some(Cause::TwoConnections) => habits.two_connections = true,
+        Some(Cause::RoundsUp) => habits.echo = Echo::Rounded,
+        None => {}
+    }
+    turnover
 }
 
 impl World {
     pub(super) fn new(seed: u64, setting: Setting, method: Method, tell: bool) -> Self {
         let mut rng = Rng::of(seed);
         let number = *rng.pick(&[2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 8]) as usize;
-        let mut rounded = false;
+        let mut rounded = setting.cause.is_some();
         let mut sites: Vec<Site> =
             (0..number).map(|number| Site::new(habits(&mut rng, number, &mut rounded))).collect();
-        if rounded {
+        if rounded && setting.cause.is_none() {
             // A night too many beside a site that repeats it can't be told from a stay of its own: see the README.
             for site in sites.iter_mut().filter(|site| !matches!(site.habits.echo, Echo::Rounded | Echo::Verbatim)) {
                 site.habits.echo = Echo::None;
@@ -214,7 +324,8 @@ impl World {
             };
             sites.push(Site::new(mirror));
         }
-        let service = Service::new(&sites, setting.complete_record, method, Policy::default());
+        let turnover = add_oddities(seed, setting, &mut sites);
+        let service = Service::new(&sites, turnover, setting.complete_record, method, Policy::default());
         let count = sites.len();
         let mut world = Self {
             seed,
@@ -234,15 +345,26 @@ impl World {
             had_imported: vec![0; count],
             phantom_since: vec![[None; 128]; count],
             last_wrong: 0,
+            last_news: 0,
+            turnover,
+            host: Vec::new(),
+            revoked_until: vec![0; count],
             wake: None,
             figures: Figures { runs: 1, simulated_days: setting.days + setting.rest, ..Figures::default() },
             story: tell.then(Vec::new),
             sites,
         };
+        // Whoever is slow to follow its link takes long to come to rest.
+        if world.sites.iter().any(|site| site.habits.import_lag > HOUR) {
+            world.setting.rest = world.setting.rest.max(world.bound() / DAY + 1);
+        }
+        world.figures.simulated_days = world.setting.days + world.setting.rest;
         for of in 0..count {
             world.tell(|world| format!("site {of}: {:?}", world.sites[of].habits));
             let first_poll = world.rng.between(1, world.poll_every);
-            world.plan(first_poll, Event::Poll(of));
+            if world.sites[of].habits.has_feed {
+                world.plan(first_poll, Event::Poll(of));
+            }
             if let Some(every) = world.sites[of].habits.reads_every.filter(|_| world.sites[of].habits.has_link) {
                 let first = world.rng.between(1, every);
                 world.plan(first, Event::Read(of));
@@ -252,6 +374,10 @@ impl World {
         for event in [Event::Guest, Event::Cancel, Event::Move, Event::Close, Event::Open, Event::Pause, Event::Outage]
         {
             world.plan_next(event);
+        }
+        if setting.extras {
+            world.plan_next(Event::Own);
+            world.plan_next(Event::Rotate);
         }
         world
     }
@@ -271,6 +397,7 @@ impl World {
             Event::Close => 3 * DAY,
             Event::Open => 4 * DAY,
             Event::Pause => 15 * DAY,
+            Event::Own => 2 * DAY,
             _ => 4 * DAY,
         };
         let after = self.rng.between(1, 2 * mean);
@@ -326,14 +453,26 @@ impl World {
             Event::Build(of) => self.build(of),
             Event::Poll(of) => self.poll(of),
             Event::Read(of) => self.read_link(of),
+            Event::ReadOld(of, until) => {
+                if self.now < until {
+                    self.read_once(of);
+                    let every = self.sites[of].habits.reads_every.unwrap_or(DAY);
+                    self.plan(every, Event::ReadOld(of, until));
+                }
+            }
             Event::Import(of, events) => {
-                self.sites[of].imported = events;
+                let today = self.today();
+                self.sites[of].import(events, today);
+                self.plan_build(of);
+            }
+            Event::Link(of, events) => {
+                self.sites[of].linked = events;
                 self.plan_build(of);
             }
             Event::Publish => {
                 let put = self.service.publish(self.now);
                 for of in put {
-                    self.idle_write();
+                    self.watch_write(true);
                     self.tell(|world| format!("link {of} shows {}", text(&world.service.links[of].events)));
                 }
             }
@@ -375,15 +514,40 @@ impl World {
                 self.begin_outage();
                 self.plan_next(Event::Outage);
             }
+            Event::Own => {
+                self.change_own();
+                self.plan_next(Event::Own);
+            }
+            Event::Rotate => {
+                self.rotate();
+                self.plan_next(Event::Rotate);
+            }
+            Event::SayGone(blocks) => self.say_gone(&blocks),
         }
     }
 
-    fn idle_write(&mut self) {
-        // At night feeds trim their past.
+    /// For so long nothing has come into any feed, or was trimmed from it at midnight, that every site has heard of it and
+    /// told us.
+    fn is_quiet(&self) -> bool {
+        let answer = |site: &Site| {
+            site.habits.reads_every.map_or(0, |every| every * 11 / 10) + site.habits.import_lag + site.habits.feed_every
+        };
+        let slowest = self.sites.iter().map(answer).max().unwrap_or(0);
         let last_day = (self.setting.days + self.setting.rest - 1) * DAY;
-        let restless = self.sites.iter().any(|site| site.habits.uids == Uids::Fresh);
-        if self.now > last_day + 5 * HOUR && !restless {
-            self.figures.idle_writes += 1;
+        self.now > self.last_news.max(last_day) + slowest + 3 * HOUR
+    }
+
+    /// Something is written: a link, or what came of a reading.
+    fn watch_write(&mut self, link: bool) {
+        // Who gives its events new names whenever it likes has us write these down.
+        let restless = !link && self.sites.iter().any(|site| site.habits.uids == Uids::Fresh);
+        if restless || !self.is_quiet() {
+            return;
+        }
+        self.figures.idle_writes += 1;
+        if self.setting.cause.is_none() {
+            let when = self.when();
+            self.figures.fail(format!("seed {}, {when}: a write though nothing had changed for long", self.seed));
         }
     }
 
@@ -398,7 +562,11 @@ impl World {
         if let Some(origin) = self.sites[of].habits.mirrors {
             self.sites[of].stays = self.sites[origin].stays.clone();
         }
+        let before = self.sites[of].feed.own;
         self.sites[of].build(today, &mut self.rng);
+        if self.sites[of].feed.own & !before != 0 {
+            self.last_news = self.now;
+        }
     }
 
     fn poll(&mut self, of: usize) {
@@ -420,7 +588,7 @@ impl World {
                 let mut lossy = (*feed).clone();
                 let gone = self.rng.between(0, feed.sightings.len() as i64 - 1) as usize;
                 let (_, first, end) = lossy.sightings.remove(gone);
-                lossy.own &= !mask(first, end);
+                lossy.own &= !mask(first, end + 1);
                 lossy.version = u64::MAX - 1;
                 feed = Rc::new(lossy);
             }
@@ -435,7 +603,7 @@ impl World {
             return;
         }
         if self.service.take(of, &feed, self.now, false) {
-            self.idle_write();
+            self.watch_write(false);
             self.tell(|_| {
                 let events: Vec<String> = feed
                     .sightings
@@ -446,7 +614,8 @@ impl World {
                             Sign::Reservation => "!",
                             Sign::Ours => "~",
                         };
-                        format!("{sign}{first}-{end}")
+                        let late = if shown.late { "+" } else { "" };
+                        format!("{sign}{first}-{end}{late}")
                     })
                     .collect();
                 format!("feed {of} read: {}", events.join(" "))
@@ -455,6 +624,10 @@ impl World {
         }
         for conflict in std::mem::take(&mut self.service.opened_conflicts) {
             self.figures.conflicts += 1;
+            if self.setting.extras && self.rng.percent(60) {
+                let after = self.rng.between(10, 20 * HOUR);
+                self.plan(after, Event::SayGone(conflict.blocks.clone()));
+            }
             if !self.is_real(&conflict) {
                 self.figures.false_conflicts += 1;
                 let of_blocks = conflict.blocks.clone().map(|block| self.service.connection_of(&block));
@@ -510,6 +683,18 @@ impl World {
         let Some(every) = habits.reads_every else { return };
         let jitter = self.rng.between(-(every / 10), every / 10);
         self.plan((every + jitter).max(1), Event::Read(of));
+        if let Some(other) = habits.linked_to {
+            let shown = self.sites[other].shown();
+            if shown != *self.sites[of].linked {
+                self.plan(habits.import_lag, Event::Link(of, Rc::new(shown)));
+            }
+        }
+        if self.revoked_until[of] <= self.now {
+            self.read_once(of);
+        }
+    }
+
+    fn read_once(&mut self, of: usize) {
         let cached = self.rng.percent(50);
         let events = self.service.serve(of, self.now, cached);
         if self.setting.complete_record {
@@ -519,7 +704,8 @@ impl World {
             self.service.links[of].reads.push((self.now, self.now + late));
         }
         if events != self.sites[of].imported {
-            self.plan(habits.import_lag, Event::Import(of, events));
+            let lag = self.sites[of].habits.import_lag;
+            self.plan(lag, Event::Import(of, events));
         }
     }
 
@@ -536,12 +722,14 @@ impl World {
         for _ in 0..6 {
             let first = self.today() + 1 + self.rng.between(0, window - 8);
             let end = first + self.rng.between(1, 6);
-            if mask(first, end) & self.sites[of].taken() != 0 {
+            let late = self.sites[of].habits.late && self.rng.percent(30);
+            let stay = Stay { id: self.next_stay + 1, first, end, booked: true, late };
+            if stay.mask() & self.sites[of].taken() != 0 {
                 continue;
             }
             self.next_stay += 1;
             self.figures.stays += 1;
-            let others = self.held_by_others(of) & mask(first, end);
+            let others = self.held_by_others(of) & stay.mask();
             if others != 0 {
                 self.figures.double_bookings += 1;
                 let slow =
@@ -553,7 +741,6 @@ impl World {
                     self.figures.avoidable += 1;
                 }
             }
-            let stay = Stay { id: self.next_stay, first, end, booked: true };
             self.tell(|_| {
                 format!("a guest books {first}-{end} at site {of}{}", if others != 0 { ", DOUBLE" } else { "" })
             });
@@ -600,8 +787,9 @@ impl World {
         let first = (stay.first + self.rng.between(-2, 2)).max(self.today() + 1);
         let end = first + (stay.end - stay.first + self.rng.between(-1, 1)).max(1);
         let free = !(self.sites[of].taken() & !stay.mask());
-        if mask(first, end) & !free == 0 {
-            self.sites[of].stays[at] = Stay { first, end, ..stay };
+        let moved = Stay { first, end, ..stay };
+        if moved.mask() & !free == 0 {
+            self.sites[of].stays[at] = moved;
             self.tell(|_| format!("{}-{} moves to {first}-{end} at site {of}", stay.first, stay.end));
             self.plan_build(of);
             self.plan_mirrors(of);
@@ -623,7 +811,7 @@ impl World {
             return;
         }
         self.next_stay += 1;
-        self.sites[of].stays.push(Stay { id: self.next_stay, first, end, booked: false });
+        self.sites[of].stays.push(Stay { id: self.next_stay, first, end, booked: false, late: false });
         self.tell(|_| format!("the host closes {first}-{end} at site {of}"));
         self.plan_build(of);
         self.plan_mirrors(of);
@@ -650,6 +838,64 @@ impl World {
         self.plan(long, Event::Resume(of));
     }
 
+    /// The host blocks time here, or opens it again.
+    fn change_own(&mut self) {
+        if !self.host.is_empty() && self.rng.percent(40) {
+            let at = self.rng.between(0, self.host.len() as i64 - 1) as usize;
+            let (id, taken) = self.host.remove(at);
+            self.service.remove_own(&id, self.now);
+            self.tell(|_| format!("the host's own {:?} is opened", super::site::runs(taken)));
+            self.follow();
+            return;
+        }
+        let stays: Vec<(BlockId, i64)> = self.service.late_stays(self.today());
+        let first = self.today() + 1 + self.rng.between(0, 30);
+        let hour = |night: i64, hour: i64| super::service::at(night * DAY + hour * HOUR);
+        let (extent, extends) = match self.rng.between(0, 3) {
+            0 if !stays.is_empty() => {
+                let (id, end) = self.rng.pick(&stays).clone();
+                (Extent::Times(Times::new(hour(end, 11), hour(end, 18)).unwrap()), Some(id))
+            }
+            // Somebody comes to clean: no night is taken.
+            1 => (Extent::Times(Times::new(hour(first, 12), hour(first, 14)).unwrap()), None),
+            _ => (Extent::Nights(super::service::nights(first, first + self.rng.between(1, 4))), None),
+        };
+        let (id, taken) = self.service.add_own(extent, extends, self.now);
+        self.host.push((id, taken));
+        self.tell(|_| format!("the host blocks {:?} here", super::site::runs(taken)));
+        self.follow();
+    }
+
+    /// A link is made anew: the old one is kept alive for a week, or revoked at once.
+    fn rotate(&mut self) {
+        let of = self.rng.between(0, self.sites.len() as i64 - 1) as usize;
+        let Some(every) = self.sites[of].habits.reads_every.filter(|_| self.sites[of].habits.has_link) else { return };
+        if self.rng.percent(50) {
+            self.revoked_until[of] = self.now + self.rng.between(10, 20 * HOUR);
+            self.tell(|world| format!("link {of} is revoked, the new one read from {} on", world.revoked_until[of]));
+        } else {
+            let until = self.now + 7 * DAY;
+            self.plan(every / 2 + 1, Event::ReadOld(of, until));
+            self.tell(|_| format!("link {of} is rotated; both are read for a week"));
+        }
+    }
+
+    /// The host says that a stay of a conflict is gone: mostly after cancelling it, sometimes by mistake.
+    fn say_gone(&mut self, blocks: &[BlockId; 2]) {
+        let block = blocks[self.rng.between(0, 1) as usize].clone();
+        let Some((of, taken)) = self.service.nights_of_block(&block) else { return };
+        if self.rng.percent(75) {
+            let today = self.today();
+            self.sites[of].stays.retain(|stay| stay.first <= today || stay.mask() & taken == 0);
+            self.plan_build(of);
+            self.plan_mirrors(of);
+        }
+        self.service.said_gone(&block, self.now);
+        self.tell(|_| format!("the host says that {:?} of connection {of} is gone", super::site::runs(taken)));
+        self.tell_decisions();
+        self.follow();
+    }
+
     fn begin_outage(&mut self) {
         let of = self.rng.between(0, self.sites.len() as i64 - 1) as usize;
         let (kind, long) = match self.rng.between(0, 3) {
@@ -668,7 +914,12 @@ impl World {
     fn held_by_others(&self, of: usize) -> Mask {
         let others =
             self.sites.iter().enumerate().filter(|(other, site)| *other != of && site.habits.mirrors.is_none());
-        others.fold(0, |all, (_, site)| all | site.own())
+        others.fold(self.hosts_own(), |all, (_, site)| all | site.own())
+    }
+
+    /// Nights that the host's own blocks take.
+    fn hosts_own(&self) -> Mask {
+        self.host.iter().fold(0, |all, (_, taken)| all | taken)
     }
 
     /// Of these, what the latest good readings show, of connections that count.
@@ -676,12 +927,13 @@ impl World {
         let others =
             self.sites.iter().enumerate().filter(|(other, site)| *other != of && site.habits.mirrors.is_none());
         let active = others.filter(|(other, _)| !self.service.paused[*other]);
-        active.fold(0, |all, (other, site)| all | site.own() & self.service.read[other])
+        active.fold(self.hosts_own(), |all, (other, site)| all | site.own() & self.service.read[other])
     }
 
     /// Nights that somebody may hold, for all that a link need say: a site that counts a night too many included.
     fn truth(&self) -> Mask {
-        let all = self.sites.iter().fold(0, |all, site| all | site.own());
+        let all = self.sites.iter().fold(self.hosts_own(), |all, site| all | site.own());
+        let all = (0..self.turnover).fold(all, |all, _| all | all << 1);
         if self.sites.iter().any(|site| site.habits.echo == Echo::Rounded) { all | all << 1 } else { all }
     }
 
@@ -702,6 +954,9 @@ impl World {
     fn watch(&mut self, long: Minute) {
         if long == 0 {
             return;
+        }
+        if self.is_quiet() && self.setting.cause.is_none() {
+            self.figures.quiet += long;
         }
         let ahead = self.ahead();
         for of in 0..self.sites.len() {
@@ -727,6 +982,9 @@ impl World {
 
     /// Why a night that another site holds is not on a link; none where nothing excuses it.
     fn gap(&self, of: usize, night: i64) -> Option<Gap> {
+        if self.hosts_own() >> night & 1 == 1 {
+            return self.service.dirty.then_some(Gap::Unpublished);
+        }
         if self.service.is_asked(of, night) {
             return Some(Gap::Asked);
         }
@@ -782,6 +1040,7 @@ impl World {
                 } else if let Some(since) = slot.take()
                     && link >> night & 1 == 0
                     && night > self.now / DAY
+                    && self.setting.cause.is_none()
                 {
                     self.figures.phantoms.push(self.now - since);
                 }
@@ -800,7 +1059,8 @@ impl World {
             let habits = &site.habits;
             let known = habits.reads_every.filter(|_| habits.cadence_is_known).unwrap_or(DAY);
             let read = habits.reads_every.filter(|_| self.setting.complete_record).map(|every| every * 11 / 10);
-            let settle = 4 * HOUR;
+            // One that is slow to follow its link is learned of by doubling.
+            let settle = 4 * HOUR + 4 * habits.import_lag;
             let polls = 3 * (self.poll_every + 3);
             read.map_or(4 * known, |read| read + settle) + habits.import_lag + habits.feed_every + polls
         };
@@ -808,22 +1068,39 @@ impl World {
         8 * DAY + 2 * answers
     }
 
+    /// Turnover nights that every link has to show: after reservations that can't be taken for an echo.
+    fn turnovers(&self) -> Mask {
+        let sites = self.sites.iter().enumerate().filter(|(_, site)| {
+            site.habits.marks && site.habits.tells_apart && site.habits.has_feed && site.habits.mirrors.is_none()
+        });
+        let stays = sites.flat_map(|(of, site)| site.stays.iter().map(move |stay| (of, stay)));
+        let known = stays.filter(|(of, stay)| stay.booked && stay.mask() & !self.service.read[*of] == 0);
+        known.fold(0, |all, (_, stay)| all | mask(stay.taken_until(), stay.taken_until() + i64::from(self.turnover)))
+    }
+
     fn finish(&mut self) {
         let ahead = self.ahead();
         let truth = self.truth();
-        self.figures.settled_after = (self.last_wrong - self.setting.days * DAY).max(0);
+        let is_decidable = self.setting.cause.is_none();
+        if is_decidable {
+            self.figures.settled_after = (self.last_wrong - self.setting.days * DAY).max(0);
+        }
         let bound = self.bound();
         if self.figures.settled_after > bound {
             let after = self.figures.settled_after / HOUR;
             self.figures.fail(format!("seed {}: at rest only after {after} h, not {} h", self.seed, bound / HOUR));
         }
+        let mut stuck = 0;
         for of in 0..self.sites.len() {
             if !self.sites[of].habits.has_link {
                 continue;
             }
             let link = self.service.links[of].nights;
             let phantoms = link & !truth & ahead;
-            let missing = self.known_of_others(of) & ahead & !self.sites[of].taken() & !link;
+            let held = self.known_of_others(of) & !self.sites[of].taken() | self.turnovers();
+            let missing = held & ahead & !link;
+            stuck |= phantoms;
+            let phantoms = if is_decidable { phantoms } else { 0 };
             self.figures.stuck += u64::from(phantoms.count_ones());
             self.figures.missing += u64::from(missing.count_ones());
             if phantoms | missing != 0 {
@@ -836,7 +1113,13 @@ impl World {
             }
         }
         let phantoms = self.service.taken() & !truth & ahead;
-        if phantoms != 0 {
+        if let Some(cause) = self.setting.cause {
+            let stuck_nights = u64::from((phantoms | stuck).count_ones());
+            let stuck_worlds = u64::from(stuck_nights > 0);
+            let idle_writes = std::mem::take(&mut self.figures.idle_writes);
+            let undecided = Undecided { worlds: 1, stuck_worlds, stuck_nights, idle_writes };
+            self.figures.undecided.insert(cause, undecided);
+        } else if phantoms != 0 {
             self.figures.stuck += u64::from(phantoms.count_ones());
             self.figures.trouble.push(format!(
                 "seed {}: we take {:?} for taken",
