@@ -502,10 +502,14 @@ fn remain(
     ids: &mut dyn FnMut() -> [u8; 16],
     out: &mut Reconciled,
 ) {
+    let times = part.times(by.house);
+    if times.end() <= now {
+        // They are over; nothing is freed by letting them go.
+        return;
+    }
     let id = BlockId::from_random(ids());
     // What has begun is never removed by absence.
-    let begun = part.times(by.house).start() <= now;
-    let hold = Hold { kept: begun, ..open_hold(now, by, ids) };
+    let hold = Hold { kept: times.start() <= now, ..open_hold(now, by, ids) };
     if complete(&hold, now, by) {
         return;
     }

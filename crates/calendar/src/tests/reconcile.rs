@@ -119,6 +119,22 @@ fn a_new_uid_on_the_same_dates_is_the_same_stay() {
 }
 
 #[test]
+fn nights_that_are_over_when_they_are_given_up_are_not_held() {
+    let closed = |uid, extent| Sighting { verdict: Verdict::Blocks(BlockKind::Closure), ..sighting(uid, extent) };
+    let mut world = World::at(noon("2026-12-01"));
+    world.read(vec![closed("whole", nights("2026-12-04", "2026-12-09"))]);
+    // Split in two, and the first night of the whole in neither.
+    let split =
+        vec![closed("rest", nights("2026-12-07", "2026-12-09")), closed("middle", nights("2026-12-05", "2026-12-07"))];
+    world.now = noon("2026-12-06");
+    world.read(split.clone());
+    assert_eq!(world.last.opened_holds, []);
+    let before = world.blocks.clone();
+    world.read(split);
+    assert_eq!(world.blocks, before, "a second delivery changes nothing");
+}
+
+#[test]
 fn a_match_by_dates_alone_holds_the_nights_that_it_gives_up() {
     let mut world = world();
     let mut events = three();
