@@ -169,7 +169,7 @@ fn beside_the_simple_rule() {
 type Switch = (&'static str, fn(&mut Rules));
 
 /// A world of sites that repeat our events as they are; the tag alone tells that these are ours (rule 1a).
-const TAGGED: u64 = 34;
+const TAGGED: u64 = 143;
 
 const SWITCHES: &[Switch] = &[
     ("1b marks", |rules| rules.marks = false),
@@ -191,12 +191,12 @@ const SWITCHES: &[Switch] = &[
 
 /// Worlds in which nights stay stuck or go missing as soon as one rule is switched off.
 const HOLES: &[(&str, u64)] = &[
-    ("1b marks", 8),
-    ("1c clean counts", 35),
+    ("1b marks", 22),
+    ("1c clean counts", 8),
     ("3a, 4 inquiries", 8),
     ("3b witness of possible", 8),
     ("6 settle", 8),
-    ("8 echoes may stand", 35),
+    ("8 echoes may stand", 117),
 ];
 
 #[test]
@@ -223,8 +223,9 @@ fn holes() {
         let figures = run(*seed..seed + 1, Method::Untagged);
         figures.stuck + figures.missing > 0
     };
+    let wanted = std::env::var("CALMESH_RULE").unwrap_or_default();
     println!("untagged: {:?}", seeds(0..100).find(is_hole));
-    for (name, switch) in SWITCHES {
+    for (name, switch) in SWITCHES.iter().filter(|(name, _)| name.contains(&wanted)) {
         let mut rules = Rules::default();
         switch(&mut rules);
         let is_hole = |seed: &u64| {
