@@ -19,7 +19,7 @@ from world.waiting import until
 
 STACK = "calmesh-dev"
 # What is cheap to refuse comes first; what the whole run is judged by, and what ends the stack, come last.
-ORDER = ["template", "build", "update", "main_loop", "edits", "cost", "reads", "redelivery", "crashes", "faults", "tick", "memory", "least_privilege", "delete"]
+ORDER = ["template", "build", "update", "main_loop", "edits", "cost", "redelivery", "crashes", "faults", "tick", "reads", "memory", "least_privilege", "delete"]
 
 
 def pytest_addoption(parser):
