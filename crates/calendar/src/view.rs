@@ -125,6 +125,9 @@ fn without_repeated(events: Vec<ViewEvent>, picture: &Picture<'_>) -> Vec<ViewEv
         .filter(|block| block.kind == BlockKind::Closure && !picture.is_evident(block))
         .map(|block| &block.id)
         .collect();
+    if may_repeat.is_empty() {
+        return events;
+    }
     let mut longest_first: Vec<usize> = (0..events.len()).collect();
     longest_first.sort_by_cached_key(|at| {
         let event = events.get(*at);
@@ -146,8 +149,8 @@ fn without_repeated(events: Vec<ViewEvent>, picture: &Picture<'_>) -> Vec<ViewEv
         }
         *reach = end.max(*reach);
     }
-    let kept = events.iter().enumerate().filter(|(at, _)| !repeated.contains(at));
-    kept.map(|(_, event)| event.clone()).collect()
+    let kept = events.into_iter().enumerate().filter(|(at, _)| !repeated.contains(at));
+    kept.map(|(_, event)| event).collect()
 }
 
 /// The extent as a link of this format shows it, and whether the house's rules had a part in it; none for what takes
