@@ -118,10 +118,7 @@ fn clashes<'a>(picture: &Picture<'a>, now: Timestamp) -> Vec<(&'a Block, &'a Blo
 fn may_clash(picture: &Picture<'_>, block: &Block, now: Timestamp) -> bool {
     let is_stay = match block.kind {
         BlockKind::Reservation | BlockKind::Tentative => true,
-        BlockKind::Closure => block
-            .connection()
-            .and_then(|connection| picture.sources.get(connection))
-            .is_some_and(|source| !source.tells_reservations_apart),
+        BlockKind::Closure => picture.source_of(block).is_some_and(|source| !source.tells_reservations_apart),
         BlockKind::RuleClosure => false,
     };
     is_stay && !block.is_ours() && picture.counts(block) && block.extent.times(picture.house).end() > now

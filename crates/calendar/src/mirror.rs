@@ -27,9 +27,7 @@ pub fn superfluous_mirrors(picture: &Picture<'_>) -> Vec<ConnectionId> {
 
 /// Whether one of two stays repeats the other.
 pub(crate) fn is_mirror_of(picture: &Picture<'_>, one: &Block, other: &Block) -> bool {
-    let aggregates = |block: &Block| {
-        block.connection().and_then(|id| picture.sources.get(id)).is_some_and(|source| source.aggregates)
-    };
+    let aggregates = |block: &Block| picture.source_of(block).is_some_and(|source| source.aggregates);
     // What carries our own tag is nobody's stay.
     let is_stay = |block: &Block| !block.is_own() && !block.is_ours();
     (aggregates(one) || aggregates(other))
@@ -42,10 +40,10 @@ pub(crate) fn is_mirror_of(picture: &Picture<'_>, one: &Block, other: &Block) ->
 
 /// Whether a stay repeats that of another connection.
 pub(crate) fn is_mirrored(picture: &Picture<'_>, block: &Block) -> bool {
-    let aggregates = block.connection().and_then(|id| picture.sources.get(id)).is_some_and(|source| source.aggregates);
+    let aggregates = picture.source_of(block).is_some_and(|source| source.aggregates);
     // Of two aggregating connections that repeat each other, the later one by id is the mirror.
     let is_origin = |other: &Block| {
-        let theirs = other.connection().and_then(|id| picture.sources.get(id));
+        let theirs = picture.source_of(other);
         theirs.is_some_and(|source| source.blocks && (!source.aggregates || other.connection() < block.connection()))
     };
     aggregates && picture.blocks.iter().any(|other| is_origin(other) && is_mirror_of(picture, block, other))

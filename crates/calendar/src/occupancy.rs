@@ -85,10 +85,7 @@ impl<'a> Turnovers<'a> {
 fn is_stay(picture: &Picture<'_>, block: &Block) -> bool {
     match block.kind {
         BlockKind::Reservation => true,
-        BlockKind::Closure => block
-            .connection()
-            .and_then(|connection| picture.sources.get(connection))
-            .is_some_and(|source| !source.tells_reservations_apart),
+        BlockKind::Closure => picture.source_of(block).is_some_and(|source| !source.tells_reservations_apart),
         BlockKind::Tentative | BlockKind::RuleClosure => false,
     }
 }

@@ -59,6 +59,12 @@ pub struct Picture<'a> {
 }
 
 impl Picture<'_> {
+    /// Where a stay comes from; none for the host's own, and for one whose connection is paused or gone.
+    #[must_use]
+    pub fn source_of(&self, block: &Block) -> Option<&Source> {
+        self.sources.get(block.connection()?)
+    }
+
     /// Whether a block takes anything: the host's own always, a stay if its source counts.
     #[must_use]
     pub fn counts(&self, block: &Block) -> bool {

@@ -378,7 +378,7 @@ fn are_two(block: &Block, sighting: &Sighting) -> bool {
 }
 
 fn tags_differ(block: &Block, sighting: &Sighting) -> bool {
-    is_ours(block) != (sighting.sign == Sign::Ours)
+    block.is_ours() != (sighting.sign == Sign::Ours)
 }
 
 fn seconds(times: Times) -> i64 {
@@ -473,21 +473,17 @@ fn given_up(old: Extent, new: Extent, house: &House) -> Vec<Extent> {
 
 /// Every night that the reading shows.
 fn shown_nights(shown: &[Block], house: &House) -> BTreeSet<Date> {
-    let closures = shown.iter().filter(|block| block.hold().is_none() && !is_ours(block));
+    let closures = shown.iter().filter(|block| block.hold().is_none() && !block.is_ours());
     closures.filter_map(|block| block.extent.nights(house)).flat_map(|nights| nights.iter().take(MOST_NIGHTS)).collect()
 }
 
 /// What is left of the nights of a closure where other events that are shown take the rest; closures are split and
 /// merged at will. A reservation is a guest, and followed for itself.
 fn still_open(block: &Block, part: Extent, shown: &BTreeSet<Date>, house: &House) -> Vec<Extent> {
-    if block.kind != BlockKind::Closure || !matches!(part, Extent::Nights(_)) || is_ours(block) {
+    if block.kind != BlockKind::Closure || !matches!(part, Extent::Nights(_)) || block.is_ours() {
         return vec![part];
     }
     parts(part, house, |night| !shown.contains(&night))
-}
-
-fn is_ours(block: &Block) -> bool {
-    origin(block).is_some_and(|origin| origin.sign == Sign::Ours)
 }
 
 /// Nights of one event that are looked at one by one.

@@ -126,8 +126,7 @@ impl<'a> Table<'a> {
     /// The connections with a stay that this one repeats. What lies on another event of its own feed may be an echo, and
     /// is nobody's stay unless its text says so.
     fn repeated_by(&self, picture: &Picture<'_>, block: &Block) -> u64 {
-        let source = block.connection().and_then(|connection| picture.sources.get(connection));
-        if !source.is_some_and(|source| source.aggregates) {
+        if !picture.source_of(block).is_some_and(|source| source.aggregates) {
             return 0;
         }
         let nights = block.extent.nights(picture.house);
