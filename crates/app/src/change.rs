@@ -10,7 +10,7 @@ use crate::{
     App, Keys,
     model::{
         Activity, ActivityKind, ClosedHold, ConflictRecord, Connection, Dirty, FetchPlan, LinkOwner, LinkToken,
-        PropertyState,
+        Property, PropertyState, Replaced, without_secrets, without_words,
     },
     ports::{Event, PlanChange, PropertyCommit, StoreError},
 };
@@ -198,52 +198,93 @@ impl App {
 
 /// What must be written to get from one state to the other.
 pub(crate) fn difference(before: Option<&PropertyState>, after: &PropertyState, history: History) -> PropertyCommit {
-    let replaced = before.zip(after.property.revised_at).map(|(before, at)| before.replaced_by(after, at));
     let none = PropertyState::of(after.property.clone());
-    let before = before.unwrap_or(&none);
-    let connections = changes(&before.connections, &after.connections, |connection| connection.id.clone());
-    let blocks = changes(&before.blocks, &after.blocks, |block| block.id.clone());
-    let retiring = changes(&before.retiring, &after.retiring, |link| link.token.clone());
-    let conflicts = changes(&before.conflicts, &after.conflicts, |conflict| conflict.id.clone());
-    let standing = conflicts.put.iter().map(|conflict| ConflictRecord {
+    let known = before.unwrap_or(&none);
+    let connections = changes_of_list(&known.connections, &after.connections, |connection| &connection.id);
+    let blocks = changes_of_list(&known.blocks, &after.blocks, |block| &block.id);
+    let claims = changes(&known.claims.connections, &after.claims.connections);
+    let retiring = changes_of_list(&known.retiring, &after.retiring, |link| &link.token);
+    let conflicts = changes_of_list(&known.conflicts, &after.conflicts, |conflict| &conflict.id);
+    let replaced = before.zip(after.property.revised_at).map(|(before, at)| Replaced {
+        at,
+        revision: after.property.revision,
+        property: Property { dirty: None, wake_at: None, ..before.property.clone() },
+        connections: connections.replaced.iter().map(|(_, connection)| without_secrets(connection)).collect(),
+        blocks: blocks.replaced.iter().map(|(_, block)| without_words(block)).collect(),
+        claims: owned(&claims.replaced).collect(),
+        new_connections: connections.new.into_iter().cloned().collect(),
+        new_blocks: blocks.new.into_iter().cloned().collect(),
+        new_claims: claims.new.into_iter().cloned().collect(),
+    });
+    let standing = conflicts.put.iter().map(|(_, conflict)| ConflictRecord {
         property: after.property.id.clone(),
-        conflict: conflict.clone(),
+        conflict: (*conflict).clone(),
         closed_at: None,
     });
     PropertyCommit {
         property: after.property.clone(),
         replaced,
-        put_connections: connections.put,
-        remove_connections: connections.remove,
-        put_blocks: blocks.put,
-        remove_blocks: blocks.remove,
-        put_retiring: retiring.put,
-        remove_retiring: retiring.remove,
-        plans: plan_changes(before, after),
-        owners: owner_changes(before, after),
-        claims: (before.claims != after.claims).then(|| after.claims.clone()),
+        put_connections: values(&connections.put),
+        remove_connections: connections.remove.into_iter().cloned().collect(),
+        put_blocks: values(&blocks.put),
+        remove_blocks: blocks.remove.into_iter().cloned().collect(),
+        put_retiring: values(&retiring.put),
+        remove_retiring: retiring.remove.into_iter().cloned().collect(),
+        plans: plan_changes(known, after),
+        owners: owner_changes(known, after),
+        put_claims: owned(&claims.put).collect(),
+        remove_claims: claims.remove.into_iter().cloned().collect(),
         conflict_records: standing.chain(history.closed_conflicts).collect(),
-        put_conflicts: conflicts.put,
-        remove_conflicts: conflicts.remove,
+        put_conflicts: values(&conflicts.put),
+        remove_conflicts: conflicts.remove.into_iter().cloned().collect(),
         closed_holds: history.closed_holds,
         activity: history.activity,
     }
 }
 
-struct Changes<T, K> {
-    put: Vec<T>,
-    remove: Vec<K>,
+/// What became of things that have a key each.
+struct Changes<'a, K, T> {
+    /// Those that are new or other than they were, as they are.
+    put: Vec<(&'a K, &'a T)>,
+    remove: Vec<&'a K>,
+    /// Those that were changed or removed, as they were.
+    replaced: Vec<(&'a K, &'a T)>,
+    new: Vec<&'a K>,
 }
 
-fn changes<T: Clone + PartialEq, K: Ord>(before: &[T], after: &[T], key: impl Fn(&T) -> K) -> Changes<T, K> {
-    let mut old: BTreeMap<K, &T> = before.iter().map(|item| (key(item), item)).collect();
-    let mut put = Vec::new();
-    for item in after {
-        if old.remove(&key(item)).is_none_or(|known| known != item) {
-            put.push(item.clone());
+fn changes<'a, K: Ord, T: PartialEq>(
+    before: impl IntoIterator<Item = (&'a K, &'a T)>,
+    after: impl IntoIterator<Item = (&'a K, &'a T)>,
+) -> Changes<'a, K, T> {
+    let mut old: BTreeMap<&K, &T> = before.into_iter().collect();
+    let (mut put, mut replaced, mut new) = (Vec::new(), Vec::new(), Vec::new());
+    for (key, item) in after {
+        match old.remove(key) {
+            Some(known) if known == item => continue,
+            Some(known) => replaced.push((key, known)),
+            None => new.push(key),
         }
+        put.push((key, item));
     }
-    Changes { put, remove: old.into_keys().collect() }
+    let remove = old.keys().copied().collect();
+    replaced.extend(old);
+    Changes { put, remove, replaced, new }
+}
+
+fn changes_of_list<'a, K: Ord, T: PartialEq>(
+    before: &'a [T],
+    after: &'a [T],
+    key: impl Fn(&'a T) -> &'a K,
+) -> Changes<'a, K, T> {
+    changes(before.iter().map(|item| (key(item), item)), after.iter().map(|item| (key(item), item)))
+}
+
+fn owned<K: Clone, T: Clone>(pairs: &[(&K, &T)]) -> impl Iterator<Item = (K, T)> {
+    pairs.iter().map(|(key, item)| ((*key).clone(), (*item).clone()))
+}
+
+fn values<K, T: Clone>(pairs: &[(&K, &T)]) -> Vec<T> {
+    pairs.iter().map(|(_, item)| (*item).clone()).collect()
 }
 
 /// The plan by which the sweep reads a connection; none while it is not read.

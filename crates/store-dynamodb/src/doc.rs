@@ -17,9 +17,9 @@ use calmesh_app::{
     ports::StoreError,
 };
 use calmesh_calendar::{
-    AccountId, Block, BlockId, BlockKind, Claims, Conflict, ConflictId, ConnectionId, EventKey, Extent, FeedOrigin,
-    Finding, Hold, HoldCause, HoldEnd, HoldId, LinkId, Nights, Origin, PropertyId, ReadWarning, RefreshId, Sign, Times,
-    TokenId,
+    AccountId, Block, BlockId, BlockKind, Conflict, ConflictId, ConnectionClaims, ConnectionId, EventKey, Extent,
+    FeedOrigin, Finding, Hold, HoldCause, HoldEnd, HoldId, LinkId, Nights, Origin, PropertyId, ReadWarning, RefreshId,
+    Sign, Times, TokenId,
 };
 use jiff::{
     Timestamp,
@@ -90,7 +90,7 @@ documents! {
     "a property": Property, "PropertyDoc";
     "a connection": Connection, "ConnectionDoc";
     "a block": Block, "BlockDoc";
-    "claims": Claims, "claims";
+    "claims": ConnectionClaims, "claims";
     "a conflict": Conflict, "ConflictDoc";
     "a conflict's record": ConflictRecord, "ConflictRecordDoc";
     "a retiring link": RetiringLink, "RetiringLinkDoc";
@@ -1062,7 +1062,7 @@ mod tests {
         a_block, a_conflict, a_connection, a_hold, a_link, a_plan, a_property, a_token, account_id, an_account, at,
         block_id, connection_id, hold_id, link_id, link_token, nights, property_id, refresh_id, some_claims,
     };
-    use calmesh_calendar::{ClaimRule, Standing};
+    use calmesh_calendar::{Asked, Claim, ClaimRule, LinkNight, Part, Runs, Standing};
     use jiff::{SignedDuration, civil};
     use proptest::prelude::*;
 
@@ -1185,8 +1185,10 @@ mod tests {
 
     #[test]
     fn claims_and_conflicts_survive() {
-        survives(&some_claims(1));
-        survives(&Claims::default());
+        for mine in some_claims(1).connections.values() {
+            survives(mine);
+        }
+        survives(&ConnectionClaims::default());
         let rules = [
             ClaimRule::OurTag,
             ClaimRule::ReservationMark,
@@ -1230,6 +1232,27 @@ mod tests {
         for kind in kinds {
             survives(&Activity { property: property_id(1), at: at(1), connection: None, kind });
         }
+    }
+
+    #[test]
+    fn claims_are_short_and_make_sense_or_are_refused() {
+        let some = some_claims(1).connections;
+        let told: Vec<String> = some.values().map(|mine| mine.encode().unwrap()).collect();
+        let first = r#"{"v":1,"is":{"from":"2031-01-01","at":[1925000001000000000,1925000002000000000,1925000003000000000,1925000005000000000,1925000004000000000,1925000000000000000],"claims":[[0,3,"p","1e",0],[3,1,"e","1a",0],[9,2,"c","6u",0]],"parts":[[0,1,[1,null,0,2],null,null,false],[1,1,[1,3,1,2],null,null,false]],"link":[[0,2,false,1,4,5]],"habits":{}}}"#;
+        assert!(told.contains(&first.to_owned()), "{told:#?}");
+        let share = |claims: &str| {
+            let text = format!(r#"{{"v":1,"is":{{"from":"2031-01-01","at":[7],"claims":[{claims}],"habits":{{}}}}}}"#);
+            ConnectionClaims::decode(&text)
+        };
+        assert_eq!(share(r#"[5,2,"c","12",0]"#).unwrap().claims.iter().len(), 1);
+        for wrong in
+            [r#"[5,2,"c","12",1]"#, r#"[5,0,"c","12",0]"#, r#"[4294967295,1,"c","12",0]"#, r#"[5,2,"c","?",0]"#]
+        {
+            let error = share(wrong).unwrap_err().to_string();
+            assert!(error.contains("claims") && !error.contains("12"), "{error}");
+        }
+        let nowhere = r#"{"v":1,"is":{"at":[7],"claims":[[5,2,"c","12",0]],"habits":{}}}"#;
+        assert!(ConnectionClaims::decode(nowhere).is_err(), "days from no day");
     }
 
     #[test]
@@ -1330,6 +1353,37 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_instants_and_nights_survive_in_claims(
+            runs in proptest::collection::vec((-5_000i64..5_000, 1i64..9, any::<[i64; 4]>(), any::<bool>()), 0..9),
+            earliest in any::<bool>(),
+        ) {
+            let instant = |nanoseconds: i64| match earliest && nanoseconds % 3 == 0 {
+                true => Timestamp::MIN,
+                false => Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap(),
+            };
+            let option = |nanoseconds: i64| (nanoseconds % 2 == 0).then(|| instant(nanoseconds));
+            let run = |first: i64, count: i64| nights(first, first + count);
+            let share = ConnectionClaims {
+                claims: Runs::of(runs.iter().map(|(first, count, [a, ..], _)| {
+                    let claim = Claim { standing: Standing::Possible, rule: ClaimRule::MayBeOurs, since: instant(*a) };
+                    (run(*first, *count), claim)
+                })),
+                parts: Runs::of(runs.iter().map(|(first, count, [a, b, c, d], silent)| {
+                    let asked = Asked { since: instant(*a), read_at: option(*b), readings: 3, heard_at: instant(*d) };
+                    let asked = option(*c).map(|_| asked);
+                    let part = Part { asked, clean_since: option(*d), cleaned_at: option(*b), silent: *silent };
+                    (run(*first, *count), part)
+                })),
+                link: Runs::of(runs.iter().map(|(first, count, [a, b, c, _], carries)| {
+                    let (since, put_at, first_at) = (instant(*c), option(*a), instant(*b));
+                    (run(*first, *count), LinkNight { carries: *carries, since, put_at, first: first_at })
+                })),
+                ..ConnectionClaims::default()
+            };
+            prop_assert_eq!(ConnectionClaims::decode(&share.encode().unwrap()).unwrap(), share);
+        }
+
         #[test]
         fn any_words_and_times_survive_in_a_block(
             summary in any::<String>(), uid in any::<String>(), code in any::<Option<String>>(),

@@ -160,13 +160,10 @@ pub(crate) fn steps_of(commit: &PropertyCommit, unique: &str) -> Result<Vec<Step
     for block in &commit.put_blocks {
         steps.push(Step::put(schema::block(id, &block.id), [(attr::DOC, encoded(block)?), rev()]));
     }
-    if let Some(claims) = &commit.claims {
-        let key = schema::claims(id);
-        steps.push(match claims.is_empty() {
-            true => Step::delete(key),
-            false => Step::put(key, [(attr::DOC, encoded(claims)?), rev()]),
-        });
+    for (connection, claims) in &commit.put_claims {
+        steps.push(Step::put(schema::claims(id, connection), [(attr::DOC, encoded(claims)?), rev()]));
     }
+    steps.extend(commit.remove_claims.iter().map(|gone| Step::delete(schema::claims(id, gone))));
     for conflict in &commit.put_conflicts {
         steps.push(Step::put(schema::conflict(id, &conflict.id), [(attr::DOC, encoded(conflict)?), rev()]));
     }

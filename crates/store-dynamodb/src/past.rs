@@ -6,7 +6,7 @@ use calmesh_app::{
     model::{Connection, Property, Replaced},
     ports::StoreError,
 };
-use calmesh_calendar::{Block, Claims};
+use calmesh_calendar::{Block, ConnectionClaims};
 
 use crate::{doc::Document, item, journal, schema::attr, table::Item};
 
@@ -16,6 +16,7 @@ const BLOCK: &str = "BLK";
 const CLAIMS: &str = "CLM";
 const NEW_CONNECTION: &str = "+CON";
 const NEW_BLOCK: &str = "+BLK";
+const NEW_CLAIMS: &str = "+CLM";
 
 /// A page may be written down in a staged item first, with escapes, and that takes 400 KB.
 const PAGE_BYTES: usize = 200_000;
@@ -33,11 +34,12 @@ pub(crate) fn pages(replaced: &Replaced) -> Result<Vec<String>, StoreError> {
     for block in &replaced.blocks {
         lines.push(format!("{BLOCK} {}", block.encode()?));
     }
-    if let Some(claims) = &replaced.claims {
-        lines.push(format!("{CLAIMS} {}", claims.encode()?));
+    for (connection, claims) in &replaced.claims {
+        lines.push(format!("{CLAIMS} {connection} {}", claims.encode()?));
     }
     lines.extend(replaced.new_connections.iter().map(|id| format!("{NEW_CONNECTION} {id}")));
     lines.extend(replaced.new_blocks.iter().map(|id| format!("{NEW_BLOCK} {id}")));
+    lines.extend(replaced.new_claims.iter().map(|id| format!("{NEW_CLAIMS} {id}")));
     Ok(journal::paged(lines, PAGE_BYTES))
 }
 
@@ -54,22 +56,26 @@ pub(crate) fn read(pages: &[Item]) -> Result<Vec<Replaced>, StoreError> {
 fn read_change(change: &str, lines: &[&str]) -> Result<Replaced, StoreError> {
     let (at, revision) = change.split_once('#').ok_or_else(unreadable)?;
     let revision: u64 = revision.parse().map_err(|_| unreadable())?;
-    let (mut connections, mut blocks, mut new_connections, mut new_blocks) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut property, mut claims) = (None, None);
+    let (mut connections, mut blocks, mut claims) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let (mut new_connections, mut new_blocks, mut new_claims) = (Vec::new(), Vec::new(), Vec::new());
+    let mut property = None;
     for line in lines {
         let (what, told) = line.split_once(' ').ok_or_else(unreadable)?;
         match what {
             PROPERTY => property = Some(Property { revision: revision.saturating_sub(1), ..Property::decode(told)? }),
             CONNECTION => connections.push(Connection::decode(told)?),
             BLOCK => blocks.push(Block::decode(told)?),
-            CLAIMS => claims = Some(Claims::decode(told)?),
+            CLAIMS => {
+                let (connection, told) = told.split_once(' ').ok_or_else(unreadable)?;
+                claims.insert(connection.parse().map_err(|_| unreadable())?, ConnectionClaims::decode(told)?);
+            }
             NEW_CONNECTION => new_connections.push(told.parse().map_err(|_| unreadable())?),
             NEW_BLOCK => new_blocks.push(told.parse().map_err(|_| unreadable())?),
+            NEW_CLAIMS => new_claims.push(told.parse().map_err(|_| unreadable())?),
             _ => return Err(unreadable()),
         }
     }
     let property = property.ok_or_else(unreadable)?;
     let at = at.parse().map_err(|_| unreadable())?;
-    Ok(Replaced { at, revision, property, connections, blocks, claims, new_connections, new_blocks })
+    Ok(Replaced { at, revision, property, connections, blocks, claims, new_connections, new_blocks, new_claims })
 }

@@ -282,8 +282,9 @@ fn read_state(head: &Item, items: &BTreeMap<String, Item>) -> Result<PropertySta
             state.blocks.push(item::document(item, attr::DOC)?);
         } else if sk.starts_with(schema::CONNECTIONS) {
             state.connections.push(read_connection(item)?);
-        } else if sk == schema::CLAIMS {
-            state.claims = item::document(item, attr::DOC)?;
+        } else if let Some(connection) = sk.strip_prefix(schema::CLAIMS) {
+            let connection = connection.parse().map_err(|_| item::missing(attr::SK))?;
+            state.claims.connections.insert(connection, item::document(item, attr::DOC)?);
         } else if sk.starts_with(schema::CONFLICTS) {
             state.conflicts.push(item::document(item, attr::DOC)?);
         } else if sk.starts_with(schema::RETIRING) {

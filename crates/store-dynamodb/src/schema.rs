@@ -92,7 +92,7 @@ pub(crate) const HEAD: &str = "#HEAD";
 pub(crate) const BLOCKS: &str = "BLK#";
 pub(crate) const CONNECTIONS: &str = "CON#";
 pub(crate) const RETIRING: &str = "RET#";
-pub(crate) const CLAIMS: &str = "CLM";
+pub(crate) const CLAIMS: &str = "CLM#";
 pub(crate) const CONFLICTS: &str = "CFL#";
 pub(crate) const STAGES: &str = "STG#";
 pub(crate) const TOKENS: &str = "TOK#";
@@ -121,8 +121,8 @@ pub(crate) fn block(property: &PropertyId, id: &BlockId) -> Key {
     Key::new(property_partition(property), format!("{BLOCKS}{id}"))
 }
 
-pub(crate) fn claims(property: &PropertyId) -> Key {
-    Key::new(property_partition(property), CLAIMS)
+pub(crate) fn claims(property: &PropertyId, of: &ConnectionId) -> Key {
+    Key::new(property_partition(property), format!("{CLAIMS}{of}"))
 }
 
 pub(crate) fn conflict(property: &PropertyId, id: &ConflictId) -> Key {

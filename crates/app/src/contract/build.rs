@@ -1,5 +1,7 @@
 //! Dull records for tests: everything follows from a small number.
 
+use std::collections::BTreeMap;
+
 use calmesh_calendar::{
     AccountId, Asked, Block, BlockId, BlockKind, Claim, ClaimRule, Claims, Conflict, ConflictId, ConnectionClaims,
     ConnectionId, EventKey, Extent, FeedOrigin, Habits, Hold, HoldCause, HoldId, LinkId, LinkNight, Nights, Origin,
@@ -301,7 +303,8 @@ pub fn nothing_but(property: &Property) -> PropertyCommit {
         remove_retiring: Vec::new(),
         plans: Vec::new(),
         owners: Vec::new(),
-        claims: None,
+        put_claims: BTreeMap::new(),
+        remove_claims: Vec::new(),
         put_conflicts: Vec::new(),
         remove_conflicts: Vec::new(),
         conflict_records: Vec::new(),

@@ -1,6 +1,9 @@
 //! Properties, what is decided with them, and what happened to them.
 
-use calmesh_calendar::{Block, Claims, Conflict, HoldEnd, Origin};
+use std::collections::BTreeMap;
+
+use calmesh_calendar::{Block, Claim, Claims, Conflict, HoldEnd, Origin, Runs};
+use jiff::SignedDuration;
 
 use super::{
     a_block, a_conflict, a_connection, a_hold, a_plan, a_property, account_id, all, an_account, an_account_stands, at,
@@ -66,7 +69,7 @@ pub async fn property_store(
             PlanChange::Put { plan: a_plan(&property, 2), fresh: true },
         ],
         owners: vec![(link_token(1), Some(owner.clone())), (link_token(90), Some(owner.clone()))],
-        claims: Some(some_claims(1)),
+        put_claims: some_claims(1).connections,
         put_conflicts: vec![a_conflict(4), a_conflict(5)],
         conflict_records: vec![record(&property, 4, None), record(&property, 5, None)],
         ..nothing_but(&Property { wake_at: Some(at(700)), ..next(&property) })
@@ -97,7 +100,7 @@ pub async fn property_store(
     // Somebody else was first.
     let stale = PropertyCommit {
         put_blocks: vec![a_block(1, 6)],
-        claims: Some(Claims::default()),
+        remove_claims: vec![connection_id(1)],
         remove_conflicts: vec![a_conflict(4).id],
         conflict_records: vec![record(&property, 4, Some(9))],
         remove_connections: vec![connection_id(1)],
@@ -130,7 +133,7 @@ pub async fn property_store(
         plans: vec![PlanChange::Remove(connection_id(2))],
         owners: vec![(link_token(90), None)],
         closed_holds: vec![closed(1, 50), closed(2, 60), closed(3, 55)],
-        claims: Some(Claims::default()),
+        remove_claims: vec![connection_id(1), connection_id(2), connection_id(404)],
         put_conflicts: vec![resolved.clone()],
         remove_conflicts: vec![a_conflict(4).id],
         conflict_records: vec![record(&property, 4, Some(50)), record_of(&property, &resolved, None)],
@@ -157,6 +160,7 @@ pub async fn property_store(
 
     listing(store).await;
     past(store).await;
+    shares_of_claims(store).await;
 
     store.purge(&id).await.unwrap();
     store.purge(&id).await.unwrap();
@@ -290,9 +294,10 @@ async fn past(store: &dyn PropertyStore) {
             property: before.clone(),
             connections: vec![a_connection(&before, 71)],
             blocks: (1000..1000 + blocks).map(|n| a_block(71, n)).collect(),
-            claims: (blocks == 1).then(|| some_claims(71)),
+            claims: if blocks == 0 { BTreeMap::new() } else { some_claims(71).connections },
             new_connections: vec![connection_id(72)],
             new_blocks: (2000..2000 + blocks).map(block_id).collect(),
+            new_claims: vec![connection_id(73)],
         };
         let put_blocks = (2000..2000 + blocks).map(|n| a_block(71, n)).collect();
         let commit = PropertyCommit { replaced: Some(replaced.clone()), put_blocks, ..nothing_but(&property) };
@@ -308,6 +313,55 @@ async fn past(store: &dyn PropertyStore) {
     assert_eq!(store.load(id).await.unwrap().unwrap().property, property, "when a revision was made is kept");
     store.purge(id).await.unwrap();
     assert!(store.replaced_after(id, at(0)).await.unwrap().is_empty(), "what is purged has no past");
+}
+
+/// What each connection claims is kept for itself, in a change of any size, and to the nanosecond: what came back
+/// rounded would differ from what is weighed next, and be written again and again.
+async fn shares_of_claims(store: &dyn PropertyStore) {
+    let finely = |claims: Claims| {
+        let shares = claims.connections.into_iter().map(|(connection, mut mine)| {
+            let odd = |claim: &Claim| Claim { since: claim.since + SignedDuration::from_nanos(123_456_789), ..*claim };
+            mine.claims = Runs::of(mine.claims.iter().map(|(nights, claim)| (*nights, odd(claim))));
+            (connection, mine)
+        });
+        shares.collect::<BTreeMap<_, _>>()
+    };
+    let mut property = a_property(7, 80);
+    let id = &property.id.clone();
+    // Of connections 81 and 82, then 83 and 84.
+    let (mut expected, others) = (finely(some_claims(81)), some_claims(83).connections);
+    let first = PropertyCommit { put_claims: expected.clone(), ..nothing_but(&property) };
+    store.commit(&first).await.unwrap();
+    assert_eq!(store.load(id).await.unwrap().unwrap().claims.connections, expected, "claims are kept as they were");
+    for blocks in [0, 600] {
+        property = next(&property);
+        let put_blocks = (3000..3000 + blocks).map(|n| a_block(81, n)).collect();
+        let put_claims = others.clone();
+        store.commit(&PropertyCommit { put_blocks, put_claims, ..nothing_but(&property) }).await.unwrap();
+        expected.extend(others.clone());
+        let known = store.load(id).await.unwrap().unwrap().claims.connections;
+        assert_eq!(known, expected, "what others claim stays as it was, beside {blocks} blocks");
+
+        // One of them has other things to say, and another one nothing.
+        property = next(&property);
+        let changed = [(connection_id(83), expected[&connection_id(84)].clone())];
+        let commit = PropertyCommit {
+            remove_blocks: (3000..3000 + blocks).map(block_id).collect(),
+            put_claims: changed.clone().into(),
+            remove_claims: vec![connection_id(84), connection_id(404)],
+            ..nothing_but(&property)
+        };
+        store.commit(&commit).await.unwrap();
+        expected.extend(changed);
+        expected.remove(&connection_id(84));
+        let known = store.load(id).await.unwrap().unwrap().claims.connections;
+        assert_eq!(known, expected, "who has nothing to say is not there, after {blocks} blocks went");
+    }
+    store.purge(id).await.unwrap();
+    property.revision = 1;
+    store.commit(&nothing_but(&property)).await.unwrap();
+    assert!(store.load(id).await.unwrap().unwrap().claims.is_empty(), "what was purged is not claimed any more");
+    store.purge(id).await.unwrap();
 }
 
 /// What `ActivityStore` promises; `properties` and `accounts` are the same store.

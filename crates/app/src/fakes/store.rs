@@ -428,9 +428,8 @@ impl PropertyStore for MemoryStore {
             }
             held.retiring.extend(commit.put_retiring.iter().map(|link| (link.token.clone(), link.clone())));
             held.retiring.retain(|token, _| !commit.remove_retiring.contains(token));
-            if let Some(claims) = &commit.claims {
-                held.claims = claims.clone();
-            }
+            held.claims.connections.extend(commit.put_claims.clone());
+            held.claims.connections.retain(|connection, _| !commit.remove_claims.contains(connection));
             for conflict in &commit.put_conflicts {
                 held.conflicts.insert(conflict.id.clone(), conflict.clone());
             }

@@ -22,6 +22,7 @@ pub use fetch::{
 };
 pub use link::{ExtraLink, LinkOwner, LinkReads, LinkScope, RETIRES_AFTER, ReadTimes, RetiringLink, RetiringServes};
 pub use past::{PAST_KEPT, Replaced};
+pub(crate) use past::{without_secrets, without_words};
 pub use property::{ClosedHold, ConflictRecord, Dirty, Property, PropertyState, postponed};
 pub use refresh::{Outcome, Refresh, RefreshOutcome, RefreshScope};
 pub use secret::{FeedUrl, FeedUrlError, LinkToken, SecretHash, TokenSecret};

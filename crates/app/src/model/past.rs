@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use calmesh_calendar::{Block, BlockId, Claims, ConnectionId};
+use calmesh_calendar::{Block, BlockId, ConnectionClaims, ConnectionId};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Connection, LinkToken, Property, PropertyState, Validators};
@@ -25,13 +25,16 @@ pub struct Replaced {
     /// Those that were changed or removed, as they were.
     pub connections: Vec<Connection>,
     pub blocks: Vec<Block>,
-    /// None: they stayed as they were.
-    pub claims: Option<Claims>,
+    /// By connection: what was kept of its claims.
+    pub claims: BTreeMap<ConnectionId, ConnectionClaims>,
     pub new_connections: Vec<ConnectionId>,
     pub new_blocks: Vec<BlockId>,
+    /// Connections of whose claims nothing was kept.
+    pub new_claims: Vec<ConnectionId>,
 }
 
-fn without_secrets(connection: &Connection) -> Connection {
+/// As the past keeps it.
+pub(crate) fn without_secrets(connection: &Connection) -> Connection {
     let mut kept = connection.clone();
     if let Some(import) = &mut kept.import {
         import.url = import.url.without_secrets();
@@ -47,36 +50,12 @@ fn without_secrets(connection: &Connection) -> Connection {
     kept
 }
 
-fn without_words(block: &Block) -> Block {
+/// As the past keeps it.
+pub(crate) fn without_words(block: &Block) -> Block {
     Block { summary: String::new(), ..block.clone() }
 }
 
-fn by_id(blocks: &[Block]) -> BTreeMap<&BlockId, &Block> {
-    blocks.iter().map(|block| (&block.id, block)).collect()
-}
-
 impl PropertyState {
-    /// What led from this state to `after` replaced of it. `at` is when that change is made.
-    pub(crate) fn replaced_by(&self, after: &Self, at: Timestamp) -> Replaced {
-        let connections = self.connections.iter().filter(|known| after.connection(&known.id) != Some(known));
-        let new_connections = after.connections.iter().filter(|new| self.connection(&new.id).is_none());
-        let (old, new) = (by_id(&self.blocks), by_id(&after.blocks));
-        Replaced {
-            at,
-            revision: after.property.revision,
-            property: Property { dirty: None, wake_at: None, ..self.property.clone() },
-            connections: connections.map(without_secrets).collect(),
-            blocks: old
-                .values()
-                .filter(|block| new.get(&block.id) != Some(block))
-                .map(|block| without_words(block))
-                .collect(),
-            claims: (self.claims != after.claims).then(|| self.claims.clone()),
-            new_connections: new_connections.map(|new| new.id.clone()).collect(),
-            new_blocks: new.keys().filter(|id| !old.contains_key(*id)).copied().cloned().collect(),
-        }
-    }
-
     /// The state as it stood at an instant, from what later changes replaced, in any order. None where one of those is not
     /// known, or not since when the state that they lead back to stood. Conflicts and retiring links stay the present ones.
     #[must_use]
@@ -96,7 +75,7 @@ impl PropertyState {
     }
 
     fn undo(&mut self, change: Replaced) {
-        let Replaced { property, connections, blocks, claims, new_connections, new_blocks, .. } = change;
+        let Replaced { property, connections, blocks, claims, new_connections, new_blocks, new_claims, .. } = change;
         self.property = property;
         let replaced =
             |id: &ConnectionId| connections.iter().any(|known| known.id == *id) || new_connections.contains(id);
@@ -107,8 +86,9 @@ impl PropertyState {
         self.blocks.retain(|block| !gone.contains(&block.id));
         self.blocks.extend(blocks);
         self.blocks.sort_by(|a, b| a.id.cmp(&b.id));
-        if let Some(claims) = claims {
-            self.claims = claims;
+        for connection in &new_claims {
+            self.claims.forget(connection);
         }
+        self.claims.connections.extend(claims);
     }
 }

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use calmesh_calendar::{
-    AccountId, Block, BlockId, Claims, Conflict, ConflictId, ConnectionId, LinkId, PropertyId, RefreshId, TokenId,
+    AccountId, Block, BlockId, Conflict, ConflictId, ConnectionClaims, ConnectionId, LinkId, PropertyId, RefreshId,
+    TokenId,
 };
 use jiff::Timestamp;
 
@@ -120,8 +121,10 @@ pub struct PropertyCommit {
     pub plans: Vec<PlanChange>,
     /// Link tokens that now belong to this property's connections, or (None) to nobody.
     pub owners: Vec<(LinkToken, Option<LinkOwner>)>,
-    /// Replaces the claims; empty ones are not kept at all.
-    pub claims: Option<Claims>,
+    /// Each replaces what is kept of that connection's claims; those of other connections stay.
+    pub put_claims: BTreeMap<ConnectionId, ConnectionClaims>,
+    /// Connections whose claims are all plain by now.
+    pub remove_claims: Vec<ConnectionId>,
     pub put_conflicts: Vec<Conflict>,
     pub remove_conflicts: Vec<ConflictId>,
     /// How the lists of conflicts show those that were put or closed.

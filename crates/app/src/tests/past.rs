@@ -1,10 +1,17 @@
 //! What stood at a past instant: explained as it was explained then.
 
-use calmesh_calendar::ConnectionId;
+use std::collections::{BTreeMap, BTreeSet};
+
+use calmesh_calendar::{Block, Claims, ConnectionClaims, ConnectionId};
 use jiff::{SignedDuration, Timestamp};
 
 use super::world::*;
-use crate::{ExplainError, Explanation, NewLink, Reach, WantedScope, model::*, ports::*};
+use crate::{
+    ExplainError, Explanation, NewLink, Reach, WantedScope,
+    contract::{a_block, a_connection, a_property, at, block_id, connection_id, some_claims},
+    model::*,
+    ports::*,
+};
 
 const NIGHTS: [&str; 5] = ["2026-12-04", "2026-12-05", "2026-12-11", "2027-01-10", "2027-02-01"];
 
@@ -146,4 +153,48 @@ async fn what_is_kept_of_the_past_opens_no_feed_and_no_link_and_tells_no_words()
     }
     let blocks: Vec<&str> = kept.iter().flat_map(|change| &change.blocks).map(|block| block.summary.as_str()).collect();
     assert_eq!(blocks, [""]);
+}
+
+#[test]
+fn a_change_puts_what_differs_and_keeps_what_that_replaced() {
+    let share = |n: u64| some_claims(n).connections;
+    let property = Property { revised_at: Some(at(1)), ..a_property(1, 1) };
+    let before = PropertyState {
+        connections: vec![a_connection(&property, 1), a_connection(&property, 2), a_connection(&property, 3)],
+        blocks: vec![a_block(1, 1), a_block(2, 2), a_block(3, 3)],
+        claims: Claims { connections: share(1).into_iter().chain(share(3)).collect() },
+        ..PropertyState::of(property.clone())
+    };
+    // Of each: the first goes, the second changes, the third stays and the fifth is new.
+    let mut after = before.clone();
+    after.property = Property { revision: 2, revised_at: Some(at(5)), ..property };
+    after.connections.retain(|connection| connection.id != connection_id(1));
+    after.connections[0].version = 7;
+    after.connections.push(a_connection(&after.property, 5));
+    after.blocks = vec![Block { sequence: 7, ..a_block(2, 2) }, a_block(3, 3), a_block(3, 5)];
+    after.claims.forget(&connection_id(1));
+    after.claims.connections.insert(connection_id(2), share(1)[&connection_id(1)].clone());
+    after.claims.connections.extend(share(5).into_iter().filter(|(id, _)| *id == connection_id(5)));
+
+    let commit = crate::change::difference(Some(&before), &after, crate::change::History::default());
+    let ids = |connections: &[Connection]| connections.iter().map(|known| known.id.clone()).collect::<Vec<_>>();
+    let keys = |claims: &BTreeMap<ConnectionId, ConnectionClaims>| claims.keys().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(ids(&commit.put_connections), [connection_id(2), connection_id(5)]);
+    assert_eq!(commit.remove_connections, [connection_id(1)]);
+    assert_eq!(commit.put_blocks, [after.blocks[0].clone(), after.blocks[2].clone()]);
+    assert_eq!(commit.remove_blocks, [block_id(1)]);
+    assert_eq!(keys(&commit.put_claims), [connection_id(2), connection_id(5)].into());
+    assert_eq!(commit.remove_claims, [connection_id(1)]);
+    let replaced = commit.replaced.unwrap();
+    assert_eq!(ids(&replaced.connections), [connection_id(2), connection_id(1)]);
+    assert_eq!(replaced.new_connections, [connection_id(5)]);
+    assert_eq!(replaced.blocks.iter().map(|block| block.id.clone()).collect::<Vec<_>>(), [block_id(2), block_id(1)]);
+    assert_eq!(replaced.new_blocks, [block_id(5)]);
+    assert_eq!(keys(&replaced.claims), [connection_id(1), connection_id(2)].into());
+    assert_eq!(replaced.new_claims, [connection_id(5)]);
+
+    let earlier = after.as_it_stood(at(4), vec![replaced]).unwrap();
+    assert_eq!(earlier.claims, before.claims);
+    assert_eq!(ids(&earlier.connections), ids(&before.connections));
+    assert_eq!(earlier.blocks.len(), before.blocks.len());
 }

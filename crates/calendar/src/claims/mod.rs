@@ -24,8 +24,8 @@ pub(crate) use weigh::Rules;
 pub(crate) use weigh::weigh_by;
 pub use weigh::{Change, Decision, Finding, Weighed, weigh};
 
-/// What is not plain about one property's claims, and what the links of its connections did lately. One document of
-/// a property; empty where nothing is in question.
+/// What is not plain about one property's claims, and what the links of its connections did lately. One document
+/// for each connection; empty where nothing is in question.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Claims {
     /// In order of id; a connection with nothing to say is not there.

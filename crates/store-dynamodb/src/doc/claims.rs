@@ -1,65 +1,228 @@
-//! Claims as one document: by connection, runs of nights with what is written down of them.
+//! What one connection claims, as a document. A share must fit into an item though every night is a run of its own, so
+//! a run is a short list: its first night, how many nights it has, and what is written down of them. Nights are counted
+//! from the share's first one. Instants are to the nanosecond, as clocks give them, and many runs have the same ones:
+//! each stands once in a list of its own, and a run has its place there. What comes later to be told of a run needs
+//! a list of its own.
 
 use std::collections::BTreeMap;
 
 use calmesh_calendar::{
-    Asked, Claim, ClaimRule, Claims, ConnectionClaims, ConnectionId, Finding, Habits, LinkNight, Nights, Part, Runs,
-    Standing,
+    Asked, Claim, ClaimRule, ConnectionClaims, Finding, Habits, LinkNight, Nights, Part, Runs, Standing,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Span, Timestamp, civil::Date};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-use super::{nights, text, text_option};
+use super::text_option;
 
 #[derive(Serialize, Deserialize)]
-struct Run(#[serde(with = "nights")] Nights);
-
-#[derive(Serialize, Deserialize)]
-struct OneClaim(#[serde(with = "ClaimDoc")] Claim);
-
-#[derive(Serialize, Deserialize)]
-struct OnePart(#[serde(with = "PartDoc")] Part);
-
-#[derive(Serialize, Deserialize)]
-struct OneLinkNight(#[serde(with = "LinkNightDoc")] LinkNight);
-
-#[derive(Serialize, Deserialize)]
-struct Mine {
+struct Share {
+    /// The first of all nights; none where there are no runs.
+    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
+    from: Option<Date>,
+    /// Nanoseconds since 1970, in the order in which the runs name them first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    claims: Vec<(Run, OneClaim)>,
+    at: Vec<i128>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    parts: Vec<(Run, OnePart)>,
+    claims: Vec<ClaimRun>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    link: Vec<(Run, OneLinkNight)>,
+    parts: Vec<PartRun>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    link: Vec<LinkRun>,
     #[serde(with = "HabitsDoc")]
     habits: Habits,
 }
 
-pub(super) fn serialize<S: Serializer>(value: &Claims, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(value.connections.iter().map(|(connection, mine)| {
-        let mine = Mine {
-            claims: mine.claims.iter().map(|(run, claim)| (Run(*run), OneClaim(*claim))).collect(),
-            parts: mine.parts.iter().map(|(run, part)| (Run(*run), OnePart(*part))).collect(),
-            link: mine.link.iter().map(|(run, link)| (Run(*run), OneLinkNight(*link))).collect(),
-            habits: mine.habits,
-        };
-        (connection.as_str(), mine)
-    }))
+/// Days from the first night of the share.
+type Day = u32;
+/// Nights, at least one.
+type Count = u32;
+/// Where an instant is in the list.
+type Place = usize;
+/// … and since when.
+type ClaimRun = (Day, Count, OneStanding, OneRule, Place);
+/// … since when it is clean, when it was last found so, whether it is silent.
+type PartRun = (Day, Count, Option<OneAsked>, Option<Place>, Option<Place>, bool);
+/// Since when, its read of the link, good readings, when it was last heard of.
+type OneAsked = (Place, Option<Place>, u32, Place);
+/// … whether the link carries them, since when, when it was put, and from when on it carried them.
+type LinkRun = (Day, Count, bool, Place, Option<Place>, Place);
+
+#[derive(Serialize, Deserialize)]
+struct OneStanding(#[serde(with = "StandingTag")] Standing);
+
+#[derive(Serialize, Deserialize)]
+struct OneRule(#[serde(with = "ClaimRuleTag")] ClaimRule);
+
+/// The list of instants while it is written.
+#[derive(Default)]
+struct Instants {
+    places: BTreeMap<Timestamp, Place>,
+    list: Vec<i128>,
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Claims, D::Error> {
-    let mut connections = BTreeMap::new();
-    for (connection, mine) in BTreeMap::<String, Mine>::deserialize(deserializer)? {
-        let connection: ConnectionId = connection.parse().map_err(|_| D::Error::custom("not a connection's id"))?;
-        let mine = ConnectionClaims {
-            claims: Runs::of(mine.claims.into_iter().map(|(Run(run), OneClaim(claim))| (run, claim))),
-            parts: Runs::of(mine.parts.into_iter().map(|(Run(run), OnePart(part))| (run, part))),
-            link: Runs::of(mine.link.into_iter().map(|(Run(run), OneLinkNight(link))| (run, link))),
-            habits: mine.habits,
-        };
-        connections.insert(connection, mine);
+impl Instants {
+    fn place(&mut self, at: Timestamp) -> Place {
+        let next = self.list.len();
+        let place = *self.places.entry(at).or_insert(next);
+        if place == next {
+            self.list.push(at.as_nanosecond());
+        }
+        place
     }
-    Ok(Claims { connections })
+
+    fn place_option(&mut self, at: Option<Timestamp>) -> Option<Place> {
+        at.map(|at| self.place(at))
+    }
+}
+
+fn days(from: Option<Date>, nights: &Nights) -> Option<(Day, Count)> {
+    let days = nights.first().since((jiff::Unit::Day, from?)).ok()?.get_days();
+    Some((days.try_into().ok()?, nights.count()))
+}
+
+fn nights(from: Option<Date>, first: Day, count: Count) -> Option<Nights> {
+    let later = |day: Date, days: u32| day.checked_add(Span::new().try_days(days).ok()?).ok();
+    let first = later(from?, first)?;
+    Nights::new(first, later(first, count)?).ok()
+}
+
+fn first_night<T: PartialEq + Copy>(runs: &Runs<T>) -> Option<Date> {
+    runs.iter().next().map(|(nights, _)| nights.first())
+}
+
+impl Share {
+    /// None where the days between two nights can't be counted, which dates never bring about.
+    fn of(mine: &ConnectionClaims) -> Option<Self> {
+        let ConnectionClaims { claims, parts, link, habits } = mine;
+        let firsts = [first_night(claims), first_night(parts), first_night(link)];
+        let from = firsts.into_iter().flatten().min();
+        let mut at = Instants::default();
+        let mut share = Self { from, at: Vec::new(), claims: vec![], parts: vec![], link: vec![], habits: *habits };
+        for (nights, Claim { standing, rule, since }) in claims.iter() {
+            let (day, count) = days(from, nights)?;
+            share.claims.push((day, count, OneStanding(*standing), OneRule(*rule), at.place(*since)));
+        }
+        for (nights, Part { asked, clean_since, cleaned_at, silent }) in parts.iter() {
+            let (day, count) = days(from, nights)?;
+            let asked = asked.map(|Asked { since, read_at, readings, heard_at }| {
+                (at.place(since), at.place_option(read_at), readings, at.place(heard_at))
+            });
+            let (clean_since, cleaned_at) = (at.place_option(*clean_since), at.place_option(*cleaned_at));
+            share.parts.push((day, count, asked, clean_since, cleaned_at, *silent));
+        }
+        for (nights, LinkNight { carries, since, put_at, first }) in link.iter() {
+            let (day, count) = days(from, nights)?;
+            let (since, put_at, first) = (at.place(*since), at.place_option(*put_at), at.place(*first));
+            share.link.push((day, count, *carries, since, put_at, first));
+        }
+        share.at = at.list;
+        Some(share)
+    }
+
+    /// None where a run names an instant that is not there, or makes no nights.
+    fn read(self) -> Option<ConnectionClaims> {
+        let Self { from, at, claims, parts, link, habits } = self;
+        let instants: Vec<Timestamp> =
+            at.into_iter().map(|at| Timestamp::from_nanosecond(at).ok()).collect::<Option<_>>()?;
+        let at = |place: Place| instants.get(place).copied();
+        // None inside: there is no instant; none outside: it is not in the list.
+        let at_option = |place: Option<Place>| place.map_or(Some(None), |place| at(place).map(Some));
+        let claims = claims.into_iter().map(|(day, count, OneStanding(standing), OneRule(rule), since)| {
+            Some((nights(from, day, count)?, Claim { standing, rule, since: at(since)? }))
+        });
+        let asked = |(since, read_at, readings, heard_at): OneAsked| {
+            Some(Asked { since: at(since)?, read_at: at_option(read_at)?, readings, heard_at: at(heard_at)? })
+        };
+        let parts = parts.into_iter().map(|(day, count, question, clean_since, cleaned_at, silent)| {
+            let part = Part {
+                asked: question.map_or(Some(None), |question| asked(question).map(Some))?,
+                clean_since: at_option(clean_since)?,
+                cleaned_at: at_option(cleaned_at)?,
+                silent,
+            };
+            Some((nights(from, day, count)?, part))
+        });
+        let link = link.into_iter().map(|(day, count, carries, since, put_at, first)| {
+            let link = LinkNight { carries, since: at(since)?, put_at: at_option(put_at)?, first: at(first)? };
+            Some((nights(from, day, count)?, link))
+        });
+        Some(ConnectionClaims {
+            claims: Runs::of(claims.collect::<Option<Vec<_>>>()?),
+            parts: Runs::of(parts.collect::<Option<Vec<_>>>()?),
+            link: Runs::of(link.collect::<Option<Vec<_>>>()?),
+            habits,
+        })
+    }
+}
+
+pub(super) fn serialize<S: Serializer>(value: &ConnectionClaims, serializer: S) -> Result<S::Ok, S::Error> {
+    Share::of(value).ok_or_else(|| serde::ser::Error::custom("nights can't be counted"))?.serialize(serializer)
+}
+
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ConnectionClaims, D::Error> {
+    Share::deserialize(deserializer)?.read().ok_or_else(|| D::Error::custom("not claims"))
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Standing")]
+enum StandingTag {
+    #[serde(rename = "e")]
+    Echo,
+    #[serde(rename = "p")]
+    Possible,
+    #[serde(rename = "c")]
+    Certain,
+}
+
+/// Rules have their numbers; where several share one, a letter tells them apart.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ClaimRule")]
+enum ClaimRuleTag {
+    #[serde(rename = "1a")]
+    OurTag,
+    #[serde(rename = "1bm")]
+    ReservationMark,
+    #[serde(rename = "1bn")]
+    NeverEchoes,
+    #[serde(rename = "1cb")]
+    BackAfterClean,
+    #[serde(rename = "1cn")]
+    NewAfterClean,
+    #[serde(rename = "1d")]
+    NotFromUs,
+    #[serde(rename = "1e")]
+    MayBeOurs,
+    #[serde(rename = "6r")]
+    StoodAfterRead,
+    #[serde(rename = "6u")]
+    StoodUnread,
+    #[serde(rename = "7")]
+    CertainElsewhere,
+    #[serde(rename = "12")]
+    SaidGone,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Habits")]
+struct HabitsDoc {
+    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
+    settle: Option<SignedDuration>,
+    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
+    wait: Option<SignedDuration>,
+    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
+    memory: Option<SignedDuration>,
+}
+
+/// What the activity tells, in words.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Finding", rename_all = "snake_case")]
+pub(super) enum FindingDoc {
+    Judged(#[serde(with = "StandingDoc")] Standing, #[serde(with = "ClaimRuleDoc")] ClaimRule),
+    Asked,
+    Clean,
+    EchoEnded,
+    TakenBack,
+    SeemsNotToRead,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,89 +247,4 @@ enum ClaimRuleDoc {
     StoodUnread,
     CertainElsewhere,
     SaidGone,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Finding", rename_all = "snake_case")]
-pub(super) enum FindingDoc {
-    Judged(#[serde(with = "StandingDoc")] Standing, #[serde(with = "ClaimRuleDoc")] ClaimRule),
-    Asked,
-    Clean,
-    EchoEnded,
-    TakenBack,
-    SeemsNotToRead,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Claim")]
-struct ClaimDoc {
-    #[serde(with = "StandingDoc")]
-    standing: Standing,
-    #[serde(with = "ClaimRuleDoc")]
-    rule: ClaimRule,
-    #[serde(with = "text")]
-    since: Timestamp,
-}
-
-mod asked_option {
-    use super::{Asked, AskedDoc, Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    struct One(#[serde(with = "AskedDoc")] Asked);
-
-    pub(super) fn serialize<S: Serializer>(value: &Option<Asked>, serializer: S) -> Result<S::Ok, S::Error> {
-        value.map(One).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Asked>, D::Error> {
-        Ok(Option::<One>::deserialize(deserializer)?.map(|One(asked)| asked))
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Asked")]
-struct AskedDoc {
-    #[serde(with = "text")]
-    since: Timestamp,
-    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
-    read_at: Option<Timestamp>,
-    readings: u32,
-    #[serde(with = "text")]
-    heard_at: Timestamp,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Part")]
-struct PartDoc {
-    #[serde(with = "asked_option", default, skip_serializing_if = "Option::is_none")]
-    asked: Option<Asked>,
-    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
-    clean_since: Option<Timestamp>,
-    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
-    cleaned_at: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    silent: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "LinkNight")]
-struct LinkNightDoc {
-    carries: bool,
-    #[serde(with = "text")]
-    since: Timestamp,
-    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
-    put_at: Option<Timestamp>,
-    #[serde(with = "text")]
-    first: Timestamp,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Habits")]
-struct HabitsDoc {
-    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
-    settle: Option<SignedDuration>,
-    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
-    wait: Option<SignedDuration>,
-    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
-    memory: Option<SignedDuration>,
 }

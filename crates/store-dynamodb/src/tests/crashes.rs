@@ -27,6 +27,7 @@ async fn a_furnished_property(store: &DynamoStore, n: u64) -> Property {
     let first = PropertyCommit {
         put_connections: vec![a_connection(&property, n * 1000), a_connection(&property, n * 1000 + 1)],
         put_blocks: (0..8).map(|nth| a_block(n * 1000, n * 1000 + nth)).collect(),
+        put_claims: some_claims(n * 1000).connections,
         plans: vec![PlanChange::Put { plan: a_plan(&property, n * 1000), fresh: true }],
         ..nothing_but(&property)
     };
@@ -52,7 +53,9 @@ fn a_change(property: &Property, n: u64, blocks: u64) -> PropertyCommit {
             PlanChange::Put { plan: a_plan(property, n * 1000 + 2), fresh: true },
         ],
         owners: vec![(link_token(n * 1000 + 2), Some(owner))],
-        claims: Some(some_claims(n * 1000)),
+        // One goes, one stays, one comes.
+        put_claims: [some_claims(n * 1000 + 2).connections.pop_first().unwrap()].into(),
+        remove_claims: vec![connection_id(n * 1000 + 1)],
         put_conflicts: vec![a_conflict(n * 1000 + 4)],
         conflict_records: vec![ConflictRecord {
             property: property.id.clone(),
@@ -114,6 +117,7 @@ async fn every_cut(store: &DynamoStore, line: &Line, blocks: u64) {
             assert_eq!(settled.blocks.len(), seen.blocks.len() + 1, "{place}: the next change builds on it");
             assert!(settled.blocks.iter().filter(|block| block.id != block_id(n * 1000 + 900)).eq(&seen.blocks));
             assert_eq!(settled.connections, seen.connections, "{place}: the next change builds on it");
+            assert_eq!(settled.claims, seen.claims, "{place}: the next change builds on it");
             assert!(stages(store, &property).await.is_empty(), "{place}: nothing staged is left behind");
             let known = store.fetch_states(&[connection_id(n * 1000), connection_id(n * 1000 + 2)]).await.unwrap();
             let read: Vec<_> = known.into_keys().collect();
@@ -135,6 +139,11 @@ fn assert_new(old: &PropertyState, change: &PropertyCommit, seen: &PropertyState
     blocks.extend(old.blocks.iter().filter(|block| !gone(&block.id)).cloned());
     blocks.sort_by(|a, b| a.id.cmp(&b.id));
     assert_eq!(seen.blocks, blocks, "{place}: all blocks are the new ones");
+    let mut claims = old.claims.clone();
+    claims.connections.extend(change.put_claims.clone());
+    claims.connections.retain(|connection, _| !change.remove_claims.contains(connection));
+    assert_eq!(claims.connections.len(), 2, "{place}: one of them went, one came");
+    assert_eq!(seen.claims, claims, "{place}: all claims are the new ones");
     let connections: Vec<_> = seen.connections.iter().map(|connection| &connection.id).collect();
     assert_eq!(connections.len(), 2, "{place}: all connections are the new ones");
     assert!(!connections.contains(&&change.remove_connections[0]));
@@ -251,6 +260,8 @@ async fn a_reader_never_sees_half_of_a_change() {
                 let commit = PropertyCommit {
                     put_blocks: (0..blocks).map(block).collect(),
                     remove_blocks: (blocks..160).map(block_id).collect(),
+                    remove_claims: (0..u64::from(round)).map(connection_id).collect(),
+                    put_claims: some_claims(u64::from(round)).connections,
                     ..nothing_but(&property)
                 };
                 store.commit(&commit).await.unwrap();
@@ -265,6 +276,7 @@ async fn a_reader_never_sees_half_of_a_change() {
             let expected = if round % 3 == 2 { 160 } else { 60 };
             assert_eq!(state.blocks.len(), expected, "all blocks of revision {}", round + 2);
             assert!(state.blocks.iter().all(|block| u64::from(block.sequence) == round));
+            assert_eq!(state.claims, some_claims(round), "what is claimed goes with them");
         }
         seen = state.property.revision;
     }

@@ -9,7 +9,7 @@ use calmesh_app::{
     model::{ConflictRecord, Property, RetiringLink, RetiringServes},
     ports::{FetchStore, PageRequest, PlanChange, PropertyCommit, PropertyStore, StoreError},
 };
-use calmesh_calendar::{Claims, Conflict, Origin};
+use calmesh_calendar::{Conflict, Origin};
 use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
@@ -27,7 +27,7 @@ struct Change {
     connections: Vec<(u64, bool)>,
     plans: Vec<(u64, bool, bool)>,
     retiring: Vec<(u64, bool)>,
-    claims: Option<bool>,
+    claims: Vec<(u64, bool)>,
     conflicts: Vec<(u64, bool)>,
     behind: u64,
     settles: Option<u64>,
@@ -43,7 +43,7 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
         flagged(4),
         proptest::collection::vec((0..4u64, any::<bool>(), any::<bool>()), 0..3),
         flagged(3),
-        (proptest::option::weighted(0.3, any::<bool>()), flagged(5)),
+        (flagged(4), flagged(5)),
         prop_oneof![9 => Just(0u64), 1 => 1..3u64],
         proptest::option::weighted(0.3, 0..4u64),
     );
@@ -98,7 +98,16 @@ fn commit_of(property: &Property, base: u64, round: u64, change: &Change) -> Pro
             false => PlanChange::Remove(connection_id(base + n)),
         });
     }
-    commit.claims = change.claims.map(|some| if some { some_claims(base + round) } else { Claims::default() });
+    for (n, put) in &change.claims {
+        let connection = connection_id(base + n);
+        // Of two kinds, by turns.
+        let claims = some_claims(round).connections.into_values().nth(usize::from(!round.is_multiple_of(2)));
+        if let Some(claims) = claims.filter(|_| *put) {
+            commit.put_claims.insert(connection, claims);
+        } else {
+            commit.remove_claims.push(connection);
+        }
+    }
     for (n, put) in &change.conflicts {
         let conflict = Conflict { arrives_at: at(i64::try_from(round).unwrap()), ..a_conflict(base + n) };
         let closed_at = (!put).then(|| at(9));

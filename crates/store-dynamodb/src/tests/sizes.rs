@@ -1,15 +1,26 @@
 //! Large things, what they cost, and what an error tells.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use calmesh_app::{
-    contract::{a_block, a_connection, a_link, a_plan, a_property, an_account_stands, at, connection_id, nothing_but},
-    model::{Property, SweepRecord, bucket_of},
+    contract::{
+        a_block, a_connection, a_link, a_plan, a_property, an_account_stands, at, connection_id, nights, nothing_but,
+    },
+    model::{Property, PropertyState, Replaced, SweepRecord, bucket_of},
     ports::{FetchStore, LinkStore, PlanChange, PropertyCommit, PropertyStore, StoreError},
 };
-use calmesh_calendar::Block;
+use calmesh_calendar::{
+    Asked, Block, BlockKind, Change, Claim, ClaimRule, Claims, ConnectionClaims, ConnectionId, Extent, Habits,
+    LinkFacts, LinkNight, Part, Picture, Runs, Source, Standing, weigh,
+};
+use jiff::SignedDuration;
 
 use super::embedded::embedded;
+use crate::{
+    doc::Document,
+    item, journal, schema,
+    table::{TRANSACTION_BYTES, Write},
+};
 
 #[tokio::test]
 async fn five_thousand_blocks_are_one_change() {
@@ -49,6 +60,200 @@ async fn five_thousand_blocks_are_one_change() {
     };
     store.commit(&gone).await.unwrap();
     assert!(store.load(&property.id).await.unwrap().unwrap().blocks.is_empty());
+}
+
+/// A hundred stays of one site, each repeated by 49 others that read it from their links: 5,000 blocks, and every one
+/// of the 4,900 that repeat may be an echo.
+fn a_crowded_property() -> PropertyState {
+    const SITES: u64 = 50;
+    const STAYS: u64 = 100;
+    let property = a_property(1, 1);
+    let house = property.house().unwrap();
+    let mut state = PropertyState::of(property.clone());
+    state.connections = (1..=SITES).map(|n| a_connection(&property, n)).collect();
+    let sources: BTreeMap<ConnectionId, Source> =
+        state.connections.iter().map(|connection| (connection.id.clone(), Source::default())).collect();
+    for site in 1..=SITES {
+        // Clocks do not tick in whole seconds.
+        let now = at(i64::try_from(site).unwrap() * 600) + SignedDuration::from_nanos(123_456_789);
+        let read_before = LinkFacts {
+            last_put_at: Some(at(0)),
+            reads: vec![now - SignedDuration::from_secs(60)],
+            recorded_since: Some(at(-86_400)),
+            complete: true,
+        };
+        let known = state.blocks.clone();
+        state.blocks.extend((0..STAYS).map(|stay| {
+            let first = i64::try_from(stay).unwrap() * 11;
+            let extent = Extent::Nights(nights(first, first + 7));
+            Block { extent, kind: BlockKind::Closure, first_seen_at: now, ..a_block(site, site * 1000 + stay) }
+        }));
+        let of = connection_id(site);
+        let change = Change {
+            before: Picture { blocks: &known, sources: &sources, claims: &state.claims, house: &house },
+            after: Picture { blocks: &state.blocks, sources: &sources, claims: &state.claims, house: &house },
+            links: &[(of.clone(), read_before)].into(),
+            read: Some((&of, now)),
+            now,
+        };
+        let weighed = weigh(&change, &mut || panic!("nothing is cut"));
+        assert_eq!(weighed.blocks, None, "nothing is cut");
+        state.claims = weighed.claims;
+    }
+    state.blocks.sort_by(|a, b| a.id.cmp(&b.id));
+    state
+}
+
+fn runs(claims: &Claims) -> usize {
+    let shares = claims.connections.values();
+    shares.map(|mine| mine.claims.iter().len() + mine.parts.iter().len() + mine.link.iter().len()).sum()
+}
+
+#[tokio::test]
+async fn what_fifty_connections_claim_of_five_thousand_blocks_is_kept() {
+    let (store, _) = embedded().await;
+    an_account_stands(&store, 1).await;
+    let crowded = a_crowded_property();
+    assert_eq!((crowded.connections.len(), crowded.blocks.len()), (50, 5000));
+    assert!(runs(&crowded.claims) >= 4900, "{}", runs(&crowded.claims));
+    let commit = PropertyCommit {
+        put_connections: crowded.connections.clone(),
+        put_blocks: crowded.blocks.clone(),
+        put_claims: crowded.claims.connections.clone(),
+        ..nothing_but(&crowded.property)
+    };
+    let before = store.usage();
+    let started = Instant::now();
+    store.commit(&commit).await.unwrap();
+    println!("50 × 100 stays committed in {:?}: {:?}", started.elapsed(), store.usage().since(before));
+    let before = store.usage();
+    let started = Instant::now();
+    let state = store.load(&crowded.property.id).await.unwrap().unwrap();
+    println!("50 × 100 stays loaded in {:?}: {:?}", started.elapsed(), store.usage().since(before));
+    assert!(state == crowded, "all of it is read as it was written");
+    let items: Vec<usize> = state.claims.connections.values().map(|mine| mine.encode().unwrap().len()).collect();
+    let (all, largest) = (items.iter().sum::<usize>(), items.iter().max().unwrap());
+    println!("{} runs are {all} bytes in {} documents, the largest {largest}", runs(&state.claims), items.len());
+
+    let (one, mine) = state.claims.connections.iter().nth(9).unwrap();
+    let habits = Habits { settle: Some(SignedDuration::from_hours(2)), ..mine.habits };
+    let changed = ConnectionClaims { habits, ..mine.clone() };
+    let change = PropertyCommit {
+        put_claims: [(one.clone(), changed.clone())].into(),
+        ..nothing_but(&Property { revision: 2, ..crowded.property.clone() })
+    };
+    let before = store.usage();
+    let started = Instant::now();
+    store.commit(&change).await.unwrap();
+    println!("what one of them claims changed in {:?}: {:?}", started.elapsed(), store.usage().since(before));
+    let mut expected = crowded.claims.clone();
+    expected.connections.insert(one.clone(), changed);
+    assert!(
+        store.load(&crowded.property.id).await.unwrap().unwrap().claims == expected,
+        "the others claim what they did"
+    );
+}
+
+/// More than any connection has: every night that can be in question is a run of its own in each list, with everything
+/// in it that there can be and no instant twice; and so is every night of a stay that began three years ago.
+fn the_worst_share() -> ConnectionClaims {
+    let seconds = std::cell::Cell::new(0);
+    let instant = || {
+        seconds.set(seconds.get() + 1);
+        at(seconds.get()) + SignedDuration::from_nanos(123_456_789)
+    };
+    let one = |night: i64| nights(night, night + 1);
+    let claim = |_| Claim { standing: Standing::Possible, rule: ClaimRule::BackAfterClean, since: instant() };
+    let asked = |_| Asked { since: instant(), read_at: Some(instant()), readings: u32::MAX, heard_at: instant() };
+    let part = |night| Part {
+        asked: Some(asked(night)),
+        clean_since: Some(instant()),
+        cleaned_at: Some(instant()),
+        silent: false,
+    };
+    let link = |_| LinkNight { carries: false, since: instant(), put_at: Some(instant()), first: instant() };
+    let longest = Some(SignedDuration::new(24 * 3600 * 8, 999_999_999));
+    ConnectionClaims {
+        claims: Runs::of((-1100..1100).map(|night| (one(night), claim(night)))),
+        parts: Runs::of((0..1100).map(|night| (one(night), part(night)))),
+        link: Runs::of((0..1100).map(|night| (one(night), link(night)))),
+        habits: Habits { settle: longest, wait: longest, memory: longest },
+    }
+}
+
+#[tokio::test]
+async fn the_worst_that_a_connection_can_claim_is_kept_in_one_item() {
+    const ITEM: usize = 400_000;
+    let (store, _) = embedded().await;
+    an_account_stands(&store, 1).await;
+    let worst = the_worst_share();
+    assert_eq!((worst.claims.iter().len(), worst.parts.iter().len(), worst.link.iter().len()), (2200, 1100, 1100));
+    let bytes = worst.encode().unwrap().len();
+    let of = |kept: ConnectionClaims| kept.encode().unwrap().len();
+    let none = ConnectionClaims::default;
+    let (claims, parts, link) = (
+        of(ConnectionClaims { claims: worst.claims.clone(), ..none() }) / 2200,
+        of(ConnectionClaims { parts: worst.parts.clone(), ..none() }) / 1100,
+        of(ConnectionClaims { link: worst.link.clone(), ..none() }) / 1100,
+    );
+    println!("the worst share: {bytes} bytes; a run of claims {claims}, of parts {parts}, of the link {link}");
+    assert!(bytes < ITEM, "{bytes}");
+
+    // In one transaction; then, of several connections, staged, where each item is written into another one.
+    let mut property = a_property(1, 1);
+    let id = property.id.clone();
+    store.commit(&nothing_but(&property)).await.unwrap();
+    let mut made = Vec::new();
+    for connections in [1, 6] {
+        property = Property { revision: property.revision + 1, revised_at: Some(at(0)), ..property };
+        let claims: BTreeMap<_, _> = (0..connections).map(|n| (connection_id(n), worst.clone())).collect();
+        let replaced = Replaced {
+            at: at(0),
+            revision: property.revision,
+            property: Property { revision: property.revision - 1, dirty: None, ..property.clone() },
+            connections: Vec::new(),
+            blocks: Vec::new(),
+            claims: claims.clone(),
+            new_connections: Vec::new(),
+            new_blocks: Vec::new(),
+            new_claims: Vec::new(),
+        };
+        let commit =
+            PropertyCommit { put_claims: claims.clone(), replaced: Some(replaced.clone()), ..nothing_but(&property) };
+        let steps = journal::steps_of(&commit, "").unwrap();
+        let whole: usize = steps.iter().map(|step| step.to_write().bytes()).sum();
+        assert_eq!(whole > TRANSACTION_BYTES, connections > 1, "{whole} bytes");
+        let longest = journal::pages(&steps).unwrap().iter().map(String::len).max().unwrap();
+        assert!(longest < ITEM, "{longest} bytes where it is staged");
+        let before = store.usage();
+        let started = Instant::now();
+        store.commit(&commit).await.unwrap();
+        println!("{connections} such committed in {:?}: {:?}", started.elapsed(), store.usage().since(before));
+        let state = store.load(&id).await.unwrap().unwrap();
+        assert!(state.claims.connections == claims, "{connections} are read as they were written");
+        made.push(replaced);
+        let mut past = store.replaced_after(&id, at(-1)).await.unwrap();
+        past.sort_by_key(|change| change.revision);
+        assert!(past == made, "and so is what was replaced");
+    }
+}
+
+/// Claims that were kept in one item for all connections can't be read any more: nobody takes a property for one in
+/// which nothing is in question because of that.
+#[tokio::test]
+async fn claims_of_an_older_form_are_not_passed_over() {
+    let (store, _) = embedded().await;
+    an_account_stands(&store, 1).await;
+    let property = a_property(1, 1);
+    store.commit(&nothing_but(&property)).await.unwrap();
+    let mut old = schema::Key { pk: schema::property_partition(&property.id), sk: "CLM".to_owned() }.item();
+    old.insert(schema::attr::DOC.to_owned(), item::text(r#"{"v":1,"is":{}}"#));
+    old.insert(schema::attr::REV.to_owned(), item::number(1));
+    store.table.write(Write::put(old)).await.unwrap();
+    let refused = store.load(&property.id).await;
+    assert!(matches!(refused, Err(StoreError::Corrupt { .. })), "{refused:?}");
+    store.purge(&property.id).await.unwrap();
+    assert_eq!(store.load(&property.id).await.unwrap(), None, "but it can go");
 }
 
 #[tokio::test]
