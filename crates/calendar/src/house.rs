@@ -1,12 +1,12 @@
 //! The rules of one property's days: its zone, check-in and check-out time, nights kept free for turnover.
 
 use jiff::{
-    Timestamp,
+    Span, Timestamp,
     civil::{Date, DateTime, Time},
     tz::TimeZone,
 };
 
-use crate::{Nights, Times};
+use crate::{Extent, Nights, Times};
 
 /// Why a property's rules make no house.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -93,6 +93,16 @@ impl House {
         // Check-out at or before check-in on a later day: the end is after the start, but for the last
         // days that jiff can count.
         Times::new(start, end).unwrap_or_else(|_| unreachable_times())
+    }
+
+    /// When the turnover nights that may follow an extent are over, by check-out time; without any, when it ends itself.
+    #[must_use]
+    pub fn turned_over_at(&self, extent: Extent) -> Timestamp {
+        let end = extent.times(self).end();
+        let turnover = Span::new().days(i64::from(self.turnover_nights));
+        let nights = extent.nights(self).filter(|_| self.turnover_nights > 0);
+        let last = nights.and_then(|nights| nights.end().checked_add(turnover).ok());
+        last.map_or(end, |last| end.max(self.instant(last.to_datetime(self.check_out))))
     }
 
     /// The nights whose span from check-in to the next day's check-out is overlapped; none for a stay

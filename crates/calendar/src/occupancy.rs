@@ -62,10 +62,8 @@ impl<'a> Turnovers<'a> {
         let mut hosts: BTreeSet<Date> =
             hosts_own.filter_map(|block| block.extent.nights(picture.house)).flat_map(Nights::iter).collect();
         for stay in stays {
-            if may_be_echo(picture, stay, &hosts) {
-                continue;
-            }
-            let Some(nights) = nights_after(picture, stay, &extensions) else { continue };
+            let Some(alone) = without_turnover(picture, stay, &hosts) else { continue };
+            let Some(nights) = nights_after(picture, stay, alone, &extensions) else { continue };
             if picture.counts(stay) {
                 hosts.extend(nights.iter());
             }
@@ -90,31 +88,39 @@ fn is_stay(picture: &Picture<'_>, block: &Block) -> bool {
     }
 }
 
-/// What may be an echo, on any of its nights, may hold turnover nights already, as may a closure that ends with a night
-/// that the host keeps free: following it with more would let it grow for ever.
-fn may_be_echo(picture: &Picture<'_>, block: &Block, hosts: &BTreeSet<Date>) -> bool {
-    let Some(nights) = block.extent.nights(picture.house) else { return false };
-    let ends_with_hosts = || nights.end().yesterday().is_ok_and(|last| hosts.contains(&last));
-    let in_doubt = |night| picture.standing(block, night) != Standing::Certain;
-    (block.kind == BlockKind::Closure && ends_with_hosts()) || nights.iter().any(in_doubt)
+/// A stay without the echoes at its end, which are the turnover nights that follow it already; none if any other night
+/// may be an echo, or if a closure then ends with a night that the host keeps free: following it with more would let it
+/// grow for ever.
+fn without_turnover(picture: &Picture<'_>, block: &Block, hosts: &BTreeSet<Date>) -> Option<Nights> {
+    let nights = block.extent.nights(picture.house)?;
+    let standing = |night: &Date| picture.standing(block, *night);
+    let last = nights.iter().filter(|night| standing(night) != Standing::Echo).last()?;
+    let stay = Nights::new(nights.first(), last.tomorrow().ok()?).ok()?;
+    let ends_with_hosts = block.kind == BlockKind::Closure && hosts.contains(&last);
+    let is_certain = stay.iter().all(|night| standing(&night) == Standing::Certain);
+    (is_certain && !ends_with_hosts).then_some(stay)
 }
 
-fn nights_after(picture: &Picture<'_>, block: &Block, extensions: &BTreeMap<&BlockId, Vec<&Block>>) -> Option<Nights> {
+fn nights_after(
+    picture: &Picture<'_>,
+    block: &Block,
+    stay: Nights,
+    extensions: &BTreeMap<&BlockId, Vec<&Block>>,
+) -> Option<Nights> {
     let house = picture.house;
-    let mut end = block.extent.nights(house).map(Nights::end);
+    let mut end = stay.end();
     let mut part_of_stay = BTreeSet::from([&block.id]);
     let mut open = vec![&block.id];
     while let Some(id) = open.pop() {
         for extension in extensions.get(id).into_iter().flatten() {
             if part_of_stay.insert(&extension.id) {
-                end = end.max(extension.extent.nights(house).map(Nights::end));
+                end = extension.extent.nights(house).map_or(end, |nights| end.max(nights.end()));
                 open.push(&extension.id);
             }
         }
     }
-    let first = end?;
-    let last = first.checked_add(jiff::Span::new().days(i64::from(house.turnover_nights()))).ok()?;
-    Nights::new(first, last).ok()
+    let last = end.checked_add(jiff::Span::new().days(i64::from(house.turnover_nights()))).ok()?;
+    Nights::new(end, last).ok()
 }
 
 /// One night and what takes it.

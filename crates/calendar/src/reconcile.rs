@@ -60,7 +60,7 @@ pub struct Judging<'a> {
     pub house: &'a House,
     pub hold: HoldPolicy,
     pub mass_vanish: MassVanishPolicy,
-    /// Nights whose absence is no news (`Claims::expected_to_go`): they do not count towards a mass vanish.
+    /// Nights whose absence is no news, in order (`Claims::expected_to_go`): they do not count towards a mass vanish.
     pub expected_to_go: &'a [Date],
 }
 
@@ -552,11 +552,32 @@ fn complete(hold: &Hold, now: Timestamp, by: &Judging<'_>) -> bool {
     !hold.kept && hold.readings >= readings && now >= hold.earliest_release_at
 }
 
-/// A stay that began while it was held is never removed by absence: it blocks until the feed shows it again or it
-/// departs, and no further reading is waited for.
-fn standing_to_its_end(mut block: Block) -> Block {
-    if let Origin::Feed(FeedOrigin { hold: Some(hold), .. }) = &mut block.origin {
-        hold.kept = true;
+/// A stay that has begun is never removed by absence: it blocks until the feed shows it again or it departs, and no
+/// further reading is waited for. A closure of which only nights in question are left is held all the same, so that it
+/// is known that its site shows it no more.
+fn missed_under_way(
+    mut block: Block,
+    reading: &Reading,
+    by: &Judging<'_>,
+    ids: &mut dyn FnMut() -> [u8; 16],
+    out: &mut Reconciled,
+) -> Block {
+    let today = by.house.date(reading.now);
+    let in_question = |night: Date| by.expected_to_go.binary_search(&night).is_ok();
+    let left = block.extent.nights(by.house).filter(|nights| nights.end() > today);
+    let opens = block.kind == BlockKind::Closure
+        && block.hold().is_none()
+        && !reading.repeated
+        && left.is_some_and(|left| left.iter().filter(|night| *night >= today).all(in_question));
+    if let Origin::Feed(origin) = &mut block.origin {
+        if opens {
+            let hold = open_hold(reading.now, by, ids);
+            out.opened_holds.push((hold.id.clone(), block.id.clone()));
+            origin.hold = Some(hold);
+        }
+        if let Some(hold) = &mut origin.hold {
+            hold.kept = true;
+        }
     }
     block
 }
@@ -595,14 +616,15 @@ fn absent(
     let mut waiting = Vec::new();
     for block in missing {
         let times = block.extent.times(by.house);
-        if times.end() <= now {
-            // It departed; nothing is freed by letting it go.
+        if by.house.turned_over_at(block.extent) <= now {
+            // It departed, and the home is turned over; nothing is freed by letting it go.
             out.removed += 1;
             if let Some(hold) = block.hold().cloned() {
                 out.ended_holds.push(EndedHold { block, hold, end: HoldEnd::Confirmed });
             }
         } else if times.start() <= now {
-            out.blocks.push(standing_to_its_end(block));
+            let block = missed_under_way(block, reading, by, ids, out);
+            out.blocks.push(block);
         } else if is_unread(&block) {
             out.blocks.push(block);
         } else {

@@ -168,10 +168,7 @@ fn shown(extent: Extent, house: &House, times: bool) -> Option<(Extent, bool)> {
 #[must_use]
 pub fn next_departure(blocks: &[Block], house: &House, now: Timestamp) -> Option<Timestamp> {
     // Turnover nights outlive their stay.
-    let after = SignedDuration::from_hours(24 * i64::from(house.turnover_nights()));
-    let ends = blocks.iter().flat_map(|block| {
-        let end = block.extent.times(house).end();
-        [end + SHOWN_AFTER_DEPARTURE, end + after + SHOWN_AFTER_DEPARTURE]
-    });
+    let ends = blocks.iter().flat_map(|block| [block.extent.times(house).end(), house.turned_over_at(block.extent)]);
+    let ends = ends.map(|end| end + SHOWN_AFTER_DEPARTURE);
     ends.filter(|end| *end > now).min()
 }

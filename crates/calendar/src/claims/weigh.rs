@@ -14,8 +14,8 @@ use super::{
     runs::days_between,
 };
 use crate::{
-    Block, BlockId, BlockKind, ConnectionId, EndedHold, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId, House, Nights,
-    Origin, Picture, Source, picture::parts,
+    Block, BlockId, BlockKind, ConnectionId, EndedHold, Extent, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId, House,
+    Nights, Origin, Picture, Source, picture::parts,
 };
 
 /// A question to a site whose feed can't be read is taken back after this long.
@@ -393,8 +393,14 @@ impl<'a> Weighing<'a> {
             }
         }
         if night.host || night.states.iter().any(State::is_certain) || !self.rules.inquiries {
+            // Who let go of a night that the host keeps free is clean of it for as long as that lasts: a site that shows the
+            // turnover night after its own stay as a part of that would be asked again after each answer.
+            let host = night.host;
             for state in &mut night.states {
-                state.part = Part { cleaned_at: state.part.cleaned_at, ..Part::default() };
+                let Part { asked, clean_since, cleaned_at, .. } = state.part;
+                let let_go = asked.filter(|_| !state.is_shown()).map(|_| now);
+                let clean_since = clean_since.or(let_go).filter(|_| host);
+                state.part = Part { clean_since, cleaned_at, ..Part::default() };
             }
             return;
         }
@@ -992,6 +998,8 @@ fn cut(
             out.push(block.clone());
             continue;
         }
+        // What is over already would go with the next reading.
+        let left: Vec<Extent> = left.into_iter().filter(|extent| house.turned_over_at(*extent) > now).collect();
         if left.is_empty() {
             ended.push(EndedHold { block: block.clone(), hold: hold.clone(), end: HoldEnd::Confirmed });
         }

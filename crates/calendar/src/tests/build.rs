@@ -94,6 +94,7 @@ pub(super) fn stay(number: u8, of: u8, extent: Extent) -> Block {
 
 /// One feed's stays, read again and again.
 pub(super) struct World {
+    pub(super) house: House,
     pub(super) blocks: Vec<Block>,
     pub(super) now: Timestamp,
     pub(super) last: Reconciled,
@@ -102,7 +103,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn at(now: Timestamp) -> Self {
-        Self { blocks: Vec::new(), now, last: Reconciled::default(), ids: 0 }
+        Self { house: house(), blocks: Vec::new(), now, last: Reconciled::default(), ids: 0 }
     }
 
     pub(super) fn after(&mut self, pause: SignedDuration) -> &mut Self {
@@ -126,8 +127,8 @@ impl World {
     }
 
     pub(super) fn take(&mut self, reading: &Reading) -> &mut Self {
-        let (house, connection) = (house(), connection(1));
-        let judging = judging(&connection, &house);
+        let connection = connection(1);
+        let judging = judging(&connection, &self.house);
         let ids = &mut self.ids;
         let mut fresh = || {
             *ids += 1;
@@ -140,9 +141,8 @@ impl World {
 
     /// Nights that this feed's stays take, from the arrival of the first on.
     pub(super) fn taken(&self) -> Vec<String> {
-        let house = house();
         let mut nights: Vec<Date> =
-            self.blocks.iter().filter_map(|block| block.extent.nights(&house)).flat_map(Nights::iter).collect();
+            self.blocks.iter().filter_map(|block| block.extent.nights(&self.house)).flat_map(Nights::iter).collect();
         nights.sort_unstable();
         nights.dedup();
         nights.iter().map(Date::to_string).collect()

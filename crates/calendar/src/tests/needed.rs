@@ -44,6 +44,8 @@ struct Repeater {
     lag: SignedDuration,
     /// Shows a night more than it read.
     rounds_up: bool,
+    /// Shows one event for all that touches, its own included.
+    merges: bool,
     own: BTreeSet<Date>,
     read: VecDeque<(Timestamp, Vec<Date>)>,
 }
@@ -52,7 +54,7 @@ impl Repeater {
     fn of(of: u8, reads_every: i64, lag: i64) -> Self {
         let minutes = SignedDuration::from_mins;
         let (reads_every, lag) = (minutes(reads_every), minutes(lag));
-        Self { of, reads_every, lag, rounds_up: false, own: BTreeSet::new(), read: VecDeque::new() }
+        Self { of, reads_every, lag, rounds_up: false, merges: false, own: BTreeSet::new(), read: VecDeque::new() }
     }
 
     fn own(mut self, extent: Extent) -> Self {
@@ -73,8 +75,15 @@ impl Repeater {
         let longer = |night: Date| [Some(night), self.rounds_up.then(|| night.tomorrow().unwrap())];
         let read = read.into_iter().flatten().flat_map(longer).flatten();
         let shown = sorted(read.chain(self.own.iter().copied()));
-        let closures = shown.iter().map(|night| closed("", Extent::Nights(Nights::one(*night).unwrap())));
-        home.feed(self.of, closures.collect());
+        let mut events: Vec<Nights> = Vec::new();
+        for night in shown {
+            let one = Nights::one(night).unwrap();
+            match events.last_mut().filter(|last| self.merges && last.end() == night) {
+                Some(last) => *last = Nights::new(last.first(), one.end()).unwrap(),
+                None => events.push(one),
+            }
+        }
+        home.feed(self.of, events.into_iter().map(|nights| closed("", Extent::Nights(nights))).collect());
     }
 }
 
@@ -226,6 +235,43 @@ fn each_story_ends_well_by_all_rules_and_badly_without_its_own() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// It reads its link twice a day, and shows the turnover night that we keep free after its closure as a part of that.
+#[test]
+fn a_site_that_repeats_the_turnover_night_after_its_own_closure_is_asked_once() {
+    let mut home = home(Rules::default());
+    home.house = house_with_turnover(1);
+    home.sources.get_mut(&connection(B)).unwrap().tells_reservations_apart = false;
+    let mut sites = [Repeater { merges: true, ..Repeater::of(B, 60 * 12, 0) }.own(stay_of_four())];
+    let turnover = day("2026-12-08");
+    let (mut asked, mut was_asked) = (0, false);
+    for _ in 0..24 * 6 {
+        pass(&mut home, &mut sites, 1);
+        let is_asked = home.claims.asked(&connection(B), turnover).is_some();
+        asked += u32::from(is_asked && !was_asked);
+        was_asked = is_asked;
+    }
+    assert_eq!(asked, 1, "how often it was asked in six days");
+    assert_eq!(home.link(B), [turnover], "the night after its stay is kept free there too");
+    assert_eq!(home.taken().len(), 5);
+    sites.iter_mut().for_each(|site| site.own.clear());
+    pass(&mut home, &mut sites, 24 * 4);
+    assert!(home.taken().is_empty(), "once it opens its nights, the one after them is free: {:?}", home.taken());
+}
+
+/// A guest leaves early, and the other site lets go of the nights that it repeated, though they have begun.
+#[test]
+fn an_echo_that_has_begun_ends_when_its_site_no_longer_shows_it() {
+    let mut home = home(Rules::default());
+    let left_early = nights("2026-12-04", "2026-12-06");
+    home.feed(A, vec![reserved("HM1", stay_of_four())]).later(20).reads_link(B).later(20);
+    home.feed(B, vec![closed("x", stay_of_four())]);
+    home.now = noon("2026-12-06") + SignedDuration::from_mins(1);
+    home.feed(A, vec![reserved("HM1", left_early)]).later(20).reads_link(B).later(20);
+    assert!(home.claims.asked(&connection(B), day("2026-12-07")).is_some());
+    home.feed(B, vec![]).later(60 * 5).feed(B, vec![]).later(20).feed(B, vec![]);
+    assert_eq!(home.taken(), [day("2026-12-04"), day("2026-12-05")], "what was really slept");
 }
 
 /// What no rule prevents: the night too many is B's own by all signs, C repeats it, so it is on B's link, and B shows one

@@ -201,6 +201,19 @@ fn a_stay_that_has_begun_is_never_removed_by_absence() {
 }
 
 #[test]
+fn a_stay_that_departed_is_kept_while_its_turnover_nights_last() {
+    let mut world = World::at(noon("2026-12-01"));
+    world.house = house_with_turnover(1);
+    world.read(vec![sighting("a", nights("2026-12-04", "2026-12-06"))]);
+    world.now = noon("2026-12-06");
+    world.read(vec![]).after(MINUTES_31).read(vec![]);
+    assert_eq!(world.taken(), ["2026-12-04", "2026-12-05"], "so that the night after it is kept free");
+    world.now = noon("2026-12-07");
+    world.read(vec![]);
+    assert!(world.blocks.is_empty(), "the next guest may come");
+}
+
+#[test]
 fn an_event_that_can_not_be_read_keeps_its_stay() {
     let mut world = world();
     for _ in 0..5 {
