@@ -20,6 +20,8 @@ pub(super) enum Method {
     /// The simple rule for comparison: whatever shows a night that its link carries, or carried within a day, is
     /// dropped as an echo; nothing is ever asked.
     DropLookalikes,
+    /// The rules, but a night that a site holds is forgotten on every link: what has to be found out.
+    Forgetful,
 }
 
 /// One connection's private link.
@@ -138,7 +140,7 @@ impl Service {
     pub(super) fn rules(&self) -> Rules {
         match self.method {
             Method::Rules(rules) => rules,
-            Method::Untagged => Rules::default(),
+            Method::Untagged | Method::Forgetful => Rules::default(),
             Method::DropLookalikes => {
                 Rules { inquiries: false, witness: false, witness_of_possible: false, ..Rules::default() }
             }
@@ -293,7 +295,7 @@ impl Service {
         let facts = self.facts(now);
         let mut changed = before != self.blocks || claims_before != known;
         match self.method {
-            Method::Rules(_) | Method::Untagged => {
+            Method::Rules(_) | Method::Untagged | Method::Forgetful => {
                 let rules = self.rules();
                 let change = Change {
                     before: Picture {
@@ -390,6 +392,7 @@ impl Service {
                     })
                 })
                 .collect();
+            let events = if self.method == Method::Forgetful { without_last_night(events) } else { events };
             let link = &mut self.links[of];
             if *link.events != events {
                 for night in 0..128 {
@@ -458,4 +461,13 @@ impl Service {
         let extents = taken(&picture).into_iter().filter_map(|taken| taken.extent.nights(&self.house));
         extents.fold(0, |all, nights| all | mask(night_of(nights.first()), night_of(nights.end())))
     }
+}
+
+/// What a link would be that leaves out the last night of its first event.
+fn without_last_night(mut events: Vec<Imported>) -> Vec<Imported> {
+    if let Some(first) = events.first_mut() {
+        first.end -= 1;
+    }
+    events.retain(|event| event.end > event.first);
+    events
 }

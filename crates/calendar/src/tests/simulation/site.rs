@@ -65,6 +65,8 @@ pub(super) struct Habits {
     pub(super) clamps: bool,
     /// Repeats the stays of this other site, which it gets behind our back.
     pub(super) mirrors: Option<usize>,
+    /// Has guests of its own beside those that it repeats.
+    pub(super) sells: bool,
     /// Whether it has a link of ours.
     pub(super) has_link: bool,
     /// Whether we read its feed: off for a connection that only exports.
@@ -87,6 +89,8 @@ pub(super) struct Stay {
     pub(super) booked: bool,
     /// Leaves in the evening of its last day, and so costs the night after.
     pub(super) late: bool,
+    /// Is another site's.
+    pub(super) mirrored: bool,
 }
 
 impl Stay {
@@ -154,8 +158,21 @@ impl Site {
         }
     }
 
+    /// What it shows as its own.
     pub(super) fn own(&self) -> Mask {
         self.stays.iter().fold(0, |all, stay| all | stay.mask())
+    }
+
+    /// What nobody but this site holds.
+    pub(super) fn held(&self) -> Mask {
+        self.stays.iter().filter(|stay| !stay.mirrored).fold(0, |all, stay| all | stay.mask())
+    }
+
+    /// Takes over what the site that it repeats holds now.
+    pub(super) fn mirror(&mut self, origin: Vec<Stay>) {
+        self.stays.retain(|stay| !stay.mirrored);
+        self.stays.extend(origin.into_iter().map(|stay| Stay { mirrored: true, ..stay }));
+        self.stays.sort_by_key(|stay| stay.id);
     }
 
     /// Nights that it keeps closed because of its link, as it understands it.

@@ -245,6 +245,7 @@ fn habits(rng: &mut Rng, number: usize, rounded: &mut bool) -> Habits {
         tells_apart: rng.percent(60),
         clamps: rng.percent(40),
         mirrors: None,
+        sells: false,
         has_link: true,
         has_feed: true,
         two_connections: false,
@@ -274,6 +275,9 @@ fn add_oddities(seed: u64, setting: Setting, sites: &mut [Site]) -> u8 {
         // Two sites at least are read.
         if last >= 2 && rng.percent(50) {
             sites[1].habits.has_feed = false;
+        }
+        for site in sites.iter_mut().filter(|site| site.habits.mirrors.is_some()) {
+            site.habits.sells = rng.percent(50);
         }
     }
     // A mirror is the last one, and no site to make a loop with.
@@ -560,7 +564,8 @@ impl World {
     fn build(&mut self, of: usize) {
         let today = self.today();
         if let Some(origin) = self.sites[of].habits.mirrors {
-            self.sites[of].stays = self.sites[origin].stays.clone();
+            let stays = self.sites[origin].stays.clone();
+            self.sites[of].mirror(stays);
         }
         let before = self.sites[of].feed.own;
         self.sites[of].build(today, &mut self.rng);
@@ -716,14 +721,20 @@ impl World {
         self.sites[of].habits.mirrors.unwrap_or(of)
     }
 
+    /// Where the next guest looks.
+    fn some_shop(&mut self) -> usize {
+        let of = self.rng.between(0, self.sites.len() as i64 - 1) as usize;
+        if self.sites[of].habits.sells { of } else { self.sites[of].habits.mirrors.unwrap_or(of) }
+    }
+
     fn book(&mut self) {
-        let of = self.some_site();
+        let of = self.some_shop();
         let window = self.sites[of].habits.horizon.min(50);
         for _ in 0..6 {
             let first = self.today() + 1 + self.rng.between(0, window - 8);
             let end = first + self.rng.between(1, 6);
             let late = self.sites[of].habits.late && self.rng.percent(30);
-            let stay = Stay { id: self.next_stay + 1, first, end, booked: true, late };
+            let stay = Stay { id: self.next_stay + 1, first, end, booked: true, late, mirrored: false };
             if stay.mask() & self.sites[of].taken() != 0 {
                 continue;
             }
@@ -732,8 +743,9 @@ impl World {
             let others = self.held_by_others(of) & stay.mask();
             if others != 0 {
                 self.figures.double_bookings += 1;
-                let slow =
-                    self.sites[of].habits.reads_every.map(|every| every + self.sites[of].habits.import_lag + HOUR);
+                let habits = &self.sites[of].habits;
+                let slow = habits.reads_every.filter(|_| habits.has_link);
+                let slow = slow.map(|every| every + habits.import_lag + HOUR);
                 let known = (0..128).filter(|night| others >> night & 1 == 1).any(|night| {
                     self.known_since[of][night].zip(slow).is_some_and(|(since, slow)| self.now - since > slow)
                 });
@@ -765,9 +777,8 @@ impl World {
             .sites
             .iter()
             .enumerate()
-            .filter(|(_, site)| site.habits.mirrors.is_none())
             .flat_map(|(of, site)| site.stays.iter().enumerate().map(move |(at, stay)| (of, at, stay)))
-            .filter(|(_, _, stay)| stay.booked == booked && stay.first > today)
+            .filter(|(_, _, stay)| stay.booked == booked && stay.first > today && !stay.mirrored)
             .map(|(of, at, _)| (of, at))
             .collect();
         if all.is_empty() { None } else { Some(*self.rng.pick(&all)) }
@@ -811,7 +822,7 @@ impl World {
             return;
         }
         self.next_stay += 1;
-        self.sites[of].stays.push(Stay { id: self.next_stay, first, end, booked: false, late: false });
+        self.sites[of].stays.push(Stay { id: self.next_stay, first, end, booked: false, late: false, mirrored: false });
         self.tell(|_| format!("the host closes {first}-{end} at site {of}"));
         self.plan_build(of);
         self.plan_mirrors(of);
@@ -827,6 +838,14 @@ impl World {
 
     fn pause(&mut self) {
         let of = self.rng.between(0, self.sites.len() as i64 - 1) as usize;
+        self.pause_one(of);
+        // Some hosts pause several at once.
+        if self.setting.extras && self.rng.percent(50) {
+            (0..self.sites.len()).filter(|other| other % 2 == of % 2).for_each(|other| self.pause_one(other));
+        }
+    }
+
+    fn pause_one(&mut self, of: usize) {
         if self.service.paused[of] {
             return;
         }
@@ -912,9 +931,8 @@ impl World {
 
     /// Nights that other sites really hold.
     fn held_by_others(&self, of: usize) -> Mask {
-        let others =
-            self.sites.iter().enumerate().filter(|(other, site)| *other != of && site.habits.mirrors.is_none());
-        others.fold(self.hosts_own(), |all, (_, site)| all | site.own())
+        let others = self.sites.iter().enumerate().filter(|(other, _)| *other != of);
+        others.fold(self.hosts_own(), |all, (_, site)| all | site.held())
     }
 
     /// Nights that the host's own blocks take.
@@ -924,10 +942,9 @@ impl World {
 
     /// Of these, what the latest good readings show, of connections that count.
     fn known_of_others(&self, of: usize) -> Mask {
-        let others =
-            self.sites.iter().enumerate().filter(|(other, site)| *other != of && site.habits.mirrors.is_none());
+        let others = self.sites.iter().enumerate().filter(|(other, _)| *other != of);
         let active = others.filter(|(other, _)| !self.service.paused[*other]);
-        active.fold(self.hosts_own(), |all, (other, site)| all | site.own() & self.service.read[other])
+        active.fold(self.hosts_own(), |all, (other, site)| all | site.held() & self.service.read[other])
     }
 
     /// Nights that somebody may hold, for all that a link need say: a site that counts a night too many included.
@@ -937,17 +954,23 @@ impl World {
         if self.sites.iter().any(|site| site.habits.echo == Echo::Rounded) { all | all << 1 } else { all }
     }
 
+    /// Whether both of its stays are held, by two different sites or by one and the host.
     fn is_real(&self, conflict: &Conflict) -> bool {
-        let holders = |night: &jiff::civil::Date| {
-            let night = super::service::night_of(*night);
-            let sites = self.sites.iter().enumerate().filter(|(_, site)| site.habits.mirrors.is_none());
-            sites
-                .filter(|(of, site)| {
-                    (0..128).contains(&night) && (site.own() | self.service.read[*of]) >> night & 1 == 1
-                })
-                .count()
+        let nights = |block: &BlockId| -> Mask {
+            let clashing = conflict.nights.iter().map(|night| super::service::night_of(*night));
+            let clashing = clashing.fold(0, |all, night| all | mask(night, night + 1));
+            if clashing != 0 { clashing } else { self.service.nights_of_block(block).map_or(0, |(_, nights)| nights) }
         };
-        conflict.nights.iter().any(|night| holders(night) >= 2)
+        let holder = |block: &BlockId| {
+            let of = self.service.connection_of(block);
+            let repeats = |of: &usize| self.sites[*of].held() & nights(block) == 0;
+            let of = of.map(|of| self.sites[of].habits.mirrors.filter(|_| repeats(&of)).unwrap_or(of));
+            // What the host blocked here is always meant.
+            let is_held = of.is_none_or(|of| (self.sites[of].own() | self.service.read[of]) & nights(block) != 0);
+            (of, is_held)
+        };
+        let [(one, one_is_held), (other, other_is_held)] = conflict.blocks.each_ref().map(holder);
+        one_is_held && other_is_held && one != other
     }
 
     /// Measures the time that passes until the next event.
@@ -991,7 +1014,7 @@ impl World {
         let holders = (0..self.sites.len()).filter(|other| {
             *other != of
                 && !self.service.paused[*other]
-                && self.sites[*other].own() & self.service.read[*other] >> night & 1 == 1
+                && (self.sites[*other].own() & self.service.read[*other]) >> night & 1 == 1
         });
         let believed =
             holders.filter_map(|other| self.service.standing(other, night)).any(|standing| standing != Standing::Echo);
@@ -1021,9 +1044,11 @@ impl World {
             let link = self.service.links[of].nights;
             let own = self.sites[of].own();
             let missing = known & !own & !link;
-            wrong |= missing & !self.sites[of].closed() != 0;
             for night in bits(missing) {
-                if self.gap(of, night).is_none() {
+                let gap = self.gap(of, night);
+                // What only came into view is not late yet.
+                wrong |= gap != Some(Gap::Unpublished) && self.sites[of].closed() >> night & 1 == 0;
+                if gap.is_none() {
                     let when = self.when();
                     self.figures.fail(format!(
                         "seed {}, {when}: night {night} is held, and link {of} does not show it",
@@ -1074,7 +1099,9 @@ impl World {
             site.habits.marks && site.habits.tells_apart && site.habits.has_feed && site.habits.mirrors.is_none()
         });
         let stays = sites.flat_map(|(of, site)| site.stays.iter().map(move |stay| (of, stay)));
-        let known = stays.filter(|(of, stay)| stay.booked && stay.mask() & !self.service.read[*of] == 0);
+        // Feeds may drop who departed; the nights after are kept free all the same.
+        let ahead = !mask(0, self.today());
+        let known = stays.filter(|(of, stay)| stay.booked && stay.mask() & ahead & !self.service.read[*of] == 0);
         known.fold(0, |all, (_, stay)| all | mask(stay.taken_until(), stay.taken_until() + i64::from(self.turnover)))
     }
 
