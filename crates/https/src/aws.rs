@@ -8,6 +8,7 @@ use aws_smithy_runtime_api::client::{
     result::ConnectorError,
 };
 use aws_smithy_types::body::SdkBody;
+use http_body_util::BodyExt;
 use reqwest::{Body, Client, redirect};
 
 use crate::{Roots, client_config};
@@ -57,7 +58,7 @@ impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let client = self.0.clone();
         HttpConnectorFuture::new(async move {
-            let request = to_reqwest(request).map_err(ConnectorError::user)?;
+            let request = to_reqwest(request).await.map_err(ConnectorError::user)?;
             let response = client.execute(request).await.map_err(failure)?;
             let response = http::Response::<Body>::from(response).map(SdkBody::from_body_1_x);
             HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
@@ -65,13 +66,14 @@ impl HttpConnector for Connector {
     }
 }
 
-fn to_reqwest(request: HttpRequest) -> Result<reqwest::Request, Box<dyn Error + Send + Sync>> {
-    // What lies in memory can be sent a second time on another connection.
-    let body = |body: SdkBody| match body.bytes() {
-        Some(bytes) => Body::from(bytes.to_vec()),
+async fn to_reqwest(request: HttpRequest) -> Result<reqwest::Request, Box<dyn Error + Send + Sync>> {
+    let (head, body) = request.try_into_http1x()?.into_parts();
+    let body = match body.bytes() {
+        // What lies in memory is handed on as it lies there, and can be sent a second time on another connection.
+        Some(_) => Body::from(body.collect().await?.to_bytes()),
         None => Body::wrap(body),
     };
-    Ok(request.try_into_http1x()?.map(body).try_into()?)
+    Ok(http::Request::from_parts(head, body).try_into()?)
 }
 
 /// As the SDK's retries want it told: whatever broke on the way may be tried again.
@@ -91,6 +93,7 @@ fn failure(error: reqwest::Error) -> ConnectorError {
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use bytes::Bytes;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
@@ -138,6 +141,14 @@ mod tests {
         for added in ["user-agent", "accept-encoding", "referer"] {
             assert!(!heard.to_lowercase().contains(added), "{heard}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_lies_in_memory_is_not_copied() {
+        let bytes = Bytes::from_static(b"what is put");
+        let request = http::Request::put("http://localhost").body(SdkBody::from(bytes.clone())).unwrap();
+        let sent = to_reqwest(request.try_into().unwrap()).await.unwrap();
+        assert_eq!(sent.body().unwrap().as_bytes().unwrap().as_ptr(), bytes.as_ptr());
     }
 
     #[tokio::test]
