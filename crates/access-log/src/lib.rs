@@ -15,6 +15,7 @@ use aws_sdk_s3::{
     primitives::ByteStream,
 };
 use calmesh_app::ports::{LoggedReads, ObjectError, ReadLogError, ReadLogs};
+use calmesh_https::how_it_failed;
 use flate2::write::MultiGzDecoder;
 
 pub use notification::{NotificationError, new_logs};
@@ -83,22 +84,12 @@ impl ReadLogs for AccessLogs {
     }
 }
 
-/// A failure told by operation, status and code alone: an SDK error holds the whole answer.
+/// A failure without its cause: an SDK error holds the whole answer.
 fn failure<E>(operation: &str, error: &SdkError<E, HttpResponse>) -> ObjectError
 where
     E: ProvideErrorMetadata,
 {
-    let how = match error {
-        SdkError::ServiceError(refusal) => {
-            let is_code = |code: &&str| code.len() <= 100 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
-            let code = refusal.err().code().filter(is_code).unwrap_or("no code");
-            format!("was answered {} {code}", refusal.raw().status().as_u16())
-        }
-        SdkError::TimeoutError(_) => "was not answered in time".to_owned(),
-        SdkError::DispatchFailure(_) => "could not be sent".to_owned(),
-        _ => "failed".to_owned(),
-    };
-    told(operation, &how)
+    told(operation, &how_it_failed(error))
 }
 
 fn told(operation: &str, how: &str) -> ObjectError {

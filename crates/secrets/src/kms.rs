@@ -17,6 +17,7 @@ use aws_sdk_kms::{
     types::DataKeySpec,
 };
 use calmesh_app::ports::{SealError, Sealer};
+use calmesh_https::how_it_failed;
 use tokio::{sync::Mutex, time::Instant};
 
 use crate::envelope::{self, BY_KMS, refused};
@@ -73,22 +74,9 @@ fn purpose(context: &str) -> &str {
     }
 }
 
-/// An answer of KMS may hold a key, so nothing of it is told but status and code.
+/// An answer of KMS may hold a key, so no cause is attached.
 fn failure<E: ProvideErrorMetadata>(operation: &str, error: &SdkError<E, HttpResponse>) -> SealError {
-    let how = match error {
-        SdkError::ServiceError(refusal) => {
-            let code = refusal.err().code().unwrap_or("no code");
-            format!("was answered {} {code}", refusal.raw().status().as_u16())
-        }
-        SdkError::TimeoutError(_) => "was not answered in time".to_owned(),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => "was not answered in time".to_owned(),
-        SdkError::DispatchFailure(failure) if failure.is_io() => "could not be sent: no connection".to_owned(),
-        SdkError::DispatchFailure(_) => {
-            "could not be sent: is the region set, are there credentials, is the endpoint right?".to_owned()
-        }
-        _ => "failed".to_owned(),
-    };
-    refused(format!("{operation} {how}"))
+    refused(format!("{operation} {}", how_it_failed(error)))
 }
 
 impl KmsSealer {

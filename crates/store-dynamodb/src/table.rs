@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    error::Error,
     hash::{BuildHasher, Hasher, RandomState},
     sync::Arc,
     time::Duration,
@@ -24,6 +23,7 @@ use aws_sdk_dynamodb::{
     },
 };
 use calmesh_app::ports::StoreError;
+use calmesh_https::how_it_failed;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::{
@@ -80,10 +80,10 @@ const TRIES: u32 = 8;
 
 /// What DynamoDB answered when it did not do it. Never holds items.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation} failed: {what}")]
+#[error("{operation} {how}")]
 pub(crate) struct CallFailed {
     operation: &'static str,
-    what: String,
+    how: String,
 }
 
 /// Why a call was not done.
@@ -636,8 +636,8 @@ fn built(error: BuildError) -> StoreError {
 
 async fn wait_or_give_up(tries: u32, operation: &'static str) -> Result<(), StoreError> {
     if tries == TRIES {
-        let what = "items stayed unprocessed".to_owned();
-        return Err(StoreError::Unavailable(Box::new(CallFailed { operation, what })));
+        let how = "left items unprocessed, again and again".to_owned();
+        return Err(StoreError::Unavailable(Box::new(CallFailed { operation, how })));
     }
     tokio::time::sleep(pause(tries)).await;
     Ok(())
@@ -651,7 +651,7 @@ pub(crate) fn pause(tries: u32) -> Duration {
     Duration::from_millis(longest / 2 + spread / 2)
 }
 
-fn failure<E: ProvideErrorMetadata + Error>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> CallError {
+fn failure<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> CallError {
     let failed = describe(operation, error);
     match error.as_service_error().and_then(ProvideErrorMetadata::code) {
         Some(
@@ -666,37 +666,23 @@ fn failure<E: ProvideErrorMetadata + Error>(operation: &'static str, error: &Sdk
 }
 
 /// The store's error for a call that did not go through.
-pub(crate) fn refusal<E: ProvideErrorMetadata + Error>(
+pub(crate) fn refusal<E: ProvideErrorMetadata>(
     operation: &'static str,
     error: &SdkError<E, HttpResponse>,
 ) -> StoreError {
     StoreError::Unavailable(Box::new(describe(operation, error)))
 }
 
-/// What may be told of an error: kind and code, and the message unless it may quote what was sent.
-fn describe<E: ProvideErrorMetadata + Error>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> CallFailed {
-    let what = match error {
-        SdkError::ConstructionFailure(_) => "the request could not be made".to_owned(),
-        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
-        SdkError::DispatchFailure(failed) => match failed.as_connector_error() {
-            Some(error) if error.is_timeout() => "no connection in time".to_owned(),
-            Some(error) => match error.source() {
-                Some(source) => format!("no connection: {source}"),
-                None => format!("no connection: {error}"),
-            },
-            None => "the request could not be sent".to_owned(),
-        },
-        SdkError::ResponseError(_) => "the answer could not be read".to_owned(),
-        SdkError::ServiceError(refused) => {
-            let code = refused.err().code().unwrap_or("unknown");
-            match (code, refused.err().message()) {
-                ("ValidationException" | "SerializationException", _) | (_, None) => code.to_owned(),
-                (_, Some(message)) => format!("{code}: {message}"),
-            }
-        }
-        _ => "unknown".to_owned(),
-    };
-    CallFailed { operation, what }
+/// What may be told of an error: how the call failed, and the message unless it may quote what was sent.
+fn describe<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> CallFailed {
+    let how = how_it_failed(error);
+    let refusal = error.as_service_error();
+    let may_quote =
+        matches!(refusal.and_then(ProvideErrorMetadata::code), Some("ValidationException" | "SerializationException"));
+    match refusal.and_then(ProvideErrorMetadata::message).filter(|_| !may_quote) {
+        Some(message) => CallFailed { operation, how: format!("{how}: {message}") },
+        None => CallFailed { operation, how },
+    }
 }
 
 fn cancellation(error: &SdkError<TransactWriteItemsError, HttpResponse>) -> CallError {
@@ -714,7 +700,7 @@ fn cancellation(error: &SdkError<TransactWriteItemsError, HttpResponse>) -> Call
         return CallError::Refused(refused);
     }
     let codes: Vec<&str> = reasons.iter().filter_map(|reason| reason.code()).filter(|code| *code != "None").collect();
-    let failed = CallFailed { operation: "TransactWriteItems", what: format!("cancelled: {}", codes.join(", ")) };
+    let failed = CallFailed { operation: "TransactWriteItems", how: format!("was cancelled: {}", codes.join(", ")) };
     let passes =
         |code: &&str| matches!(*code, "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded");
     if !codes.is_empty() && codes.iter().all(passes) {
