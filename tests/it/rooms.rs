@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("calmesh-store-dynamodb", &["calmesh-app", "calmesh-calendar", "calmesh-https"]),
     ("calmesh-exports-s3", &["calmesh-app", "calmesh-calendar", "calmesh-https"]),
     ("calmesh-access-log", &["calmesh-app", "calmesh-https"]),
-    ("calmesh-events-eventbridge", &["calmesh-app", "calmesh-calendar"]),
+    ("calmesh-events-eventbridge", &["calmesh-app", "calmesh-calendar", "calmesh-https"]),
     ("calmesh-secrets", &["calmesh-app", "calmesh-https"]),
     ("calmesh-oidc", &["calmesh-app", "calmesh-calendar", "calmesh-https"]),
     (

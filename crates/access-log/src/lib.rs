@@ -15,7 +15,7 @@ use aws_sdk_s3::{
     primitives::ByteStream,
 };
 use calmesh_app::ports::{LoggedReads, ObjectError, ReadLogError, ReadLogs};
-use calmesh_https::how_it_failed;
+use calmesh_https::{OnDemand, how_it_failed};
 use flate2::write::MultiGzDecoder;
 
 pub use notification::{NotificationError, new_logs};
@@ -29,7 +29,7 @@ const NOT_WHOLE: &str = "it is not gzip, or not whole";
 /// `ReadLogs` over S3. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct AccessLogs {
-    client: Client,
+    client: OnDemand<Client>,
     bucket: String,
     own_agent: &'static str,
 }
@@ -38,8 +38,8 @@ impl AccessLogs {
     /// `own_agent` is how our own fetcher's name begins: what it reads is no read. Time-outs, retries and the endpoint
     /// are the client's.
     #[must_use]
-    pub fn new(client: Client, bucket: String, own_agent: &'static str) -> Self {
-        Self { client, bucket, own_agent }
+    pub fn new(client: impl Into<OnDemand<Client>>, bucket: String, own_agent: &'static str) -> Self {
+        Self { client: client.into(), bucket, own_agent }
     }
 
     /// The bucket that logs are in.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_eventbridge::{Client, types::PutEventsRequestEntry};
 use calmesh_app::ports::{BusError, Event, EventBus};
+use calmesh_https::OnDemand;
 
 use crate::{SOURCE, encode};
 
@@ -16,7 +17,7 @@ const WAITS: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(2
 /// `EventBus` over EventBridge.
 #[derive(Debug, Clone)]
 pub struct EventBridgeBus {
-    client: Client,
+    client: OnDemand<Client>,
     bus: String,
     waits: Vec<Duration>,
 }
@@ -31,8 +32,8 @@ struct Refused {
 impl EventBridgeBus {
     /// `bus` is the name or the ARN of the event bus. Time-outs and retries of whole calls are the client's.
     #[must_use]
-    pub fn new(client: Client, bus: impl Into<String>) -> Self {
-        Self { client, bus: bus.into(), waits: WAITS.to_vec() }
+    pub fn new(client: impl Into<OnDemand<Client>>, bus: impl Into<String>) -> Self {
+        Self { client: client.into(), bus: bus.into(), waits: WAITS.to_vec() }
     }
 
     /// Puts at most ten entries, those that are refused again after a while.

@@ -3,8 +3,10 @@
 
 mod aws;
 mod failure;
+mod on_demand;
 mod roots;
 
 pub use aws::{AwsHttpError, aws_http_client};
 pub use failure::how_it_failed;
+pub use on_demand::OnDemand;
 pub use roots::{Roots, client_config};

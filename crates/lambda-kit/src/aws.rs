@@ -10,6 +10,7 @@ use aws_types::{
     SdkConfig,
     service_config::{LoadServiceConfig, ServiceConfigKey},
 };
+use calmesh_https::OnDemand;
 
 use crate::ConfigError;
 
@@ -17,7 +18,7 @@ use crate::ConfigError;
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The address of AWS where it is not AWS's own: an emulator's.
-pub(crate) const ENDPOINT: &str = "AWS_ENDPOINT_URL";
+const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 
 /// Four attempts of ten seconds at most, 25 seconds in all.
 ///
@@ -47,6 +48,18 @@ pub(crate) fn from_env(http: SharedHttpClient) -> Result<SdkConfig, ConfigError>
         .service_config(Environment);
     sdk.set_endpoint_url(text(ENDPOINT));
     Ok(sdk.build())
+}
+
+/// S3's client; on an emulator buckets have no host names of their own.
+pub(crate) fn s3(sdk: &SdkConfig) -> aws_sdk_s3::Client {
+    let on_an_emulator = [ENDPOINT, "AWS_ENDPOINT_URL_S3"].into_iter().any(|variable| text(variable).is_some());
+    aws_sdk_s3::Client::from_conf(aws_sdk_s3::config::Builder::from(sdk).force_path_style(on_an_emulator).build())
+}
+
+/// The client that `make` makes, when it is first used.
+pub(crate) fn on_demand<C>(sdk: &SdkConfig, make: impl FnOnce(&SdkConfig) -> C + Send + 'static) -> OnDemand<C> {
+    let sdk = sdk.clone();
+    OnDemand::new(move || make(&sdk))
 }
 
 /// A blank value counts as not set.

@@ -4,19 +4,21 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_types::SdkConfig;
 use calmesh_access_log::{AccessLogs, new_logs};
 use calmesh_app::{
     App, Settings,
     model::{LinkToken, SecretHash, TokenSecret},
-    ports::{IdentityVerifier, Randomness},
+    ports::{AccountStore, ExportStore, IdentityVerifier, Randomness},
 };
 use calmesh_events_eventbridge::EventBridgeBus;
 use calmesh_exports_s3::{Buckets, S3Objects};
 use calmesh_feeds_http::{HttpFeeds, HttpFeedsConfig, HttpFeedsError};
-use calmesh_https::{AwsHttpError, Roots, aws_http_client};
+use calmesh_https::{AwsHttpError, OnDemand, Roots, aws_http_client};
 use calmesh_oidc::{OidcConfigError, OidcVerifier};
 use calmesh_secrets::{DeriveError, KmsSealer, derive_keys};
 use calmesh_store_dynamodb::DynamoStore;
+use futures::FutureExt;
 use jiff::SignedDuration;
 use lambda_runtime::LambdaEvent;
 
@@ -37,7 +39,6 @@ pub struct Cloud {
     /// Verifies JWTs, where an issuer is configured.
     pub identity: Option<Arc<dyn IdentityVerifier>>,
     pub config: Arc<Config>,
-    objects: Arc<S3Objects>,
     logs: AccessLogs,
 }
 
@@ -78,34 +79,22 @@ impl Cloud {
     /// When a variable or a secret is missing or can't be read.
     pub async fn start(function: Function) -> Result<Self, StartError> {
         telemetry::start(function);
-        match Self::wire(function).await {
-            Ok(cloud) => {
-                // Nobody waits for a log to be taken, and its function may ask for nothing beforehand.
-                if !function.takes_logs() {
-                    cloud.warm_up(function).await;
-                }
-                Ok(cloud)
-            }
-            Err(error) => {
-                tracing::error!(error = telemetry::chain(&error), "the function can't start");
-                Err(error)
-            }
-        }
+        let started = Self::wire(function).await;
+        started.inspect_err(|error| tracing::error!(error = telemetry::chain(error), "the function can't start"))
     }
 
     async fn wire(function: Function) -> Result<Self, StartError> {
         let config = Config::from_env(function)?;
         let sdk = aws::from_env(aws_http_client(Roots::Bundled, aws::CONNECT_TIMEOUT)?)?;
-        let secrets = aws_sdk_secretsmanager::Client::new(&sdk);
-        let (deployment, operator) = tokio::try_join!(
-            secret(&secrets, "CALMESH_DEPLOYMENT_SECRET", config.deployment_secret.as_deref()),
-            secret(&secrets, "CALMESH_OPERATOR_KEY", config.operator_key.as_deref()),
-        )?;
-        let randomness = OsRandomness;
-        // A function that is not given a secret never uses what stands in its place, and nobody can know it.
-        let deployment =
-            deployment.unwrap_or_else(|| TokenSecret::from_random(randomness.secret()).reveal().to_owned());
-        let operator = operator.unwrap_or_else(|| TokenSecret::from_random(randomness.secret()).reveal().to_owned());
+        let store = Arc::new(DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.table.clone()));
+        let s3 = aws::on_demand(&sdk, aws::s3);
+        let logs = AccessLogs::new(s3.clone(), config.access_log_bucket.clone().unwrap_or_default(), OWN_AGENT);
+        let buckets = Buckets { exports: config.exports_bucket.clone(), snapshots: config.snapshots_bucket.clone() };
+        let objects = Arc::new(S3Objects::new(s3, buckets));
+        // All at once: over new connections, one after the other would take as many times as long.
+        let warm = warm_up(function, &store, &objects).map(Ok);
+        let ((deployment, operator), ()) = tokio::try_join!(secrets(&sdk, &config), warm)?;
+
         let settings = Settings {
             links_base: config.links_base.clone(),
             refused_providers: config.refused_providers.clone(),
@@ -116,19 +105,9 @@ impl Cloud {
             operator_key: SecretHash::of(&operator),
             keys: derive_keys(deployment.as_bytes())?,
         };
-
-        let on_an_emulator = [aws::ENDPOINT, "AWS_ENDPOINT_URL_S3"]
-            .iter()
-            .any(|name| std::env::var(name).is_ok_and(|value| !value.is_empty()));
-        // Buckets have no host names of their own there.
-        let s3 = aws_sdk_s3::config::Builder::from(&sdk).force_path_style(on_an_emulator).build();
-        let buckets = Buckets { exports: config.exports_bucket.clone(), snapshots: config.snapshots_bucket.clone() };
-        let s3 = aws_sdk_s3::Client::from_conf(s3);
-        let logs = AccessLogs::new(s3.clone(), config.access_log_bucket.clone().unwrap_or_default(), OWN_AGENT);
-        let objects = Arc::new(S3Objects::new(s3, buckets));
-        let store = Arc::new(DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.table.clone()));
-        let bus = EventBridgeBus::new(aws_sdk_eventbridge::Client::new(&sdk), config.bus.clone());
-        let sealer = KmsSealer::new(aws_sdk_kms::Client::new(&sdk), config.kms_key.clone().unwrap_or_default());
+        let bus = EventBridgeBus::new(aws::on_demand(&sdk, aws_sdk_eventbridge::Client::new), config.bus.clone());
+        let sealing = config.kms_key.clone().unwrap_or_default();
+        let sealer = KmsSealer::new(aws::on_demand(&sdk, aws_sdk_kms::Client::new), sealing);
         let mut feeds = HttpFeedsConfig::new(USER_AGENT);
         feeds.private_feeds = config.private_feeds;
         // Nothing is read from disk: at each start that would take as long as all the rest.
@@ -153,35 +132,13 @@ impl Cloud {
             bus: Arc::new(bus),
             feeds: Arc::new(feeds),
             snapshots: objects.clone(),
-            exports: objects.clone(),
+            exports: objects,
             clock: Arc::new(SystemClock),
-            randomness: Arc::new(randomness),
+            randomness: Arc::new(OsRandomness),
             sealer: Arc::new(sealer),
             settings: Arc::new(settings),
         };
-        Ok(Self { app, identity, config: Arc::new(config), objects, logs })
-    }
-
-    /// Opens the connections that the first call needs: at 128 MB the TLS handshake alone is most of it, and during
-    /// init it costs no caller anything. Asks for things that nobody has, and reads no more than the function may.
-    async fn warm_up(&self, function: Function) {
-        let nobody = SecretHash::of("");
-        let store = async { self.app.accounts.token_by_hash(&nobody).await.err().map(|e| telemetry::chain(&e)) };
-        let exports = async {
-            match function {
-                Function::Schedule | Function::Fetch | Function::Access => None,
-                Function::Merge => {
-                    let nowhere = LinkToken::from_random(self.app.randomness.secret());
-                    self.app.exports.export(&nowhere).await.err().map(|e| telemetry::chain(&e))
-                }
-                // The first link is made through the API, so by then unknown ones are answered as they should be.
-                Function::Api => self.objects.keep_not_found_page().await.err().map(|e| telemetry::chain(&e)),
-            }
-        };
-        let (store, exports) = tokio::join!(store, exports);
-        for error in [store, exports].into_iter().flatten() {
-            tracing::warn!(error, "the first call will be slower: warming up failed");
-        }
+        Ok(Self { app, identity, config: Arc::new(config), logs })
     }
 
     /// One tick: announces the shards whose minute it is and what has waited too long.
@@ -238,13 +195,48 @@ impl Cloud {
     }
 }
 
-/// A secret's text; none when this function was not given it.
+/// Opens the connections that the first call needs: at 128 MB the TLS handshake alone is most of it, and during init it
+/// costs no caller anything. Asks for things that nobody has, and reads no more than the function may.
+async fn warm_up(function: Function, store: &DynamoStore, objects: &S3Objects) {
+    // Nobody waits for a log to be taken, and its function may ask for nothing beforehand.
+    if function.takes_logs() {
+        return;
+    }
+    let nobody = SecretHash::of("");
+    let store = async { store.token_by_hash(&nobody).await.err().map(|e| telemetry::chain(&e)) };
+    let exports = async {
+        match function {
+            Function::Schedule | Function::Fetch | Function::Access => None,
+            Function::Merge => {
+                let nowhere = LinkToken::from_random(OsRandomness.secret());
+                objects.export(&nowhere).await.err().map(|e| telemetry::chain(&e))
+            }
+            // The first link is made through the API, so by then unknown ones are answered as they should be.
+            Function::Api => objects.keep_not_found_page().await.err().map(|e| telemetry::chain(&e)),
+        }
+    };
+    let (store, exports) = tokio::join!(store, exports);
+    for error in [store, exports].into_iter().flatten() {
+        tracing::warn!(error, "the first call will be slower: warming up failed");
+    }
+}
+
+/// The deployment's secret and the operator's key. A function that is not given one never uses what stands in its
+/// place, and nobody can know it.
+async fn secrets(sdk: &SdkConfig, config: &Config) -> Result<(String, String), StartError> {
+    let secrets = aws::on_demand(sdk, aws_sdk_secretsmanager::Client::new);
+    tokio::try_join!(
+        secret(&secrets, "CALMESH_DEPLOYMENT_SECRET", config.deployment_secret.as_deref()),
+        secret(&secrets, "CALMESH_OPERATOR_KEY", config.operator_key.as_deref()),
+    )
+}
+
 async fn secret(
-    client: &aws_sdk_secretsmanager::Client,
+    client: &OnDemand<aws_sdk_secretsmanager::Client>,
     variable: &'static str,
     id: Option<&str>,
-) -> Result<Option<String>, StartError> {
-    let Some(id) = id else { return Ok(None) };
+) -> Result<String, StartError> {
+    let Some(id) = id else { return Ok(TokenSecret::from_random(OsRandomness.secret()).reveal().to_owned()) };
     let answer = client.get_secret_value().secret_id(id).send().await;
     let answer = answer.map_err(|error| StartError::Secret { variable, source: error.into() })?;
     let text = answer.secret_string().map(str::trim).unwrap_or_default();
@@ -255,5 +247,5 @@ async fn secret(
     if text.len() < 32 {
         return Err(StartError::SecretForm { variable, fault: "too short; it must have 32 characters or more" });
     }
-    Ok(Some(text.to_owned()))
+    Ok(text.to_owned())
 }

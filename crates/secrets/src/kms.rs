@@ -17,7 +17,7 @@ use aws_sdk_kms::{
     types::DataKeySpec,
 };
 use calmesh_app::ports::{SealError, Sealer};
-use calmesh_https::how_it_failed;
+use calmesh_https::{OnDemand, how_it_failed};
 use tokio::{sync::Mutex, time::Instant};
 
 use crate::envelope::{self, BY_KMS, refused};
@@ -35,7 +35,7 @@ const PURPOSE: &str = "calmesh:purpose";
 /// `Sealer` with a key in KMS. Cheap to clone; clones share the data keys that they keep.
 #[derive(Clone)]
 pub struct KmsSealer {
-    client: Client,
+    client: OnDemand<Client>,
     /// The id or ARN of the key; not an alias, which could come to mean another key.
     key: String,
     kept: Arc<Mutex<Kept>>,
@@ -82,8 +82,8 @@ fn failure<E: ProvideErrorMetadata>(operation: &str, error: &SdkError<E, HttpRes
 impl KmsSealer {
     /// `key` is the id or ARN of a symmetric KMS key. Time-outs and retries are the client's.
     #[must_use]
-    pub fn new(client: Client, key: impl Into<String>) -> Self {
-        Self { client, key: key.into(), kept: Arc::default() }
+    pub fn new(client: impl Into<OnDemand<Client>>, key: impl Into<String>) -> Self {
+        Self { client: client.into(), key: key.into(), kept: Arc::default() }
     }
 
     /// A data key to seal with, and the header that says how to get it back.

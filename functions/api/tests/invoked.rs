@@ -3,6 +3,7 @@
 
 use calmesh_tests::lambda_runtime::{FakeCloud, Outcome, operator_key};
 use serde_json::{Value, json};
+use tokio::{io::AsyncReadExt, net::TcpListener};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_calmesh-api");
 
@@ -84,6 +85,39 @@ async fn calls_through_api_gateway_are_answered_by_the_rest_api() {
     assert!(connection["export"]["url"].as_str().unwrap().starts_with("https://d111.cloudfront.net/f/"));
     let announced = cloud.taken_events();
     assert!(announced.iter().any(|event| event.detail_type == "property.dirty"), "{announced:?}");
+}
+
+#[tokio::test]
+async fn what_a_start_asks_is_asked_before_anything_is_answered() {
+    let mut cloud = FakeCloud::start().await;
+    let aws = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    for endpoint in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_S3"] {
+        cloud.set(endpoint, &format!("http://{}", aws.local_addr().unwrap()));
+    }
+    let _function = cloud.run(BINARY);
+    let mut asked = Vec::new();
+    let mut unanswered = Vec::new();
+    for _ in 0..4 {
+        let (mut connection, _) = aws.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+            assert_ne!(connection.read_buf(&mut head).await.unwrap(), 0);
+        }
+        let head = String::from_utf8(head).unwrap();
+        let asks = ["secretsmanager.GetSecretValue", "DynamoDB_20120810.GetItem", "GET /calmesh-exports/not-found.txt"];
+        asked.extend(asks.into_iter().filter(|ask| head.contains(ask)));
+        unanswered.push(connection);
+    }
+    asked.sort_unstable();
+    assert_eq!(
+        asked,
+        [
+            "DynamoDB_20120810.GetItem",
+            "GET /calmesh-exports/not-found.txt",
+            "secretsmanager.GetSecretValue",
+            "secretsmanager.GetSecretValue",
+        ]
+    );
 }
 
 #[tokio::test]
