@@ -94,8 +94,8 @@ impl From<AccountError> for Problem {
     }
 }
 
-pub(crate) fn routes() -> Routes {
-    routes!(list, create, show, edit, delete)
+pub(crate) fn routes(others: Routes) -> Routes {
+    routes!(others; list, create, show, edit, delete)
 }
 
 /// All accounts, for the operator.

@@ -257,8 +257,8 @@ fn mass_vanish(hold: &HoldId, stays: u32, nights: u32) -> String {
     )
 }
 
-pub(crate) fn routes() -> Routes {
-    routes!(list)
+pub(crate) fn routes(others: Routes) -> Routes {
+    routes!(others; list)
 }
 
 /// What happened to a property in the last 90 days, newest first.

@@ -97,8 +97,8 @@ impl From<AvailabilityError> for Problem {
     }
 }
 
-pub(crate) fn routes() -> Routes {
-    routes!(show, check)
+pub(crate) fn routes(others: Routes) -> Routes {
+    routes!(others; show, check)
 }
 
 /// What is taken from one date to another.

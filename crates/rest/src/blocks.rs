@@ -177,8 +177,8 @@ impl From<BlockError> for Problem {
     }
 }
 
-pub(crate) fn routes() -> Routes {
-    routes!(list, create, show, edit, delete, prune)
+pub(crate) fn routes(others: Routes) -> Routes {
+    routes!(others; list, create, show, edit, delete, prune)
 }
 
 /// The blocks of a property in order of time.

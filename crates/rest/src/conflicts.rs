@@ -86,8 +86,8 @@ impl From<ConflictError> for Problem {
     }
 }
 
-pub(crate) fn routes() -> Routes {
-    routes!(list, list_all, resolve)
+pub(crate) fn routes(others: Routes) -> Routes {
+    routes!(others; list, list_all, resolve)
 }
 
 /// The conflicts of a property: those that stand, and those that closed in the last 90 days; the newest first.

@@ -529,8 +529,8 @@ impl From<ConnectionError> for Problem {
     }
 }
 
-pub(crate) fn routes() -> Routes {
-    routes!(list, create, show, edit, delete, pause, resume, rotate)
+pub(crate) fn routes(others: Routes) -> Routes {
+    routes!(others; list, create, show, edit, delete, pause, resume, rotate)
 }
 
 fn single(view: ConnectionView) -> Response {

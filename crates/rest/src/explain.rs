@@ -144,8 +144,8 @@ fn not_told(why: &str) -> Problem {
     Problem::invalid(vec![FieldProblem::query("as_of", why)])
 }
 
-pub(crate) fn routes() -> Routes {
-    routes!(explain)
+pub(crate) fn routes(others: Routes) -> Routes {
+    routes!(others; explain)
 }
 
 /// Why a night is taken or free: every claim, its source, the feed's event, the rules that decided, since when, and which

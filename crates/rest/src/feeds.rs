@@ -148,8 +148,8 @@ pub(crate) fn feed_url(value: &Value) -> Result<FeedUrl, String> {
     text.parse::<FeedUrl>().map_err(|error| format!("is refused: {error}"))
 }
 
-pub(crate) fn routes() -> Routes {
-    routes!(check)
+pub(crate) fn routes(others: Routes) -> Routes {
+    routes!(others; check)
 }
 
 /// Fetches and reads a feed without storing anything, and says what it would block and what is wrong with it.

@@ -18,8 +18,8 @@ pub(crate) struct Health {
     version: String,
 }
 
-pub(crate) fn routes() -> Routes {
-    routes!(show)
+pub(crate) fn routes(others: Routes) -> Routes {
+    routes!(others; show)
 }
 
 /// Whether the service lives, and its version.

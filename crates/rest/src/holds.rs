@@ -83,8 +83,8 @@ impl From<HoldError> for Problem {
     }
 }
 
-pub(crate) fn routes() -> Routes {
-    routes!(list, release, keep)
+pub(crate) fn routes(others: Routes) -> Routes {
+    routes!(others; list, release, keep)
 }
 
 /// The holds of a property: open and kept ones, then those that ended in the last 90 days.

@@ -143,8 +143,8 @@ impl From<LinkError> for Problem {
     }
 }
 
-pub(crate) fn routes() -> Routes {
-    routes!(list_all, create, show, edit, delete)
+pub(crate) fn routes(others: Routes) -> Routes {
+    routes!(others; list_all, create, show, edit, delete)
 }
 
 /// The extra links that the caller sees.

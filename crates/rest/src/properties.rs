@@ -138,8 +138,8 @@ pub(crate) fn busy() -> Problem {
     Problem::conflict("The property's feeds are changing right now. Send the request again.").sort("busy")
 }
 
-pub(crate) fn routes() -> Routes {
-    routes!(list, create, show, edit, delete)
+pub(crate) fn routes(others: Routes) -> Routes {
+    routes!(others; list, create, show, edit, delete)
 }
 
 /// The properties of the account, in order of creation.

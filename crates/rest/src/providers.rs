@@ -95,8 +95,8 @@ impl ProviderView {
     }
 }
 
-pub(crate) fn routes() -> Routes {
-    routes!(list)
+pub(crate) fn routes(others: Routes) -> Routes {
+    routes!(others; list)
 }
 
 /// The providers that are known, the big sites first.

@@ -109,8 +109,8 @@ impl From<RefreshError> for Problem {
     }
 }
 
-pub(crate) fn routes() -> Routes {
-    routes!(of_connection, of_property, of_account, show)
+pub(crate) fn routes(others: Routes) -> Routes {
+    routes!(others; of_connection, of_property, of_account, show)
 }
 
 fn asked(id: &RefreshId) -> Response {

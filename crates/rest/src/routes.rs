@@ -45,13 +45,10 @@ impl Routes {
         self
     }
 
-    pub(crate) fn merge(mut self, others: Self) -> Self {
-        self.router = self.router.merge(others.router);
-        #[cfg(test)]
-        {
-            self.document = self.document.merge(others.document);
-        }
-        self
+    /// Adds the routes of a room. They are not made by themselves and merged: that would put every route into a tree
+    /// twice, at every start of a function.
+    pub(crate) fn with(self, room: impl FnOnce(Self) -> Self) -> Self {
+        room(self)
     }
 
     pub(crate) fn layer<L>(mut self, layer: L) -> Self
@@ -66,12 +63,10 @@ impl Routes {
     }
 }
 
-/// The routes of these handlers.
+/// The routes of these handlers beside others.
 macro_rules! routes {
-    ($($handler:ident),+ $(,)?) => {{
-        let routes = utoipa_axum::paste! {
-            $crate::routes::Routes::default()$(.on::<[<__path_ $handler>], _, _>($handler))+
-        };
+    ($others:expr; $($handler:ident),+ $(,)?) => {{
+        let routes = utoipa_axum::paste! { $others$(.on::<[<__path_ $handler>], _, _>($handler))+ };
         #[cfg(test)]
         let routes = routes$(.documented(utoipa_axum::routes!($handler)))+;
         routes

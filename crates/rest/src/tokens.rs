@@ -102,8 +102,8 @@ impl From<TokenError> for Problem {
     }
 }
 
-pub(crate) fn routes() -> Routes {
-    routes!(list_all, create, revoke)
+pub(crate) fn routes(others: Routes) -> Routes {
+    routes!(others; list_all, create, revoke)
 }
 
 /// The account's tokens, without their secrets.
