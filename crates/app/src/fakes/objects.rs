@@ -270,16 +270,22 @@ impl EventBus for MemoryBus {
     }
 }
 
-/// A `Clock` that stands still until it is moved.
+/// A `Clock` that stands still until it is moved, or moves a little whenever it is asked.
 #[derive(Debug)]
 pub struct FixedClock {
     now: Mutex<Timestamp>,
+    step: Mutex<SignedDuration>,
 }
 
 impl FixedClock {
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
-        Self { now: Mutex::new(now) }
+        Self { now: Mutex::new(now), step: Mutex::default() }
+    }
+
+    /// From now on time passes, so much with each question, as it does between a decision and what follows from it.
+    pub fn tick(&self, step: SignedDuration) {
+        *lock(&self.step) = step;
     }
 
     pub fn set(&self, now: Timestamp) {
@@ -297,7 +303,9 @@ impl FixedClock {
 
 impl Clock for FixedClock {
     fn now(&self) -> Timestamp {
-        *lock(&self.now)
+        let now = *lock(&self.now);
+        self.advance(*lock(&self.step));
+        now
     }
 }
 

@@ -41,11 +41,20 @@ enum Names {
     Minted,
 }
 
+/// A world in which a link is put a moment after it was decided what it shows, so that reads of it count.
+async fn ticking() -> World {
+    let world = World::new().await;
+    world.clock.tick(SignedDuration::from_millis(1));
+    world
+}
+
 /// A site that shows everything that it reads, as its own.
 struct EchoingSite {
     connection: ConnectionId,
     name: &'static str,
     names: Names,
+    /// Nights that it holds itself, and shows under one name.
+    own: Option<(&'static str, &'static str)>,
     shown: Vec<(String, String, String)>,
 }
 
@@ -53,7 +62,7 @@ impl EchoingSite {
     async fn connect(world: &World, name: &'static str, names: Names) -> Self {
         let connection = world.connect(name, "generic").await;
         world.serve(name, plain(&[]));
-        Self { connection, name, names, shown: Vec::new() }
+        Self { connection, name, names, own: None, shown: Vec::new() }
     }
 
     /// Reads its link, and shows from now on what is there.
@@ -76,8 +85,9 @@ impl EchoingSite {
                 Names::Minted => (format!("{nth}-{now}@{}", self.name), start, end),
             })
             .collect();
-        let shown: Vec<_> =
-            self.shown.iter().map(|(uid, start, end)| (uid.as_str(), start.as_str(), end.as_str())).collect();
+        let own = self.own.map(|(start, end)| ("own", start, end));
+        let read = self.shown.iter().map(|(uid, start, end)| (uid.as_str(), start.as_str(), end.as_str()));
+        let shown: Vec<_> = own.into_iter().chain(read).collect();
         world.serve(self.name, plain(&shown));
     }
 }
@@ -113,7 +123,7 @@ async fn states(world: &World, all: bool) -> Vec<BlockState> {
 
 #[tokio::test]
 async fn a_site_that_shows_our_own_uids_again_blocks_nothing() {
-    let world = World::new().await;
+    let world = ticking().await;
     world.connect("a", "airbnb").await;
     let mut b = EchoingSite::connect(&world, "b", Names::Kept).await;
     world.serve("a", airbnb(1, STAYS));
@@ -148,7 +158,7 @@ struct Aftermath {
 }
 
 async fn an_origin_that_cancels(failing: Option<Failing>) -> Aftermath {
-    let world = World::new().await;
+    let world = ticking().await;
     let a = world.connect("a", "airbnb").await;
     let mut b = EchoingSite::connect(&world, "b", Names::Minted).await;
     let mut c = EchoingSite::connect(&world, "c", Names::Minted).await;
@@ -201,6 +211,26 @@ async fn a_phantom_that_two_sites_keep_alive_is_asked_for_and_let_go() {
 }
 
 #[tokio::test]
+async fn a_site_that_holds_the_nights_itself_stands_once_it_read_its_link_without_them() {
+    let world = ticking().await;
+    world.connect("a", "airbnb").await;
+    let mut b = EchoingSite::connect(&world, "b", Names::Minted).await;
+    world.serve("a", airbnb(1, STAYS));
+    world.sweep().await;
+    a_round(&world, &mut [&mut b]).await;
+    b.own = Some(("2026-12-04", "2026-12-06"));
+    a_round(&world, &mut [&mut b]).await;
+    world.serve("a", airbnb(2, &STAYS[1..]));
+    for _ in 0..9 {
+        a_round(&world, &mut [&mut b]).await;
+        assert_eq!(world.taken().await.len(), 6, "nothing is freed: {:#?}", findings(&world).await);
+    }
+    let found = findings(&world).await;
+    assert!(found.contains(&Finding::Judged(Standing::Certain, ClaimRule::StoodAfterRead)), "{found:#?}");
+    assert!(!found.contains(&Finding::SeemsNotToRead), "{found:#?}");
+}
+
+#[tokio::test]
 async fn a_store_that_fails_while_a_phantom_is_asked_for_changes_nothing_in_the_end() {
     let expected = an_origin_that_cancels(None).await;
     assert!(expected.eventful.len() > 4, "{:?}", expected.eventful);
@@ -217,7 +247,7 @@ async fn a_store_that_fails_while_a_phantom_is_asked_for_changes_nothing_in_the_
 
 #[tokio::test]
 async fn what_may_be_an_echo_beside_its_origin_costs_no_write_while_nothing_changes() {
-    let world = World::new().await;
+    let world = ticking().await;
     world.connect("a", "airbnb").await;
     let mut b = EchoingSite::connect(&world, "b", Names::Minted).await;
     world.serve("a", airbnb(1, STAYS));
@@ -278,7 +308,7 @@ async fn two_reservations_of_one_night_open_a_conflict_which_is_told_once_and_cl
 
 #[tokio::test]
 async fn a_conflict_is_told_though_the_bus_failed_when_it_opened() {
-    let world = World::new().await;
+    let world = ticking().await;
     world.connect("a", "airbnb").await;
     world.connect("b", "airbnb").await;
     world.serve("a", airbnb(1, STAYS));
@@ -307,7 +337,7 @@ async fn a_conflict_is_told_though_the_bus_failed_when_it_opened() {
 
 #[tokio::test]
 async fn a_master_feed_beside_the_feed_that_it_repeats_doubles_nothing_and_hides_no_conflict() {
-    let world = World::new().await;
+    let world = ticking().await;
     world.connect("a", "airbnb").await;
     world.connect("b", "airbnb").await;
     let master = world.connect("m", "guesty").await;
@@ -334,7 +364,7 @@ async fn a_master_feed_beside_the_feed_that_it_repeats_doubles_nothing_and_hides
 
 #[tokio::test]
 async fn a_stay_that_the_host_says_is_gone_is_asked_for_when_nothing_else_holds_the_night() {
-    let world = World::new().await;
+    let world = ticking().await;
     let a = world.connect("a", "airbnb").await;
     let b = world.connect("b", "generic").await;
     world.serve("b", plain(&[("1@b", "2026-12-04", "2026-12-06"), ("2@b", "2027-05-01", "2027-05-20")]));
@@ -369,7 +399,7 @@ async fn a_stay_that_the_host_says_is_gone_is_asked_for_when_nothing_else_holds_
 
 #[tokio::test]
 async fn a_night_is_explained_with_its_claims_events_and_links() {
-    let world = World::new().await;
+    let world = ticking().await;
     let a = world.connect("a", "airbnb").await;
     let mut b = EchoingSite::connect(&world, "b", Names::Minted).await;
     world.serve("a", airbnb(1, STAYS));
