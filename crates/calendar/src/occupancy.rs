@@ -46,17 +46,18 @@ impl<'a> Turnovers<'a> {
         if picture.house.turnover_nights() == 0 {
             return turnovers;
         }
+        let there: BTreeMap<&BlockId, &Block> = picture.blocks.iter().map(|block| (&block.id, block)).collect();
         let mut extensions: BTreeMap<&BlockId, Vec<&Block>> = BTreeMap::new();
+        let mut parts: BTreeSet<&BlockId> = BTreeSet::new();
         for block in picture.blocks {
-            if let Some(stay) = block.extends() {
-                extensions.entry(stay).or_default().push(block);
+            let stay = block.extends().and_then(|stay| there.get(stay));
+            if let Some(stay) = stay.filter(|stay| touches(stay, block, picture.house)) {
+                extensions.entry(&stay.id).or_default().push(block);
+                parts.insert(&block.id);
             }
         }
-        let there: BTreeSet<&BlockId> = picture.blocks.iter().map(|block| &block.id).collect();
-        // An extension is part of the stay that it extends, as long as that is there.
-        let is_part = |block: &Block| block.extends().is_some_and(|stay| there.contains(stay));
-        let mut stays: Vec<&Block> =
-            picture.blocks.iter().filter(|block| is_stay(picture, block) && !is_part(block)).collect();
+        let is_stay = |block: &&Block| is_stay(picture, block) && !parts.contains(&block.id);
+        let mut stays: Vec<&Block> = picture.blocks.iter().filter(is_stay).collect();
         stays.sort_by_cached_key(|block| (block.extent.times(picture.house), &block.id));
         let hosts_own = picture.blocks.iter().filter(|block| block.is_own());
         let mut hosts: BTreeSet<Date> =
@@ -86,6 +87,12 @@ fn is_stay(picture: &Picture<'_>, block: &Block) -> bool {
         BlockKind::Closure => picture.source_of(block).is_some_and(|source| !source.tells_reservations_apart),
         BlockKind::Tentative | BlockKind::RuleClosure => false,
     }
+}
+
+/// Whether an extension is part of the stay that it extends: not where that moved away from it since.
+fn touches(stay: &Block, extension: &Block, house: &House) -> bool {
+    let end = stay.extent.nights(house).map_or_else(|| house.date(stay.extent.times(house).end()), Nights::end);
+    house.date(extension.extent.times(house).start()) <= end
 }
 
 /// A stay without the echoes at its end, which are the turnover nights that follow it already; none if any other night

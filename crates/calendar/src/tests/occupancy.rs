@@ -57,6 +57,16 @@ fn turnover_nights_follow_what_extends_the_stay() {
 }
 
 #[test]
+fn a_stay_that_moved_away_from_what_extends_it_has_turnover_nights_of_its_own() {
+    let house = house_with_turnover(1);
+    let moved = stay(1, 1, nights("2026-12-04", "2026-12-06"));
+    let extra =
+        Block { origin: Origin::Own { extends: Some(moved.id.clone()) }, ..own(2, nights("2026-12-08", "2026-12-09")) };
+    let expected = ["2026-12-04", "2026-12-05", "2026-12-06", "2026-12-08", "2026-12-09"];
+    assert_eq!(taken_of(&[moved, extra], &house), expected);
+}
+
+#[test]
 fn extensions_that_extend_each_other_end() {
     let house = house_with_turnover(1);
     let (mut a, mut b) = (own(1, nights("2026-12-04", "2026-12-05")), own(2, nights("2026-12-05", "2026-12-06")));
