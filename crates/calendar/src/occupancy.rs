@@ -95,13 +95,13 @@ fn touches(stay: &Block, extension: &Block, house: &House) -> bool {
     house.date(extension.extent.times(house).start()) <= end
 }
 
-/// A stay without the echoes at its end, which are the turnover nights that follow it already; none if any other night
-/// may be an echo, or if a closure then ends with a night that the host keeps free: following it with more would let it
-/// grow for ever.
+/// A stay up to its first echo, which is a turnover night that follows it already; none if a night before that may be an
+/// echo, or if a closure then ends with a night that the host keeps free: following it with more would let it grow for
+/// ever.
 fn without_turnover(picture: &Picture<'_>, block: &Block, hosts: &BTreeSet<Date>) -> Option<Nights> {
     let nights = block.extent.nights(picture.house)?;
     let standing = |night: &Date| picture.standing(block, *night);
-    let last = nights.iter().filter(|night| standing(night) != Standing::Echo).last()?;
+    let last = nights.iter().take_while(|night| standing(night) != Standing::Echo).last()?;
     let stay = Nights::new(nights.first(), last.tomorrow().ok()?).ok()?;
     let ends_with_hosts = block.kind == BlockKind::Closure && hosts.contains(&last);
     let is_certain = stay.iter().all(|night| standing(&night) == Standing::Certain);

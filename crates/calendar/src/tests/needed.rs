@@ -260,6 +260,25 @@ fn a_site_that_repeats_the_turnover_night_after_its_own_closure_is_asked_once() 
     assert!(home.taken().is_empty(), "once it opens its nights, the one after them is free: {:?}", home.taken());
 }
 
+/// It shows all that touches as one event: what it closed, the turnover nights after that, and its next closure.
+#[test]
+fn a_site_that_merges_two_closures_with_the_turnover_between_them_keeps_it_free() {
+    let mut home = home(Rules::default());
+    home.house = house_with_turnover(1);
+    home.sources.get_mut(&connection(B)).unwrap().tells_reservations_apart = false;
+    let mut site = Repeater { merges: true, ..Repeater::of(B, 60, 0) }.own(stay_of_four());
+    site.own.extend([day("2026-12-09"), day("2026-12-10")]);
+    let mut sites = [site];
+    pass(&mut home, &mut sites, 24);
+    let (mut links, mut changes) = (home.link(A), 0);
+    for _ in 0..24 * 3 {
+        pass(&mut home, &mut sites, 1);
+        changes += u32::from(std::mem::replace(&mut links, home.link(A)) != home.link(A));
+    }
+    assert_eq!(changes, 0, "the other's link changed though nothing did");
+    assert!(home.link(A).contains(&day("2026-12-08")), "the night between them is kept free");
+}
+
 /// A guest leaves early, and the other site lets go of the nights that it repeated, though they have begun.
 #[test]
 fn an_echo_that_has_begun_ends_when_its_site_no_longer_shows_it() {

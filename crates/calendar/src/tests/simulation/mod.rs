@@ -99,7 +99,7 @@ fn report(name: &str, figures: &Figures) -> String {
     ];
     let gaps: Vec<String> =
         figures.gaps.iter().map(|(gap, minutes)| format!("{gap:?} {} h", hours(*minutes))).collect();
-    lines.push(format!("  left off links though held: {}", gaps.join(", ")));
+    lines.push(format!("  held, on no link and for sale: {}", gaps.join(", ")));
     lines.extend(figures.undecided.iter().map(|(cause, it)| {
         format!(
             "  {cause:?}: {} worlds, {} of them with phantoms that stay, {} nights, {} writes though nothing changed",

@@ -100,7 +100,7 @@ enum Outage {
     Lossy,
 }
 
-/// Why a night that is really taken was not on a link.
+/// Why a night that is really taken was not on the link of a site that might sell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Gap {
     /// That site is asked for the night.
@@ -994,7 +994,7 @@ impl World {
                 self.figures.on_sale += long * i64::from(on_sale.count_ones());
                 self.figures.freed_again += long * i64::from((on_sale & self.had_imported[of]).count_ones());
             }
-            let gaps = known & !self.sites[of].own() & !self.service.links[of].nights;
+            let gaps = known & !self.sites[of].taken() & !self.service.links[of].nights;
             for night in bits(gaps) {
                 if let Some(gap) = self.gap(of, night) {
                     *self.figures.gaps.entry(gap).or_default() += long;
