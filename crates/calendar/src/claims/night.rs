@@ -116,7 +116,8 @@ impl<'a> Table<'a> {
                 let Some(cell) = self.cells.get_mut(night * width + at) else { continue };
                 let Some(presence) = cell.presence else { continue };
                 let claim = claims.get(night).copied().flatten();
-                cell.standing = Some(claim.map_or(Standing::Certain, |claim| claim.standing));
+                let standing = claim.map_or(Standing::Certain, |claim| claim.standing);
+                cell.standing = Some(if presence.foreign { standing } else { Standing::Echo });
                 cell.since = Some(claim.map_or(presence.newest_at, |claim| claim.since));
                 cell.asked = parts.get(night).copied().flatten().is_some_and(|part| part.asked.is_some());
             }

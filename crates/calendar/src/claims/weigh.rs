@@ -743,18 +743,22 @@ impl Judging<'_> {
 
     /// It is missed, and a hold keeps it.
     fn only_held(&mut self, is: Presence) {
-        let Some(stood) = self.state.stood else {
-            // A stay that counts again, after a pause, and is still missed.
-            self.judge(true);
-            return;
-        };
-        let Some(read_at) = self.party.read_at else { return };
-        if stood == Standing::Echo {
-            self.found.push(Finding::EchoEnded);
+        let is_echo = self.state.stood == Some(Standing::Echo);
+        // Of what lay on it only what carries our tag may be left, and that is missed too.
+        if !is.foreign || (is_echo && self.party.read_at.is_some()) {
+            if is_echo {
+                self.found.push(Finding::EchoEnded);
+            }
             self.state.end();
             self.state.part.asked = None;
             return;
         }
+        if self.state.stood.is_none() {
+            // A stay that counts again, after a pause, and is still missed.
+            self.judge(true);
+            return;
+        }
+        let Some(read_at) = self.party.read_at else { return };
         let Some(asked) = self.asked_with_read(read_at) else { return };
         let was_read = asked.read_at.is_some_and(|read| read < read_at);
         let mass_vanish = self.party.mass_vanish && self.rules.mass_vanish_waits;

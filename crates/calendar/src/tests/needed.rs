@@ -279,6 +279,18 @@ fn a_site_that_merges_two_closures_with_the_turnover_between_them_keeps_it_free(
     assert!(home.link(A).contains(&day("2026-12-08")), "the night between them is kept free");
 }
 
+/// B's guest cancels, and what B read of that stay is still there, with our tag; then that goes too.
+#[test]
+fn a_tagged_event_that_is_missed_hides_no_claim_of_another_site() {
+    let mut home = home(Rules::default());
+    let other = || sighting("other", nights("2027-02-01", "2027-02-20"));
+    let tagged = || Sighting { sign: Sign::Ours, ..closed("tagged", stay_of_four()) };
+    home.feed(B, vec![other(), sighting("own", stay_of_four())]).later(20);
+    home.feed(B, vec![other(), tagged()]).later(20).reads_link(C).later(11).feed(B, vec![other()]).later(20);
+    home.feed(C, vec![closed("x", stay_of_four())]);
+    assert_eq!(home.link(A).iter().filter(|night| night.month() == 12).count(), 4, "C may hold them");
+}
+
 /// A guest leaves early, and the other site lets go of the nights that it repeated, though they have begun.
 #[test]
 fn an_echo_that_has_begun_ends_when_its_site_no_longer_shows_it() {

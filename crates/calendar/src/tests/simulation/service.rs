@@ -22,6 +22,22 @@ pub(super) enum Method {
     DropLookalikes,
     /// The rules, but a night that a site holds is forgotten on every link: what has to be found out.
     Forgetful,
+    /// The rules without holds: what has to be found out too.
+    WithoutHolds,
+    /// The rules, where a mass vanish is believed as soon as one missing stay.
+    WithoutMassVanish,
+}
+
+impl Method {
+    pub(super) fn policy(self) -> Policy {
+        let hold = HoldPolicy { readings: 1, minutes: 0 };
+        let mass_vanish = MassVanishPolicy { readings: 2, hours: 0, ..MassVanishPolicy::default() };
+        match self {
+            Self::WithoutHolds => Policy { hold, ..Policy::default() },
+            Self::WithoutMassVanish => Policy { mass_vanish, ..Policy::default() },
+            _ => Policy::default(),
+        }
+    }
 }
 
 /// One connection's private link.
@@ -91,7 +107,8 @@ pub(super) fn nights(first: i64, end: i64) -> Nights {
 }
 
 impl Service {
-    pub(super) fn new(sites: &[Site], turnover: u8, complete_record: bool, method: Method, policy: Policy) -> Self {
+    pub(super) fn new(sites: &[Site], turnover: u8, complete_record: bool, method: Method) -> Self {
+        let policy = method.policy();
         let time = |hour| jiff::civil::time(hour, 0, 0, 0);
         let read = |site: &Site| site.habits.has_feed;
         let source = |site: &Site| {
@@ -140,7 +157,7 @@ impl Service {
     pub(super) fn rules(&self) -> Rules {
         match self.method {
             Method::Rules(rules) => rules,
-            Method::Untagged | Method::Forgetful => Rules::default(),
+            Method::Untagged | Method::Forgetful | Method::WithoutHolds | Method::WithoutMassVanish => Rules::default(),
             Method::DropLookalikes => {
                 Rules { inquiries: false, witness: false, witness_of_possible: false, ..Rules::default() }
             }
@@ -295,7 +312,11 @@ impl Service {
         let facts = self.facts(now);
         let mut changed = before != self.blocks || claims_before != known;
         match self.method {
-            Method::Rules(_) | Method::Untagged | Method::Forgetful => {
+            Method::Rules(_)
+            | Method::Untagged
+            | Method::Forgetful
+            | Method::WithoutHolds
+            | Method::WithoutMassVanish => {
                 let rules = self.rules();
                 let change = Change {
                     before: Picture {
@@ -448,6 +469,20 @@ impl Service {
         };
         self.blocks.iter().find(takes)?;
         Some(self.claims.claim(id, date).map_or(Standing::Certain, |claim| claim.standing))
+    }
+
+    /// Whether what a site shows of a night is a reservation by its own text.
+    pub(super) fn shows_reservation(&self, of: usize, night: i64) -> bool {
+        let mine =
+            self.blocks.iter().filter(|block| block.connection() == Some(&self.ids[of]) && block.hold().is_none());
+        mine.filter(|block| matches!(&block.origin, Origin::Feed(origin) if origin.sign == Sign::Reservation))
+            .any(|block| block.extent.nights(&self.house).is_some_and(|nights| nights.contains(date(night))))
+    }
+
+    /// Whether a site that was asked for a night showed it no more.
+    pub(super) fn was_found_clean(&self, of: usize, night: i64) -> bool {
+        let part = self.claims.connections.get(&self.ids[of]).and_then(|mine| mine.parts.get(date(night)));
+        part.is_some_and(|part| part.clean_since.is_some() || part.cleaned_at.is_some())
     }
 
     pub(super) fn is_asked(&self, of: usize, night: i64) -> bool {

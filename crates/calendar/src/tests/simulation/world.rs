@@ -198,12 +198,17 @@ pub(super) struct World {
     events: BTreeMap<u64, Event>,
     number: u64,
     outages: Vec<Option<(Minute, Outage)>>,
+    /// Single readings that lack a stay, by a dice of their own, and when each feed had its last one.
+    slips: Rng,
+    slipped: Vec<Minute>,
     next_stay: u64,
     /// When each night of each site was first known to us from another site's stay.
     known_since: Vec<[Option<Minute>; 128]>,
     known: Vec<Mask>,
     phantoms: Vec<Mask>,
     had_imported: Vec<Mask>,
+    /// Nights off each link because what holds them is taken for an echo, or was until its feed dropped it.
+    hidden: Vec<Mask>,
     phantom_since: Vec<[Option<Minute>; 128]>,
     last_wrong: Minute,
     /// When a feed last showed a night of a stay that it did not show before.
@@ -329,7 +334,7 @@ impl World {
             sites.push(Site::new(mirror));
         }
         let turnover = add_oddities(seed, setting, &mut sites);
-        let service = Service::new(&sites, turnover, setting.complete_record, method, Policy::default());
+        let service = Service::new(&sites, turnover, setting.complete_record, method);
         let count = sites.len();
         let mut world = Self {
             seed,
@@ -342,11 +347,14 @@ impl World {
             events: BTreeMap::new(),
             number: 0,
             outages: vec![None; count],
+            slips: Rng::of(seed ^ 0x511b),
+            slipped: vec![-DAY; count],
             next_stay: 0,
             known_since: vec![[None; 128]; count],
             known: vec![0; count],
             phantoms: vec![0; count],
             had_imported: vec![0; count],
+            hidden: vec![0; count],
             phantom_since: vec![[None; 128]; count],
             last_wrong: 0,
             last_news: 0,
@@ -585,16 +593,26 @@ impl World {
             return;
         }
         let outage = self.outages[of].filter(|(until, _)| *until > self.now).map(|(_, kind)| kind);
+        let outage = outage.or_else(|| self.slips.percent(2).then_some(Outage::Lossy));
+        // What two readings in a row lack is believed to be gone.
+        let again = self.now - self.slipped[of] <= 2 * self.poll_every + 10;
+        let at_rest = self.now >= self.setting.days * DAY;
+        let outage = outage.filter(|outage| *outage != Outage::Lossy || !again && !at_rest);
         let mut feed = Rc::clone(&self.sites[of].feed);
         match outage {
             Some(Outage::Fails) => return,
-            Some(Outage::Empty) => feed = Rc::new(Feed { version: u64::MAX, ..Feed::default() }),
+            // What was known before is held for as long as an outage lasts.
+            Some(Outage::Empty) => {
+                let own = feed.own & self.service.read[of];
+                feed = Rc::new(Feed { version: u64::MAX, own, ..Feed::default() });
+            }
             Some(Outage::Lossy) if !feed.sightings.is_empty() => {
                 let mut lossy = (*feed).clone();
                 let gone = self.rng.between(0, feed.sightings.len() as i64 - 1) as usize;
                 let (_, first, end) = lossy.sightings.remove(gone);
-                lossy.own &= !mask(first, end + 1);
+                lossy.own &= !mask(first, end + 1) | self.service.read[of];
                 lossy.version = u64::MAX - 1;
+                self.slipped[of] = self.now;
                 feed = Rc::new(lossy);
             }
             _ => {}
@@ -922,6 +940,10 @@ impl World {
             2 => (Outage::Empty, self.rng.between(20, 20 * HOUR)),
             _ => (Outage::Lossy, self.rng.between(5, 25)),
         };
+        // Two in a row would last longer than a hold.
+        if self.outages[of].is_some_and(|(until, _)| until + 26 * HOUR > self.now) {
+            return;
+        }
         let until = (self.now + long).min(self.setting.days * DAY);
         self.outages[of] = Some((until, kind));
         self.tell(|_| format!("feed {of} {kind:?} for {long} minutes"));
@@ -1016,15 +1038,24 @@ impl World {
                 && !self.service.paused[*other]
                 && (self.sites[*other].own() & self.service.read[*other]) >> night & 1 == 1
         });
-        let believed =
-            holders.filter_map(|other| self.service.standing(other, night)).any(|standing| standing != Standing::Echo);
-        if !believed {
-            return Some(Gap::Hidden);
+        let standings: Vec<Option<Standing>> =
+            holders.clone().map(|other| self.service.standing(other, night)).collect();
+        if standings.iter().all(|standing| standing.is_none_or(|standing| standing == Standing::Echo)) {
+            let was_hidden = self.hidden[of] >> night & 1 == 1;
+            let is_taken_for_echo = |other| {
+                was_hidden
+                    || self.service.standing(other, night).is_some()
+                    || self.service.was_found_clean(other, night)
+            };
+            return holders.clone().all(is_taken_for_echo).then_some(Gap::Hidden);
         }
         if self.service.dirty {
             return Some(Gap::Unpublished);
         }
-        (self.service.standing(of, night) == Some(Standing::Certain)).then_some(Gap::Witness)
+        // Beside a reservation by its own text nobody is a witness.
+        let is_certain = self.service.standing(of, night) == Some(Standing::Certain);
+        let is_evident = holders.clone().any(|other| self.service.shows_reservation(other, night));
+        (is_certain && !is_evident).then_some(Gap::Witness)
     }
 
     /// After every step.
@@ -1044,8 +1075,10 @@ impl World {
             let link = self.service.links[of].nights;
             let own = self.sites[of].own();
             let missing = known & !own & !link;
+            let mut hidden = 0;
             for night in bits(missing) {
                 let gap = self.gap(of, night);
+                hidden |= if gap == Some(Gap::Hidden) { mask(night, night + 1) } else { 0 };
                 // What only came into view is not late yet.
                 wrong |= gap != Some(Gap::Unpublished) && self.sites[of].closed() >> night & 1 == 0;
                 if gap.is_none() {
@@ -1056,6 +1089,7 @@ impl World {
                     ));
                 }
             }
+            self.hidden[of] = hidden;
             let phantoms = link & !truth & ahead;
             wrong |= phantoms != 0;
             for night in bits(phantoms ^ self.phantoms[of]) {
