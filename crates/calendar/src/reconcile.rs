@@ -553,22 +553,25 @@ fn complete(hold: &Hold, now: Timestamp, by: &Judging<'_>) -> bool {
 }
 
 /// A stay that has begun is never removed by absence: it blocks until the feed shows it again or it departs, and no
-/// further reading is waited for. A closure of which only nights in question are left is held all the same, so that it
-/// is known that its site shows it no more.
+/// further reading is waited for. A closure of which only nights in question are left, beside what other events show, is
+/// held all the same, so that it is known that its site shows it no more.
 fn missed_under_way(
     mut block: Block,
+    shown: &BTreeSet<Date>,
     reading: &Reading,
     by: &Judging<'_>,
     ids: &mut dyn FnMut() -> [u8; 16],
     out: &mut Reconciled,
 ) -> Block {
     let today = by.house.date(reading.now);
-    let in_question = |night: Date| by.expected_to_go.binary_search(&night).is_ok();
-    let left = block.extent.nights(by.house).filter(|nights| nights.end() > today);
+    let in_question = |night: &Date| by.expected_to_go.binary_search(night).is_ok();
+    let nights = block.extent.nights(by.house).into_iter().flat_map(|nights| nights.iter().take(MOST_NIGHTS));
+    let left: Vec<Date> = nights.filter(|night| *night >= today && !shown.contains(night)).collect();
     let opens = block.kind == BlockKind::Closure
         && block.hold().is_none()
         && !reading.repeated
-        && left.is_some_and(|left| left.iter().filter(|night| *night >= today).all(in_question));
+        && !left.is_empty()
+        && left.iter().all(in_question);
     if let Origin::Feed(origin) = &mut block.origin {
         if opens {
             let hold = open_hold(reading.now, by, ids);
@@ -613,6 +616,7 @@ fn absent(
     let is_unread = |block: &Block| {
         origin(block).and_then(|origin| origin.key.as_ref()).is_some_and(|key| reading.unread.contains(&key.uid))
     };
+    let shown = shown_nights(&out.blocks, by.house);
     let mut waiting = Vec::new();
     for block in missing {
         let times = block.extent.times(by.house);
@@ -623,7 +627,7 @@ fn absent(
                 out.ended_holds.push(EndedHold { block, hold, end: HoldEnd::Confirmed });
             }
         } else if times.start() <= now {
-            let block = missed_under_way(block, reading, by, ids, out);
+            let block = missed_under_way(block, &shown, reading, by, ids, out);
             out.blocks.push(block);
         } else if is_unread(&block) {
             out.blocks.push(block);

@@ -305,6 +305,21 @@ fn an_echo_that_has_begun_ends_when_its_site_no_longer_shows_it() {
     assert_eq!(home.taken(), [day("2026-12-04"), day("2026-12-05")], "what was really slept");
 }
 
+/// A second event for a closure that has begun and what was read after it; then only the first is left.
+#[test]
+fn an_echo_at_the_end_of_a_closure_that_has_begun_ends_with_it() {
+    let mut home = home(Rules::default());
+    let own = || closed("own", nights("2026-11-18", "2026-12-04"));
+    let both = || vec![own(), closed("merged", nights("2026-11-18", "2026-12-08"))];
+    home.feed(B, vec![own()]).later(20).feed(A, vec![reserved("HM1", stay_of_four())]).later(20).reads_link(B);
+    home.later(20).feed(B, both()).later(20).feed(A, vec![cancelled("HM1", stay_of_four())]).later(20).reads_link(B);
+    assert!(home.claims.asked(&connection(B), day("2026-12-05")).is_some());
+    for _ in 0..6 {
+        home.later(31).feed(B, vec![own()]);
+    }
+    assert_eq!(home.taken().last(), Some(&day("2026-12-03")), "what it only repeated is free");
+}
+
 /// What no rule prevents: the night too many is B's own by all signs, C repeats it, so it is on B's link, and B shows one
 /// more.
 #[test]

@@ -66,7 +66,9 @@ pub(super) struct Service {
     is_read: Vec<bool>,
     is_served: Vec<bool>,
     by_times: Vec<bool>,
-    applied: Vec<Option<u64>>,
+    pub(super) applied: Vec<Option<u64>>,
+    /// Nights of which a site's claim was found to be an echo, and that its feed shows no more.
+    pub(super) let_go: Vec<Mask>,
     /// Nights of real stays that the latest good reading of each feed shows.
     pub(super) read: Vec<Mask>,
     pub(super) dirty: bool,
@@ -136,6 +138,7 @@ impl Service {
             is_served: sites.iter().map(|site| site.habits.has_link).collect(),
             by_times: sites.iter().map(|site| site.habits.late).collect(),
             applied: vec![None; sites.len()],
+            let_go: vec![0; sites.len()],
             read: vec![0; sites.len()],
             dirty: false,
             wake_at: None,
@@ -200,6 +203,8 @@ impl Service {
             repeated,
         };
         self.applied[of] = Some(feed.version);
+        let shown = feed.sightings.iter().map(|(_, first, end)| mask(*first, *end));
+        self.let_go[of] &= !shown.fold(0, |all, nights| all | nights);
         self.read[of] = feed.own;
         let before = self.blocks.clone();
         let id = self.ids[of].clone();
@@ -338,6 +343,12 @@ impl Service {
                 }
                 self.claims = weighed.claims;
                 self.wake_at = weighed.wake_at.map(minute_of);
+                for decision in &weighed.decisions {
+                    let of = self.ids.iter().position(|id| *id == decision.connection);
+                    if let (Some(of), Finding::EchoEnded | Finding::Clean) = (of, decision.finding) {
+                        self.let_go[of] |= mask(night_of(decision.nights.first()), night_of(decision.nights.end()));
+                    }
+                }
                 self.decisions = weighed.decisions;
             }
             Method::DropLookalikes => {
@@ -477,12 +488,6 @@ impl Service {
             self.blocks.iter().filter(|block| block.connection() == Some(&self.ids[of]) && block.hold().is_none());
         mine.filter(|block| matches!(&block.origin, Origin::Feed(origin) if origin.sign == Sign::Reservation))
             .any(|block| block.extent.nights(&self.house).is_some_and(|nights| nights.contains(date(night))))
-    }
-
-    /// Whether a site that was asked for a night showed it no more.
-    pub(super) fn was_found_clean(&self, of: usize, night: i64) -> bool {
-        let part = self.claims.connections.get(&self.ids[of]).and_then(|mine| mine.parts.get(date(night)));
-        part.is_some_and(|part| part.clean_since.is_some() || part.cleaned_at.is_some())
     }
 
     pub(super) fn is_asked(&self, of: usize, night: i64) -> bool {

@@ -207,8 +207,6 @@ pub(super) struct World {
     known: Vec<Mask>,
     phantoms: Vec<Mask>,
     had_imported: Vec<Mask>,
-    /// Nights off each link because what holds them is taken for an echo, or was until its feed dropped it.
-    hidden: Vec<Mask>,
     phantom_since: Vec<[Option<Minute>; 128]>,
     last_wrong: Minute,
     /// When a feed last showed a night of a stay that it did not show before.
@@ -354,7 +352,6 @@ impl World {
             known: vec![0; count],
             phantoms: vec![0; count],
             had_imported: vec![0; count],
-            hidden: vec![0; count],
             phantom_since: vec![[None; 128]; count],
             last_wrong: 0,
             last_news: 0,
@@ -594,8 +591,9 @@ impl World {
         }
         let outage = self.outages[of].filter(|(until, _)| *until > self.now).map(|(_, kind)| kind);
         let outage = outage.or_else(|| self.slips.percent(2).then_some(Outage::Lossy));
-        // What two readings in a row lack is believed to be gone.
-        let again = self.now - self.slipped[of] <= 2 * self.poll_every + 10;
+        // What two readings in a row lack is believed to be gone, and so is what lacked before a pause and lacks after it.
+        let is_known = self.service.applied[of].is_some_and(|version| version < u64::MAX - 1);
+        let again = self.now - self.slipped[of] <= 2 * self.poll_every + 10 || !is_known;
         let at_rest = self.now >= self.setting.days * DAY;
         let outage = outage.filter(|outage| *outage != Outage::Lossy || !again && !at_rest);
         let mut feed = Rc::clone(&self.sites[of].feed);
@@ -1041,12 +1039,8 @@ impl World {
         let standings: Vec<Option<Standing>> =
             holders.clone().map(|other| self.service.standing(other, night)).collect();
         if standings.iter().all(|standing| standing.is_none_or(|standing| standing == Standing::Echo)) {
-            let was_hidden = self.hidden[of] >> night & 1 == 1;
-            let is_taken_for_echo = |other| {
-                was_hidden
-                    || self.service.standing(other, night).is_some()
-                    || self.service.was_found_clean(other, night)
-            };
+            let is_taken_for_echo =
+                |other| self.service.standing(other, night).is_some() || self.service.let_go[other] >> night & 1 == 1;
             return holders.clone().all(is_taken_for_echo).then_some(Gap::Hidden);
         }
         if self.service.dirty {
@@ -1075,10 +1069,8 @@ impl World {
             let link = self.service.links[of].nights;
             let own = self.sites[of].own();
             let missing = known & !own & !link;
-            let mut hidden = 0;
             for night in bits(missing) {
                 let gap = self.gap(of, night);
-                hidden |= if gap == Some(Gap::Hidden) { mask(night, night + 1) } else { 0 };
                 // What only came into view is not late yet.
                 wrong |= gap != Some(Gap::Unpublished) && self.sites[of].closed() >> night & 1 == 0;
                 if gap.is_none() {
@@ -1089,7 +1081,6 @@ impl World {
                     ));
                 }
             }
-            self.hidden[of] = hidden;
             let phantoms = link & !truth & ahead;
             wrong |= phantoms != 0;
             for night in bits(phantoms ^ self.phantoms[of]) {
