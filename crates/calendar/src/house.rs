@@ -95,14 +95,22 @@ impl House {
         Times::new(start, end).unwrap_or_else(|_| unreachable_times())
     }
 
+    /// The turnover nights after a departure day; none where the host keeps none.
+    #[must_use]
+    pub fn turnover_after(&self, departure: Date) -> Option<Nights> {
+        let end = departure.checked_add(Span::new().days(i64::from(self.turnover_nights))).ok()?;
+        Nights::new(departure, end).ok()
+    }
+
     /// When the turnover nights that may follow an extent are over, by check-out time; without any, when it ends itself.
     #[must_use]
     pub fn turned_over_at(&self, extent: Extent) -> Timestamp {
         let end = extent.times(self).end();
-        let turnover = Span::new().days(i64::from(self.turnover_nights));
-        let nights = extent.nights(self).filter(|_| self.turnover_nights > 0);
-        let last = nights.and_then(|nights| nights.end().checked_add(turnover).ok());
-        last.map_or(end, |last| end.max(self.instant(last.to_datetime(self.check_out))))
+        if self.turnover_nights == 0 {
+            return end;
+        }
+        let turnover = extent.nights(self).and_then(|nights| self.turnover_after(nights.end()));
+        turnover.map_or(end, |turnover| end.max(self.times_of(turnover).end()))
     }
 
     /// The nights whose span from check-in to the next day's check-out is overlapped; none for a stay

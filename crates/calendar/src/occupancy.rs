@@ -126,8 +126,7 @@ fn nights_after(
             }
         }
     }
-    let last = end.checked_add(jiff::Span::new().days(i64::from(house.turnover_nights()))).ok()?;
-    Nights::new(end, last).ok()
+    house.turnover_after(end)
 }
 
 /// One night and what takes it.

@@ -139,7 +139,7 @@ pub fn reconcile(
         }
     }
     let shown = shown_nights(&out.blocks, by.house);
-    for (block, part) in remains.into_iter().filter(|(_, part)| part.times(by.house).end() > now) {
+    for (block, part) in remains {
         for part in still_open(&block, part, &shown, by.house) {
             remain(&block, part, now, by, ids, &mut out);
         }
@@ -155,7 +155,7 @@ pub fn reconcile(
         }
         !covered
     });
-    absent(missing, future_before, reading, by, ids, &mut out);
+    absent(missing, future_before, &shown, reading, by, ids, &mut out);
     out.held = count(out.blocks.iter().filter(|block| block.hold().is_some()).count());
     out.blocks.sort_by(|a, b| a.id.cmp(&b.id));
     out
@@ -564,14 +564,13 @@ fn missed_under_way(
     out: &mut Reconciled,
 ) -> Block {
     let today = by.house.date(reading.now);
-    let in_question = |night: &Date| by.expected_to_go.binary_search(night).is_ok();
     let nights = block.extent.nights(by.house).into_iter().flat_map(|nights| nights.iter().take(MOST_NIGHTS));
-    let left: Vec<Date> = nights.filter(|night| *night >= today && !shown.contains(night)).collect();
+    let mut left = nights.filter(|night| *night >= today && !shown.contains(night)).peekable();
     let opens = block.kind == BlockKind::Closure
         && block.hold().is_none()
         && !reading.repeated
-        && !left.is_empty()
-        && left.iter().all(in_question);
+        && left.peek().is_some()
+        && left.all(|night| by.expected_to_go.binary_search(&night).is_ok());
     if let Origin::Feed(origin) = &mut block.origin {
         if opens {
             let hold = open_hold(reading.now, by, ids);
@@ -607,6 +606,7 @@ fn future_nights<'a>(blocks: impl Iterator<Item = &'a Block>, by: &Judging<'_>, 
 fn absent(
     missing: Vec<Block>,
     before: Future,
+    shown: &BTreeSet<Date>,
     reading: &Reading,
     by: &Judging<'_>,
     ids: &mut dyn FnMut() -> [u8; 16],
@@ -616,7 +616,6 @@ fn absent(
     let is_unread = |block: &Block| {
         origin(block).and_then(|origin| origin.key.as_ref()).is_some_and(|key| reading.unread.contains(&key.uid))
     };
-    let shown = shown_nights(&out.blocks, by.house);
     let mut waiting = Vec::new();
     for block in missing {
         let times = block.extent.times(by.house);
@@ -627,7 +626,7 @@ fn absent(
                 out.ended_holds.push(EndedHold { block, hold, end: HoldEnd::Confirmed });
             }
         } else if times.start() <= now {
-            let block = missed_under_way(block, &shown, reading, by, ids, out);
+            let block = missed_under_way(block, shown, reading, by, ids, out);
             out.blocks.push(block);
         } else if is_unread(&block) {
             out.blocks.push(block);

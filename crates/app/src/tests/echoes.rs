@@ -101,6 +101,17 @@ async fn a_round(world: &World, sites: &mut [&mut EchoingSite]) {
     world.sweep().await;
 }
 
+/// A site that sold, and one that read its link since.
+async fn an_origin_and_its_echo(names: Names) -> (World, ConnectionId, EchoingSite) {
+    let world = ticking().await;
+    let a = world.connect("a", "airbnb").await;
+    let mut b = EchoingSite::connect(&world, "b", names).await;
+    world.serve("a", airbnb(1, STAYS));
+    world.sweep().await;
+    a_round(&world, &mut [&mut b]).await;
+    (world, a, b)
+}
+
 async fn findings(world: &World) -> Vec<Finding> {
     let page = PageRequest { limit: 200, after: None };
     let entries = world.store.activity(&world.property, page).await.unwrap().items;
@@ -123,12 +134,7 @@ async fn states(world: &World, all: bool) -> Vec<BlockState> {
 
 #[tokio::test]
 async fn a_site_that_shows_our_own_uids_again_blocks_nothing() {
-    let world = ticking().await;
-    world.connect("a", "airbnb").await;
-    let mut b = EchoingSite::connect(&world, "b", Names::Kept).await;
-    world.serve("a", airbnb(1, STAYS));
-    world.sweep().await;
-    a_round(&world, &mut [&mut b]).await;
+    let (world, _, b) = an_origin_and_its_echo(Names::Kept).await;
     assert_eq!(b.shown.len(), 3);
     assert_eq!(states(&world, false).await.len(), 3, "echoes are not listed");
     assert_eq!(states(&world, true).await.iter().filter(|state| **state == BlockState::Echo).count(), 3);
@@ -212,12 +218,7 @@ async fn a_phantom_that_two_sites_keep_alive_is_asked_for_and_let_go() {
 
 #[tokio::test]
 async fn a_site_that_holds_the_nights_itself_stands_once_it_read_its_link_without_them() {
-    let world = ticking().await;
-    world.connect("a", "airbnb").await;
-    let mut b = EchoingSite::connect(&world, "b", Names::Minted).await;
-    world.serve("a", airbnb(1, STAYS));
-    world.sweep().await;
-    a_round(&world, &mut [&mut b]).await;
+    let (world, _, mut b) = an_origin_and_its_echo(Names::Minted).await;
     b.own = Some(("2026-12-04", "2026-12-06"));
     a_round(&world, &mut [&mut b]).await;
     world.serve("a", airbnb(2, &STAYS[1..]));
@@ -247,12 +248,7 @@ async fn a_store_that_fails_while_a_phantom_is_asked_for_changes_nothing_in_the_
 
 #[tokio::test]
 async fn what_may_be_an_echo_beside_its_origin_costs_no_write_while_nothing_changes() {
-    let world = ticking().await;
-    world.connect("a", "airbnb").await;
-    let mut b = EchoingSite::connect(&world, "b", Names::Minted).await;
-    world.serve("a", airbnb(1, STAYS));
-    world.sweep().await;
-    a_round(&world, &mut [&mut b]).await;
+    let (world, ..) = an_origin_and_its_echo(Names::Minted).await;
     assert_eq!(states(&world, true).await.iter().filter(|state| **state == BlockState::PossibleEcho).count(), 3);
     assert_eq!(states(&world, false).await.len(), 3, "it is not listed beside its origin");
     let (state, puts) = (world.state().await, world.objects.exports_put());
@@ -399,12 +395,7 @@ async fn a_stay_that_the_host_says_is_gone_is_asked_for_when_nothing_else_holds_
 
 #[tokio::test]
 async fn a_night_is_explained_with_its_claims_events_and_links() {
-    let world = ticking().await;
-    let a = world.connect("a", "airbnb").await;
-    let mut b = EchoingSite::connect(&world, "b", Names::Minted).await;
-    world.serve("a", airbnb(1, STAYS));
-    world.sweep().await;
-    a_round(&world, &mut [&mut b]).await;
+    let (world, a, b) = an_origin_and_its_echo(Names::Minted).await;
     let explain = async |night: &str| {
         world.app.explain_night(&reach(&world), &world.property, night.parse().unwrap(), None).await.unwrap()
     };

@@ -706,12 +706,17 @@ impl Judging<'_> {
         if self.state.part.asked.is_some() && self.state.stood.is_some() && self.party.source.is_some() {
             self.clean();
         } else if self.state.stood.is_some() {
-            if self.state.stood == Some(Standing::Echo) {
-                self.found.push(Finding::EchoEnded);
-            }
-            self.state.end();
-            self.state.part.asked = None;
+            self.let_go();
         }
+    }
+
+    /// Its claim ends by absence, and with it a question.
+    fn let_go(&mut self) {
+        if self.state.stood == Some(Standing::Echo) {
+            self.found.push(Finding::EchoEnded);
+        }
+        self.state.end();
+        self.state.part.asked = None;
     }
 
     fn shown(&mut self, is: Presence) {
@@ -746,12 +751,7 @@ impl Judging<'_> {
         let is_echo = self.state.stood == Some(Standing::Echo);
         // Of what lay on it only what carries our tag may be left, and that is missed too.
         if !is.foreign || (is_echo && self.party.read_at.is_some()) {
-            if is_echo {
-                self.found.push(Finding::EchoEnded);
-            }
-            self.state.end();
-            self.state.part.asked = None;
-            return;
+            return self.let_go();
         }
         if self.state.stood.is_none() {
             // A stay that counts again, after a pause, and is still missed.

@@ -160,10 +160,10 @@ impl Service {
     pub(super) fn rules(&self) -> Rules {
         match self.method {
             Method::Rules(rules) => rules,
-            Method::Untagged | Method::Forgetful | Method::WithoutHolds | Method::WithoutMassVanish => Rules::default(),
             Method::DropLookalikes => {
                 Rules { inquiries: false, witness: false, witness_of_possible: false, ..Rules::default() }
             }
+            _ => Rules::default(),
         }
     }
 
@@ -317,11 +317,12 @@ impl Service {
         let facts = self.facts(now);
         let mut changed = before != self.blocks || claims_before != known;
         match self.method {
-            Method::Rules(_)
-            | Method::Untagged
-            | Method::Forgetful
-            | Method::WithoutHolds
-            | Method::WithoutMassVanish => {
+            Method::DropLookalikes => {
+                if let Some(of) = read {
+                    changed |= self.drop_lookalikes(of, now);
+                }
+            }
+            _ => {
                 let rules = self.rules();
                 let change = Change {
                     before: Picture {
@@ -350,11 +351,6 @@ impl Service {
                     }
                 }
                 self.decisions = weighed.decisions;
-            }
-            Method::DropLookalikes => {
-                if let Some(of) = read {
-                    changed |= self.drop_lookalikes(of, now);
-                }
             }
         }
         let picture = Picture { blocks: &self.blocks, sources: &sources, claims: &self.claims, house: &self.house };
