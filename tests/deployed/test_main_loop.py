@@ -28,7 +28,6 @@ def test_health_and_the_document_are_open_and_everything_else_asks_for_a_token(d
 
 
 def test_an_unknown_link_is_one_plain_404_and_clear_text_is_refused(deployed):
-    deployed.call("GET", "/v1/health").expect(200)
     links = deployed.outputs["LinksUrl"]
     for path in (f"/f/{'A' * 43}.ics", "/f/", "/", "/snapshots/current/", "/?list-type=2"):
         answer = deployed.link(links + path)

@@ -15,6 +15,7 @@ use std::{
 };
 
 use aws_credential_types::Credentials;
+use aws_sdk_s3::operation::get_object::GetObjectError;
 use axum::{
     Json, Router,
     body::Bytes,
@@ -252,6 +253,17 @@ impl FakeCloud {
     pub async fn logs(&self) -> Vec<String> {
         let found = self.s3.list_objects_v2().bucket(ACCESS_LOGS).send().await.unwrap();
         found.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect()
+    }
+
+    /// What is kept under this name for CloudFront.
+    pub async fn exported(&self, name: &str) -> Option<String> {
+        match self.s3.get_object().bucket(EXPORTS).key(name).send().await {
+            Ok(found) => Some(String::from_utf8(found.body.collect().await.unwrap().to_vec()).unwrap()),
+            Err(error) => {
+                assert!(error.as_service_error().is_some_and(GetObjectError::is_no_such_key), "{error:?}");
+                None
+            }
+        }
     }
 
     /// What was put on the bus since the last call.

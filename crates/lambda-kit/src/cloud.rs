@@ -24,7 +24,7 @@ use lambda_runtime::LambdaEvent;
 
 use crate::{
     BatchLimits, Config, ConfigError, Function, MessageError, OWN_AGENT, OsRandomness, SystemClock, USER_AGENT, aws,
-    telemetry, work_batch,
+    not_found_page::WithNotFoundPage, telemetry, work_batch,
 };
 
 /// The schedule comes once a minute.
@@ -90,7 +90,7 @@ impl Cloud {
         let s3 = aws::on_demand(&sdk, aws::s3);
         let logs = AccessLogs::new(s3.clone(), config.access_log_bucket.clone().unwrap_or_default(), OWN_AGENT);
         let buckets = Buckets { exports: config.exports_bucket.clone(), snapshots: config.snapshots_bucket.clone() };
-        let objects = Arc::new(S3Objects::new(s3, buckets));
+        let objects = S3Objects::new(s3, buckets);
         // All at once: over new connections, one after the other would take as many times as long.
         let warm = warm_up(function, &store, &objects).map(Ok);
         let ((deployment, operator), ()) = tokio::try_join!(secrets(&sdk, &config), warm)?;
@@ -120,6 +120,10 @@ impl Cloud {
             }
             _ => None,
         };
+        let exports: Arc<dyn ExportStore> = match function {
+            Function::Api => Arc::new(WithNotFoundPage::new(objects.clone())),
+            _ => Arc::new(objects.clone()),
+        };
         let app = App {
             accounts: store.clone(),
             properties: store.clone(),
@@ -131,8 +135,8 @@ impl Cloud {
             idempotency: store,
             bus: Arc::new(bus),
             feeds: Arc::new(feeds),
-            snapshots: objects.clone(),
-            exports: objects,
+            snapshots: Arc::new(objects),
+            exports,
             clock: Arc::new(SystemClock),
             randomness: Arc::new(OsRandomness),
             sealer: Arc::new(sealer),
@@ -205,15 +209,12 @@ async fn warm_up(function: Function, store: &DynamoStore, objects: &S3Objects) {
     let nobody = SecretHash::of("");
     let store = async { store.token_by_hash(&nobody).await.err().map(|e| telemetry::chain(&e)) };
     let exports = async {
-        match function {
-            Function::Schedule | Function::Fetch | Function::Access => None,
-            Function::Merge => {
-                let nowhere = LinkToken::from_random(OsRandomness.secret());
-                objects.export(&nowhere).await.err().map(|e| telemetry::chain(&e))
-            }
-            // The first link is made through the API, so by then unknown ones are answered as they should be.
-            Function::Api => objects.keep_not_found_page().await.err().map(|e| telemetry::chain(&e)),
+        // The API needs exports only for a new link, and each client that init makes is a sixth of a start.
+        if !matches!(function, Function::Merge) {
+            return None;
         }
+        let nowhere = LinkToken::from_random(OsRandomness.secret());
+        objects.export(&nowhere).await.err().map(|e| telemetry::chain(&e))
     };
     let (store, exports) = tokio::join!(store, exports);
     for error in [store, exports].into_iter().flatten() {

@@ -6,6 +6,7 @@ mod batch;
 mod cloud;
 mod config;
 pub mod metrics;
+mod not_found_page;
 pub mod telemetry;
 mod world;
 

@@ -50,7 +50,7 @@ use routes::Routes;
 /// What every handler may reach.
 #[derive(Clone)]
 pub(crate) struct Api {
-    pub(crate) app: App,
+    pub(crate) app: Arc<App>,
     pub(crate) options: Arc<RestOptions>,
     pub(crate) limiter: Arc<Limiter>,
 }
@@ -58,7 +58,7 @@ pub(crate) struct Api {
 impl Api {
     fn new(app: App, options: RestOptions) -> Self {
         let limiter = Arc::new(Limiter::new(options.rate));
-        Self { app, options: Arc::new(options), limiter }
+        Self { app: Arc::new(app), options: Arc::new(options), limiter }
     }
 }
 
