@@ -209,7 +209,7 @@ async fn warm_up(function: Function, store: &DynamoStore, objects: &S3Objects) {
     let nobody = SecretHash::of("");
     let store = async { store.token_by_hash(&nobody).await.err().map(|e| telemetry::chain(&e)) };
     let exports = async {
-        // The API needs exports only for a new link, and each client that init makes is a sixth of a start.
+        // The API needs exports for new links alone, and a client more is a tenth of its start.
         if !matches!(function, Function::Merge) {
             return None;
         }

@@ -29,6 +29,8 @@ use serde::{Serialize, de::DeserializeOwned};
 const NO_AUTH: AuthSchemeId = AuthSchemeId::new("noAuth");
 const TARGET: &str = "x-amz-target";
 const TARGET_PREFIX: &str = "DynamoDB_20120810.";
+/// What a transaction takes, and less than that has every request that is no longer as JSON.
+const TRANSACTION_BYTES: usize = 4 << 20;
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 
 /// The engine on one database file. Cheap to clone.
@@ -133,7 +135,8 @@ fn dispatch(database: &Database, operation: &str, body: &str) -> Result<String, 
         "Query" => call(body, |request| database.query(request)),
         "Scan" => call(body, |request| database.scan(request)),
         "BatchGetItem" => call(body, |request| database.batch_get_item(request)),
-        "BatchWriteItem" => call(body, |request| write_batch(database, request)),
+        "BatchWriteItem" if body.len() <= TRANSACTION_BYTES => call(body, |request| write_batch(database, request)),
+        "BatchWriteItem" => call(body, |request| database.batch_write_item(request)),
         "TransactGetItems" => call(body, |request| database.transact_get_items(request)),
         "TransactWriteItems" => call(body, |request| database.transact_write_items(request)),
         "CreateTable" => call(body, |request| database.create_table(request)),
@@ -144,8 +147,8 @@ fn dispatch(database: &Database, operation: &str, body: &str) -> Result<String, 
     }
 }
 
-/// Writes a batch as a transaction, which syncs the disk once; the engine's own batch does so for each item. It is more
-/// than DynamoDB promises of a batch.
+/// Writes a batch that fits as a transaction, which syncs the disk once; the engine's own batch does so for each item. It
+/// is more than DynamoDB promises of a batch.
 fn write_batch(database: &Database, batch: BatchWriteItemRequest) -> Result<BatchWriteItemResponse, DynoxideError> {
     let writes = batch.request_items.into_iter();
     let actions = writes.flat_map(|(table, writes)| writes.into_iter().map(move |write| action(&table, write)));
@@ -180,7 +183,7 @@ mod tests {
     use aws_sdk_dynamodb::error::ProvideErrorMetadata;
     use aws_sdk_dynamodb::types::{
         AttributeDefinition, AttributeValue, BillingMode, DeleteRequest, KeySchemaElement, KeyType, Put, PutRequest,
-        ScalarAttributeType, TransactWriteItem, WriteRequest,
+        ScalarAttributeType, Select, TransactWriteItem, WriteRequest,
     };
 
     use super::EmbeddedDynamo;
@@ -273,6 +276,25 @@ mod tests {
         assert_eq!(keys().await, ["a", "b"]);
         write(vec![delete("a"), put("c")]).await.unwrap();
         assert_eq!(keys().await, ["b", "c"]);
+        let large = |name: &str| {
+            let doc = ("doc".to_owned(), AttributeValue::S("x".repeat(390_000)));
+            let put = PutRequest::builder().set_item(Some([key(name), doc].into())).build().unwrap();
+            WriteRequest::builder().put_request(put).build()
+        };
+        let names = ["b", "c", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n"];
+        write(names.map(large).into()).await.unwrap();
+        let found = client
+            .scan()
+            .table_name("things")
+            .select(Select::Count)
+            .into_paginator()
+            .send()
+            .collect::<Result<Vec<_>, _>>();
+        assert_eq!(
+            found.await.unwrap().iter().map(|page| page.count()).sum::<i32>(),
+            12,
+            "more than a transaction takes"
+        );
         let error = write(vec![put("d"), put("d")]).await.unwrap_err().into_service_error();
         assert_eq!(error.code(), Some("ValidationException"), "{error:?}");
     }
