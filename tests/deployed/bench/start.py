@@ -23,9 +23,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 HOME = Path(__file__).resolve().parents[3]
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
 SECRET = json.dumps({"SecretString": "a" * 64, "Name": "s", "ARN": "arn:aws:secretsmanager:eu-west-1:1:secret:s"}).encode()
 
 
@@ -40,26 +37,27 @@ class Aws:
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self):
-        ready, connections, heard = select.epoll(), {}, {}
+        ready, connections = select.epoll(), {}
         ready.register(self.listener, select.EPOLLIN)
         while True:
             for number, _ in ready.poll():
                 if number == self.listener.fileno():
                     connection, _ = self.listener.accept()
                     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    connections[connection.fileno()], heard[connection.fileno()] = connection, b""
+                    connections[connection.fileno()] = connection, b""
                     ready.register(connection, select.EPOLLIN)
                     continue
-                connection = connections[number]
+                connection, heard = connections[number]
                 try:
                     more = connection.recv(65536)
                 except ConnectionResetError:
                     more = b""
                 if more:
-                    heard[number] = self.hear(connection, heard[number] + more)
+                    connections[number] = connection, self.hear(connection, heard + more)
                 else:
                     ready.unregister(connection)
-                    connections.pop(number).close()
+                    del connections[number]
+                    connection.close()
 
     def hear(self, connection, heard):
         """Answers each whole request, and keeps the rest."""
@@ -74,13 +72,13 @@ class Aws:
                 # No answer: the process ends here.
                 self.at = time.perf_counter()
                 self.asked.set()
-            elif head.startswith(b"POST"):
-                answer = SECRET if b"GetSecretValue" in head else b"{}"
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(answer), answer))
+                continue
+            if head.startswith(b"POST"):
+                status, kind, body = b"200 OK", b"application/x-amz-json-1.1", SECRET if b"GetSecretValue" in head else b"{}"
             else:
                 # No link is there.
-                answer = b"<Error><Code>NoSuchKey</Code><Message>none</Message></Error>"
-                connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n%s" % (len(answer), answer))
+                status, kind, body = b"404 Not Found", b"application/xml", b"<Error><Code>NoSuchKey</Code><Message>none</Message></Error>"
+            connection.sendall(b"HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s" % (status, kind, len(body), body))
         return heard
 
 
