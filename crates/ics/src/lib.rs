@@ -1,10 +1,13 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+mod entry;
+mod feed_text;
 mod lines;
 mod meaning;
 mod moment;
 mod outline;
+mod place;
 mod property;
 mod read;
 mod recur;

@@ -12,8 +12,10 @@ use jiff::{
 };
 
 use crate::{
+    entry::{Entry, Fault, Length, Point},
     moment::Moment,
-    read::{Entry, Fault, Length, Point, ReadContext, Zones},
+    place::Zones,
+    read::ReadContext,
     recur::{IcalRs, Recurrence, Rule, RuleRefusal},
     refusal::{Excess, Refusal},
 };
