@@ -1,8 +1,11 @@
 //! How long something lasts: whole nights, or exact instants. Everything is half-open.
 
-use jiff::{Timestamp, civil::Date};
+use jiff::{SignedDuration, Timestamp, civil::Date};
 
-use crate::House;
+use crate::{
+    House,
+    span::{Days, InSpan, LAST_INSTANT, Later},
+};
 
 /// Why two ends make no extent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -10,9 +13,12 @@ pub enum ExtentError {
     /// The end is not after the start.
     #[error("the end must be after the start")]
     EndNotAfterStart,
+    /// Nothing of it lies between 1900 and 2200.
+    #[error("must lie between the years 1900 and 2200")]
+    OutsideSpan,
 }
 
-/// A run of at least one night: from the night of `first` to the night before `end`.
+/// A run of at least one night: from the night of `first` to the night before `end`, both within the [fixed span](crate::span).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nights {
     first: Date,
@@ -20,16 +26,22 @@ pub struct Nights {
 }
 
 impl Nights {
+    /// What lies outside the span is cut off.
+    ///
     /// # Errors
-    /// When `end` is not after `first`.
+    /// When `end` is not after `first`, or none of the nights lies within the span.
     pub fn new(first: Date, end: Date) -> Result<Self, ExtentError> {
-        if first < end { Ok(Self { first, end }) } else { Err(ExtentError::EndNotAfterStart) }
+        if first >= end {
+            return Err(ExtentError::EndNotAfterStart);
+        }
+        let (first, end) = (first.clipped(), end.clipped());
+        if first < end { Ok(Self { first, end }) } else { Err(ExtentError::OutsideSpan) }
     }
 
-    /// The one night of a date; none on the last day that can be counted.
+    /// The one night of a date; none outside the span.
     #[must_use]
     pub fn one(night: Date) -> Option<Self> {
-        Self::new(night, night.tomorrow().ok()?).ok()
+        Self::new(night, night.next_day()).ok()
     }
 
     /// The arrival day, which is the first taken night.
@@ -46,14 +58,13 @@ impl Nights {
 
     /// Every night, in order.
     pub fn iter(self) -> impl Iterator<Item = Date> {
-        std::iter::successors(Some(self.first), |date| date.tomorrow().ok()).take_while(move |date| *date < self.end)
+        std::iter::successors(Some(self.first), |date| Some(date.next_day())).take_while(move |date| *date < self.end)
     }
 
     /// The number of nights, at least one.
     #[must_use]
     pub fn count(self) -> u32 {
-        let days = self.end.since((jiff::Unit::Day, self.first)).map_or(1, |span| span.get_days());
-        u32::try_from(days).unwrap_or(1)
+        u32::try_from(self.first.days_until(self.end)).unwrap_or(1)
     }
 
     #[must_use]
@@ -68,18 +79,32 @@ impl Nights {
     }
 }
 
-/// A span of time between two instants, the end not included.
+/// Time between two instants, the end not included, both within the [fixed span](crate::span).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Times {
     start: Timestamp,
     end: Timestamp,
 }
 
+const A_NANOSECOND: SignedDuration = SignedDuration::from_nanos(1);
+
 impl Times {
+    /// What lies outside the span is cut off.
+    ///
     /// # Errors
-    /// When `end` is not after `start`.
+    /// When `end` is not after `start`, or nothing between them lies within the span.
     pub fn new(start: Timestamp, end: Timestamp) -> Result<Self, ExtentError> {
-        if start < end { Ok(Self { start, end }) } else { Err(ExtentError::EndNotAfterStart) }
+        if start >= end {
+            return Err(ExtentError::EndNotAfterStart);
+        }
+        let (start, end) = (start.clipped(), end.clipped());
+        if start < end { Ok(Self { start, end }) } else { Err(ExtentError::OutsideSpan) }
+    }
+
+    /// The shortest time that begins at an instant, or that ends with the span.
+    pub(crate) fn moment(start: Timestamp) -> Self {
+        let start = start.clipped().min(LAST_INSTANT.earlier(A_NANOSECOND));
+        Self { start, end: start.later(A_NANOSECOND) }
     }
 
     #[must_use]
@@ -162,6 +187,16 @@ mod tests {
         let leaving = Nights::new(date(2026, 12, 4), date(2026, 12, 7)).unwrap();
         let arriving = Nights::new(date(2026, 12, 7), date(2026, 12, 9)).unwrap();
         assert_eq!(leaving.intersection(arriving), None);
+    }
+
+    #[test]
+    fn an_extent_is_cut_to_the_fixed_span() {
+        let until_further_notice = Nights::new(date(2028, 1, 1), date(9999, 12, 31)).unwrap();
+        assert_eq!(until_further_notice.end(), date(2200, 1, 1));
+        assert_eq!(Nights::new(date(2200, 1, 1), date(9999, 12, 31)), Err(ExtentError::OutsideSpan));
+        assert_eq!(Nights::new(date(1, 1, 1), date(1900, 1, 1)), Err(ExtentError::OutsideSpan));
+        let ever = Times::new(Timestamp::MIN, Timestamp::MAX).unwrap();
+        assert_eq!((ever.start(), ever.end()), (crate::span::FIRST_INSTANT, crate::span::LAST_INSTANT));
     }
 
     #[test]

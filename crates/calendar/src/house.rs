@@ -1,12 +1,15 @@
 //! The rules of one property's days: its zone, check-in and check-out time, nights kept free for turnover.
 
 use jiff::{
-    Span, Timestamp,
+    Timestamp,
     civil::{Date, DateTime, Time},
     tz::TimeZone,
 };
 
-use crate::{Extent, Nights, Times};
+use crate::{
+    Extent, Nights, Times,
+    span::{Days, FIRST_INSTANT, InSpan, LAST_INSTANT},
+};
 
 /// Why a property's rules make no house.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,14 +66,12 @@ impl House {
         self.turnover_nights
     }
 
-    /// The instant of a local date-time. In a gap the time after it, in a fold the earlier one (RFC 5545 3.3.5).
+    /// The instant of a local date-time. In a gap the time after it, in a fold the earlier one (RFC 5545 3.3.5). Outside
+    /// the span the end of the span.
     #[must_use]
     pub fn instant(&self, local: DateTime) -> Timestamp {
-        self.zone.to_ambiguous_timestamp(local).compatible().unwrap_or(if local.year() < 0 {
-            Timestamp::MIN
-        } else {
-            Timestamp::MAX
-        })
+        let end = if local.year() < 0 { FIRST_INSTANT } else { LAST_INSTANT };
+        self.zone.to_ambiguous_timestamp(local).compatible().unwrap_or(end).clipped()
     }
 
     /// The local date-time of an instant.
@@ -79,10 +80,10 @@ impl House {
         self.zone.to_datetime(instant)
     }
 
-    /// The date on the property's calendar at an instant.
+    /// The date on the property's calendar at an instant, within the span.
     #[must_use]
     pub fn date(&self, instant: Timestamp) -> Date {
-        self.local(instant).date()
+        self.local(instant).date().clipped()
     }
 
     /// From check-in on the first day to check-out on the departure day.
@@ -90,16 +91,14 @@ impl House {
     pub fn times_of(&self, nights: Nights) -> Times {
         let start = self.instant(nights.first().to_datetime(self.check_in));
         let end = self.instant(nights.end().to_datetime(self.check_out));
-        // Check-out at or before check-in on a later day: the end is after the start, but for the last
-        // days that jiff can count.
-        Times::new(start, end).unwrap_or_else(|_| unreachable_times())
+        // Check-out at or before check-in on a later day: the end is after the start, but for a zone that skips a day.
+        Times::new(start, end).unwrap_or_else(|_| Times::moment(start))
     }
 
     /// The turnover nights after a departure day; none where the host keeps none.
     #[must_use]
     pub fn turnover_after(&self, departure: Date) -> Option<Nights> {
-        let end = departure.checked_add(Span::new().days(i64::from(self.turnover_nights))).ok()?;
-        Nights::new(departure, end).ok()
+        Nights::new(departure, departure.days_later(i64::from(self.turnover_nights))).ok()
     }
 
     /// When the turnover nights that may follow an extent are over, by check-out time; without any, when it ends itself.
@@ -119,31 +118,24 @@ impl House {
     pub fn nights_of(&self, times: Times) -> Option<Nights> {
         // Night D overlaps when D+check-in < end and start < D+1+check-out.
         let start = self.local(times.start());
-        let mut first = start.date().yesterday().unwrap_or(start.date());
+        let mut first = start.date().previous_day();
         let end_date = self.date(times.end());
         while first <= end_date {
-            let next = first.tomorrow().ok()?;
-            if times.start() < self.instant(next.to_datetime(self.check_out)) {
+            let next = first.next_day();
+            if next == first || times.start() < self.instant(next.to_datetime(self.check_out)) {
                 break;
             }
             first = next;
         }
-        let mut end = end_date.tomorrow().ok()?;
+        let mut end = end_date.next_day();
         while end > first {
-            let last = end.yesterday().ok()?;
+            let last = end.previous_day();
             if self.instant(last.to_datetime(self.check_in)) < times.end() {
                 break;
             }
             end = last;
         }
         Nights::new(first, end).ok()
-    }
-}
-
-fn unreachable_times() -> Times {
-    match Times::new(Timestamp::MIN, Timestamp::MAX) {
-        Ok(times) => times,
-        Err(_) => unreachable!("the first instant is before the last"),
     }
 }
 

@@ -12,6 +12,7 @@ mod occupancy;
 mod picture;
 mod policy;
 mod reconcile;
+pub mod span;
 #[cfg(test)]
 mod tests;
 mod view;

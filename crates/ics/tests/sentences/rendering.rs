@@ -139,5 +139,7 @@ fn the_ends_of_time_can_be_written() {
         extent: Extent::Nights(Nights::new(date(-9999, 1, 1), date(9999, 12, 31)).unwrap()),
         ..night("a", "2027-01-01", "2027-01-02")
     };
-    assert!(text(&document(vec![far])).contains("DTSTART;VALUE=DATE:00000101\r\nLAST"));
+    let text = text(&document(vec![far]));
+    assert!(text.contains("DTSTART;VALUE=DATE:19000101\r\n"), "{text}");
+    assert!(text.contains("DTEND;VALUE=DATE:22000101\r\n"), "{text}");
 }
