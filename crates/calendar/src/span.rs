@@ -88,7 +88,9 @@ pub trait Days {
 impl Days for Date {
     fn days_later(self, days: i64) -> Self {
         let end = if days < 0 { FIRST_DAY } else { LAST_DAY };
-        self.checked_add(SignedDuration::from_hours(days.clamp(-DAYS_IN_ALL, DAYS_IN_ALL) * 24)).unwrap_or(end).clipped()
+        self.checked_add(SignedDuration::from_hours(days.clamp(-DAYS_IN_ALL, DAYS_IN_ALL) * 24))
+            .unwrap_or(end)
+            .clipped()
     }
 
     fn days_until(self, other: Self) -> i64 {
