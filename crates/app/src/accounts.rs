@@ -1,6 +1,7 @@
 //! Accounts: made by the operator or when an identity first comes, opened by tokens, edited, erased.
 
-use calmesh_calendar::{AccountId, ConnectionId, TokenId};
+use calmesh_calendar::{AccountId, ConnectionId, PropertyId, TokenId};
+use futures::{StreamExt, stream};
 use jiff::Timestamp;
 
 use crate::{
@@ -11,6 +12,8 @@ use crate::{
         Scope, Token, TokenSecret,
     },
     ports::{Event, ObjectError, Page, PageRequest, StoreError, Subject},
+    preview::{Openings, nights_of_all},
+    properties::end_property,
 };
 
 /// What new links show when an account says nothing else.
@@ -19,6 +22,8 @@ pub(crate) const DEFAULT_DETAIL: Detail = Detail::Busy;
 pub(crate) const DEFAULT_LABEL_PREFIX: &str = "EX-";
 /// How often an edit is decided anew because somebody else wrote first.
 pub(crate) const EDIT_ATTEMPTS: u32 = 12;
+/// So many properties of an account are looked at at the same time.
+const PROPERTIES_AT_ONCE: usize = 8;
 
 /// An account to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,15 +196,28 @@ impl App {
         edit: &AccountEdit,
         expected: &Expected,
     ) -> Result<Account, AccountError> {
-        self.update_account(reach, expected, |account| {
-            if let Some(name) = &edit.name {
-                name.trim().clone_into(&mut account.name);
-            }
-            account.default_detail = edit.detail.over(account.default_detail, || DEFAULT_DETAIL);
-            let prefix = std::mem::take(&mut account.default_label_prefix);
-            account.default_label_prefix = edit.label_prefix.over(prefix, || DEFAULT_LABEL_PREFIX.to_owned());
-        })
-        .await
+        self.update_account(reach, expected, |account| *account = edited(account.clone(), edit)).await
+    }
+
+    /// What the edit would open, which is nothing: an account's settings are those of links and properties to come.
+    ///
+    /// # Errors
+    /// As the edit itself.
+    pub async fn preview_account_edit(
+        &self,
+        reach: &Reach,
+        edit: &AccountEdit,
+        expected: &Expected,
+    ) -> Result<Openings, AccountError> {
+        if reach.properties.is_some() {
+            return Err(AccountError::Limited);
+        }
+        let before = self.account(reach).await?;
+        if !expected.fits(before.version) {
+            return Err(AccountError::Outdated);
+        }
+        validated(edited(before, edit))?;
+        Ok(Openings::default())
     }
 
     /// Begins an account's deletion: from the answer on none of its tokens opens anything; the rest goes in
@@ -212,6 +230,51 @@ impl App {
         let account = self.update_account(reach, expected, |account| account.deleted_at = Some(now)).await?;
         self.announce_soon(&[Event::AccountDeleted { account: account.id }]).await;
         Ok(())
+    }
+
+    /// What deleting the account would open, at every site and in every property.
+    ///
+    /// # Errors
+    /// As the deletion itself.
+    pub async fn preview_account_deletion(&self, reach: &Reach, expected: &Expected) -> Result<Openings, AccountError> {
+        if reach.properties.is_some() {
+            return Err(AccountError::Limited);
+        }
+        if !expected.fits(self.account(reach).await?.version) {
+            return Err(AccountError::Outdated);
+        }
+        let links = self.links_within(reach).await?;
+        let links: Vec<ExtraLink> = links.into_iter().filter(|link| link.deleted_at.is_none()).collect();
+        let mut openings = Openings::default();
+        let properties = self.property_ids(&reach.account).await?;
+        let previews: Vec<_> = properties.iter().map(|id| self.property_end(reach, id, &links)).collect();
+        let mut previews = stream::iter(previews).buffer_unordered(PROPERTIES_AT_ONCE);
+        while let Some(preview) = previews.next().await {
+            openings.add(preview?);
+        }
+        Ok(openings)
+    }
+
+    /// What one property's end with its account would open, on extra links too.
+    async fn property_end(
+        &self,
+        reach: &Reach,
+        id: &PropertyId,
+        links: &[ExtraLink],
+    ) -> Result<Openings, AccountError> {
+        let Some(before) = self.properties.load(id).await? else { return Ok(Openings::default()) };
+        let gone = |draft: &mut crate::Draft| {
+            end_property(draft);
+            Ok::<_, StoreError>(())
+        };
+        let mut openings = self.openings_of(&before, gone).await?;
+        for link in links.iter().filter(|link| link.shows(id) && link.account == reach.account) {
+            let nights = nights_of_all(&before, link.format, self.clock.now());
+            if !nights.is_empty() {
+                openings.at_links.entry(link.id.clone()).or_default().extend(nights);
+            }
+        }
+        Ok(openings)
     }
 
     async fn update_account(
@@ -363,6 +426,16 @@ impl ExtraLink {
 /// An account that was not deleted.
 fn standing(account: Account) -> Result<Account, Refusal> {
     if account.deleted_at.is_some() { Err(Refusal::AccountDeleted) } else { Ok(account) }
+}
+
+fn edited(mut account: Account, edit: &AccountEdit) -> Account {
+    if let Some(name) = &edit.name {
+        name.trim().clone_into(&mut account.name);
+    }
+    account.default_detail = edit.detail.over(account.default_detail, || DEFAULT_DETAIL);
+    let prefix = std::mem::take(&mut account.default_label_prefix);
+    account.default_label_prefix = edit.label_prefix.over(prefix, || DEFAULT_LABEL_PREFIX.to_owned());
+    account
 }
 
 fn validated(account: Account) -> Result<Account, AccountError> {

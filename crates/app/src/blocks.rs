@@ -16,7 +16,7 @@ use crate::{
     limits,
     model::{ActivityKind, Connection, PropertyState},
     ports::{Page, PageRequest, StoreError},
-    preview::nights_opened,
+    preview::{Openings, openings},
     reading::report_orphaned_extensions,
 };
 
@@ -111,8 +111,8 @@ pub struct BlockView {
 pub struct Pruning {
     /// As they were.
     pub removed: Vec<BlockView>,
-    /// The nights from today on that this frees: such as turnover nights after a reservation of the host's own.
-    pub opens: Vec<Date>,
+    /// What this opens: such as turnover nights after a reservation of the host's own.
+    pub openings: Openings,
 }
 
 /// Why a block was not made, shown, edited or deleted.
@@ -179,9 +179,7 @@ impl App {
     /// # Errors
     /// `NotFound`, or the store's.
     pub async fn block(&self, reach: &Reach, id: &BlockId) -> Result<BlockView, BlockError> {
-        let property = self.property_of(reach, id.as_str()).await?.ok_or(BlockError::NotFound)?;
-        let state = self.state_within(reach, &property).await?.ok_or(BlockError::NotFound)?;
-        view_of(id, &state)
+        view_of(id, &self.state_of_block(reach, id).await?)
     }
 
     /// Makes a block of the host's own.
@@ -215,6 +213,21 @@ impl App {
         view_of(id, &changed.state)
     }
 
+    /// What the edit would open.
+    ///
+    /// # Errors
+    /// As the edit itself.
+    pub async fn preview_block_edit(
+        &self,
+        reach: &Reach,
+        id: &BlockId,
+        edit: &BlockEdit,
+        expected: &Expected,
+    ) -> Result<Openings, BlockError> {
+        let before = self.state_of_block(reach, id).await?;
+        self.openings_of(&before, |draft| apply_edit(draft, reach, id, edit, expected)).await
+    }
+
     /// Deletes a block of the host's own.
     ///
     /// # Errors
@@ -225,13 +238,38 @@ impl App {
         Ok(())
     }
 
+    /// What deleting it would open.
+    ///
+    /// # Errors
+    /// As the deletion itself.
+    pub async fn preview_block_deletion(
+        &self,
+        reach: &Reach,
+        id: &BlockId,
+        expected: &Expected,
+    ) -> Result<Openings, BlockError> {
+        let before = self.state_of_block(reach, id).await?;
+        self.openings_of(&before, |draft| apply_deletion(draft, reach, id, expected)).await
+    }
+
+    async fn state_of_block(&self, reach: &Reach, id: &BlockId) -> Result<PropertyState, BlockError> {
+        let property = self.property_of(reach, id.as_str()).await?.ok_or(BlockError::NotFound)?;
+        self.state_within(reach, &property).await?.ok_or(BlockError::NotFound)
+    }
+
     /// Removes the host's own blocks that an imported stay now covers.
     ///
     /// # Errors
     /// `NotFound`, or the store's.
     pub async fn prune_blocks(&self, reach: &Reach, property: &PropertyId) -> Result<Pruning, BlockError> {
-        let changed = self.change(property, |draft| apply_prune(draft, reach)).await?;
-        Ok(changed.value)
+        let changed = self
+            .change(property, |draft| {
+                let before = draft.state.clone();
+                Ok::<_, BlockError>((apply_prune(draft, reach)?, before, draft.now))
+            })
+            .await?;
+        let (removed, before, now) = changed.value;
+        Ok(Pruning { removed, openings: openings(&before, &changed.state, now) })
     }
 
     /// What pruning would do.
@@ -240,7 +278,8 @@ impl App {
     /// As pruning itself.
     pub async fn preview_prune(&self, reach: &Reach, property: &PropertyId) -> Result<Pruning, BlockError> {
         let before = self.state_within(reach, property).await?.ok_or(BlockError::NotFound)?;
-        apply_prune(&mut self.trial(before), reach)
+        let (removed, openings) = self.tried(&before, |draft| apply_prune(draft, reach)).await?;
+        Ok(Pruning { removed, openings })
     }
 }
 
@@ -541,7 +580,7 @@ fn remove_own(draft: &mut Draft, gone: &BTreeSet<BlockId>) {
     report_orphaned_extensions(draft);
 }
 
-fn apply_prune(draft: &mut Draft, reach: &Reach) -> Result<Pruning, BlockError> {
+fn apply_prune(draft: &mut Draft, reach: &Reach) -> Result<Vec<BlockView>, BlockError> {
     if !reach.shows(&draft.state.property) {
         return Err(BlockError::NotFound);
     }
@@ -551,6 +590,5 @@ fn apply_prune(draft: &mut Draft, reach: &Reach) -> Result<Pruning, BlockError> 
     let views = before.blocks.iter().map(|block| block_view(block, &before, &picture));
     let removed: Vec<BlockView> = views.filter(|view| !view.covered_by.is_empty()).collect();
     remove_own(draft, &removed.iter().map(|view| view.block.id.clone()).collect());
-    let opens = nights_opened(&before, &draft.state, draft.now);
-    Ok(Pruning { removed, opens })
+    Ok(removed)
 }

@@ -9,6 +9,7 @@ use crate::{
     change::ChangeRefusal,
     model::{ActivityKind, ConflictRecord},
     ports::{Page, PageRequest, StoreError},
+    preview::Openings,
 };
 
 /// Where a conflict stands.
@@ -102,6 +103,23 @@ impl App {
         let (resolved, now) = changed.value;
         let closed_at = stands.is_none().then_some(now);
         Ok(view_of(ConflictRecord { property, conflict: stands.unwrap_or(resolved), closed_at }))
+    }
+}
+
+impl App {
+    /// What this settlement would open at once; what opens when a site was asked, nobody knows yet.
+    ///
+    /// # Errors
+    /// As the settlement itself.
+    pub async fn preview_resolution(
+        &self,
+        reach: &Reach,
+        id: &ConflictId,
+        gone: &BlockId,
+    ) -> Result<Openings, ConflictError> {
+        let property = self.property_of(reach, id.as_str()).await?.ok_or(ConflictError::NotFound)?;
+        let before = self.state_within(reach, &property).await?.ok_or(ConflictError::NotFound)?;
+        self.openings_of(&before, |draft| apply_resolution(draft, reach, id, gone)).await
     }
 }
 

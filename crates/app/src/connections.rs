@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use calmesh_calendar::{BlockId, ConnectionId, Policy, PropertyId};
 use calmesh_profiles::{Via, detect};
-use jiff::{Timestamp, civil::Date};
+use jiff::Timestamp;
 
 use crate::{
     AcceptedFeed, App, Draft, Edit, Expected, Full, InvalidField, Reach,
@@ -23,6 +23,7 @@ use crate::{
         LinkToken, PolicyOverrides, PropertyState, RETIRES_AFTER, RetiringLink, RetiringServes, Snapshot, Status,
     },
     ports::{FetchFailure, ObjectError, Page, PageRequest, ParkedBody, StoreError},
+    preview::Openings,
     reading::report_orphaned_extensions,
     take_reading,
     telemetry::ImportTelemetry,
@@ -46,6 +47,8 @@ pub struct NewConnection {
     /// None: the account's default.
     pub detail: Option<Detail>,
     pub format: Option<Format>,
+    /// The link alone is paused.
+    pub export_paused: bool,
     /// Something was said of the export side, be it empty.
     pub has_export: bool,
     /// Make it though the feed can't be read now.
@@ -66,6 +69,8 @@ pub struct ConnectionEdit {
     pub import: SideEdit,
     pub detail: Edit<Detail>,
     pub format: Edit<Format>,
+    /// Whether the link alone is paused; back to the default is that it is not.
+    pub export_paused: Edit<bool>,
     /// What was said of the export side as a whole.
     pub export: SideEdit,
     pub skip_check: bool,
@@ -365,7 +370,7 @@ impl App {
         Err(ConnectionError::Busy)
     }
 
-    /// The nights that the edit would open.
+    /// What the edit would open.
     ///
     /// # Errors
     /// As the edit itself.
@@ -375,10 +380,10 @@ impl App {
         id: &ConnectionId,
         edit: &ConnectionEdit,
         expected: &Expected,
-    ) -> Result<Vec<Date>, ConnectionError> {
+    ) -> Result<Openings, ConnectionError> {
         let (_, before) = self.state_of_connection(reach, id).await?;
         let prepared = self.prepare_edit(reach, &before, id, edit, expected).await?;
-        self.nights_opened_by(&before, |draft| {
+        self.openings_of(&before, |draft| {
             apply_edit(draft, reach, id, edit, expected, &prepared, &mut || self.randomness.id())
         })
         .await
@@ -401,7 +406,7 @@ impl App {
         self.view_connection(&changed.state, id).await
     }
 
-    /// The nights that pausing would open.
+    /// What pausing would open.
     ///
     /// # Errors
     /// As pausing itself.
@@ -410,9 +415,9 @@ impl App {
         reach: &Reach,
         id: &ConnectionId,
         until: Option<Timestamp>,
-    ) -> Result<Vec<Date>, ConnectionError> {
+    ) -> Result<Openings, ConnectionError> {
         let (_, before) = self.state_of_connection(reach, id).await?;
-        self.nights_opened_by(&before, |draft| apply_pause(draft, reach, id, until, None)).await
+        self.openings_of(&before, |draft| apply_pause(draft, reach, id, until, None)).await
     }
 
     /// Resumes a paused connection; what it knew blocks at once, and its feed is read at once.
@@ -447,6 +452,21 @@ impl App {
         self.view_connection(&state, id).await
     }
 
+    /// What giving it a new link would open: all that the old one shows, where that is revoked.
+    ///
+    /// # Errors
+    /// As the rotation itself.
+    pub async fn preview_rotation(
+        &self,
+        reach: &Reach,
+        id: &ConnectionId,
+        revoke: bool,
+    ) -> Result<Openings, ConnectionError> {
+        let (_, before) = self.state_of_connection(reach, id).await?;
+        let token = LinkToken::from_random(self.randomness.secret());
+        self.openings_of(&before, |draft| apply_rotation(draft, reach, id, &token, revoke)).await
+    }
+
     /// Deletes a connection: its blocks go, and its link serves an empty calendar for a week.
     ///
     /// # Errors
@@ -463,7 +483,7 @@ impl App {
         Ok(())
     }
 
-    /// The nights that deleting it would open.
+    /// What deleting it would open.
     ///
     /// # Errors
     /// As the deletion itself.
@@ -472,9 +492,9 @@ impl App {
         reach: &Reach,
         id: &ConnectionId,
         expected: &Expected,
-    ) -> Result<Vec<Date>, ConnectionError> {
+    ) -> Result<Openings, ConnectionError> {
         let (_, before) = self.state_of_connection(reach, id).await?;
-        self.nights_opened_by(&before, |draft| apply_deletion(draft, reach, id, expected)).await
+        self.openings_of(&before, |draft| apply_deletion(draft, reach, id, expected)).await
     }
 
     async fn state_of_connection(
@@ -904,6 +924,7 @@ fn apply_creation(
             detail: new.detail.unwrap_or(prepared.default_detail),
             format: new.format.unwrap_or(Format::Nights),
             last_changed_at: None,
+            paused: new.export_paused,
             recorded_since: now,
         }),
         created_at: now,
@@ -1066,8 +1087,10 @@ fn edit_export(after: &mut Connection, draft: &mut Draft, edit: &ConnectionEdit,
         detail: prepared.default_detail,
         format: Format::Nights,
         last_changed_at: None,
+        paused: false,
         recorded_since: draft.now,
     });
+    export.paused = edit.export_paused.over(export.paused, || false);
     export.detail = edit.detail.over(export.detail, || prepared.default_detail);
     export.format = edit.format.over(export.format, || Format::Nights);
     after.export = Some(export);
@@ -1172,6 +1195,8 @@ fn apply_rotation(
         let of_this = RetiringServes::Current { connection: id.clone() };
         for link in draft.state.retiring.iter_mut().filter(|link| link.serves == of_this) {
             link.serves = serves.clone();
+            // Their readers need the time to see that they are empty, too.
+            link.until = until;
         }
     }
     draft.state.retiring.push(RetiringLink { token: export.token.clone(), serves, until });

@@ -11,6 +11,7 @@ use crate::{
     change::ChangeRefusal,
     model::{ActivityKind, ClosedHold, PropertyState},
     ports::{Page, PageRequest, StoreError},
+    preview::Openings,
     reading::{end_hold, report_orphaned_extensions},
 };
 
@@ -107,6 +108,20 @@ impl App {
     /// `NotFound`, `Ended`, or the store's.
     pub async fn release_hold(&self, reach: &Reach, id: &HoldId, group: bool) -> Result<HoldView, HoldError> {
         self.decide_hold(reach, id, |draft| release(draft, id, group)).await
+    }
+
+    /// What releasing it would open.
+    ///
+    /// # Errors
+    /// As releasing it.
+    pub async fn preview_release(&self, reach: &Reach, id: &HoldId, group: bool) -> Result<Openings, HoldError> {
+        let property = self.property_of(reach, id.as_str()).await?.ok_or(HoldError::NotFound)?;
+        let before = self.state_within(reach, &property).await?.ok_or(HoldError::NotFound)?;
+        let (view, openings) = self.tried(&before, |draft| Ok::<_, HoldError>(release(draft, id, group))).await?;
+        match view {
+            Some(_) => Ok(openings),
+            None => Err(self.ended_hold(&property, id).await?.map_or(HoldError::NotFound, HoldError::Ended)),
+        }
     }
 
     /// The host says that what is held stands: it blocks until the feed shows it again, it is released or it

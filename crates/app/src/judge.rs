@@ -125,7 +125,7 @@ fn source_of(connection: &Connection) -> Source {
         tells_reservations_apart: profile.tells_reservations_apart,
         never_echoes: profile.never_echoes,
         aggregates: policy.aggregates,
-        has_link: connection.export.is_some(),
+        has_link: connection.serves(),
         reads_link_every: profile.reads_export_every_minutes.map(minutes),
         echo: policy.echo,
     }

@@ -3,6 +3,8 @@
 //! A deleted link serves an empty calendar for a week, as a connection's does, so that its reader lets go of what it
 //! holds: 404 would leave it with the last thing that it read. Its record stays for as long.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use calmesh_calendar::{LinkId, PropertyId};
 
 use crate::{
@@ -12,6 +14,7 @@ use crate::{
     limits,
     model::{Detail, Dirty, ExtraLink, Format, LinkReads, LinkScope, LinkToken},
     ports::{Event, ObjectError, Page, PageRequest, StoreError},
+    preview::Openings,
 };
 
 /// Which properties a link to be made covers.
@@ -142,19 +145,7 @@ impl App {
             if !expected.fits(before.version) {
                 return Err(LinkError::Outdated);
             }
-            let mut after = before.clone();
-            if let Some(name) = &edit.name {
-                name.trim().clone_into(&mut after.name);
-            }
-            if let Some(scope) = self.link_scope(reach, &after.name, edit.scope.as_ref()).await? {
-                after.scope = scope;
-            }
-            let default = match edit.detail {
-                Edit::Reset => self.default_detail(reach).await?,
-                Edit::Keep | Edit::To(_) => DEFAULT_DETAIL,
-            };
-            after.detail = edit.detail.over(after.detail, || default);
-            after.format = edit.format.over(after.format, || Format::Nights);
+            let mut after = self.edited_link(reach, &before, edit).await?;
             if after == before {
                 return self.with_reads(before).await;
             }
@@ -170,6 +161,81 @@ impl App {
                 Err(StoreError::Stale) if attempt < EDIT_ATTEMPTS => attempt += 1,
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// A link as an edit would have it.
+    async fn edited_link(&self, reach: &Reach, before: &ExtraLink, edit: &LinkEdit) -> Result<ExtraLink, LinkError> {
+        let mut after = before.clone();
+        if let Some(name) = &edit.name {
+            name.trim().clone_into(&mut after.name);
+        }
+        if let Some(scope) = self.link_scope(reach, &after.name, edit.scope.as_ref()).await? {
+            after.scope = scope;
+        }
+        let default = match edit.detail {
+            Edit::Reset => self.default_detail(reach).await?,
+            Edit::Keep | Edit::To(_) => DEFAULT_DETAIL,
+        };
+        after.detail = edit.detail.over(after.detail, || default);
+        after.format = edit.format.over(after.format, || Format::Nights);
+        Ok(after)
+    }
+
+    /// What the edit would open.
+    ///
+    /// # Errors
+    /// As the edit itself.
+    pub async fn preview_link_edit(
+        &self,
+        reach: &Reach,
+        id: &LinkId,
+        edit: &LinkEdit,
+        expected: &Expected,
+    ) -> Result<Openings, LinkError> {
+        let before = self.links.link(id).await?.filter(|link| shows(reach, link)).ok_or(LinkError::NotFound)?;
+        if !expected.fits(before.version) {
+            return Err(LinkError::Outdated);
+        }
+        let after = self.edited_link(reach, &before, edit).await?;
+        Ok(self.link_openings(&before, Some(&after)).await?)
+    }
+
+    /// What deleting it would open.
+    ///
+    /// # Errors
+    /// As the deletion itself.
+    pub async fn preview_link_deletion(
+        &self,
+        reach: &Reach,
+        id: &LinkId,
+        expected: &Expected,
+    ) -> Result<Openings, LinkError> {
+        let before = self.links.link(id).await?.filter(|link| shows(reach, link)).ok_or(LinkError::NotFound)?;
+        if !expected.fits(before.version) {
+            return Err(LinkError::Outdated);
+        }
+        Ok(self.link_openings(&before, None).await?)
+    }
+
+    async fn link_openings(&self, before: &ExtraLink, after: Option<&ExtraLink>) -> Result<Openings, StoreError> {
+        let mut gone = self.nights_on_link(before).await?;
+        if let Some(after) = after {
+            let still = self.nights_on_link(after).await?;
+            gone.retain(|night| !still.contains(night));
+        }
+        let at_links = if gone.is_empty() { BTreeMap::new() } else { BTreeMap::from([(before.id.clone(), gone)]) };
+        Ok(Openings { at_links, ..Openings::default() })
+    }
+
+    /// The properties that a link covers.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn properties_of_link(&self, link: &ExtraLink) -> Result<BTreeSet<PropertyId>, StoreError> {
+        match &link.scope {
+            LinkScope::Properties(properties) => Ok(properties.clone()),
+            LinkScope::All => self.property_ids(&link.account).await,
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use calmesh_calendar::{ConnectionId, Extent, PropertyId, Times};
-use jiff::civil::{Date, Time};
+use calmesh_calendar::{AccountId, ConnectionId, Extent, PropertyId, Times};
+use jiff::civil::Time;
 
 use crate::{
     App, Draft, Edit, Expected, Full, InvalidField, Reach,
@@ -14,6 +14,7 @@ use crate::{
     limits,
     model::{Activity, ActivityKind, Property, PropertyState},
     ports::{ObjectError, Page, PageRequest, StoreError},
+    preview::Openings,
 };
 
 pub const DEFAULT_CHECK_IN: Time = Time::constant(15, 0, 0, 0);
@@ -186,7 +187,7 @@ impl App {
         Err(PropertyError::Busy)
     }
 
-    /// The nights that the edit would open.
+    /// What the edit would open.
     ///
     /// # Errors
     /// As the edit itself.
@@ -196,10 +197,10 @@ impl App {
         id: &PropertyId,
         edit: &PropertyEdit,
         expected: &Expected,
-    ) -> Result<Vec<Date>, PropertyError> {
+    ) -> Result<Openings, PropertyError> {
         let (kept, prefix) = self.ahead_of_edit(reach, id, edit, expected).await?;
         let before = self.state_within(reach, id).await?.ok_or(PropertyError::NotFound)?;
-        self.nights_opened_by(&before, |draft| {
+        self.openings_of(&before, |draft| {
             apply_edit(draft, reach, edit, expected, &prefix, &kept, &mut || self.randomness.id())
         })
         .await
@@ -220,7 +221,7 @@ impl App {
         Ok(())
     }
 
-    /// The nights that deleting it would open.
+    /// What deleting it would open.
     ///
     /// # Errors
     /// As the deletion itself.
@@ -229,9 +230,25 @@ impl App {
         reach: &Reach,
         id: &PropertyId,
         expected: &Expected,
-    ) -> Result<Vec<Date>, PropertyError> {
+    ) -> Result<Openings, PropertyError> {
         let before = self.state_within(reach, id).await?.ok_or(PropertyError::NotFound)?;
-        self.nights_opened_by(&before, |draft| apply_deletion(draft, reach, expected)).await
+        self.openings_of(&before, |draft| apply_deletion(draft, reach, expected)).await
+    }
+
+    /// Every property of an account that is not deleted.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn property_ids(&self, account: &AccountId) -> Result<BTreeSet<PropertyId>, StoreError> {
+        let (mut ids, mut after) = (BTreeSet::new(), None);
+        loop {
+            let page = self.properties.properties(account, PageRequest { limit: 100, after }).await?;
+            ids.extend(page.items.into_iter().map(|property| property.id));
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(ids),
+            }
+        }
     }
 
     async fn default_label_prefix(&self, reach: &Reach) -> Result<String, StoreError> {
@@ -371,6 +388,12 @@ fn apply_deletion(
     if !expected.fits(draft.state.property.version) {
         return Err(PropertyError::Outdated);
     }
+    Ok(end_property(draft))
+}
+
+/// Leaves a property with links that are empty for a week, and nothing else. Answers the connections whose feeds are to
+/// be forgotten.
+pub(crate) fn end_property(draft: &mut Draft) -> BTreeSet<ConnectionId> {
     let connections: BTreeSet<ConnectionId> = draft.state.connections.iter().map(|c| c.id.clone()).collect();
     for connection in &connections {
         remove_connection(draft, connection);
@@ -379,5 +402,5 @@ fn apply_deletion(
     draft.state.property.deleted_at = Some(draft.now);
     draft.state.property.wake_at = None;
     draft.state.property.version += 1;
-    Ok(connections)
+    connections
 }

@@ -18,10 +18,11 @@ use crate::{
     App, ChangeError, Draft, Reach,
     kept::{KeptBodies, take_kept},
     model::{
-        ActivityKind, Connection, Detail, Dirty, ExtraLink, Format, LinkScope, LinkToken, Property, PropertyState,
-        RetiringLink, RetiringServes, Status,
+        ActivityKind, Connection, Detail, Dirty, ExtraLink, Format, LinkToken, Property, PropertyState, RetiringLink,
+        RetiringServes, Status,
     },
     ports::{Event, ExportObject, ExportWriteError, PageRequest, StoreError},
+    served::stays_on_link,
     tags::{echo_tag, export_name},
     work::WorkError,
 };
@@ -269,12 +270,8 @@ impl App {
     ) -> Vec<u8> {
         let Some(export) = &connection.export else { return Vec::new() };
         let name = calendar_name(export.detail, &state.property.name);
-        let events = if connection.is_paused() {
-            Vec::new()
-        } else {
-            let viewer = Viewer { own: Some(&connection.id), times: export.format == Format::Times };
-            self.events(state, picture, viewer, export.detail, now)
-        };
+        let events = stays_on_link(state, picture, connection, now);
+        let events = events.into_iter().map(|event| self.event(state, event, export.detail)).collect();
         render(&document(name, events, connection.profile()))
     }
 
@@ -430,21 +427,7 @@ impl App {
         if link.deleted_at.is_some() {
             return Ok((Vec::new(), String::from(BUSY_NAME)));
         }
-        let mut ids: Vec<PropertyId> = Vec::new();
-        match &link.scope {
-            LinkScope::Properties(properties) => ids.extend(properties.iter().cloned()),
-            LinkScope::All => {
-                let mut after = None;
-                loop {
-                    let page = self.properties.properties(&link.account, PageRequest { limit: 100, after }).await?;
-                    ids.extend(page.items.into_iter().map(|property| property.id));
-                    match page.next {
-                        Some(next) => after = Some(next),
-                        None => break,
-                    }
-                }
-            }
-        }
+        let ids = self.properties_of_link(link).await?;
         let mut events = Vec::new();
         for id in &ids {
             let Some(state) = self.properties.load(id).await? else { continue };

@@ -11,7 +11,8 @@ use crate::{
     body::{JsonBody, text, word},
     caller::{Operator, Owner},
     problem::Problem,
-    query::{ListPage, ListParams, Listing, NoParams},
+    properties::{Opens, or_opens},
+    query::{ListPage, ListParams, Listing, NoParams, Preview, PreviewParams},
     routes::{Routes, routes},
     words::{DETAILS, DetailWord},
 };
@@ -94,6 +95,8 @@ impl From<AccountError> for Problem {
     }
 }
 
+or_opens!(AccountOrOpens, AccountView);
+
 pub(crate) fn routes(others: Routes) -> Routes {
     routes!(others; list, create, show, edit, delete)
 }
@@ -137,14 +140,15 @@ async fn show(owner: Owner, _: NoParams, State(api): State<Api>) -> Result<Respo
     Ok(answer::single(account.version, AccountView::from(account)))
 }
 
-/// Changes the caller's account.
+/// Changes the caller's account. What it says of links and properties is for those to come, so that a `preview` opens
+/// nothing.
 #[utoipa::path(patch, path = "/v1/account", tag = "accounts", operation_id = "edit_account",
-    request_body(content = AccountEditSchema, content_type = "application/merge-patch+json"),
-    responses((status = 200, description = "The account as it now is.", body = AccountView,
+    params(PreviewParams), request_body(content = AccountEditSchema, content_type = "application/merge-patch+json"),
+    responses((status = 200, description = "The account as it now is; or what a preview says.", body = AccountOrOpens,
         headers(("ETag" = String, description = "For If-Match.")))))]
 async fn edit(
     owner: Owner,
-    _: NoParams,
+    Preview(preview): Preview,
     IfMatch(expected): IfMatch,
     State(api): State<Api>,
     JsonBody(mut fields): JsonBody,
@@ -154,19 +158,29 @@ async fn edit(
     let detail = fields.edit("detail", word(DETAILS));
     let label_prefix = fields.edit("label_prefix", text(TEXT_MOST));
     let edit = fields.finish(|| Some(AccountEdit { name, detail, label_prefix }))?;
+    if preview {
+        return Ok(Opens::answer(&api.app.preview_account_edit(owner.reach(), &edit, &expected).await?));
+    }
     let account = api.app.edit_account(owner.reach(), &edit, &expected).await?;
     Ok(answer::single(account.version, AccountView::from(account)))
 }
 
-/// Deletes the caller's account and everything of it. Its tokens stop working at once.
+/// Deletes the caller's account and everything of it. Its tokens stop working at once, what is known of guests is
+/// erased, and its private links serve an empty calendar for a week, so that the sites let go. With `preview`, says which
+/// nights that would open, over all properties.
 #[utoipa::path(delete, path = "/v1/account", tag = "accounts", operation_id = "delete_account",
-    responses((status = 204, description = "Deleted.")))]
+    params(PreviewParams),
+    responses((status = 204, description = "Deleted."),
+        (status = 200, description = "What a preview says.", body = Opens)))]
 async fn delete(
     owner: Owner,
-    _: NoParams,
+    Preview(preview): Preview,
     IfMatch(expected): IfMatch,
     State(api): State<Api>,
 ) -> Result<Response, Problem> {
+    if preview {
+        return Ok(Opens::answer(&api.app.preview_account_deletion(owner.reach(), &expected).await?));
+    }
     api.app.delete_account(owner.reach(), &expected).await?;
     Ok(answer::gone())
 }
@@ -352,6 +366,7 @@ mod tests {
                     detail: Detail::Busy,
                     format: Format::Nights,
                     last_changed_at: None,
+                    paused: false,
                     recorded_since: draft.now,
                 }),
                 created_at: draft.now,

@@ -15,7 +15,7 @@ use crate::{
     body::{JsonBody, MaybeJsonBody, boolean, id, text, word},
     caller::Owner,
     problem::Problem,
-    properties::TEXT_MOST,
+    properties::{Opens, TEXT_MOST, or_opens},
     query::{ListPage, ListParams, Listing, NoParams, Params, PathId, Preview, PreviewParams},
     routes::{Routes, routes},
     when::{when_of, written_span},
@@ -136,12 +136,12 @@ pub(crate) struct BlockEditSchema {
 
 /// What was, or would be, pruned.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"removed": ["blk_0k5w8v1x2y3z4a5b6c7d8e9f0g"], "opens": []}))]
+#[schema(example = json!({"removed": ["blk_0k5w8v1x2y3z4a5b6c7d8e9f0g"], "opens": [], "opens_at_site": {}}))]
 pub(crate) struct Pruned {
     /// The host's own blocks that an imported stay covers.
     removed: Vec<String>,
-    /// Nights from today on that this frees.
-    opens: Vec<String>,
+    #[serde(flatten)]
+    openings: Opens,
 }
 
 /// The parameters of the list, for the document.
@@ -176,6 +176,8 @@ impl From<BlockError> for Problem {
         }
     }
 }
+
+or_opens!(BlockOrOpens, BlockJson);
 
 pub(crate) fn routes(others: Routes) -> Routes {
     routes!(others; list, create, show, edit, delete, prune)
@@ -242,16 +244,16 @@ async fn show(
     Ok(answer::single(view.version, BlockJson::from(view)))
 }
 
-/// Changes a block of the host's own.
+/// Changes a block of the host's own. With `preview`, says which nights that would open.
 #[utoipa::path(patch, path = "/v1/blocks/{id}", tag = "blocks", operation_id = "edit_block",
-    params(("id" = String, Path, description = "`blk_…`")),
+    params(("id" = String, Path, description = "`blk_…`"), PreviewParams),
     request_body(content = BlockEditSchema, content_type = "application/merge-patch+json"),
-    responses((status = 200, description = "The block as it now is.", body = BlockJson,
+    responses((status = 200, description = "The block as it now is; or what a preview says.", body = BlockOrOpens,
         headers(("ETag" = String, description = "For If-Match.")))))]
 async fn edit(
     owner: Owner,
     PathId(block): PathId<BlockId>,
-    _: NoParams,
+    Preview(preview): Preview,
     IfMatch(expected): IfMatch,
     State(api): State<Api>,
     JsonBody(mut fields): JsonBody,
@@ -266,21 +268,28 @@ async fn edit(
         force: fields.optional("force", boolean).unwrap_or_default(),
     };
     let edit = fields.finish(|| Some(edit))?;
+    if preview {
+        return Ok(Opens::answer(&api.app.preview_block_edit(owner.reach(), &block, &edit, &expected).await?));
+    }
     let view = api.app.edit_block(owner.reach(), &block, &edit, &expected).await?;
     Ok(answer::single(view.version, BlockJson::from(view)))
 }
 
-/// Deletes a block of the host's own.
+/// Deletes a block of the host's own. With `preview`, says which nights that would open.
 #[utoipa::path(delete, path = "/v1/blocks/{id}", tag = "blocks", operation_id = "delete_block",
-    params(("id" = String, Path, description = "`blk_…`")),
-    responses((status = 204, description = "Deleted.")))]
+    params(("id" = String, Path, description = "`blk_…`"), PreviewParams),
+    responses((status = 204, description = "Deleted."),
+        (status = 200, description = "What a preview says.", body = Opens)))]
 async fn delete(
     owner: Owner,
     PathId(id): PathId<BlockId>,
-    _: NoParams,
+    Preview(preview): Preview,
     IfMatch(expected): IfMatch,
     State(api): State<Api>,
 ) -> Result<Response, Problem> {
+    if preview {
+        return Ok(Opens::answer(&api.app.preview_block_deletion(owner.reach(), &id, &expected).await?));
+    }
     api.app.delete_block(owner.reach(), &id, &expected).await?;
     Ok(answer::gone())
 }
@@ -297,13 +306,13 @@ async fn prune(
     MaybeJsonBody(fields): MaybeJsonBody,
 ) -> Result<Response, Problem> {
     fields.finish(|| Some(()))?;
-    let Pruning { removed, opens } = if preview {
+    let Pruning { removed, openings } = if preview {
         api.app.preview_prune(owner.reach(), &property).await?
     } else {
         api.app.prune_blocks(owner.reach(), &property).await?
     };
     let removed = removed.iter().map(|view| view.block.id.to_string()).collect();
-    Ok(answer::plain(Pruned { removed, opens: opens.iter().map(ToString::to_string).collect() }))
+    Ok(answer::plain(Pruned { removed, openings: Opens::from(&openings) }))
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use crate::{
     body::{JsonBody, id},
     caller::Owner,
     problem::Problem,
-    query::{ListPage, ListParams, Listing, NoParams, PathId},
+    properties::{Opens, or_opens},
+    query::{ListPage, ListParams, Listing, PathId, Preview, PreviewParams},
     routes::{Routes, routes},
     words::ConflictWord,
 };
@@ -86,6 +87,8 @@ impl From<ConflictError> for Problem {
     }
 }
 
+or_opens!(ConflictOrOpens, ConflictJson);
+
 pub(crate) fn routes(others: Routes) -> Routes {
     routes!(others; list, list_all, resolve)
 }
@@ -113,19 +116,22 @@ async fn list_all(owner: Owner, listing: Listing, State(api): State<Api>) -> Res
 }
 
 /// Says which of the two stays is gone. Where it may have been an echo of ours, its site is asked; a reservation of that
-/// site's own goes when its feed lets it go.
+/// site's own goes when its feed lets it go. With `preview`, says which nights that would open at once.
 #[utoipa::path(post, path = "/v1/conflicts/{id}/resolve", tag = "conflicts", operation_id = "resolve_conflict",
-    params(("id" = String, Path, description = "`cfl_…`")), request_body = ResolutionSchema,
-    responses((status = 200, description = "The conflict, settled.", body = ConflictJson)))]
+    params(("id" = String, Path, description = "`cfl_…`"), PreviewParams), request_body = ResolutionSchema,
+    responses((status = 200, description = "The conflict, settled; or what a preview says.", body = ConflictOrOpens)))]
 async fn resolve(
     owner: Owner,
     PathId(conflict): PathId<ConflictId>,
-    _: NoParams,
+    Preview(preview): Preview,
     State(api): State<Api>,
     JsonBody(mut fields): JsonBody,
 ) -> Result<Response, Problem> {
     let gone = fields.required("gone", id::<BlockId>);
     let gone = fields.finish(|| gone)?;
+    if preview {
+        return Ok(Opens::answer(&api.app.preview_resolution(owner.reach(), &conflict, &gone).await?));
+    }
     let view = api.app.resolve_conflict(owner.reach(), &conflict, &gone).await?;
     Ok(answer::plain(ConflictJson::from(view)))
 }

@@ -18,7 +18,7 @@ use crate::{
     caller::Owner,
     feeds::{WarningJson, feed_url},
     problem::Problem,
-    properties::{Opens, TEXT_MOST, busy},
+    properties::{Opens, TEXT_MOST, busy, or_opens},
     query::{ListPage, ListParams, Listing, NoParams, Params, PathId, Preview, PreviewParams},
     routes::{Routes, routes},
     words::{DETAILS, DIRECTIONS, DetailWord, DirectionWord, FORMATS, FormatWord, HealthWord},
@@ -60,7 +60,7 @@ const NUMBER_MOST: u32 = 1_000_000;
     },
     "export": {
         "url": "https://links.example/f/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.ics", "detail": "busy",
-        "format": "nights", "last_changed_at": null, "last_read_at": null, "reads_24h": 0
+        "format": "nights", "paused": false, "last_changed_at": null, "last_read_at": null, "reads_24h": 0
     }
 }))]
 pub(crate) struct ConnectionJson {
@@ -183,6 +183,9 @@ struct ExportJson {
     url: String,
     detail: DetailWord,
     format: FormatWord,
+    /// The link alone is paused: it serves an empty calendar, while the feed is read and blocks. While the connection
+    /// is paused its link is empty whatever this says.
+    paused: bool,
     #[schema(required)]
     last_changed_at: Option<Instant>,
     #[schema(required)]
@@ -232,6 +235,7 @@ fn export_json(side: &ExportSide, view: ExportView) -> ExportJson {
         url: view.url,
         detail: side.detail.into(),
         format: side.format.into(),
+        paused: side.paused,
         last_changed_at: side.last_changed_at.map(Instant),
         last_read_at: view.reads.last_read_at.map(Instant),
         reads_24h: view.reads.reads_24h,
@@ -265,15 +269,7 @@ impl From<Policy> for PolicyJson {
     }
 }
 
-/// The connection as it now is; in its place, what a preview says.
-#[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-#[schema(as = ConnectionOrOpens, example = json!({"opens": ["2026-12-04"]}))]
-#[expect(dead_code, reason = "only its schema is used")]
-enum ConnectionOrOpens {
-    Connection(Box<ConnectionJson>),
-    Preview(Opens),
-}
+or_opens!(ConnectionOrOpens, ConnectionJson);
 
 // ---- what is written --------------------------------------------------------------------------------------------
 
@@ -375,6 +371,8 @@ struct EchoEditSchema {
 pub(crate) struct ExportEditSchema {
     detail: Option<DetailWord>,
     format: Option<FormatWord>,
+    /// `true` empties the link alone; `false` fills the same link again.
+    paused: Option<bool>,
 }
 
 /// Until when to pause.
@@ -463,11 +461,16 @@ fn parts<const N: usize>(object: Edit<[Edit<u32>; N]>) -> [Edit<u32>; N] {
 struct ExportFields {
     detail: Edit<calmesh_app::model::Detail>,
     format: Edit<calmesh_app::model::Format>,
+    paused: Edit<bool>,
 }
 
 fn export_fields(fields: &mut Fields) -> ExportFields {
     fields.read_only(EXPORT_READ_ONLY);
-    ExportFields { detail: fields.edit("detail", word(DETAILS)), format: fields.edit("format", word(FORMATS)) }
+    ExportFields {
+        detail: fields.edit("detail", word(DETAILS)),
+        format: fields.edit("format", word(FORMATS)),
+        paused: fields.edit("paused", boolean),
+    }
 }
 
 fn side<T: Default>(object: Edit<T>) -> (SideEdit, T) {
@@ -583,6 +586,7 @@ async fn create(
             has_import: import_side == SideEdit::Touch,
             detail: set(export.detail),
             format: set(export.format),
+            export_paused: set(export.paused).unwrap_or_default(),
             has_export: export_side == SideEdit::Touch,
             skip_check,
         })
@@ -628,10 +632,22 @@ async fn edit(
     let direction = fields.optional("direction", word(DIRECTIONS));
     let paused = fields.optional("status", word(STATUSES));
     let (import, ImportFields { url, policy }) = side(fields.object("import", import_fields));
-    let (export, ExportFields { detail, format }) = side(fields.object("export", export_fields));
+    let (export, ExportFields { detail, format, paused: export_paused }) = side(fields.object("export", export_fields));
     let skip_check = fields.optional("skip_check", boolean).unwrap_or_default();
-    let edit =
-        ConnectionEdit { name, provider, direction, paused, url, policy, import, detail, format, export, skip_check };
+    let edit = ConnectionEdit {
+        name,
+        provider,
+        direction,
+        paused,
+        url,
+        policy,
+        import,
+        detail,
+        format,
+        export_paused,
+        export,
+        skip_check,
+    };
     let edit = fields.finish(|| Some(edit))?;
     if preview {
         let opens = api.app.preview_connection_edit(owner.reach(), &id, &edit, &expected).await?;
@@ -698,10 +714,12 @@ async fn resume(
     Ok(single(api.app.resume_connection(owner.reach(), &id).await?))
 }
 
-/// Gives the connection a new private link.
+/// Gives the connection a new private link. With `preview`, says which nights that would open: with `revoke`, its site
+/// reads an empty link until the new one is set there.
 #[utoipa::path(post, path = "/v1/connections/{id}/rotate-link", tag = "connections", operation_id = "rotate_link",
-    params(("id" = String, Path, description = "`con_…`"), RevokeParams),
-    responses((status = 200, description = "The connection with its new link.", body = ConnectionJson)))]
+    params(("id" = String, Path, description = "`con_…`"), PreviewParams, RevokeParams),
+    responses((status = 200, description = "The connection with its new link; or what a preview says.",
+        body = ConnectionOrOpens)))]
 async fn rotate(
     owner: Owner,
     PathId(id): PathId<ConnectionId>,
@@ -710,8 +728,12 @@ async fn rotate(
     MaybeJsonBody(fields): MaybeJsonBody,
 ) -> Result<Response, Problem> {
     let revoke = params.optional("revoke", |text| if text == "now" { Ok(true) } else { Err("must be now".to_owned()) });
+    let preview = params.flag("preview");
     let revoke = params.finish(|| Some(revoke.unwrap_or_default()))?;
     fields.finish(|| Some(()))?;
+    if preview {
+        return Ok(Opens::answer(&api.app.preview_rotation(owner.reach(), &id, revoke).await?));
+    }
     Ok(single(api.app.rotate_link(owner.reach(), &id, revoke).await?))
 }
 

@@ -12,7 +12,8 @@ use crate::{
     body::MaybeJsonBody,
     caller::Owner,
     problem::Problem,
-    query::{ListPage, ListParams, Listing, Params, PathId},
+    properties::{Opens, or_opens},
+    query::{ListPage, ListParams, Listing, Params, PathId, PreviewParams},
     routes::{Routes, routes},
     words::{CauseWord, HoldWord},
 };
@@ -83,6 +84,8 @@ impl From<HoldError> for Problem {
     }
 }
 
+or_opens!(HoldOrOpens, HoldJson);
+
 pub(crate) fn routes(others: Routes) -> Routes {
     routes!(others; list, release, keep)
 }
@@ -101,10 +104,10 @@ async fn list(
     Ok(answer::plain(listing.answer(page, HoldJson::from)))
 }
 
-/// It is really gone: its nights are free at once.
+/// It is really gone: its nights are free at once. With `preview`, says which nights that would open.
 #[utoipa::path(post, path = "/v1/holds/{id}/release", tag = "holds", operation_id = "release_hold",
-    params(("id" = String, Path, description = "`hld_…`"), GroupParams),
-    responses((status = 200, description = "The hold, released.", body = HoldJson)))]
+    params(("id" = String, Path, description = "`hld_…`"), PreviewParams, GroupParams),
+    responses((status = 200, description = "The hold, released; or what a preview says.", body = HoldOrOpens)))]
 async fn release(
     owner: Owner,
     PathId(id): PathId<HoldId>,
@@ -112,9 +115,12 @@ async fn release(
     State(api): State<Api>,
     MaybeJsonBody(fields): MaybeJsonBody,
 ) -> Result<Response, Problem> {
-    let group = params.flag("group");
+    let (group, preview) = (params.flag("group"), params.flag("preview"));
     params.finish(|| Some(()))?;
     fields.finish(|| Some(()))?;
+    if preview {
+        return Ok(Opens::answer(&api.app.preview_release(owner.reach(), &id, group).await?));
+    }
     let view = api.app.release_hold(owner.reach(), &id, group).await?;
     Ok(answer::plain(HoldJson::from(view)))
 }

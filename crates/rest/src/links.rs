@@ -16,7 +16,8 @@ use crate::{
     body::{JsonBody, id, list, text, word},
     caller::Owner,
     problem::Problem,
-    query::{ListPage, ListParams, Listing, NoParams, PathId},
+    properties::{Opens, or_opens},
+    query::{ListPage, ListParams, Listing, NoParams, PathId, Preview, PreviewParams},
     routes::{Routes, routes},
     words::{DETAILS, DetailWord, FORMATS, FormatWord},
 };
@@ -143,6 +144,8 @@ impl From<LinkError> for Problem {
     }
 }
 
+or_opens!(LinkOrOpens, LinkBody);
+
 pub(crate) fn routes(others: Routes) -> Routes {
     routes!(others; list_all, create, show, edit, delete)
 }
@@ -192,16 +195,16 @@ async fn show(
     Ok(answer::single(view.link.version, LinkBody::of(&api.app, view)))
 }
 
-/// Changes a link; its address stays.
+/// Changes a link; its address stays. With `preview`, says which nights would go from it.
 #[utoipa::path(patch, path = "/v1/links/{id}", tag = "links", operation_id = "edit_link",
-    params(("id" = String, Path, description = "`lnk_…`")),
+    params(("id" = String, Path, description = "`lnk_…`"), PreviewParams),
     request_body(content = LinkEditSchema, content_type = "application/merge-patch+json"),
-    responses((status = 200, description = "The link as it now is.", body = LinkBody,
+    responses((status = 200, description = "The link as it now is; or what a preview says.", body = LinkOrOpens,
         headers(("ETag" = String, description = "For If-Match.")))))]
 async fn edit(
     owner: Owner,
     PathId(id): PathId<LinkId>,
-    _: NoParams,
+    Preview(preview): Preview,
     IfMatch(expected): IfMatch,
     State(api): State<Api>,
     JsonBody(mut fields): JsonBody,
@@ -212,21 +215,29 @@ async fn edit(
     let detail = fields.edit("detail", word(DETAILS));
     let format = fields.edit("format", word(FORMATS));
     let edit = fields.finish(|| Some(LinkEdit { name, scope, detail, format }))?;
+    if preview {
+        return Ok(Opens::answer(&api.app.preview_link_edit(owner.reach(), &id, &edit, &expected).await?));
+    }
     let view = api.app.edit_link(owner.reach(), &id, &edit, &expected).await?;
     Ok(answer::single(view.link.version, LinkBody::of(&api.app, view)))
 }
 
 /// Deletes a link: its address serves an empty calendar for a week, so that its reader lets go, and then answers 404.
+/// With `preview`, says which nights would go from it.
 #[utoipa::path(delete, path = "/v1/links/{id}", tag = "links", operation_id = "delete_link",
-    params(("id" = String, Path, description = "`lnk_…`")),
-    responses((status = 204, description = "Deleted.")))]
+    params(("id" = String, Path, description = "`lnk_…`"), PreviewParams),
+    responses((status = 204, description = "Deleted."),
+        (status = 200, description = "What a preview says.", body = Opens)))]
 async fn delete(
     owner: Owner,
     PathId(id): PathId<LinkId>,
-    _: NoParams,
+    Preview(preview): Preview,
     IfMatch(expected): IfMatch,
     State(api): State<Api>,
 ) -> Result<Response, Problem> {
+    if preview {
+        return Ok(Opens::answer(&api.app.preview_link_deletion(owner.reach(), &id, &expected).await?));
+    }
     api.app.delete_link(owner.reach(), &id, &expected).await?;
     Ok(answer::gone())
 }

@@ -1,8 +1,13 @@
 //! Properties.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use axum::{extract::State, response::Response};
-use calmesh_app::{DEFAULT_CHECK_IN, DEFAULT_CHECK_OUT, NewProperty, PropertyEdit, PropertyError, model::Property};
+use calmesh_app::{
+    DEFAULT_CHECK_IN, DEFAULT_CHECK_OUT, NewProperty, Openings, PropertyEdit, PropertyError, model::Property,
+};
 use calmesh_calendar::PropertyId;
+use jiff::civil::Date;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -93,25 +98,47 @@ pub(crate) struct PropertyEditSchema {
 
 /// What a change would open.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Preview, example = json!({"opens": ["2026-12-04", "2026-12-05"]}))]
+#[schema(as = Preview, example = json!({
+    "opens": ["2026-12-04", "2026-12-05"], "opens_at_site": {"con_0k5w8v1x2y3z4a5b6c7d8e9f0g": ["2026-12-04", "2026-12-05"]}
+}))]
 pub(crate) struct Opens {
-    /// Nights from today on that are taken now and would be free.
+    /// Nights that are taken now and that nobody would take any more. From today on, 760 days at most.
     opens: Vec<String>,
+    /// By connection (or extra link): nights that its site may sell again, because the private link that it reads would
+    /// no longer say that they are taken, and it is not known to hold them itself. Also where others still hold them.
+    opens_at_site: BTreeMap<String, Vec<String>>,
 }
 
-/// The property as it now is; in its place, what a preview says.
-#[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-#[schema(as = PropertyOrOpens, example = json!({"opens": ["2026-12-04"]}))]
-#[expect(dead_code, reason = "only its schema is used")]
-enum PropertyOrOpens {
-    Property(Box<PropertyView>),
-    Preview(Opens),
+/// The thing as it now is; in its place, what a preview says.
+macro_rules! or_opens {
+    ($name:ident, $thing:ty) => {
+        #[doc = "As it now is; in its place, what a preview says."]
+        #[derive(serde::Serialize, utoipa::ToSchema)]
+        #[serde(untagged)]
+        #[schema(as = $name, example = json!({"opens": ["2026-12-04"], "opens_at_site": {}}))]
+        #[expect(dead_code, reason = "only its schema is used")]
+        enum $name {
+            Thing(Box<$thing>),
+            Preview($crate::properties::Opens),
+        }
+    };
 }
+pub(crate) use or_opens;
+
+or_opens!(PropertyOrOpens, PropertyView);
 
 impl Opens {
-    pub(crate) fn answer(nights: &[jiff::civil::Date]) -> Response {
-        answer::plain(Self { opens: nights.iter().map(ToString::to_string).collect() })
+    pub(crate) fn answer(openings: &Openings) -> Response {
+        answer::plain(Self::from(openings))
+    }
+}
+
+impl From<&Openings> for Opens {
+    fn from(openings: &Openings) -> Self {
+        let texts = |nights: &BTreeSet<Date>| nights.iter().map(ToString::to_string).collect();
+        let sites = openings.at_sites.iter().map(|(site, nights)| (site.to_string(), texts(nights)));
+        let links = openings.at_links.iter().map(|(link, nights)| (link.to_string(), texts(nights)));
+        Self { opens: texts(&openings.opens), opens_at_site: sites.chain(links).collect() }
     }
 }
 

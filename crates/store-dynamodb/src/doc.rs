@@ -541,6 +541,8 @@ struct ExportSideDoc {
     detail: Detail,
     #[serde(with = "FormatDoc")]
     format: Format,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    paused: bool,
     #[serde(with = "text_option")]
     last_changed_at: Option<Timestamp>,
     #[serde(with = "text", default = "never")]

@@ -151,6 +151,7 @@ pub fn a_connection(property: &Property, n: u64) -> Connection {
             detail: Detail::Busy,
             format: Format::Nights,
             last_changed_at: None,
+            paused: false,
             recorded_since: at(0),
         }),
         created_at: at(i64::try_from(n).unwrap_or_default()),

@@ -80,6 +80,12 @@ impl Connection {
         self.import.is_some() && matches!(self.status, Status::Active)
     }
 
+    /// Whether its private link shows what the others took; else that is empty, or there is none.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        self.export.as_ref().is_some_and(|export| !export.paused) && matches!(self.status, Status::Active)
+    }
+
     /// The last reading that was taken in, if any.
     #[must_use]
     pub fn applied(&self) -> Option<&Applied> {
@@ -142,6 +148,8 @@ pub struct ExportSide {
     pub token: LinkToken,
     pub detail: Detail,
     pub format: Format,
+    /// The link alone is paused and empty; the feed is read and blocks all the same.
+    pub paused: bool,
     /// When the rendered bytes last changed.
     pub last_changed_at: Option<Timestamp>,
     /// Since when the reads of this link, and of those that it was given out as before, are recorded.

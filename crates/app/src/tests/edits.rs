@@ -29,6 +29,7 @@ fn new_connection(name: &str) -> NewConnection {
         has_import: true,
         detail: None,
         format: None,
+        export_paused: false,
         has_export: false,
         skip_check: false,
     }
@@ -209,7 +210,7 @@ async fn a_preview_writes_nothing_and_announces_nothing() {
     world.serve("b", airbnb(1, &[]));
     let (before, bodies) = (world.state().await, world.objects.bodies_parked());
     let (app, reach) = (&world.app, reach(&world));
-    assert_eq!(app.preview_pause(&reach, &a, None).await.unwrap().len(), 2);
+    assert_eq!(app.preview_pause(&reach, &a, None).await.unwrap().opens.len(), 2);
     app.preview_connection_deletion(&reach, &a, &Expected::Any).await.unwrap();
     app.preview_connection_edit(&reach, &a, &required_word("nothing"), &Expected::Any).await.unwrap();
     app.preview_connection_edit(&reach, &a, &new_url("b"), &Expected::Any).await.unwrap();
@@ -300,7 +301,7 @@ async fn pruning_a_reservation_may_open_its_turnover_night_and_says_so() {
     world.serve("a", airbnb(1, &[("HMAAAA", "2026-12-01", "2026-12-07")]));
     create(&world, "a").await;
     let pruned = world.app.preview_prune(&reach(&world), &world.property).await.unwrap();
-    assert_eq!((pruned.removed.len(), pruned.opens), (1, vec![]), "the stay has a turnover night of its own");
+    assert_eq!((pruned.removed.len(), pruned.openings.opens.len()), (1, 0), "the stay has a turnover night of its own");
     world.change(|state| state.connections[0].import.as_mut().unwrap().policy.blocks = Some(false)).await;
     let shown_only = world.app.preview_prune(&reach(&world), &world.property).await.unwrap();
     assert_eq!(shown_only.removed, [], "what does not block covers nothing");

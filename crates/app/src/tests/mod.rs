@@ -6,6 +6,7 @@ mod edits;
 mod exports;
 mod goldens;
 mod past;
+mod previews;
 mod reads;
 mod sweeps;
 mod world;

@@ -97,6 +97,7 @@ impl World {
                 detail: Detail::Busy,
                 format: Format::Nights,
                 last_changed_at: None,
+                paused: false,
                 recorded_since: now,
             }),
             created_at: now,

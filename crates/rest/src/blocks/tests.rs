@@ -209,7 +209,7 @@ async fn pruning_removes_own_blocks_that_a_reservation_covers_and_a_preview_remo
     assert_eq!(of(&beyond), json!([]));
     let path = format!("/v1/properties/{flat}/blocks/prune");
     let preview = api.post(&format!("{path}?preview=true"), json!({})).await.json();
-    assert_eq!(preview, json!({"removed": [covered], "opens": []}));
+    assert_eq!(preview, json!({"removed": [covered], "opens": [], "opens_at_site": {}}));
     assert_eq!(api.get(&format!("/v1/blocks/{covered}")).await.status, 200);
     assert_eq!(api.ask(Method::POST, &path).send().await.json(), preview);
     api.get(&format!("/v1/blocks/{covered}")).await.problem(404);

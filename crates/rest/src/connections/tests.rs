@@ -314,10 +314,18 @@ async fn pausing_opens_what_its_preview_says_and_its_link_serves_an_empty_calend
     let a = api.connect(&flat, "a", airbnb(&[STAY, ("HMBBBBBBBB", "2026-11-10", "2026-11-12")])).await;
     let b = api.connect(&flat, "b", airbnb(&[("HMCCCCCCCC", "2026-12-06", "2026-12-08")])).await;
     api.work().await;
-    let (a, b) = (path(&a), b["export"]["url"].as_str().unwrap().to_owned());
+    let (a, b_path, b) = (path(&a), path(&b), b["export"]["url"].as_str().unwrap().to_owned());
+    let path_id = |path: &str| path.rsplit('/').next().unwrap().to_owned();
     let before = api.get(&a).await;
     let preview = api.post(&format!("{a}/pause?preview=true"), json!({})).await;
-    assert_eq!(preview.json(), json!({"opens": ["2026-12-04", "2026-12-05"]}), "the 6th is b's too, the past is past");
+    assert_eq!(
+        preview.json(),
+        json!({
+            "opens": ["2026-12-04", "2026-12-05"],
+            "opens_at_site": {path_id(&a): ["2026-12-07"], path_id(&b_path): ["2026-12-04", "2026-12-05"]}
+        }),
+        "the 6th is b's too, the past is past; what a site holds itself does not open there"
+    );
     assert_eq!(api.get(&a).await.body, before.body, "a preview changes nothing");
     let paused = api.ask(Method::POST, &format!("{a}/pause")).send().await;
     assert_eq!((paused.status, &paused.json()["status"]), (200, &json!("paused")));

@@ -165,11 +165,14 @@ async fn a_deleted_property_is_gone_and_its_links_serve_an_empty_calendar_for_a_
 async fn a_preview_of_an_edit_says_what_fewer_turnover_nights_would_open() {
     let api = TestApi::new().await;
     let flat = api.flat_with(json!({"turnover_nights": 2})).await;
-    api.connect(&flat, "a", airbnb(&[STAY])).await;
+    let a = api.connect(&flat, "a", airbnb(&[STAY])).await;
     let path = format!("/v1/properties/{flat}");
     let before = api.get(&path).await;
     let preview = api.patch(&format!("{path}?preview=true"), json!({"turnover_nights": 1})).await;
-    assert_eq!(preview.json(), json!({"opens": ["2026-12-08"]}));
+    assert_eq!(
+        preview.json(),
+        json!({"opens": ["2026-12-08"], "opens_at_site": {a["id"].as_str().unwrap(): ["2026-12-08"]}})
+    );
     assert_eq!(api.get(&path).await.body, before.body);
     api.patch(&path, json!({"turnover_nights": 1})).await;
     assert_eq!(api.taken(&flat, "2026-12-01", "2026-12-15").await.len(), 4);

@@ -1,0 +1,387 @@
+//! Previews of both sides: what a preview says is what really opens, as the rendered links show it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use calmesh_calendar::{BlockId, ConnectionId};
+use jiff::{ToSpan, civil::Date};
+use proptest::prelude::*;
+
+use super::world::*;
+use crate::{
+    BlockEdit, ConnectionEdit, Edit, Expected, LinkEdit, NewBlock, NewLink, Openings, OwnKind, PropertyEdit, Reach,
+    SideEdit, WantedScope, When, model::*, ports::*,
+};
+
+const SITES: [&str; 3] = ["a", "b", "c"];
+
+fn day(offset: i16) -> Date {
+    "2026-12-01".parse::<Date>().unwrap() + i32::from(offset).days()
+}
+
+fn span(from: i16, nights: i16) -> BTreeSet<Date> {
+    (from..from + nights).map(day).collect()
+}
+
+/// What a site reads behind a link: its nights; 404 leaves it with what it had.
+fn nights(world: &World, token: &LinkToken, had: &BTreeSet<Date>) -> BTreeSet<Date> {
+    let Some(events) = world.served(token) else { return had.clone() };
+    let date = |text: &str| text.parse::<Date>().unwrap();
+    let mut nights = BTreeSet::new();
+    for event in events {
+        let (from, to) = event.split_once('-').unwrap();
+        let (mut night, end) = (date(from), date(to));
+        while night < end {
+            nights.insert(night);
+            night = night.tomorrow().unwrap();
+        }
+    }
+    nights
+}
+
+/// A property with three sites that read their links, and blocks of the host's own.
+struct Scene {
+    world: World,
+    sites: Vec<(ConnectionId, BTreeSet<Date>)>,
+    blocks: Vec<BlockId>,
+    link: ExtraLink,
+}
+
+impl Scene {
+    /// `stays` are (site, first night, nights), `own` (first night, nights), from the first of December on.
+    async fn new(stays: &[(usize, i16, i16)], own: &[(i16, i16)]) -> Self {
+        let world = World::new().await;
+        let mut sites = Vec::new();
+        for (at, name) in SITES.into_iter().enumerate() {
+            let mine: Vec<_> = stays.iter().filter(|(site, ..)| *site == at).collect();
+            let texts: Vec<(String, String, String)> = mine
+                .iter()
+                .enumerate()
+                .map(|(n, (_, from, nights))| {
+                    (format!("HM{name}{n}XXXXXX"), day(*from).to_string(), day(from + nights).to_string())
+                })
+                .collect();
+            let feed: Vec<(&str, &str, &str)> =
+                texts.iter().map(|(code, from, to)| (code.as_str(), from.as_str(), to.as_str())).collect();
+            let id = world.connect(name, "airbnb").await;
+            world.serve(name, airbnb(1, &feed));
+            sites.push((id, mine.iter().flat_map(|(_, from, nights)| span(*from, *nights)).collect()));
+        }
+        world.sweep().await;
+        let reach = Reach::whole(world.account.clone());
+        let mut blocks = Vec::new();
+        for (from, nights) in own {
+            let new = NewBlock {
+                kind: OwnKind::Reservation,
+                start: When::Night(day(*from)),
+                end: When::Night(day(from + nights)),
+                summary: String::new(),
+                extends: None,
+                force: true,
+            };
+            blocks.push(world.app.create_block(&reach, &world.property, &new).await.unwrap().block.id);
+        }
+        let new = NewLink { name: "all".to_owned(), scope: WantedScope::All, detail: None, format: Format::Nights };
+        let link = world.app.create_link(&reach, new).await.unwrap().link;
+        world.work().await;
+        Self { world, sites, blocks, link }
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::whole(self.world.account.clone())
+    }
+
+    async fn token(&self, site: &ConnectionId) -> LinkToken {
+        self.world.state().await.connection(site).unwrap().export.clone().unwrap().token
+    }
+
+    /// What every site read when everything stood, and what is taken.
+    async fn read(&self) -> (BTreeMap<ConnectionId, (LinkToken, BTreeSet<Date>)>, BTreeSet<Date>, BTreeSet<Date>) {
+        let mut read = BTreeMap::new();
+        for (site, _) in &self.sites {
+            let token = self.token(site).await;
+            read.insert(site.clone(), (token.clone(), nights(&self.world, &token, &BTreeSet::new())));
+        }
+        let extra = nights(&self.world, &self.link.token, &BTreeSet::new());
+        let taken = self.world.taken().await.iter().map(|night| night.parse().unwrap()).collect();
+        (read, extra, taken)
+    }
+
+    async fn taken_now(&self) -> BTreeSet<Date> {
+        match self.world.store.load(&self.world.property).await.unwrap() {
+            None => BTreeSet::new(),
+            Some(_) => self.world.taken().await.iter().map(|night| night.parse().unwrap()).collect(),
+        }
+    }
+}
+
+/// What a host can do that may open nights.
+#[derive(Debug, Clone)]
+enum Deed {
+    Pause(usize),
+    PauseTheLink(usize),
+    Delete(usize),
+    StopTheExport(usize),
+    StopTheImport(usize),
+    ShowOnly(usize),
+    Rotate(usize),
+    Revoke(usize),
+    DeleteBlock(usize),
+    MoveBlock(usize),
+    NoTurnover,
+    DeleteProperty,
+    DeleteLink,
+    NarrowLink,
+    DeleteAccount,
+}
+
+fn deeds() -> impl Strategy<Value = Deed> {
+    prop_oneof![
+        (0..3_usize).prop_map(Deed::Pause),
+        (0..3_usize).prop_map(Deed::PauseTheLink),
+        (0..3_usize).prop_map(Deed::Delete),
+        (0..3_usize).prop_map(Deed::StopTheExport),
+        (0..3_usize).prop_map(Deed::StopTheImport),
+        (0..3_usize).prop_map(Deed::ShowOnly),
+        (0..3_usize).prop_map(Deed::Rotate),
+        (0..3_usize).prop_map(Deed::Revoke),
+        (0..2_usize).prop_map(Deed::DeleteBlock),
+        (0..2_usize).prop_map(Deed::MoveBlock),
+        Just(Deed::NoTurnover),
+        Just(Deed::DeleteProperty),
+        Just(Deed::DeleteLink),
+        Just(Deed::NarrowLink),
+    ]
+}
+
+fn edit_of(deed: &Deed) -> ConnectionEdit {
+    let edit = ConnectionEdit::default();
+    match deed {
+        Deed::PauseTheLink(_) => ConnectionEdit { export_paused: Edit::To(true), export: SideEdit::Touch, ..edit },
+        Deed::StopTheExport(_) => ConnectionEdit { direction: Some(Direction::Import), ..edit },
+        Deed::StopTheImport(_) => ConnectionEdit { direction: Some(Direction::Export), ..edit },
+        _ => {
+            let policy = crate::PolicyEdit { blocks: Edit::To(false), ..Default::default() };
+            ConnectionEdit { policy, import: SideEdit::Touch, ..edit }
+        }
+    }
+}
+
+fn moved() -> BlockEdit {
+    BlockEdit { start: Some(When::Night(day(40))), end: Some(When::Night(day(41))), force: true, ..Default::default() }
+}
+
+fn no_turnover() -> PropertyEdit {
+    PropertyEdit { turnover_nights: Edit::To(0), ..Default::default() }
+}
+
+impl Scene {
+    async fn preview(&self, deed: &Deed) -> Openings {
+        let (app, reach, any) = (&self.world.app, self.reach(), Expected::Any);
+        let site = |at: &usize| &self.sites[*at].0;
+        match deed {
+            Deed::Pause(at) => app.preview_pause(&reach, site(at), None).await.unwrap(),
+            Deed::Delete(at) => app.preview_connection_deletion(&reach, site(at), &any).await.unwrap(),
+            Deed::Rotate(at) => app.preview_rotation(&reach, site(at), false).await.unwrap(),
+            Deed::Revoke(at) => app.preview_rotation(&reach, site(at), true).await.unwrap(),
+            Deed::PauseTheLink(at) | Deed::StopTheExport(at) | Deed::StopTheImport(at) | Deed::ShowOnly(at) => {
+                app.preview_connection_edit(&reach, site(at), &edit_of(deed), &any).await.unwrap()
+            }
+            Deed::DeleteBlock(at) => app.preview_block_deletion(&reach, &self.blocks[*at], &any).await.unwrap(),
+            Deed::MoveBlock(at) => app.preview_block_edit(&reach, &self.blocks[*at], &moved(), &any).await.unwrap(),
+            Deed::NoTurnover => {
+                app.preview_property_edit(&reach, &self.world.property, &no_turnover(), &any).await.unwrap()
+            }
+            Deed::DeleteProperty => app.preview_property_deletion(&reach, &self.world.property, &any).await.unwrap(),
+            Deed::DeleteLink => app.preview_link_deletion(&reach, &self.link.id, &any).await.unwrap(),
+            Deed::NarrowLink => app.preview_link_edit(&reach, &self.link.id, &self.narrow().await, &any).await.unwrap(),
+            Deed::DeleteAccount => app.preview_account_deletion(&reach, &any).await.unwrap(),
+        }
+    }
+
+    /// A link over another property alone.
+    async fn narrow(&self) -> LinkEdit {
+        let other = self.other().await;
+        LinkEdit { scope: Some(WantedScope::Properties(vec![other])), ..Default::default() }
+    }
+
+    /// A second property, made once.
+    async fn other(&self) -> calmesh_calendar::PropertyId {
+        let ids = self.world.app.property_ids(&self.world.account).await.unwrap();
+        if let Some(other) = ids.into_iter().find(|id| *id != self.world.property) {
+            return other;
+        }
+        let new = crate::NewProperty {
+            name: "Other".to_owned(),
+            time_zone: "Europe/Madrid".to_owned(),
+            check_in: crate::DEFAULT_CHECK_IN,
+            check_out: crate::DEFAULT_CHECK_OUT,
+            turnover_nights: 0,
+            label_prefix: None,
+        };
+        self.world.app.create_property(&self.reach(), new).await.unwrap().id
+    }
+
+    async fn act(&self, deed: &Deed) {
+        let (app, reach, any) = (&self.world.app, self.reach(), Expected::Any);
+        let site = |at: &usize| &self.sites[*at].0;
+        match deed {
+            Deed::Pause(at) => drop(app.pause_connection(&reach, site(at), None).await.unwrap()),
+            Deed::Delete(at) => app.delete_connection(&reach, site(at), &any).await.unwrap(),
+            Deed::Rotate(at) => drop(app.rotate_link(&reach, site(at), false).await.unwrap()),
+            Deed::Revoke(at) => drop(app.rotate_link(&reach, site(at), true).await.unwrap()),
+            Deed::PauseTheLink(at) | Deed::StopTheExport(at) | Deed::StopTheImport(at) | Deed::ShowOnly(at) => {
+                drop(app.edit_connection(&reach, site(at), &edit_of(deed), &any).await.unwrap());
+            }
+            Deed::DeleteBlock(at) => app.delete_block(&reach, &self.blocks[*at], &any).await.unwrap(),
+            Deed::MoveBlock(at) => drop(app.edit_block(&reach, &self.blocks[*at], &moved(), &any).await.unwrap()),
+            Deed::NoTurnover => {
+                drop(app.edit_property(&reach, &self.world.property, &no_turnover(), &any).await.unwrap());
+            }
+            Deed::DeleteProperty => app.delete_property(&reach, &self.world.property, &any).await.unwrap(),
+            Deed::DeleteLink => app.delete_link(&reach, &self.link.id, &any).await.unwrap(),
+            Deed::NarrowLink => {
+                drop(app.edit_link(&reach, &self.link.id, &self.narrow().await, &any).await.unwrap());
+            }
+            Deed::DeleteAccount => app.delete_account(&reach, &any).await.unwrap(),
+        }
+        self.world.work().await;
+    }
+}
+
+async fn opens_what_it_says(stays: &[(usize, i16, i16)], own: &[(i16, i16)], turnover: u8, deeds: &[Deed]) {
+    let scene = Scene::new(stays, own).await;
+    let turned = PropertyEdit { turnover_nights: Edit::To(turnover), ..Default::default() };
+    let reach = scene.reach();
+    scene.world.app.edit_property(&reach, &scene.world.property, &turned, &Expected::Any).await.unwrap();
+    scene.world.work().await;
+    // A link that was rotated away before, and that its site still reads.
+    let mut first = BTreeMap::new();
+    for (site, _) in &scene.sites {
+        first.insert(site.clone(), scene.token(site).await);
+    }
+    for deed in deeds {
+        let (read, extra, taken) = scene.read().await;
+        let said = scene.preview(deed).await;
+        scene.act(deed).await;
+        let free: BTreeSet<Date> = taken.difference(&scene.taken_now().await).copied().collect();
+        assert_eq!(said.opens, free, "{deed:?} opens");
+        for (site, held) in &scene.sites {
+            let (token, had) = &read[site];
+            let mut open = BTreeSet::new();
+            for token in [token, &first[site]] {
+                let still = nights(&scene.world, token, had);
+                open.extend(had.difference(&still).filter(|night| !held.contains(night)).copied());
+            }
+            let none = BTreeSet::new();
+            assert_eq!(said.at_sites.get(site).unwrap_or(&none), &open, "{deed:?} opens at {site}");
+        }
+        let still = nights(&scene.world, &scene.link.token, &extra);
+        let open: BTreeSet<Date> = extra.difference(&still).copied().collect();
+        if matches!(deed, Deed::DeleteLink | Deed::NarrowLink | Deed::DeleteAccount) {
+            assert_eq!(said.at_links.get(&scene.link.id).cloned().unwrap_or_default(), open, "{deed:?}");
+        }
+        if !matches!(deed, Deed::Rotate(_)) {
+            return;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    /// One deed, perhaps after links were given out anew, so that sites still read the ones before.
+    #[test]
+    fn what_a_preview_says_is_what_opens_on_the_links(
+        stays in prop::collection::vec((0..3_usize, 0..20_i16, 1..5_i16), 0..7),
+        own in prop::collection::vec((0..20_i16, 1..4_i16), 2),
+        turnover in 0..2_u8,
+        rotated in prop::option::of(0..3_usize),
+        deed in deeds(),
+    ) {
+        let deeds: Vec<Deed> = rotated.map(Deed::Rotate).into_iter().chain([deed]).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(opens_what_it_says(&stays, &own, turnover, &deeds));
+    }
+}
+
+/// A on the 4th to the 6th, b on the 10th and 11th; each site's link shows the other's.
+async fn two_sites() -> Scene {
+    Scene::new(&[(0, 3, 3), (1, 9, 2)], &[]).await
+}
+
+async fn said(scene: &Scene, deed: Deed) -> (usize, Vec<usize>) {
+    let said = scene.preview(&deed).await;
+    let at = scene.sites.iter().map(|(site, _)| said.at_sites.get(site).map_or(0, BTreeSet::len)).collect();
+    (said.opens.len(), at)
+}
+
+#[tokio::test]
+async fn a_link_that_is_emptied_opens_at_its_site_what_others_hold_though_nothing_is_freed() {
+    let scene = two_sites().await;
+    assert_eq!(said(&scene, Deed::PauseTheLink(0)).await, (0, vec![2, 0, 0]));
+    assert_eq!(said(&scene, Deed::StopTheExport(2)).await, (0, vec![0, 0, 5]));
+    assert_eq!(said(&scene, Deed::Revoke(2)).await, (0, vec![0, 0, 5]));
+    assert_eq!(said(&scene, Deed::Rotate(2)).await, (0, vec![0, 0, 0]));
+}
+
+#[tokio::test]
+async fn a_pause_opens_at_every_other_site_what_it_frees_and_at_its_own_what_others_hold() {
+    let scene = two_sites().await;
+    assert_eq!(said(&scene, Deed::Pause(0)).await, (3, vec![2, 3, 3]));
+    assert_eq!(said(&scene, Deed::Delete(0)).await, (3, vec![2, 3, 3]));
+    assert_eq!(said(&scene, Deed::StopTheImport(0)).await, (3, vec![0, 3, 3]));
+    assert_eq!(said(&scene, Deed::DeleteProperty).await, (5, vec![2, 3, 5]));
+    assert_eq!(said(&scene, Deed::DeleteAccount).await, (5, vec![2, 3, 5]));
+}
+
+#[tokio::test]
+async fn a_preview_speaks_of_no_night_that_is_over_or_beyond_what_feeds_are_read() {
+    let scene = Scene::new(&[], &[(-20, 2), (759, 40), (0, 1)]).await;
+    for (block, nights) in [(0, 0), (1, 11), (2, 1)] {
+        // The horizon is 760 nights from the 21st of November on.
+        let said = scene.preview(&Deed::DeleteBlock(block)).await;
+        let nights = if block == 1 { said.opens.len() } else { nights };
+        assert_eq!((said.opens.len(), said.at_sites.len()), (nights, if nights == 0 { 0 } else { 3 }), "{block}");
+        let last = "2026-11-21".parse::<Date>().unwrap() + 760.days();
+        assert!(said.opens.iter().all(|night| *night < last));
+    }
+}
+
+#[tokio::test]
+async fn a_link_alone_is_paused_and_filled_again_while_its_feed_blocks_the_others() {
+    let scene = two_sites().await;
+    let (world, reach) = (&scene.world, scene.reach());
+    let (site, _) = &scene.sites[0];
+    let token = scene.token(site).await;
+    scene.act(&Deed::PauseTheLink(0)).await;
+    assert_eq!(world.served(&token).unwrap(), Vec::<String>::new());
+    assert_eq!(world.link(&scene.sites[1].0).await.unwrap(), ["20261204-20261207"]);
+    let filled = ConnectionEdit { export_paused: Edit::Reset, export: SideEdit::Touch, ..Default::default() };
+    world.app.edit_connection(&reach, site, &filled, &Expected::Any).await.unwrap();
+    world.work().await;
+    assert_eq!(world.served(&token).unwrap(), ["20261210-20261212"]);
+}
+
+#[tokio::test]
+async fn a_revoked_link_and_those_before_it_are_empty_for_a_week_from_then_on() {
+    let scene = two_sites().await;
+    let (world, reach) = (&scene.world, scene.reach());
+    let (site, _) = &scene.sites[0];
+    let first = scene.token(site).await;
+    scene.act(&Deed::Rotate(0)).await;
+    world.clock.advance(jiff::SignedDuration::from_hours(24 * 6));
+    let second = scene.token(site).await;
+    let said = world.app.preview_rotation(&reach, site, true).await.unwrap();
+    assert_eq!(said.at_sites[site].len(), 2);
+    scene.act(&Deed::Revoke(0)).await;
+    world.clock.advance(jiff::SignedDuration::from_hours(24 * 7 - 1));
+    world.app.announce_marks(world.now()).await.unwrap();
+    world.work().await;
+    for old in [&first, &second] {
+        assert_eq!(world.served(old).unwrap(), Vec::<String>::new());
+    }
+    world.clock.advance(jiff::SignedDuration::from_hours(1));
+    world.app.announce_marks(world.now()).await.unwrap();
+    world.work().await;
+    assert_eq!((world.served(&first), world.served(&second)), (None, None));
+}
