@@ -337,6 +337,7 @@ impl FakeCloud {
             has_import: true,
             detail: None,
             format: None,
+            export_paused: false,
             has_export: true,
             skip_check: true,
         };
