@@ -1,6 +1,6 @@
 //! Accounts: made by the operator or when an identity first comes, opened by tokens, edited, erased.
 
-use calmesh_calendar::{AccountId, ConnectionId, PropertyId, TokenId};
+use calmesh_calendar::{AccountId, ConnectionId, PropertyId, TokenId, span::Later};
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 
@@ -379,7 +379,7 @@ impl App {
         if link.deleted_at.is_none() {
             let now = self.clock.now();
             // With its account nothing of it is left, so its week is over at once.
-            let gone = ExtraLink { deleted_at: Some(now - RETIRES_AFTER), ..link.deleted(now) };
+            let gone = ExtraLink { deleted_at: Some(now.earlier(RETIRES_AFTER)), ..link.deleted(now) };
             match self.links.put_link(&gone).await {
                 // Somebody edited it at the same time: the export goes all the same, and the record with the account.
                 Ok(()) | Err(StoreError::Stale) => {}

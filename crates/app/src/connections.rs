@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use calmesh_calendar::{BlockId, ConnectionId, Policy, PropertyId};
+use calmesh_calendar::{BlockId, ConnectionId, Policy, PropertyId, span::Later};
 use calmesh_profiles::{Via, detect};
 use jiff::Timestamp;
 
@@ -1189,7 +1189,7 @@ fn apply_rotation(
     } else {
         RetiringServes::Current { connection: id.clone() }
     };
-    let until = draft.now + RETIRES_AFTER;
+    let until = draft.now.later(RETIRES_AFTER);
     if revoke {
         // Whoever revokes wants no reader but the next: links that were rotated away before are emptied too.
         let of_this = RetiringServes::Current { connection: id.clone() };
@@ -1240,7 +1240,7 @@ pub(crate) fn remove_connection(draft: &mut Draft, id: &ConnectionId) {
 /// serve the same from now on.
 fn retire_link(draft: &mut Draft, id: &ConnectionId, provider: &str, token: LinkToken) {
     let empty = RetiringServes::Empty { provider: provider.to_owned() };
-    let until = draft.now + RETIRES_AFTER;
+    let until = draft.now.later(RETIRES_AFTER);
     let rotated = RetiringServes::Current { connection: id.clone() };
     for link in draft.state.retiring.iter_mut().filter(|link| link.serves == rotated) {
         link.serves = empty.clone();

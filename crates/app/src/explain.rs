@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use calmesh_calendar::{
     BlockKind, ConnectionId, EventKey, ExplainedClaim, LeftOff, Lines, LinkId, Nights, PropertyId, Standing,
-    availability, taken,
+    availability, span::Later, taken,
 };
 use jiff::{SignedDuration, Timestamp, civil::Date};
 
@@ -140,13 +140,13 @@ impl App {
             return Err(ExplainError::Future);
         }
         let at = match as_of.subsec_nanosecond() {
-            0 => now.min(as_of + SECOND),
+            0 => now.min(as_of.later(SECOND)),
             _ => as_of,
         };
         if at < state.property.created_at {
             return Err(ExplainError::BeforeItWasMade);
         }
-        if at < now - PAST_KEPT {
+        if at < now.earlier(PAST_KEPT) {
             return Err(ExplainError::TooLongAgo);
         }
         let later = self.properties.replaced_after(&state.property.id, at).await?;

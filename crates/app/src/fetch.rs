@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use calmesh_calendar::{AccountId, ConnectionId, PropertyId, RefreshId};
+use calmesh_calendar::{AccountId, ConnectionId, PropertyId, RefreshId, span::Later};
 use calmesh_ics as ics;
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -209,7 +209,7 @@ impl App {
         hosts.rotate_left(usize::try_from(turn.rem_euclid(count)).unwrap_or(0));
         let now = self.clock.now();
         let places = Arc::new(Semaphore::new(AT_ONCE));
-        let end = budget.map(|budget| tokio::time::Instant::now() + budget);
+        let end = budget.and_then(|budget| tokio::time::Instant::now().checked_add(budget));
         let hosts = hosts.into_iter().map(move |(host, states)| {
             let is_paused = paused.contains(&host);
             let places = Arc::clone(&places);
@@ -344,7 +344,11 @@ impl App {
             since: known.map_or(now, |known| known.since),
             count,
             last_attempt_at: now,
-            retry_at: now + if asked_for_less && count <= AS_ASKED { asked } else { self.back_off(count).max(asked) },
+            retry_at: now.later(if asked_for_less && count <= AS_ASKED {
+                asked
+            } else {
+                self.back_off(count).max(asked)
+            }),
         };
         match self.fetches.record_failure(&plan.connection, plan.since, &record).await {
             Err(StoreError::Stale) => return Ok(()),
@@ -363,7 +367,7 @@ impl App {
         if let (FailureKind::RateLimited, Some(asked), Some(host)) = (kind, failure.retry_after, failure.host)
             && is_of_known_provider(&host)
         {
-            self.fetches.pause_host(&HostPause { host, until: now + asked }).await?;
+            self.fetches.pause_host(&HostPause { host, until: now.later(asked) }).await?;
         }
         Ok(())
     }
@@ -388,7 +392,7 @@ impl App {
         let steady = period.checked_mul(1 << doublings).unwrap_or(LONGEST_BACK_OFF).min(LONGEST_BACK_OFF.max(period));
         let [jitter, ..] = self.randomness.id();
         // Between a half and nine tenths, so that a sweep a period later always finds it due.
-        steady / 2 + steady * i32::from(jitter) / 640
+        (steady / 2).saturating_add(steady.saturating_mul(i32::from(jitter)) / 640)
     }
 
     async fn note(&self, state: &FetchState, kind: ActivityKind, at: Timestamp) -> Result<(), StoreError> {
@@ -515,7 +519,7 @@ pub(crate) fn last_swept(state: &FetchState, sweeps: &[SweepRecord], period: Sig
     let read = sweeps.iter().filter(|sweep| {
         (sweep.first_bucket..=sweep.last_bucket).contains(&bucket)
             // A plan this young may have been missing from the sweep's query.
-            && plan.since + YOUNG_PLAN < sweep.started_at
+            && plan.since.later(YOUNG_PLAN) < sweep.started_at
             && !sweep.skipped.contains(&plan.connection)
             && is_turn_of(&plan.connection, &plan.provider, sweep.number, period)
     });

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use calmesh_calendar::{
-    ConnectionId, Extent, LinkId, Origin, Picture, PropertyId, ViewEvent, Viewer, next_departure, view,
+    ConnectionId, Extent, LinkId, Origin, Picture, PropertyId, ViewEvent, Viewer, next_departure, span::Later, view,
 };
 use calmesh_ics::{Document, DocumentEvent, render};
 use calmesh_profiles::Profile;
@@ -367,7 +367,7 @@ impl App {
             let fresh = Dirty::new(now);
             link.dirty = Some(known.map_or(fresh, |dirty| Dirty {
                 since: dirty.since,
-                announce_at: dirty.announce_at.min(now + DEBOUNCE),
+                announce_at: dirty.announce_at.min(now.later(DEBOUNCE)),
                 ..fresh
             }));
             match self.links.put_link(&link).await {
@@ -517,7 +517,7 @@ fn pass_time(draft: &mut Draft) -> Vec<ConnectionId> {
     }
     let house = draft.state.house();
     draft.state.blocks.retain(|block| {
-        matches!(block.origin, Origin::Own { .. }) || block.extent.times(&house).end() + FORGOTTEN_AFTER > now
+        matches!(block.origin, Origin::Own { .. }) || block.extent.times(&house).end().later(FORGOTTEN_AFTER) > now
     });
     resumed.into_iter().map(|(id, _)| id).collect()
 }
@@ -525,7 +525,7 @@ fn pass_time(draft: &mut Draft) -> Vec<ConnectionId> {
 /// Whether a feed with recurring events was expanded by a horizon that lies behind by now.
 fn horizon_moved(connection: &Connection, now: Timestamp) -> bool {
     connection.reads()
-        && connection.applied().is_some_and(|applied| applied.recurs && applied.horizon_at + HORIZON_STEP <= now)
+        && connection.applied().is_some_and(|applied| applied.recurs && applied.horizon_at.later(HORIZON_STEP) <= now)
 }
 
 /// When something must happen next though no feed changes.
@@ -537,14 +537,14 @@ fn wake_at(state: &PropertyState, now: Timestamp) -> Option<Timestamp> {
     });
     let horizons = state.connections.iter().filter(|connection| connection.reads()).filter_map(|connection| {
         let applied = connection.applied()?;
-        applied.recurs.then_some(applied.horizon_at + HORIZON_STEP)
+        applied.recurs.then_some(applied.horizon_at.later(HORIZON_STEP))
     });
     let links = state.retiring.iter().map(|link| link.until);
     let forgotten = state
         .blocks
         .iter()
         .filter(|block| !block.is_own())
-        .map(|block| block.extent.times(&house).end() + FORGOTTEN_AFTER);
+        .map(|block| block.extent.times(&house).end().later(FORGOTTEN_AFTER));
     let departures = next_departure(&state.blocks, &house, now);
     // A site that is asked and can't be read is asked no more after a while.
     let questions = state.claims.questions_end_at();

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 
-use crate::{Block, BlockId, BlockKind, Extent, House, Nights, Picture, Standing, Times};
+use crate::{Block, BlockId, BlockKind, Extent, House, Nights, Picture, Standing, Times, span::Days};
 
 /// One taken extent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,7 +102,7 @@ fn without_turnover(picture: &Picture<'_>, block: &Block, hosts: &BTreeSet<Date>
     let nights = block.extent.nights(picture.house)?;
     let standing = |night: &Date| picture.standing(block, *night);
     let last = nights.iter().take_while(|night| standing(night) != Standing::Echo).last()?;
-    let stay = Nights::new(nights.first(), last.tomorrow().ok()?).ok()?;
+    let stay = Nights::new(nights.first(), last.next_day()).ok()?;
     let ends_with_hosts = block.kind == BlockKind::Closure && hosts.contains(&last);
     let is_certain = stay.iter().all(|night| standing(&night) == Standing::Certain);
     (is_certain && !ends_with_hosts).then_some(stay)

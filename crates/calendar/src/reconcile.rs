@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp, civil::Date};
 use crate::{
     Block, BlockId, BlockKind, ConnectionId, EventKey, Extent, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId,
     HoldPolicy, House, MassVanishPolicy, Nights, Origin, Sign, Times, claims::days_between, picture::parts,
+    span::Later,
 };
 
 /// One event of a reading, judged.
@@ -448,7 +449,7 @@ fn take_sighting(
 fn keep_true_arrival(known: Extent, shown: Extent, now: Timestamp, house: &House) -> Extent {
     let (old, new) = (known.times(house), shown.times(house));
     let begun = old.start() <= now;
-    let clamped = new.start() > old.start() && new.start() <= now + SignedDuration::from_hours(24);
+    let clamped = new.start() > old.start() && new.start() <= now.later(SignedDuration::from_hours(24));
     if !begun || !clamped {
         return shown;
     }
@@ -538,7 +539,7 @@ fn open_hold(now: Timestamp, by: &Judging<'_>, ids: &mut dyn FnMut() -> [u8; 16]
         group: None,
         opened_at: now,
         readings: 1,
-        earliest_release_at: now + SignedDuration::from_mins(i64::from(by.hold.minutes)),
+        earliest_release_at: now.later(SignedDuration::from_mins(i64::from(by.hold.minutes))),
         kept: false,
     }
 }
@@ -660,7 +661,8 @@ fn absent(
             out.mass_vanish = Some(group.clone());
             hold.cause = HoldCause::MassVanish;
             hold.group = Some(group.clone());
-            hold.earliest_release_at = hold.opened_at + SignedDuration::from_hours(i64::from(by.mass_vanish.hours));
+            hold.earliest_release_at =
+                hold.opened_at.later(SignedDuration::from_hours(i64::from(by.mass_vanish.hours)));
         }
         if complete(&hold, read_at, by) {
             out.removed += 1;

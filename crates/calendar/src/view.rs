@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp, civil::Date};
 
 use crate::{
     Block, BlockId, BlockKind, ConnectionId, Extent, House, LeftOff, Origin, Picture, claims::Rules,
-    occupancy::Turnovers,
+    occupancy::Turnovers, span::Later,
 };
 
 /// One event of a link.
@@ -110,7 +110,7 @@ pub(crate) fn view_by(
             });
         }
     }
-    events.retain(|event| event.extent.times(house).end() + SHOWN_AFTER_DEPARTURE > now);
+    events.retain(|event| event.extent.times(house).end().later(SHOWN_AFTER_DEPARTURE) > now);
     events.sort_by_cached_key(|event| (event.extent.times(house), event.block.clone(), event.turnover));
     without_repeated(events, picture)
 }
@@ -169,6 +169,6 @@ fn shown(extent: Extent, house: &House, times: bool) -> Option<(Extent, bool)> {
 pub fn next_departure(blocks: &[Block], house: &House, now: Timestamp) -> Option<Timestamp> {
     // Turnover nights outlive their stay.
     let ends = blocks.iter().flat_map(|block| [block.extent.times(house).end(), house.turned_over_at(block.extent)]);
-    let ends = ends.map(|end| end + SHOWN_AFTER_DEPARTURE);
+    let ends = ends.map(|end| end.later(SHOWN_AFTER_DEPARTURE));
     ends.filter(|end| *end > now).min()
 }

@@ -1,5 +1,6 @@
 //! Reading a request's body: its type, its size, its JSON, its fields. Every mistake is collected with its place.
 
+use calmesh_calendar::span::InSpan;
 use std::fmt::Display;
 
 use axum::{
@@ -297,10 +298,11 @@ pub(crate) fn id<T: std::str::FromStr<Err: Display>>(value: &Value) -> Result<T,
 /// An instant, RFC 3339 with an offset.
 ///
 /// # Errors
-/// What is no instant.
+/// What is no instant, or lies outside the span that calendars are kept for.
 pub(crate) fn instant(value: &Value) -> Result<Timestamp, String> {
     let wrong = || "must be an instant such as 2026-12-04T10:00:00Z".to_owned();
-    value.as_str().and_then(|text| text.parse().ok()).ok_or_else(wrong)
+    let at: Timestamp = value.as_str().and_then(|text| text.parse().ok()).ok_or_else(wrong)?;
+    if at.is_in_span() { Ok(at) } else { Err("must lie between the years 1900 and 2200".to_owned()) }
 }
 
 /// A list of at most `most`, each read in the same way.

@@ -1,18 +1,27 @@
 //! Nights, local date-times and times of day as JSON and queries write them.
 
 use calmesh_app::{Span, When};
+use calmesh_calendar::span::{FIRST_DAY, InSpan, LAST_DAY};
 use jiff::civil::{Date, DateTime, Time};
 use serde_json::Value;
+
+/// A day within the span that calendars are kept for, or what is wrong with it.
+fn within(day: Date) -> Result<(), String> {
+    if day.is_in_span() { Ok(()) } else { Err(format!("must lie between {FIRST_DAY} and {LAST_DAY}")) }
+}
 
 /// `YYYY-MM-DD`.
 ///
 /// # Errors
-/// What is no such date.
+/// What is no such date, or lies outside the span.
 pub(crate) fn night(text: &str) -> Result<Date, String> {
     let wrong = || "must be a night such as 2026-12-04".to_owned();
     let date: Date = text.parse().map_err(|_| wrong())?;
     // The library knows more ways to write a date than this API does.
-    if date.to_string() == text { Ok(date) } else { Err(wrong()) }
+    if date.to_string() != text {
+        return Err(wrong());
+    }
+    within(date).map(|()| date)
 }
 
 /// A night, or `YYYY-MM-DDTHH:MM` on the property's clock; seconds are accepted.
@@ -22,11 +31,15 @@ pub(crate) fn night(text: &str) -> Result<Date, String> {
 pub(crate) fn when(text: &str) -> Result<When, String> {
     let wrong = || "must be a night such as 2026-12-04 or a local date-time such as 2026-12-04T11:00".to_owned();
     if !text.contains('T') {
-        return night(text).map(When::Night).map_err(|_| wrong());
+        let date: Date = text.parse().map_err(|_| wrong())?;
+        return if date.to_string() == text { night(text).map(When::Night) } else { Err(wrong()) };
     }
     let local: DateTime = text.parse().map_err(|_| wrong())?;
     let known = [local.strftime("%Y-%m-%dT%H:%M").to_string(), local.strftime("%Y-%m-%dT%H:%M:%S").to_string()];
-    if known.iter().any(|form| form == text) { Ok(When::Local(local)) } else { Err(wrong()) }
+    if !known.iter().any(|form| form == text) {
+        return Err(wrong());
+    }
+    within(local.date()).map(|()| When::Local(local))
 }
 
 /// The same in a body.
@@ -100,6 +113,17 @@ mod tests {
             assert!(when(text).is_err(), "{text}");
         }
         assert!(night("2026-12-04T11:00").is_err());
+    }
+
+    #[test]
+    fn a_day_outside_the_span_is_refused_in_words() {
+        for text in ["0001-01-01", "1899-12-31", "2200-01-02", "9999-12-31"] {
+            let refusal = Err("must lie between 1900-01-01 and 2200-01-01".to_owned());
+            assert_eq!(night(text).map(|_| ()), refusal);
+            assert_eq!(when(text).map(|_| ()), refusal);
+            assert_eq!(when(&format!("{text}T11:00")).map(|_| ()), refusal);
+        }
+        assert!(night("1900-01-01").is_ok() && night("2200-01-01").is_ok());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use calmesh_calendar::{AccountId, ConnectionId, LinkId, PropertyId};
+use calmesh_calendar::{AccountId, ConnectionId, LinkId, PropertyId, span::Later};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Detail, Dirty, Format, LinkToken};
@@ -35,7 +35,7 @@ impl ExtraLink {
     /// When the address of a deleted link is given up and its record goes.
     #[must_use]
     pub fn retires_at(&self) -> Option<Timestamp> {
-        self.deleted_at.map(|at| at + RETIRES_AFTER)
+        self.deleted_at.map(|at| at.later(RETIRES_AFTER))
     }
 
     /// Whether this property's stays are in it.

@@ -1,7 +1,7 @@
 //! A property and all that is decided together with it: the unit of optimistic concurrency.
 
 use calmesh_calendar::{
-    AccountId, Block, Claims, Conflict, ConnectionId, Hold, HoldEnd, House, HouseError, Nights, PropertyId,
+    AccountId, Block, Claims, Conflict, ConnectionId, Hold, HoldEnd, House, HouseError, Nights, PropertyId, span::Later,
 };
 use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
 
@@ -55,7 +55,7 @@ impl Dirty {
     /// The mark of what became due at `since`.
     #[must_use]
     pub fn new(since: Timestamp) -> Self {
-        Self { since, attempts: 0, announce_at: since + REANNOUNCE_AFTER }
+        Self { since, attempts: 0, announce_at: since.later(REANNOUNCE_AFTER) }
     }
 
     /// How long the next announcement is left to work: what fails again and again is tried ever less often.
@@ -76,10 +76,10 @@ pub fn postponed(
         Some(dirty) if at <= now => dirty.pause(),
         _ => REANNOUNCE_AFTER,
     };
-    let wake_at = wake_at.map(|at| at.max(now + pause(at)));
+    let wake_at = wake_at.map(|at| at.max(now.later(pause(at))));
     let dirty = dirty.map(|dirty| Dirty {
         attempts: dirty.attempts.saturating_add(1),
-        announce_at: dirty.announce_at.max(now + dirty.pause()),
+        announce_at: dirty.announce_at.max(now.later(dirty.pause())),
         ..dirty
     });
     (dirty, wake_at)

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::LinkNight;
-use crate::Source;
+use crate::{Source, span::Later};
 
 /// A read so shortly after a link was put may still have brought what it served before.
 pub(super) const SERVED_AFTER: SignedDuration = SignedDuration::from_mins(2);
@@ -42,7 +42,7 @@ impl LinkFacts {
 
 /// For so long a site may go on showing what it read: a day or two cadences, the longer.
 pub(super) fn window(source: &Source) -> SignedDuration {
-    (source.cadence() * 2).max(DAY)
+    source.cadence().saturating_mul(2).max(DAY)
 }
 
 /// Rule 1d: no read of the link with the night, or the latest read was without it and the last one with it is long ago.
@@ -66,7 +66,7 @@ pub(super) fn can_not_have_read(
         return at.duration_since(known.since) > window;
     }
     // Until the link without the night is known to be there, it may still be read with it.
-    let with_until = known.put_at.map_or(at, |put_at| put_at + SERVED_AFTER);
+    let with_until = known.put_at.map_or(at, |put_at| put_at.later(SERVED_AFTER));
     let last_with = facts.last_until(with_until.min(at)).filter(|read| *read >= known.first);
     let Some(last_with) = last_with else { return true };
     let latest = facts.last_until(at);

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp, civil::Date};
 
-use crate::{Block, ConnectionId, Nights, Picture};
+use crate::{Block, ConnectionId, Nights, Picture, span::Later};
 
 pub use judge::LinkFacts;
 pub use night::{LeftOff, carried_by};
@@ -193,7 +193,7 @@ impl Claims {
             mine.parts.iter().filter_map(|(nights, part)| {
                 let asked = part.asked?;
                 let is_possible = |night| mine.claims.get(night).is_some_and(|it| it.standing == Standing::Possible);
-                nights.iter().any(is_possible).then_some(asked.heard_at + weigh::SILENT_AFTER)
+                nights.iter().any(is_possible).then_some(asked.heard_at.later(weigh::SILENT_AFTER))
             })
         });
         asked.min()

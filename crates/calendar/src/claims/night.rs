@@ -7,7 +7,7 @@ use jiff::{Timestamp, civil::Date};
 use super::{Standing, runs::days_between, weigh::Rules};
 use crate::{
     Block, BlockId, BlockKind, ConnectionId, Nights, Origin, Picture, Source, mirror::is_mirror_of,
-    occupancy::Turnovers,
+    occupancy::Turnovers, span::Days,
 };
 
 /// How one connection's stays take one night.
@@ -268,7 +268,7 @@ impl<'a> LeftOff<'a> {
         let mut night = from;
         for index in 0..table.len() {
             let date = night;
-            night = night.tomorrow().unwrap_or(night);
+            night = night.next_day();
             let Some(row) = table.row(index) else { continue };
             let others = row.cells.iter().enumerate().filter(|(other, _)| Some(*other) != at);
             if others.clone().any(|(_, cell)| cell.standing == Some(Standing::Certain)) {

@@ -15,7 +15,9 @@ use super::{
 };
 use crate::{
     Block, BlockId, BlockKind, ConnectionId, EndedHold, Extent, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId, House,
-    Nights, Origin, Picture, Source, picture::parts,
+    Nights, Origin, Picture, Source,
+    picture::parts,
+    span::{Days, Later},
 };
 
 /// A question to a site whose feed can't be read is taken back after this long.
@@ -257,7 +259,7 @@ impl Party<'_> {
 
     fn wait(&self) -> SignedDuration {
         let cadence = self.source.map_or(DAY, Source::cadence);
-        self.habits.wait.unwrap_or(cadence * CADENCES_TO_WAIT).min(LONGEST_WAIT)
+        self.habits.wait.unwrap_or(cadence.saturating_mul(CADENCES_TO_WAIT)).min(LONGEST_WAIT)
     }
 
     fn may_be_asked(&self) -> bool {
@@ -291,7 +293,7 @@ impl<'a> Weighing<'a> {
         let mut next = today;
         for index in 0..length {
             let date = next;
-            next = next.tomorrow().unwrap_or(next);
+            next = next.next_day();
             let (was_row, is_row) = (before.row(index), after.row(index));
             let mut states = Vec::with_capacity(connections.len());
             for (at, party) in connections.iter().enumerate() {
@@ -344,13 +346,13 @@ impl<'a> Weighing<'a> {
         }
         for (party, lessons) in self.connections.iter_mut().zip(learned) {
             if rules.settle_doubles && lessons.settle_too_short {
-                party.habits.settle = Some((party.settle() * 2).min(LONGEST_SETTLE));
+                party.habits.settle = Some(party.settle().saturating_mul(2).min(LONGEST_SETTLE));
             }
             if rules.settle_doubles && lessons.wait_too_short {
-                party.habits.wait = Some((party.wait() * 2).min(LONGEST_WAIT));
+                party.habits.wait = Some(party.wait().saturating_mul(2).min(LONGEST_WAIT));
             }
             if rules.memory && lessons.came_back {
-                let longer = party.habits.memory.map_or(FIRST_MEMORY, |memory| memory * 2);
+                let longer = party.habits.memory.map_or(FIRST_MEMORY, |memory| memory.saturating_mul(2));
                 party.habits.memory = Some(longer.min(LONGEST_MEMORY));
             }
         }
@@ -422,7 +424,7 @@ impl<'a> Weighing<'a> {
             let remembered = party.habits.memory.zip(state.link).is_some_and(|(memory, link)| {
                 // A link that still carries the night lets it go now.
                 let left_at = if link.carries { self.change.now } else { link.put_at.unwrap_or(link.since) };
-                left_at + memory > self.change.now
+                left_at.later(memory) > self.change.now
             });
             let clean_since = state.part.clean_since.filter(|_| remembered);
             state.part = Part { clean_since, cleaned_at: state.part.cleaned_at, ..Part::default() };
@@ -434,7 +436,7 @@ impl<'a> Weighing<'a> {
         let now = self.change.now;
         for (at, (state, party)) in night.states.iter_mut().zip(&self.connections).enumerate() {
             let Some(asked) = state.part.asked else { continue };
-            let silent = self.rules.taken_back && asked.heard_at + SILENT_AFTER <= now;
+            let silent = self.rules.taken_back && asked.heard_at.later(SILENT_AFTER) <= now;
             if !state.is_possible() || !party.may_be_asked() {
                 state.part.asked = None;
             } else if silent {
@@ -789,7 +791,7 @@ impl Judging<'_> {
         let asked = self.state.part.asked.as_mut()?;
         asked.heard_at = heard_at;
         if asked.read_at.is_none()
-            && let Some(read) = put_at.and_then(|put_at| self.party.facts.first_from(put_at + SERVED_AFTER))
+            && let Some(read) = put_at.and_then(|put_at| self.party.facts.first_from(put_at.later(SERVED_AFTER)))
         {
             asked.read_at = Some(read);
             asked.readings = 0;
@@ -806,7 +808,7 @@ impl Judging<'_> {
         } else {
             (SignedDuration::ZERO, SignedDuration::ZERO)
         };
-        let counts_from = asked.read_at.map_or(asked.since + wait, |read| read + settle);
+        let counts_from = asked.read_at.map_or(asked.since.later(wait), |read| read.later(settle));
         if read_at < counts_from {
             return;
         }
@@ -827,7 +829,8 @@ impl Judging<'_> {
     fn learn_from_absence(&mut self) {
         let gone = self.state.was.is_some_and(|was| was.shown) && !self.state.is_shown();
         let Some(claim) = self.state.claim.filter(|_| gone && self.party.read_at.is_some()) else { return };
-        let soon = |limit: SignedDuration| self.now.duration_since(claim.since) <= (limit * 2).max(SLOW_TO_FOLLOW);
+        let soon =
+            |limit: SignedDuration| self.now.duration_since(claim.since) <= limit.saturating_mul(2).max(SLOW_TO_FOLLOW);
         match claim.rule {
             ClaimRule::StoodAfterRead if soon(self.party.settle()) => self.lessons.settle_too_short = true,
             ClaimRule::StoodUnread if soon(self.party.wait()) => self.lessons.wait_too_short = true,

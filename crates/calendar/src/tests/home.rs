@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp, civil::Date};
 use super::build::*;
 use crate::{
     claims::{Rules, weigh_by},
+    span::Later,
     view::view_by,
     *,
 };
@@ -45,7 +46,7 @@ impl Home {
     }
 
     pub(super) fn later(&mut self, minutes: i64) -> &mut Self {
-        self.now += SignedDuration::from_mins(minutes);
+        self.now = self.now.later(SignedDuration::from_mins(minutes));
         self
     }
 
@@ -116,7 +117,7 @@ impl Home {
             Picture { blocks: &self.blocks, sources: &self.sources, claims: &self.claims, house: &self.house };
         self.conflicts = conflicts(&self.conflicts, &picture, self.now, &mut || fresh(ids)).standing;
         for facts in self.links.values_mut() {
-            facts.last_put_at = Some(self.now + SignedDuration::from_secs(1));
+            facts.last_put_at = Some(self.now.later(SignedDuration::from_secs(1)));
         }
         self
     }

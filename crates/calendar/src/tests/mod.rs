@@ -2,6 +2,7 @@
 
 mod build;
 mod echoes;
+mod edges;
 mod home;
 mod large;
 mod needed;
