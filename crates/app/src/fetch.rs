@@ -14,9 +14,9 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
 
 use crate::{
-    App,
+    App, READER,
     model::{
-        Activity, ActivityKind, Connection, Failure, FailureKind, FetchState, Fetched, HostPause, Outcome, Refresh,
+        Activity, ActivityKind, Connection, Failure, FailureKind, FetchPlan, FetchState, Fetched, HostPause, Outcome, Refresh,
         RefreshScope, Snapshot, SweepRecord, bucket_of,
     },
     ports::{Event, FeedRequest, FetchFailure, PageRequest, ParkedBody, StoreError},
@@ -40,6 +40,7 @@ const YOUNG_PLAN: SignedDuration = SignedDuration::from_secs(5);
 /// So many times in a row a site is left alone for exactly as long as it asked; then for longer.
 const AS_ASKED: u32 = 2;
 const LONGEST_BACK_OFF: SignedDuration = SignedDuration::from_hours(4);
+const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// What reading one feed led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,6 +209,7 @@ impl App {
         let count = i64::try_from(hosts.len()).unwrap_or(1).max(1);
         hosts.rotate_left(usize::try_from(turn.rem_euclid(count)).unwrap_or(0));
         let now = self.clock.now();
+        let period = self.settings.sweep_period;
         let places = Arc::new(Semaphore::new(AT_ONCE));
         let end = budget.and_then(|budget| tokio::time::Instant::now().checked_add(budget));
         let hosts = hosts.into_iter().map(move |(host, states)| {
@@ -226,7 +228,8 @@ impl App {
                         if end.is_some_and(|end| tokio::time::Instant::now() >= end) {
                             return (connection, Ok(ReadResult::NotReached));
                         }
-                        let result = self.read_one(state, refresh).await;
+                        let anew = refresh.is_some() || is_turn_to_read_anew(&state, turn, period);
+                        let result = self.read_one(state, refresh, anew).await;
                         (connection, result)
                     }
                 })
@@ -235,9 +238,16 @@ impl App {
         Box::pin(stream::iter(hosts).flatten_unordered(None))
     }
 
-    /// Reads one feed and writes or announces what must be.
-    async fn read_one(&self, state: FetchState, refresh: Option<&RefreshId>) -> Result<ReadResult, WorkError> {
+    /// Reads one feed and writes or announces what must be. `anew`: what an older reader understood is announced too,
+    /// though it is unchanged.
+    async fn read_one(
+        &self,
+        state: FetchState,
+        refresh: Option<&RefreshId>,
+        anew: bool,
+    ) -> Result<ReadResult, WorkError> {
         let plan = &state.plan;
+        let anew = anew && plan.applied_by.is_some_and(|reader| reader != READER);
         let request = FeedRequest {
             url: plan.url.clone(),
             validators: plan.validators.clone(),
@@ -262,10 +272,14 @@ impl App {
             Err(failure) => Err(failure),
         };
         match read {
-            Ok((snapshot, body)) => self.take_good(&state, snapshot, body, read_at, refresh).await,
+            Ok((snapshot, body)) => self.take_good(&state, snapshot, body, read_at, refresh, anew).await,
             Err(failure) => {
                 let kind = failure.kind;
                 self.take_failure(&state, failure, read_at).await?;
+                // What was kept while the site can't be read is understood anew as well, as the reading that it was.
+                if let (true, Some(snapshot), Some(read_at)) = (anew, plan.applied.clone(), plan.applied_read_at) {
+                    self.bus.publish(&[feed_read(plan, snapshot, read_at, None)]).await?;
+                }
                 Ok(ReadResult::Failed(kind))
             }
         }
@@ -278,13 +292,14 @@ impl App {
         body: Option<ParkedBody>,
         read_at: Timestamp,
         refresh: Option<&RefreshId>,
+        anew: bool,
     ) -> Result<ReadResult, WorkError> {
         let plan = &state.plan;
         // What changed is a success only once it was taken in; merge says so.
         if body.is_none() && (state.health.failure.is_some() || refresh.is_some()) {
             self.take_recovery(state, read_at).await?;
         }
-        if body.is_none() && !plan.pending {
+        if body.is_none() && !plan.pending && !anew {
             // Whoever asked waits for the exports too: merge makes them stand where they have not followed yet.
             let is_awaited = refresh.is_some() && self.is_dirty(&plan.property).await?;
             if !is_awaited {
@@ -294,16 +309,7 @@ impl App {
         if let Some(body) = body {
             self.snapshots.park(&plan.account, &plan.connection, &snapshot, &body).await?;
         }
-        let event = Event::FeedRead {
-            account: plan.account.clone(),
-            property: plan.property.clone(),
-            connection: plan.connection.clone(),
-            snapshot,
-            read_at,
-            plan_since: plan.since,
-            refresh: refresh.cloned(),
-        };
-        self.bus.publish(&[event]).await?;
+        self.bus.publish(&[feed_read(plan, snapshot, read_at, refresh)]).await?;
         Ok(ReadResult::Announced)
     }
 
@@ -532,6 +538,33 @@ pub(crate) fn last_swept(state: &FetchState, sweeps: &[SweepRecord], period: Sig
 pub fn is_turn_of(connection: &ConnectionId, provider: &str, number: i64, period: SignedDuration) -> bool {
     let every = sweeps_between_reads(provider, period);
     (number + i64::from(bucket_of(connection))).rem_euclid(every) == 0
+}
+
+/// Whether this sweep is the one of its day in which a connection is read anew if an older reader understood its body:
+/// after an upgrade all of them come to it within a day, and no sweep has more than its share. A failing one is asked so
+/// seldom that every time is its turn.
+fn is_turn_to_read_anew(state: &FetchState, number: i64, period: SignedDuration) -> bool {
+    let FetchState { plan, health } = state;
+    if health.failure.is_some() {
+        return true;
+    }
+    let every = sweeps_between_reads(&plan.provider, period);
+    let turns_a_day = (DAY.as_secs() / period.as_secs().max(1) / every).max(1);
+    let turn = number.saturating_add(i64::from(bucket_of(&plan.connection))).div_euclid(every);
+    turn.rem_euclid(turns_a_day) == 0
+}
+
+/// A reading, announced by ids.
+fn feed_read(plan: &FetchPlan, snapshot: Snapshot, read_at: Timestamp, refresh: Option<&RefreshId>) -> Event {
+    Event::FeedRead {
+        account: plan.account.clone(),
+        property: plan.property.clone(),
+        connection: plan.connection.clone(),
+        snapshot,
+        read_at,
+        plan_since: plan.since,
+        refresh: refresh.cloned(),
+    }
 }
 
 /// Every so many sweeps one reads a connection of this provider; at least 1.

@@ -63,7 +63,7 @@ pub use links::{LinkEdit, LinkError, LinkView, NewLink, WantedScope};
 pub use preview::Openings;
 pub use properties::{DEFAULT_CHECK_IN, DEFAULT_CHECK_OUT, NewProperty, PropertyEdit, PropertyError};
 pub use reach::Reach;
-pub use reading::{AcceptedFeed, ReadingReport, take_reading};
+pub use reading::{AcceptedFeed, READER, ReadingReport, take_reading};
 pub use reads::TakeLogError;
 pub use refresh::{GAVE_UP, GIVE_UP_AFTER, RefreshError, RefreshView};
 pub use settings::{Keys, Settings};

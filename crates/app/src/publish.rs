@@ -36,8 +36,6 @@ const DEBOUNCE: SignedDuration = SignedDuration::from_secs(10);
 const REFRESH_MINUTES: u32 = 15;
 /// Stays are forgotten so long after they departed: longer than any feed shows its past.
 const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(24 * 35);
-/// A feed with recurring events means more as the horizon moves on.
-const HORIZON_STEP: SignedDuration = SignedDuration::from_hours(24 * 7);
 /// What `busy` links call everything.
 const NOT_AVAILABLE: &str = "Not available";
 
@@ -450,8 +448,7 @@ impl App {
         }
     }
 
-    /// Does what its time has come for. Feeds with recurring events are judged anew from their kept bodies when the
-    /// horizon has moved on.
+    /// Does what its time has come for. Feeds that mean more as the horizon moves on are judged anew from their kept bodies.
     async fn let_time_pass(&self, state: PropertyState) -> Result<PropertyState, WorkError> {
         let now = self.clock.now();
         let mut kept = KeptBodies::default();
@@ -522,10 +519,9 @@ fn pass_time(draft: &mut Draft) -> Vec<ConnectionId> {
     resumed.into_iter().map(|(id, _)| id).collect()
 }
 
-/// Whether a feed with recurring events was expanded by a horizon that lies behind by now.
+/// Whether a feed was read by a horizon beyond which it says more that is in reach by now.
 fn horizon_moved(connection: &Connection, now: Timestamp) -> bool {
-    connection.reads()
-        && connection.applied().is_some_and(|applied| applied.recurs && applied.horizon_at.later(HORIZON_STEP) <= now)
+    connection.reads() && connection.applied().is_some_and(|applied| applied.more_at.is_some_and(|at| at <= now))
 }
 
 /// When something must happen next though no feed changes.
@@ -535,10 +531,8 @@ fn wake_at(state: &PropertyState, now: Timestamp) -> Option<Timestamp> {
         Status::Paused { until } => until,
         Status::Active => None,
     });
-    let horizons = state.connections.iter().filter(|connection| connection.reads()).filter_map(|connection| {
-        let applied = connection.applied()?;
-        applied.recurs.then_some(applied.horizon_at.later(HORIZON_STEP))
-    });
+    let reading = state.connections.iter().filter(|connection| connection.reads());
+    let horizons = reading.filter_map(|connection| connection.applied()?.more_at);
     let links = state.retiring.iter().map(|link| link.until);
     let forgotten = state
         .blocks

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use calmesh_calendar::{
     Block, ConnectionId, EndedHold, FeedReading, Hold, HoldCause, HoldEnd, HoldId, House, Judging, Nights, Origin,
-    Reading, Sign, reconcile,
+    Reading, Sign, reconcile, span::Later,
 };
-use jiff::{Timestamp, civil::Date};
+use calmesh_ics::Horizon;
+use jiff::{SignedDuration, Timestamp, civil::Date};
 
 use crate::{
     Draft,
@@ -16,6 +17,11 @@ use crate::{
 };
 
 const KEPT_WARNINGS: usize = 20;
+/// Counts what the same body means: raised with every change of `ics`, the profiles or the judging after which kept bodies
+/// may say something else. Bodies that an older reader understood are read anew within a day ([`crate::fetch`]).
+pub const READER: u16 = 1;
+/// The horizon of a body that means more later is moved on no sooner than after a week.
+const HORIZON_STEP: SignedDuration = SignedDuration::from_hours(24 * 7);
 /// An entry of the activity names so many nights at most: more than a year's.
 const NIGHTS_TOLD: usize = 400;
 
@@ -27,8 +33,14 @@ pub struct AcceptedFeed<'a> {
     pub validators: &'a Validators,
     /// When the body was read from the other side.
     pub read_at: Timestamp,
-    /// Around when the horizon lies by which recurring events were expanded.
+    /// Around when the horizon lies by which the body was read.
     pub horizon_at: Timestamp,
+}
+
+/// When a body that was read with the horizon around `horizon_at`, and begins to mean more at `from`, is to be read again.
+fn more_at(from: Timestamp, horizon_at: Timestamp) -> Timestamp {
+    let reach = Horizon::around(horizon_at).until.duration_since(horizon_at);
+    horizon_at.later(HORIZON_STEP).max(from.earlier(reach))
 }
 
 /// What a reading did to a connection's blocks.
@@ -126,7 +138,8 @@ pub fn take_reading(
         validators: feed.validators.clone(),
         read_at: feed.read_at,
         changed_at,
-        recurs: feed.reading.recurs,
+        more_at: feed.reading.more_from.map(|from| more_at(from, feed.horizon_at)),
+        reader: READER,
         horizon_at: feed.horizon_at,
         warnings,
     };

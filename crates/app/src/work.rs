@@ -142,7 +142,10 @@ impl App {
         let Some(state) = states.get(connection) else { return Ok(()) };
         match merged {
             Merged::Refused(failure) => self.take_failure(state, failure.clone(), read_at).await,
-            _ if state.health.failure.is_some() => self.take_recovery(state, read_at).await,
+            // A body that was kept and is read anew says nothing of what failed since.
+            _ if state.health.failure.as_ref().is_some_and(|failure| failure.last_attempt_at < read_at) => {
+                self.take_recovery(state, read_at).await
+            }
             _ => Ok(()),
         }
     }

@@ -1,5 +1,7 @@
 //! What a feed says, in the domain's terms: the border between `ics` and everything that judges.
 
+use jiff::Timestamp;
+
 use crate::Extent;
 
 /// RFC 5545 STATUS of an event.
@@ -73,8 +75,9 @@ pub struct FeedReading {
     pub events_in_text: u32,
     /// Of these, how many were understood (a recurring event counts once).
     pub events_read: u32,
-    /// Whether some event recurs, so that the same body means more as the horizon moves on.
-    pub recurs: bool,
+    /// The earliest start of what lies beyond the horizon, from which on the same body means more; the horizon's own
+    /// end where an event recurs. None where the body will never say more.
+    pub more_from: Option<Timestamp>,
     /// Occurrences in the order of the text; series in order of time.
     pub events: Vec<FeedEvent>,
     pub warnings: Vec<ReadWarning>,

@@ -32,13 +32,14 @@ pub struct Horizon {
 }
 
 impl Horizon {
-    /// From 30 days back to 760 days ahead: feeds reach a year or two.
+    /// From 30 days back to 775 days ahead: feeds reach a year or two, hosts ask for 760 days, and the horizon of a feed
+    /// that does not change is moved on once a week.
     #[must_use]
     pub fn around(now: Timestamp) -> Self {
         let days = |days: i64| SignedDuration::from_hours(24 * days);
         Self {
             from: now.checked_sub(days(30)).unwrap_or(Timestamp::MIN),
-            until: now.checked_add(days(760)).unwrap_or(Timestamp::MAX),
+            until: now.checked_add(days(775)).unwrap_or(Timestamp::MAX),
         }
     }
 }
@@ -90,11 +91,12 @@ pub fn read(body: &[u8], cx: &ReadContext<'_>) -> Result<FeedReading, Refusal> {
             Err(fault) => reading.warnings.push(fault.warning(lines, uid)),
         }
     }
-    reading.recurs = entries.iter().any(Entry::recurs);
     let listed = series::list(&entries, cx, &mut zones, &mut reading.warnings)?;
     let unread = reading.warnings.iter().filter(|warning| warning.unread).count();
     reading.events_read = events.saturating_sub(u32::try_from(unread).unwrap_or(u32::MAX));
-    reading.events = listed;
+    let recurs = entries.iter().any(Entry::recurs);
+    reading.more_from = if recurs { Some(cx.horizon.until) } else { listed.beyond };
+    reading.events = listed.events;
     if whole_days {
         reading.warnings.push(feed_warning(
             "Every event runs from midnight to midnight, so all are read as whole days.".to_owned(),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use calmesh_calendar::{EventKey, EventStatus, Extent, FeedEvent, ReadWarning};
 use jiff::{
-    Span, ToSpan,
+    Span, Timestamp, ToSpan,
     civil::{Date, DateTime, Time},
 };
 
@@ -38,9 +38,9 @@ pub(crate) fn list(
     cx: &ReadContext<'_>,
     zones: &mut Zones<'_>,
     warnings: &mut Vec<ReadWarning>,
-) -> Result<Vec<FeedEvent>, Refusal> {
+) -> Result<Listed, Refusal> {
     let groups = Groups::of(entries, cx, zones)?;
-    let mut listed = Listed { events: Vec::with_capacity(entries.len()), cx };
+    let mut listed = Listing { listed: Listed { events: Vec::with_capacity(entries.len()), beyond: None }, cx };
     for entry in entries {
         let group = entry.uid.as_deref().and_then(|uid| groups.by_uid.get(uid));
         let told = match (&entry.uid, &entry.recurrence_id, group) {
@@ -53,7 +53,13 @@ pub(crate) fn list(
             Err(Trouble::Refusal(refusal)) => return Err(refusal),
         }
     }
-    Ok(listed.events)
+    Ok(listed.listed)
+}
+
+/// What lies within the horizon, and where the next beyond it begins.
+pub(crate) struct Listed {
+    pub(crate) events: Vec<FeedEvent>,
+    pub(crate) beyond: Option<Timestamp>,
 }
 
 /// An override stands for itself, unless another says otherwise of the same occurrence: a later SEQUENCE wins
@@ -63,7 +69,7 @@ fn list_override(
     uid: &str,
     id: &Point,
     group: &Group<'_>,
-    listed: &mut Listed<'_>,
+    listed: &mut Listing<'_>,
 ) -> Result<(), Trouble> {
     let occurrence = group.name_of_override(id, listed.cx);
     if group.best.get(&occurrence).is_some_and(|best| *best > rank(entry)) {
@@ -143,12 +149,12 @@ impl From<Refusal> for Trouble {
 }
 
 /// The occurrences so far.
-struct Listed<'a> {
-    events: Vec<FeedEvent>,
+struct Listing<'a> {
+    listed: Listed,
     cx: &'a ReadContext<'a>,
 }
 
-impl Listed<'_> {
+impl Listing<'_> {
     /// Adds an occurrence, unless it lies outside of the horizon.
     fn push(
         &mut self,
@@ -158,21 +164,27 @@ impl Listed<'_> {
         status: Option<EventStatus>,
     ) -> Result<(), Refusal> {
         let horizon = self.cx.horizon;
-        let inside = match extent {
-            Extent::Times(times) => times.start() < horizon.until && horizon.from < times.end(),
+        let midnight = |day: Date| self.cx.zone.to_ambiguous_timestamp(day.to_datetime(Time::midnight())).compatible();
+        let (start, is_over) = match extent {
+            Extent::Times(times) => (times.start(), times.end() <= horizon.from),
             Extent::Nights(nights) => {
-                let day = |instant| self.cx.zone.to_datetime(instant).date();
-                nights.first() <= day(horizon.until) && day(horizon.from) < nights.end()
+                let over = nights.end() <= self.cx.zone.to_datetime(horizon.from).date();
+                (midnight(nights.first()).unwrap_or(Timestamp::MAX), over)
             }
         };
-        if !inside {
+        if is_over {
+            return Ok(());
+        }
+        if horizon.until <= start {
+            let beyond = &mut self.listed.beyond;
+            *beyond = Some(beyond.map_or(start, |known| known.min(start)));
             return Ok(());
         }
         let limit = self.cx.limits.occurrences;
-        if self.events.len() >= limit {
+        if self.listed.events.len() >= limit {
             return Err(Refusal::TooLarge { what: Excess::Occurrences, limit: limit as u64 });
         }
-        self.events.push(FeedEvent {
+        self.listed.events.push(FeedEvent {
             key,
             extent,
             summary: entry.summary.clone(),
@@ -223,7 +235,7 @@ struct Series<'a> {
 }
 
 impl Series<'_> {
-    fn list_into(&self, listed: &mut Listed<'_>, zones: &mut Zones<'_>) -> Result<(), Trouble> {
+    fn list_into(&self, listed: &mut Listing<'_>, zones: &mut Zones<'_>) -> Result<(), Trouble> {
         let entry = self.entry;
         let key = |civil: DateTime| {
             let occurrence = entry.recurs().then(|| name_in(entry, civil));

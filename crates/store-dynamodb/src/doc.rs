@@ -505,7 +505,9 @@ struct AppliedDoc {
     read_at: Timestamp,
     #[serde(with = "text")]
     changed_at: Timestamp,
-    recurs: bool,
+    #[serde(with = "text_option")]
+    more_at: Option<Timestamp>,
+    reader: u16,
     #[serde(with = "text")]
     horizon_at: Timestamp,
     #[serde(with = "warnings")]
@@ -942,6 +944,8 @@ struct FetchPlanDoc {
     validators: Validators,
     #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
     applied_read_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    applied_by: Option<u16>,
     pending: bool,
     #[serde(with = "text")]
     since: Timestamp,
@@ -1128,7 +1132,8 @@ mod tests {
                 validators: Validators { etag: Some("\"x\"".to_owned()), last_modified: Some("Sat".to_owned()) },
                 read_at: at(1),
                 changed_at: at(2),
-                recurs: true,
+                more_at: Some(at(4)),
+                reader: 1,
                 horizon_at: at(3),
                 warnings: vec![ReadWarning {
                     line: Some(4),
@@ -1323,7 +1328,7 @@ mod tests {
         survives(&plan);
         let validators = Validators { etag: Some("e".to_owned()), last_modified: None };
         let applied = Some(Snapshot("abc".to_owned()));
-        survives(&FetchPlan { applied, validators, applied_read_at: Some(at(3)), pending: true, ..plan });
+        survives(&FetchPlan { applied, validators, applied_read_at: Some(at(3)), applied_by: Some(7), pending: true, ..plan });
         for kind in FailureKind::ALL {
             let detail = "Try again.".to_owned();
             survives(&Failure { kind, detail, since: at(1), count: 3, last_attempt_at: at(2), retry_at: at(3) });

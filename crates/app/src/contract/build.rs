@@ -172,6 +172,7 @@ pub fn a_plan(property: &Property, n: u64) -> FetchPlan {
         applied: None,
         validators: Validators::default(),
         applied_read_at: None,
+        applied_by: None,
         pending: false,
         since: at(0),
     }

@@ -134,8 +134,11 @@ pub struct Applied {
     pub read_at: Timestamp,
     /// When a reading last changed blocks.
     pub changed_at: Timestamp,
-    /// Whether the same body means more as the horizon moves on.
-    pub recurs: bool,
+    /// When the same body will mean more, because the horizon has moved on by then: an event recurs, or lies beyond it.
+    /// None where it says all that it ever will.
+    pub more_at: Option<Timestamp>,
+    /// By which reader the body was understood ([`crate::READER`]); one of an older reader is read anew.
+    pub reader: u16,
     /// Around when the horizon lay by which it was expanded.
     pub horizon_at: Timestamp,
     /// At most 20, the first ones.

@@ -30,6 +30,8 @@ pub struct FetchPlan {
     pub validators: Validators,
     /// When the applied body was read.
     pub applied_read_at: Option<Timestamp>,
+    /// By which reader it was understood ([`crate::READER`]).
+    pub applied_by: Option<u16>,
     /// A hold or a question waits for readings: unchanged ones count and are announced too.
     pub pending: bool,
     /// Since when this plan stands: sweeps before it did not read this URL.

@@ -5,6 +5,7 @@ mod echoes;
 mod edits;
 mod exports;
 mod goldens;
+mod later;
 mod past;
 mod previews;
 mod reads;

@@ -195,7 +195,7 @@ fn said(reading: &FeedReading) -> (Vec<FeedEvent>, Vec<String>, u32, u32, bool) 
         })
         .collect();
     warnings.sort();
-    (events, warnings, reading.events_in_text, reading.events_read, reading.recurs)
+    (events, warnings, reading.events_in_text, reading.events_read, reading.more_from)
 }
 
 proptest! {

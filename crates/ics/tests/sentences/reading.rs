@@ -23,7 +23,7 @@ fn an_airbnb_reservation_is_three_nights() {
     assert_eq!(event.key.as_ref().unwrap().uid, "1418fb94e984-0123@airbnb.com");
     assert_eq!((event.lines.first, event.lines.last), (5, 12));
     assert_eq!(reading.prodid.as_deref(), Some("-//Airbnb Inc//Hosting Calendar 1.0//EN"));
-    assert_eq!((reading.events_in_text, reading.events_read, reading.recurs), (1, 1, false));
+    assert_eq!((reading.events_in_text, reading.events_read, reading.more_from), (1, 1, None));
     assert_eq!(reading.warnings, []);
 }
 

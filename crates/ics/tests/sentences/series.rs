@@ -39,9 +39,9 @@ fn with_overrides(master: &str, overrides: &[&str]) -> FeedReading {
 #[test]
 fn a_series_is_expanded_within_the_horizon() {
     let reading = read_text(event("DTSTART;VALUE=DATE:20200106\nDTEND;VALUE=DATE:20200108\nRRULE:FREQ=WEEKLY"));
-    assert!(reading.recurs);
+    assert_eq!(reading.more_from, Some("2029-02-14T00:00:00Z".parse().unwrap()));
     assert_eq!(reading.events_read, 1);
-    // 30 days back and 760 ahead of 1 January 2027.
+    // 30 days back and 775 ahead of 1 January 2027.
     assert_eq!(listed(&reading).first().unwrap(), "2026-12-07..2026-12-09");
     assert_eq!(listed(&reading).last().unwrap(), "2029-01-29..2029-01-31");
     assert_eq!(reading.events.len(), 113);
