@@ -39,6 +39,11 @@ def test_every_detail_type_on_the_bus_has_its_queue():
     assert told - routed == {"property.changed", "conflict.opened"}, told ^ routed
 
 
+def test_no_gateway_writes_down_what_a_caller_may_have_pasted():
+    told = set(re.findall(r"\$context\.([A-Za-z.]+)", (sam.HOME / "infra/template.yaml").read_text()))
+    assert told == {"requestId", "httpMethod", "status", "responseLatency", "integrationErrorMessage"}
+
+
 def test_every_alarm_has_a_runbook():
     template = (sam.HOME / "infra/template.yaml").read_text()
     runbooks = (sam.HOME / "infra/README.md").read_text()

@@ -48,8 +48,22 @@ fn judge_event(event: &FeedEvent, profile: &Profile, policy: &Policy) -> Sightin
 }
 
 fn misses_required_word(event: &FeedEvent, policy: &Policy) -> bool {
-    let word = policy.required_word.as_deref().map(str::to_lowercase);
-    word.is_some_and(|word| !event.summary.to_lowercase().contains(&word))
+    policy.required_word.as_deref().is_some_and(|word| !says(&event.summary, word))
+}
+
+/// Whether a text has a word, or a phrase, in any case: "Reserved - Ana" says `reserved`, "Unreserved" does not.
+fn says(text: &str, word: &str) -> bool {
+    let (text, word) = (text.to_lowercase(), word.trim().to_lowercase());
+    let goes_on = |beside: Option<char>, edge: Option<char>| {
+        beside.is_some_and(char::is_alphanumeric) && edge.is_some_and(char::is_alphanumeric)
+    };
+    let found = text.match_indices(word.as_str()).any(|(at, _)| {
+        let (before, rest) = text.split_at_checked(at).unwrap_or((&text, ""));
+        let after = rest.get(word.len()..).unwrap_or_default();
+        !goes_on(before.chars().next_back(), word.chars().next())
+            && !goes_on(after.chars().next(), word.chars().next_back())
+    });
+    found
 }
 
 fn is_free(event: &FeedEvent, policy: &Policy) -> bool {
@@ -135,6 +149,34 @@ fn source_of(connection: &Connection) -> Source {
 mod tests {
     use super::*;
     use crate::{model::PolicyOverrides, read_body};
+
+    #[test]
+    fn a_required_word_is_a_word_and_not_a_part_of_one() {
+        for (text, word) in [
+            ("Reserved", "reserved"),
+            ("RESERVED - Ana", "Reserved"),
+            ("(reserved)", "reserved"),
+            ("not reserved, reserved", "reserved"),
+            ("Unreserved; then Reserved", "reserved"),
+            ("Réservée – Ana", "réservée"),
+            ("Booked — ☂ today", "Booked — ☂"),
+            ("Booking.com: CLOSED", "closed"),
+            ("a reserved", " reserved "),
+            ("预订 Ana", "预订"),
+        ] {
+            assert!(says(text, word), "{text} says {word}");
+        }
+        for (text, word) in [
+            ("Unreserved", "reserved"),
+            ("reservedness", "reserved"),
+            ("preserved jam", "served"),
+            ("", "reserved"),
+            ("Réservée", "réserv"),
+            ("ÉReserved", "reserved"),
+        ] {
+            assert!(!says(text, word), "{text} does not say {word}");
+        }
+    }
 
     #[test]
     fn a_warning_of_free_days_speaks_of_one_or_of_several() {

@@ -130,7 +130,7 @@ struct PolicyJson {
     busy_only: bool,
     tentative_blocks: bool,
     rule_closures_block: bool,
-    /// Only events with this word in their summary count.
+    /// Only events with this word in their summary count, in any case: `reserved` is in "Reserved - Ana", not in "Unreserved".
     #[schema(required)]
     required_word: Option<String>,
     /// The feed repeats stays of other connections.
