@@ -16,8 +16,8 @@ use tokio::sync::Semaphore;
 use crate::{
     App, READER,
     model::{
-        Activity, ActivityKind, Connection, Failure, FailureKind, FetchPlan, FetchState, Fetched, HostPause, Outcome, Refresh,
-        RefreshScope, Snapshot, SweepRecord, bucket_of,
+        Activity, ActivityKind, Connection, Failure, FailureKind, FetchPlan, FetchState, Fetched, HostPause, Outcome,
+        Refresh, RefreshScope, Snapshot, SweepRecord, bucket_of,
     },
     ports::{Event, FeedRequest, FetchFailure, PageRequest, ParkedBody, StoreError},
     work::WorkError,

@@ -1328,7 +1328,14 @@ mod tests {
         survives(&plan);
         let validators = Validators { etag: Some("e".to_owned()), last_modified: None };
         let applied = Some(Snapshot("abc".to_owned()));
-        survives(&FetchPlan { applied, validators, applied_read_at: Some(at(3)), applied_by: Some(7), pending: true, ..plan });
+        survives(&FetchPlan {
+            applied,
+            validators,
+            applied_read_at: Some(at(3)),
+            applied_by: Some(7),
+            pending: true,
+            ..plan
+        });
         for kind in FailureKind::ALL {
             let detail = "Try again.".to_owned();
             survives(&Failure { kind, detail, since: at(1), count: 3, last_attempt_at: at(2), retry_at: at(3) });
