@@ -57,13 +57,12 @@ fn says(text: &str, word: &str) -> bool {
     let goes_on = |beside: Option<char>, edge: Option<char>| {
         beside.is_some_and(char::is_alphanumeric) && edge.is_some_and(char::is_alphanumeric)
     };
-    let found = text.match_indices(word.as_str()).any(|(at, _)| {
+    text.match_indices(word.as_str()).any(|(at, _)| {
         let (before, rest) = text.split_at_checked(at).unwrap_or((&text, ""));
         let after = rest.get(word.len()..).unwrap_or_default();
         !goes_on(before.chars().next_back(), word.chars().next())
             && !goes_on(after.chars().next(), word.chars().next_back())
-    });
-    found
+    })
 }
 
 fn is_free(event: &FeedEvent, policy: &Policy) -> bool {

@@ -179,7 +179,7 @@ fn some_event() -> impl Strategy<Value = DocumentEvent> {
 }
 
 /// A reading without where things stand in the text.
-fn said(reading: &FeedReading) -> (Vec<FeedEvent>, Vec<String>, u32, u32, bool) {
+fn said(reading: &FeedReading) -> (Vec<FeedEvent>, Vec<String>, u32, u32, Option<jiff::Timestamp>) {
     let mut events = reading.events.clone();
     for event in &mut events {
         event.lines = Lines::default();
