@@ -8,50 +8,21 @@ use jiff::{
 };
 
 use crate::{
-    feed_text::EventText,
+    draft::Draft,
     moment::{Moment, parse_duration},
     place::Zones,
-    property::{self, Property},
+    property::Property,
     read::ReadContext,
     recur::Rule,
     zones::Clock,
 };
 
-/// Octets of a UID beyond which it is none: every occurrence carries it.
-const MAX_UID: usize = 1_000;
 /// Characters of a summary and of a description that are kept: every occurrence carries them.
 const MAX_SUMMARY: usize = 1_000;
 const MAX_DESCRIPTION: usize = 4_000;
 /// Dates added to one event, and dates taken away from it.
 const MAX_MORE: usize = 5_000;
 const MAX_EXCEPT: usize = 20_000;
-
-/// One VEVENT with its properties, before any date is placed in a zone.
-pub(crate) struct Draft {
-    pub(crate) lines: Lines,
-    calendar: usize,
-    properties: Vec<Property>,
-}
-
-impl Draft {
-    pub(crate) fn of(text: EventText<'_>) -> Self {
-        Self { lines: text.lines, calendar: text.calendar, properties: property::of_event(&text.properties) }
-    }
-
-    /// The first of that name; where a property stands twice, the rest is passed over.
-    fn get(&self, name: &str) -> Option<&Property> {
-        self.properties.iter().find(|property| property.name == name)
-    }
-
-    fn all<'d>(&'d self, name: &'d str) -> impl Iterator<Item = &'d Property> {
-        self.properties.iter().filter(move |property| property.name == name)
-    }
-
-    pub(crate) fn uid(&self) -> Option<String> {
-        let uid = self.get("UID").map(|property| property.value.trim())?;
-        (!uid.is_empty() && uid.len() <= MAX_UID).then(|| uid.to_owned())
-    }
-}
 
 /// Whether every event of a feed runs from midnight to midnight on its own clock: so some sites (natuurhuisje.nl)
 /// write dates.

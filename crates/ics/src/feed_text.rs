@@ -1,13 +1,14 @@
-//! What became of the lines of a body: its events, its time zones and its name, each line where it belongs.
+//! What became of the lines of a body: its events, busy times, time zones and name, each line where it belongs.
 
-use calmesh_calendar::{Lines, ReadWarning};
+use calmesh_calendar::Lines;
 
 use crate::{
     lines::Line,
     outline::{Kind, Outline, Role},
-    property::{self, Property},
+    property::{self, Asked, BusyType, Property},
     read::Limits,
     refusal::{Excess, Refusal},
+    skipped::{Skip, Skipped},
 };
 
 /// Properties of all events and zones of a body together, of those that reading asks for; lines of a few bytes would otherwise
@@ -17,6 +18,14 @@ const MAX_PROPERTIES: u64 = 300_000;
 /// VTIMEZONEs of a body that are looked at.
 const MAX_ZONES: usize = 100;
 
+/// Lines of one event that are kept of a property that has one value, and of one that may have many.
+const MAX_OF_SINGLE: u16 = 64;
+const MAX_OF_LIST: u16 = 20_000;
+
+/// Octets of a calendar's name, maker and zone that are kept.
+const MAX_NAME: usize = 1_000;
+const MAX_HINT: usize = 255;
+
 /// What became of the lines of a body.
 pub(crate) struct FeedText<'a> {
     pub(crate) name: Option<String>,
@@ -25,16 +34,28 @@ pub(crate) struct FeedText<'a> {
     pub(crate) hints: Vec<Option<String>>,
     pub(crate) zones: Vec<ZoneText>,
     pub(crate) events: Vec<EventText<'a>>,
+    /// Raw `BEGIN:VEVENT` lines, and busy times.
     pub(crate) events_in_text: u32,
-    pub(crate) warnings: Vec<ReadWarning>,
+    pub(crate) skipped: Skipped,
 }
 
-/// The lines of one VEVENT that reading asks for, without those of components inside it.
+/// One VEVENT, or one busy time.
 pub(crate) struct EventText<'a> {
     pub(crate) lines: Lines,
     /// Which calendar of the body it stands in, from 0.
     pub(crate) calendar: usize,
-    pub(crate) properties: Vec<Line<'a>>,
+    pub(crate) said: Said<'a>,
+}
+
+pub(crate) enum Said<'a> {
+    /// The lines that reading asks for, without those of components inside the event.
+    Event {
+        properties: Vec<Asked<'a>>,
+        /// `BEGIN` is in upper case.
+        shouts: bool,
+    },
+    /// One period of a FREEBUSY.
+    Busy(Property),
 }
 
 /// A VTIMEZONE.
@@ -45,111 +66,249 @@ pub(crate) struct ZoneText {
     pub(crate) observances: Vec<Vec<Property>>,
 }
 
+/// An event that is still open.
+struct OpenEvent<'a> {
+    first: u32,
+    shouts: bool,
+    properties: Vec<Asked<'a>>,
+    /// Lines of components inside it, each with the depth that it stands in: they are the event's own if their
+    /// component turns out to have no end, and so to be none.
+    inner: Vec<(usize, Asked<'a>)>,
+    /// Lines so far of each name.
+    counts: Vec<(&'static str, u16)>,
+}
+
+impl<'a> OpenEvent<'a> {
+    fn new(line: &Line<'_>) -> Self {
+        let shouts = line.bytes.starts_with(b"BEGIN");
+        Self {
+            first: line.number,
+            shouts,
+            properties: Vec::with_capacity(8),
+            inner: Vec::new(),
+            counts: Vec::with_capacity(8),
+        }
+    }
+
+    /// Takes a line, unless the event has too many of its name.
+    fn take(&mut self, asked: Asked<'a>, depth: Option<usize>) -> bool {
+        let most = match asked.name {
+            "RDATE" | "EXDATE" | "RRULE" | "EXRULE" => MAX_OF_LIST,
+            _ => MAX_OF_SINGLE,
+        };
+        match self.counts.iter_mut().find(|(name, _)| *name == asked.name) {
+            Some((_, count)) if *count >= most => return false,
+            Some((_, count)) => *count += 1,
+            None => self.counts.push((asked.name, 1)),
+        }
+        match depth {
+            None => self.properties.push(asked),
+            Some(depth) => self.inner.push((depth, asked)),
+        }
+        true
+    }
+
+    /// A component inside the event ended; so many are still open.
+    fn close_inner(&mut self, depth: usize) {
+        while self.inner.pop_if(|(inner, _)| *inner > depth).is_some() {}
+    }
+
+    fn close(mut self, last: u32, calendar: usize) -> EventText<'a> {
+        self.properties.extend(self.inner.into_iter().map(|(_, asked)| asked));
+        let said = Said::Event { properties: self.properties, shouts: self.shouts };
+        EventText { lines: Lines { first: self.first, last }, calendar, said }
+    }
+}
+
+/// Sorts the lines of a body.
+struct Sorter<'a, 'l> {
+    text: FeedText<'a>,
+    limits: &'l Limits,
+    event: Option<OpenEvent<'a>>,
+    zone: Option<ZoneText>,
+    properties: u64,
+    others: u32,
+    first_other: Option<u32>,
+}
+
 impl<'a> FeedText<'a> {
     pub(crate) fn of(body: &'a [u8], limits: &Limits) -> Result<Self, Refusal> {
         let mut outline = Outline::new(body);
-        let mut text = Self {
+        let text = Self {
             name: None,
             prodid: None,
             hints: Vec::new(),
             zones: Vec::new(),
             events: Vec::new(),
             events_in_text: 0,
-            warnings: Vec::new(),
+            skipped: Skipped::default(),
         };
-        let mut event: Option<EventText<'a>> = None;
-        let mut zone: Option<ZoneText> = None;
-        let mut outside: Option<u32> = None;
-        let mut strays = 0_u32;
-        let mut first_stray = None;
-        let mut properties = 0;
+        let mut sorter = Sorter { text, limits, event: None, zone: None, properties: 0, others: 0, first_other: None };
         while let Some((line, role)) = outline.next()? {
-            match role {
-                Role::Begin(Kind::Calendar) => text.hints.push(None),
-                Role::Begin(Kind::Event) => {
-                    if text.events.len() >= limits.events {
-                        return Err(Refusal::TooLarge { what: Excess::Events, limit: limits.events as u64 });
-                    }
-                    event = Some(EventText {
-                        lines: Lines { first: line.number, last: line.number },
-                        calendar: text.hints.len().saturating_sub(1),
-                        properties: Vec::new(),
-                    });
-                }
-                Role::End { kind: Kind::Event, .. } => {
-                    if let Some(mut event) = event.take() {
-                        event.lines.last = line.number;
-                        text.events.push(event);
-                    }
-                }
-                // What stands inside an event defines nothing, or the order of events would matter.
-                Role::Begin(Kind::Zone) if event.is_none() => zone = Some(ZoneText::default()),
-                Role::Begin(Kind::Standard | Kind::Daylight) if event.is_none() => {
-                    if let Some(zone) = &mut zone {
-                        zone.observances.push(Vec::new());
-                    }
-                }
-                // A calendar's end closes a zone that was left open.
-                Role::End { kind: Kind::Zone | Kind::Calendar, .. } => {
-                    text.zones.extend(zone.take().filter(|_| text.zones.len() < MAX_ZONES));
-                }
-                Role::Property if zone.is_some() && event.is_none() => {
-                    properties += 1;
-                    if let (Some(zone), Some(property)) = (&mut zone, property::of_frame(&line)) {
-                        match (outline.inside(), zone.observances.last_mut()) {
-                            (Some(Kind::Zone), _) if property.name == "TZID" => zone.tzid = Some(property.value),
-                            (Some(Kind::Standard | Kind::Daylight), Some(observance)) => observance.push(property),
-                            _ => {}
-                        }
-                    }
-                }
-                Role::Property => match outline.inside() {
-                    Some(Kind::Event) if property::is_asked_for(&line.bytes) => {
-                        properties += 1;
-                        if let Some(event) = &mut event {
-                            event.properties.push(line);
-                        }
-                    }
-                    _ if event.is_some() => {}
-                    Some(Kind::Calendar) => text.note_of_calendar(&line),
-                    _ => {}
-                },
-                Role::Stray => {
-                    strays = strays.saturating_add(1);
-                    first_stray = first_stray.or(Some(line.number));
-                }
-                Role::Outside => outside = outside.or(Some(line.number)),
-                Role::Begin(_) | Role::End { .. } => {}
-            }
-            if properties > MAX_PROPERTIES {
-                return Err(Refusal::TooLarge { what: Excess::Properties, limit: MAX_PROPERTIES });
-            }
+            sorter.sort(line, role, &outline)?;
         }
-        text.events_in_text = outline.events_in_text();
-        if let Some(line) = outside {
-            let detail = "There is text outside of the calendar; it was passed over.".to_owned();
-            text.warnings.push(ReadWarning { line: Some(line), uid: None, detail, unread: false });
+        let Sorter { mut text, others, first_other, .. } = sorter;
+        text.events_in_text = text.events_in_text.saturating_add(outline.events_in_text());
+        if let Some(first) = outline.first_unclosed {
+            text.skipped.note_many(Skip::Unclosed, outline.unclosed, first);
         }
-        if let Some(line) = first_stray {
-            let detail =
-                format!("{strays} lines are no part of any entry and were passed over, the first at line {line}.");
-            text.warnings.push(ReadWarning { line: Some(line), uid: None, detail, unread: false });
+        if let (true, Some(first)) = (text.events.is_empty() && text.events_in_text == 0, first_other) {
+            text.skipped.note_many(Skip::OtherEntries, others, first);
         }
         Ok(text)
+    }
+}
+
+impl<'a> Sorter<'a, '_> {
+    fn sort(&mut self, line: Line<'a>, role: Role, outline: &Outline<'a>) -> Result<(), Refusal> {
+        let number = line.number;
+        match role {
+            Role::Begin(Kind::Calendar) => self.text.hints.push(None),
+            Role::Begin(Kind::Event) => {
+                self.room_for_an_event()?;
+                if outline.around() != Some(Kind::Calendar) {
+                    self.text.skipped.note(Skip::Inside, number);
+                }
+                self.event = Some(OpenEvent::new(&line));
+            }
+            Role::End { kind: Kind::Event, .. } => {
+                let calendar = self.calendar();
+                self.text.events.extend(self.event.take().map(|event| event.close(number, calendar)));
+            }
+            // What stands inside an event defines nothing, or the order of events would matter.
+            Role::Begin(_) if self.event.is_some() => {}
+            Role::End { .. } if self.event.is_some() => {
+                if let Some(event) = &mut self.event {
+                    event.close_inner(outline.depth());
+                }
+            }
+            Role::Begin(Kind::Zone) => self.zone = Some(ZoneText::default()),
+            Role::Begin(Kind::Standard | Kind::Daylight) => {
+                if let Some(zone) = &mut self.zone {
+                    zone.observances.push(Vec::new());
+                }
+            }
+            Role::Begin(Kind::Availability) => self.text.skipped.note(Skip::Availability, number),
+            Role::Begin(Kind::Other) if outline.around() == Some(Kind::Calendar) => {
+                self.others = self.others.saturating_add(1);
+                self.first_other = self.first_other.or(Some(number));
+            }
+            // A calendar's end closes a zone that was left open.
+            Role::End { kind: Kind::Zone | Kind::Calendar, .. } => {
+                if self.text.zones.len() < MAX_ZONES {
+                    self.text.zones.extend(self.zone.take());
+                } else if self.zone.take().is_some() {
+                    self.text.skipped.note(Skip::Zones, number);
+                }
+            }
+            Role::Property if self.event.is_some() => self.property_of_event(line, outline),
+            Role::Property => self.property_of_frame(&line, outline)?,
+            Role::Overlong => self.text.skipped.note(Skip::Overlong, number),
+            Role::Stray => self.text.skipped.note(Skip::Stray, number),
+            Role::Outside => self.text.skipped.note(Skip::Outside, number),
+            Role::Begin(_) | Role::End { .. } => {}
+        }
+        if self.properties > MAX_PROPERTIES {
+            return Err(Refusal::TooLarge { what: Excess::Properties, limit: MAX_PROPERTIES });
+        }
+        Ok(())
+    }
+
+    fn room_for_an_event(&self) -> Result<(), Refusal> {
+        if self.text.events.len() >= self.limits.events {
+            return Err(Refusal::TooLarge { what: Excess::Events, limit: self.limits.events as u64 });
+        }
+        Ok(())
+    }
+
+    fn calendar(&self) -> usize {
+        self.text.hints.len().saturating_sub(1)
+    }
+
+    fn property_of_event(&mut self, line: Line<'a>, outline: &Outline<'a>) {
+        let Some(event) = &mut self.event else { return };
+        let number = line.number;
+        let depth = match outline.inside() {
+            Some(Kind::Event) => None,
+            _ => Some(outline.depth()),
+        };
+        match property::asked_of_events(&line) {
+            // An alarm without end is one nevertheless.
+            Some(name) if outline.inside() == Some(Kind::Alarm) && property::is_of_alarms(name) => {}
+            Some(name) => {
+                self.properties += 1;
+                if !event.take(Asked { name, line }, depth) {
+                    self.text.skipped.note(Skip::Repeated, number);
+                }
+            }
+            None if depth.is_none() => {
+                if let Some(meant) = property::nearly(&line) {
+                    self.text.skipped.note(Skip::Nearly(meant), number);
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn property_of_frame(&mut self, line: &Line<'_>, outline: &Outline<'_>) -> Result<(), Refusal> {
+        let inside = outline.inside();
+        match inside {
+            Some(Kind::Calendar) if property::is_of_events_only(line) => {
+                self.text.skipped.note(Skip::Misplaced, line.number);
+            }
+            Some(Kind::Calendar) => self.note_of_calendar(line),
+            Some(Kind::BusyTimes) => return self.busy_times(line),
+            Some(Kind::Zone | Kind::Standard | Kind::Daylight) => {
+                self.properties += 1;
+                if let (Some(zone), Some(property)) = (&mut self.zone, property::of_frame(line)) {
+                    match zone.observances.last_mut() {
+                        _ if inside == Some(Kind::Zone) && property.name == "TZID" => zone.tzid = Some(property.value),
+                        Some(observance) if inside != Some(Kind::Zone) => observance.push(property),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Each period of a FREEBUSY is an entry of its own, bounded as events are.
+    fn busy_times(&mut self, line: &Line<'_>) -> Result<(), Refusal> {
+        let Some(property) = property::of_frame(line).filter(|property| property.name == "FREEBUSY") else {
+            return Ok(());
+        };
+        self.properties += 1;
+        if property.parameters.busy == BusyType::Free {
+            return Ok(());
+        }
+        for period in property.value.split(',').map(str::trim).filter(|period| !period.is_empty()) {
+            self.room_for_an_event()?;
+            self.text.events_in_text = self.text.events_in_text.saturating_add(1);
+            let lines = Lines { first: line.number, last: line.number };
+            let said = Said::Busy(property.saying(period));
+            self.text.events.push(EventText { lines, calendar: self.calendar(), said });
+        }
+        Ok(())
     }
 
     fn note_of_calendar(&mut self, line: &Line<'_>) {
         let Some(property) = property::of_frame(line) else { return };
         let value = Some(property.value).filter(|value| !value.is_empty());
-        match property.name.as_str() {
-            "X-WR-CALNAME" => self.name = self.name.take().or(value),
-            "PRODID" => self.prodid = self.prodid.take().or(value),
+        match property.name {
+            "X-WR-CALNAME" => self.text.name = self.text.name.take().or(value.map(shortened)),
+            "PRODID" => self.text.prodid = self.text.prodid.take().or(value.map(shortened)),
             "X-WR-TIMEZONE" => {
-                if let Some(hint) = self.hints.last_mut() {
-                    *hint = hint.take().or(value);
+                if let Some(hint) = self.text.hints.last_mut() {
+                    *hint = hint.take().or(value.filter(|value| value.len() <= MAX_HINT));
                 }
             }
             _ => {}
         }
     }
+}
+
+fn shortened(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MAX_NAME));
+    text
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+mod draft;
 mod entry;
 mod feed_text;
 mod lines;
@@ -14,6 +15,7 @@ mod recur;
 mod refusal;
 mod render;
 mod series;
+mod skipped;
 mod zones;
 
 pub use meaning::{Meaning, MeaningError, meaning};

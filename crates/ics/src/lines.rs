@@ -1,7 +1,8 @@
 //! The lexer: a body's bytes into logical lines, unfolded, each with its number in the text.
 //!
-//! It knows nothing of iCalendar beyond "a line is `NAME;PARAMS:VALUE`", allocates only for folded lines, and
-//! never fails. `read` and `meaning` both stand on it, so that they can't disagree on what a line is.
+//! It knows nothing of iCalendar beyond "a line is `NAME;PARAMS:VALUE`" and which values are text, allocates only for
+//! lines that are joined, looks at each byte a fixed number of times, and never fails. `read` and `meaning` both stand
+//! on it, so that they can't disagree on what a line is.
 
 use std::borrow::Cow;
 
@@ -41,62 +42,157 @@ pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// Between the pieces of a line that was broken without folding; it can't occur inside a line.
+/// Between the pieces of a text that was broken without folding; it can't occur inside a line.
 pub(crate) const BREAK: u8 = b'\n';
+
+/// Bytes of a name beyond which its line is passed over; the longest known has 32.
+const MAX_NAME: usize = 256;
+
+/// Whose values are no text, so that nothing is ever joined to them but folds.
+const STRUCTURED: [&[u8]; 46] = [
+    b"ACKNOWLEDGED",
+    b"ACTION",
+    b"ATTACH",
+    b"ATTENDEE",
+    b"CALENDAR-ADDRESS",
+    b"CALSCALE",
+    b"CLASS",
+    b"COLOR",
+    b"COMPLETED",
+    b"CONFERENCE",
+    b"CREATED",
+    b"DTEND",
+    b"DTSTAMP",
+    b"DTSTART",
+    b"DUE",
+    b"DURATION",
+    b"EXDATE",
+    b"EXRULE",
+    b"FREEBUSY",
+    b"GEO",
+    b"IMAGE",
+    b"LAST-MODIFIED",
+    b"METHOD",
+    b"ORGANIZER",
+    b"PERCENT-COMPLETE",
+    b"PRIORITY",
+    b"PRODID",
+    b"RDATE",
+    b"RECURRENCE-ID",
+    b"REFRESH-INTERVAL",
+    b"RELATED-TO",
+    b"REPEAT",
+    b"REQUEST-STATUS",
+    b"RRULE",
+    b"SEQUENCE",
+    b"SOURCE",
+    b"STATUS",
+    b"TRANSP",
+    b"TRIGGER",
+    b"TZID",
+    b"TZOFFSETFROM",
+    b"TZOFFSETTO",
+    b"TZURL",
+    b"UID",
+    b"URL",
+    b"VERSION",
+];
+
+/// Begins like text of vendors (`X-`), and is none.
+const STRUCTURED_OF_VENDORS: [&[u8]; 6] = [
+    b"X-MICROSOFT-CDO-ALLDAYEVENT",
+    b"X-MICROSOFT-CDO-BUSYSTATUS",
+    b"X-MICROSOFT-CDO-INTENDEDSTATUS",
+    b"X-PUBLISHED-TTL",
+    b"X-WR-RELCALID",
+    b"X-WR-TIMEZONE",
+];
+
+/// What a line is, by its own text alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// `BEGIN:name`, where the name could be that of a component.
+    Begin,
+    /// `END:name`.
+    End,
+    /// `NAME:…` or `NAME;…`.
+    Property,
+    /// A property whose name has more than [`MAX_NAME`] bytes.
+    Overlong,
+    /// Anything else.
+    Junk,
+}
 
 /// One logical line.
 #[derive(Debug, Clone)]
 pub(crate) struct Line<'a> {
     /// Number of its first physical line, from 1.
     pub(crate) number: u32,
-    /// Unfolded; pieces of a value that was broken by raw line ends are joined by [`BREAK`].
+    /// Unfolded; pieces of a text that was broken by raw line ends are joined by [`BREAK`].
     pub(crate) bytes: Cow<'a, [u8]>,
+    pub(crate) shape: Shape,
+    /// Bytes of its name.
+    name: usize,
 }
 
-/// What a line says in the structure of the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape<'l> {
-    /// `BEGIN:name`, the name without blanks around it.
-    Begin(&'l [u8]),
-    /// `END:name`.
-    End(&'l [u8]),
-    /// `NAME:…` or `NAME;…`.
-    Property(&'l [u8]),
-    /// Anything else.
-    Junk,
+impl<'a> Line<'a> {
+    pub(crate) fn new(number: u32, bytes: Cow<'a, [u8]>) -> Self {
+        let (shape, name) = shape(&bytes);
+        Self { number, bytes, shape, name }
+    }
+
+    /// The name of a property, in the case that it is written in.
+    pub(crate) fn name(&self) -> &[u8] {
+        self.bytes.get(..self.name).unwrap_or_default()
+    }
+
+    /// What follows the colon of a line without parameters, without blanks around it: for `BEGIN` and `END`, the
+    /// component's name.
+    pub(crate) fn component(&self) -> &[u8] {
+        component(self.bytes.get(self.name..).unwrap_or_default())
+    }
+
+    fn is_text(&self) -> bool {
+        let name = self.name();
+        let is_one_of = |names: &[&[u8]]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+        self.shape == Shape::Property
+            && !if name.get(1) == Some(&b'-') { is_one_of(&STRUCTURED_OF_VENDORS) } else { is_one_of(&STRUCTURED) }
+    }
 }
 
 fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
 }
 
-/// No name is longer; the longest known has 32 characters.
-const MAX_NAME: usize = 256;
-
-/// Length of the name of a line that looks like a property, and what follows it from its colon or semicolon on; else
-/// none. Blanks between them are passed over.
-fn split_name(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let length = line.iter().position(|byte| !is_name(*byte))?;
-    let (name, rest) = line.split_at_checked(length)?;
-    let rest = rest.trim_ascii_start();
-    match rest {
-        // A link on a line of its own is a piece of a broken value.
-        [b':', b'/', b'/', ..] if name.eq_ignore_ascii_case(b"https") || name.eq_ignore_ascii_case(b"http") => None,
-        [b':' | b';', ..] if length > 0 => Some((name, rest)),
-        _ => None,
-    }
+fn component(rest: &[u8]) -> &[u8] {
+    rest.trim_ascii_start().get(1..).unwrap_or_default().trim_ascii()
 }
 
-pub(crate) fn shape(line: &[u8]) -> Shape<'_> {
-    let Some((name, rest)) = split_name(line) else {
-        return Shape::Junk;
+/// The shape of a line and the length of its name. Blanks between a name and its colon or semicolon are passed over.
+fn shape(line: &[u8]) -> (Shape, usize) {
+    let length = line.iter().position(|byte| !is_name(*byte)).unwrap_or(line.len());
+    let (name, rest) = line.split_at_checked(length).unwrap_or((line, &[]));
+    let parameters = match rest.trim_ascii_start() {
+        // A link on a line of its own is a piece of a broken value.
+        [b':', b'/', b'/', ..] if name.eq_ignore_ascii_case(b"https") || name.eq_ignore_ascii_case(b"http") => {
+            return (Shape::Junk, 0);
+        }
+        [b':', ..] if length > 0 => false,
+        [b';', ..] if length > 0 => true,
+        _ => return (Shape::Junk, 0),
     };
-    let value = || rest.get(1..).unwrap_or_default().trim_ascii();
-    match name.len() {
-        5 if name.eq_ignore_ascii_case(b"BEGIN") && rest.first() == Some(&b':') => Shape::Begin(value()),
-        3 if name.eq_ignore_ascii_case(b"END") && rest.first() == Some(&b':') => Shape::End(value()),
-        _ => Shape::Property(name),
-    }
+    // Names of components are tokens (RFC 5545 3.1): `Begin: 15:00` begins nothing.
+    let is_component = || {
+        let name = component(rest);
+        !parameters && !name.is_empty() && name.len() <= MAX_NAME && name.iter().copied().all(is_name)
+    };
+    let shape = match length {
+        5 if name.eq_ignore_ascii_case(b"BEGIN") && is_component() => Shape::Begin,
+        3 if name.eq_ignore_ascii_case(b"END") && is_component() => Shape::End,
+        ..=MAX_NAME => Shape::Property,
+        _ => Shape::Overlong,
+    };
+    (shape, length)
 }
 
 /// Whether a physical line opens an event; counted in the raw text to check the reading against.
@@ -110,17 +206,19 @@ pub(crate) struct Lexer<'a> {
     rest: &'a [u8],
     /// Number of the line that `rest` begins with.
     number: u32,
+    /// The line that ended the one before it.
+    ahead: Option<Line<'a>>,
     /// Physical lines so far that were `BEGIN:VEVENT`.
     pub(crate) events: u32,
 }
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(body: &'a [u8]) -> Self {
-        Self { rest: body, number: 1, events: 0 }
+        Self { rest: body, number: 1, ahead: None, events: 0 }
     }
 
     pub(crate) fn is_at_end(&self) -> bool {
-        self.rest.trim_ascii().is_empty()
+        self.ahead.is_none() && self.rest.iter().all(u8::is_ascii_whitespace)
     }
 
     fn take_physical(&mut self) -> &'a [u8] {
@@ -142,12 +240,9 @@ impl<'a> Lexer<'a> {
             self.take_physical();
         }
     }
-}
 
-impl<'a> Iterator for Lexer<'a> {
-    type Item = Line<'a>;
-
-    fn next(&mut self) -> Option<Line<'a>> {
+    /// The next line with its folds undone, and nothing joined to it.
+    fn unfolded(&mut self) -> Option<Line<'a>> {
         self.skip_blank_lines();
         // Only the very first line can begin with a blank here: later ones are taken as continuations.
         while let [b' ' | b'\t', rest @ ..] = self.rest {
@@ -161,44 +256,30 @@ impl<'a> Iterator for Lexer<'a> {
         let mut bytes = Cow::Borrowed(self.take_physical());
         loop {
             self.skip_blank_lines();
-            match self.rest.first() {
-                Some(b' ' | b'\t') => {
-                    let piece = self.take_physical();
-                    bytes.to_mut().extend_from_slice(piece.get(1..).unwrap_or_default());
-                }
-                // What is no property continues one whose value holds raw line ends.
-                Some(_) if matches!(shape(&bytes), Shape::Property(_)) && begins_with_junk(self.rest) => {
-                    let piece = self.take_physical();
-                    let bytes = bytes.to_mut();
-                    bytes.push(BREAK);
-                    bytes.extend_from_slice(piece);
-                }
-                _ => return Some(Line { number, bytes }),
-            }
+            let [b' ' | b'\t', ..] = self.rest else {
+                return Some(Line::new(number, bytes));
+            };
+            let piece = self.take_physical();
+            bytes.to_mut().extend_from_slice(piece.get(1..).unwrap_or_default());
         }
     }
 }
 
-/// Whether the line that a text begins with is no property. Only as much of it is looked at as tells its shape, with
-/// what continues it where its name is folded.
-fn begins_with_junk(mut rest: &[u8]) -> bool {
-    let mut head: Cow<'_, [u8]> = Cow::Borrowed(&[]);
-    loop {
-        let window = rest.get(..MAX_NAME).unwrap_or(rest);
-        let length = memchr::memchr2(b'\r', b'\n', window).unwrap_or(window.len());
-        let (piece, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
-        if head.is_empty() {
-            head = Cow::Borrowed(piece);
-        } else {
-            head.to_mut().extend_from_slice(piece);
+impl<'a> Iterator for Lexer<'a> {
+    type Item = Line<'a>;
+
+    fn next(&mut self) -> Option<Line<'a>> {
+        let mut line = self.ahead.take().or_else(|| self.unfolded())?;
+        self.ahead = self.unfolded();
+        if self.ahead.as_ref().is_some_and(|next| next.shape == Shape::Junk) && line.is_text() {
+            // What is no property continues a text that holds raw line ends.
+            while let Some(next) = self.ahead.take_if(|next| next.shape == Shape::Junk) {
+                let bytes = line.bytes.to_mut();
+                bytes.push(BREAK);
+                bytes.extend_from_slice(&next.bytes);
+                self.ahead = self.unfolded();
+            }
         }
-        if shape(&head) != Shape::Junk {
-            return false;
-        }
-        let after = after.strip_prefix(b"\r\n").or_else(|| after.get(1..)).unwrap_or_default();
-        match after {
-            [b' ' | b'\t', more @ ..] if head.len() < MAX_NAME && head.iter().copied().all(is_name) => rest = more,
-            _ => return true,
-        }
+        Some(line)
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    lines::{Shape, decode, shape},
+    lines::decode,
     outline::{Kind, Outline, Role},
     refusal::Refusal,
 };
@@ -87,8 +87,9 @@ fn of_lines(body: &[u8]) -> Result<Meaning, Refusal> {
     let mut events: Vec<[u8; 32]> = Vec::new();
     while let Some((line, role)) = outline.next()? {
         let changes_by_itself = role == Role::Property
-            && matches!(shape(&line.bytes), Shape::Property(name)
-                if [&b"DTSTAMP"[..], b"LAST-MODIFIED", b"CREATED"].iter().any(|stamp| name.eq_ignore_ascii_case(stamp)));
+            && [&b"DTSTAMP"[..], b"LAST-MODIFIED", b"CREATED"]
+                .iter()
+                .any(|stamp| line.name().eq_ignore_ascii_case(stamp));
         if changes_by_itself {
             continue;
         }

@@ -1,10 +1,10 @@
 //! The structure of a body: which line belongs to which component, and whether what was opened is closed.
 //!
-//! Events and calendars must balance exactly, or a piece is missing and the body is refused. Other components
-//! (alarms, to-dos) may be closed by their parent's end. The stack is on the heap and bounded.
+//! Events, lists of busy times and calendars must balance exactly, or a piece is missing and the body is refused. Other
+//! components (alarms, to-dos) may be closed by their parent's end. The stack is on the heap and bounded.
 
 use crate::{
-    lines::{Lexer, Line, Shape, shape},
+    lines::{Lexer, Line, Shape},
     refusal::{Excess, Found, Refusal},
 };
 
@@ -19,14 +19,22 @@ pub(crate) enum Kind {
     Zone,
     Standard,
     Daylight,
-    /// VTODO, VALARM, VFREEBUSY and whatever else: passed over.
+    /// VFREEBUSY: when somebody is busy, without events (RFC 5545 3.6.4).
+    BusyTimes,
+    Alarm,
+    /// VAVAILABILITY: what is not busy by an entry of its own is so by this (RFC 7953).
+    Availability,
+    /// VTODO and whatever else: passed over.
     Other,
 }
 
 impl Kind {
     fn of(name: &[u8]) -> Self {
-        const NAMES: [(&[u8], Kind); 5] = [
+        const NAMES: [(&[u8], Kind); 8] = [
             (b"VEVENT", Kind::Event),
+            (b"VALARM", Kind::Alarm),
+            (b"VFREEBUSY", Kind::BusyTimes),
+            (b"VAVAILABILITY", Kind::Availability),
             (b"VCALENDAR", Kind::Calendar),
             (b"VTIMEZONE", Kind::Zone),
             (b"STANDARD", Kind::Standard),
@@ -40,12 +48,13 @@ impl Kind {
             Self::Calendar => "calendar",
             Self::Event => "event",
             Self::Zone | Self::Standard | Self::Daylight => "time zone",
-            Self::Other => "entry",
+            Self::BusyTimes => "list of busy times",
+            Self::Alarm | Self::Availability | Self::Other => "entry",
         }
     }
 
     fn must_balance(self) -> bool {
-        matches!(self, Self::Calendar | Self::Event)
+        matches!(self, Self::Calendar | Self::Event | Self::BusyTimes)
     }
 }
 
@@ -67,6 +76,8 @@ pub(crate) enum Role {
     },
     /// A property of the innermost component.
     Property,
+    /// A property whose name is too long to be one.
+    Overlong,
     /// An `END` that ends nothing, or no property at all, inside a component.
     Stray,
     /// Outside of every component.
@@ -80,11 +91,22 @@ pub(crate) struct Outline<'a> {
     events: u32,
     started: bool,
     body: &'a [u8],
+    /// Components that their parents' ends closed, and the line of the first.
+    pub(crate) unclosed: u32,
+    pub(crate) first_unclosed: Option<u32>,
 }
 
 impl<'a> Outline<'a> {
     pub(crate) fn new(body: &'a [u8]) -> Self {
-        Self { lexer: Lexer::new(body), stack: Vec::new(), events: 0, started: false, body }
+        Self {
+            lexer: Lexer::new(body),
+            stack: Vec::new(),
+            events: 0,
+            started: false,
+            body,
+            unclosed: 0,
+            first_unclosed: None,
+        }
     }
 
     /// Events that opened so far, by structure.
@@ -102,6 +124,16 @@ impl<'a> Outline<'a> {
         self.stack.last().map(|open| open.kind)
     }
 
+    /// Components that are open.
+    pub(crate) fn depth(&self) -> usize {
+        self.stack.len()
+    }
+
+    /// What the innermost component stands in.
+    pub(crate) fn around(&self) -> Option<Kind> {
+        self.stack.iter().rev().nth(1).map(|open| open.kind)
+    }
+
     /// Whether some event is open, maybe with an alarm inside.
     pub(crate) fn inside_event(&self) -> bool {
         self.stack.iter().any(|open| open.kind == Kind::Event)
@@ -115,8 +147,9 @@ impl<'a> Outline<'a> {
         let Some(line) = self.lexer.next() else {
             return self.finish();
         };
-        let role = match shape(&line.bytes) {
-            Shape::Begin(name) => {
+        let role = match line.shape {
+            Shape::Begin => {
+                let name = line.component();
                 let kind = Kind::of(name);
                 if !self.started && kind != Kind::Calendar {
                     return Err(self.no_calendar());
@@ -136,7 +169,7 @@ impl<'a> Outline<'a> {
                 Role::Begin(kind)
             }
             _ if !self.started => return Err(self.no_calendar()),
-            Shape::End(name) => self.close(name, line.number)?,
+            Shape::End => self.close(line.component(), line.number)?,
             _ if self.stack.is_empty() => {
                 // A second calendar whose first line was cut.
                 if is_cut_start(&line.bytes) && self.lexer.is_at_end() {
@@ -144,7 +177,8 @@ impl<'a> Outline<'a> {
                 }
                 Role::Outside
             }
-            Shape::Property(_) => Role::Property,
+            Shape::Property => Role::Property,
+            Shape::Overlong => Role::Overlong,
             Shape::Junk => Role::Stray,
         };
         self.started = true;
@@ -165,10 +199,14 @@ impl<'a> Outline<'a> {
         };
         let mut above = self.stack.drain(place..);
         let first = above.next().map_or(line, |open| open.line);
-        match above.find(|open| open.kind.must_balance()) {
-            Some(open) => Err(Refusal::Truncated { component: open.kind.word(), line: open.line }),
-            None => Ok(Role::End { kind, first }),
+        for open in above {
+            if open.kind.must_balance() {
+                return Err(Refusal::Truncated { component: open.kind.word(), line: open.line });
+            }
+            self.unclosed = self.unclosed.saturating_add(1);
+            self.first_unclosed = self.first_unclosed.or(Some(open.line));
         }
+        Ok(Role::End { kind, first })
     }
 
     fn finish(&self) -> Result<Option<(Line<'a>, Role)>, Refusal> {

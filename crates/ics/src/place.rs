@@ -116,7 +116,7 @@ impl<'c> Zones<'c> {
             };
             onsets.push(Onset { local: start, from, to });
             for property in observance {
-                match property.name.as_str() {
+                match property.name {
                     "RDATE" => {
                         onsets.extend(property.value.split(',').filter_map(|text| match Moment::parse(text, false) {
                             Some(Moment::Local(local)) => Some(Onset { local, from, to }),

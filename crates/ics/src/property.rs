@@ -1,12 +1,9 @@
-//! The properties of one component: the header of each line is read leniently and written anew, so that
-//! `icalendar`, which reads it then, gets one event at a time and never a line that it would give up on.
-
-use icalendar::parser;
+//! The properties of one component, read leniently: parameters however they are quoted, texts without their escapes.
 
 use crate::lines::{BREAK, Line, text};
 
 /// What reading an event asks for; all else is passed over.
-const OF_EVENTS: [&str; 15] = [
+const OF_EVENTS: [&str; 16] = [
     "UID",
     "DTSTART",
     "DTEND",
@@ -22,20 +19,46 @@ const OF_EVENTS: [&str; 15] = [
     "RECURRENCE-ID",
     "SEQUENCE",
     "X-MICROSOFT-CDO-BUSYSTATUS",
+    "X-MICROSOFT-CDO-ALLDAYEVENT",
 ];
 
-/// Values that are text, in which raw line ends meant line ends.
-const TEXTS: [&str; 2] = ["SUMMARY", "DESCRIPTION"];
+/// What reading a calendar, a zone or a list of busy times asks for.
+const OF_FRAMES: [&str; 10] = [
+    "X-WR-CALNAME",
+    "PRODID",
+    "X-WR-TIMEZONE",
+    "TZID",
+    "TZOFFSETFROM",
+    "TZOFFSETTO",
+    "DTSTART",
+    "RDATE",
+    "RRULE",
+    "FREEBUSY",
+];
+
+/// Properties of events that take or free nights, so that a slip of the pen in their names is told.
+const THAT_MATTER: [&str; 10] =
+    ["DTSTART", "DTEND", "DURATION", "RRULE", "RDATE", "EXDATE", "RECURRENCE-ID", "STATUS", "TRANSP", "SEQUENCE"];
+
+/// Properties of an alarm that an event has too.
+const OF_ALARMS: [&str; 4] = ["UID", "DURATION", "SUMMARY", "DESCRIPTION"];
+
+/// Parameters of one line that are looked at, and bytes of a name of one; real lines have five.
+const MAX_PARAMETERS: usize = 64;
+const MAX_PARAMETER_NAME: usize = 256;
 
 /// A property as it is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Property {
     pub(crate) line: u32,
     /// In upper case.
-    pub(crate) name: String,
+    pub(crate) name: &'static str,
     /// Unescaped where it is text.
     pub(crate) value: String,
     pub(crate) parameters: Parameters,
+    /// In an event whose lines are in upper case this one is not (`Transp: transparent`): it may be a line of a text that
+    /// was broken by raw line ends.
+    pub(crate) prose: bool,
 }
 
 /// The parameters that matter.
@@ -47,31 +70,48 @@ pub(crate) struct Parameters {
     pub(crate) tzid: Option<String>,
     /// `RANGE=THISANDFUTURE`.
     pub(crate) this_and_future: bool,
+    /// `FBTYPE`.
+    pub(crate) busy: BusyType,
+    /// There were too many parameters, or one whose name is too long to be one.
+    pub(crate) excess: bool,
 }
 
-/// A line's name, its parameters and its raw value.
-struct Header<'l> {
-    name: String,
-    parameters: Parameters,
-    value: &'l str,
+impl Property {
+    /// The same with another value.
+    pub(crate) fn saying(&self, value: &str) -> Self {
+        Self {
+            line: self.line,
+            name: self.name,
+            value: value.to_owned(),
+            parameters: self.parameters.clone(),
+            prose: false,
+        }
+    }
 }
 
-/// Splits a line at its first colon outside of quotes. `(UTC+01:00) Amsterdam` stands unquoted in some TZIDs, so the
-/// value of a date begins at the first colon that a date follows.
-fn header(line: &str) -> Option<Header<'_>> {
-    let name_length = line.find([':', ';'])?;
-    let name = line.get(..name_length)?.trim().to_ascii_uppercase();
-    let is_moment = name.starts_with("DT") || matches!(name.as_str(), "RDATE" | "EXDATE" | "RECURRENCE-ID");
+/// What a period of a VFREEBUSY is (RFC 5545 3.2.9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum BusyType {
+    Free,
+    Tentative,
+    /// Also BUSY-UNAVAILABLE, and whatever is not known.
+    #[default]
+    Busy,
+}
+
+/// Splits what follows a line's name at its first colon outside of quotes. `(UTC+01:00) Amsterdam` stands unquoted in
+/// some TZIDs, so the value of a date begins at the first colon that a date follows.
+fn split(rest: &str, is_moment: bool) -> (&str, &str) {
     let mut quoted = false;
     let mut first = None;
     let mut colon = None;
-    for (place, byte) in line.bytes().enumerate().skip(name_length) {
+    for (place, byte) in rest.bytes().enumerate() {
         match byte {
             b'"' => quoted = !quoted,
             b':' if !quoted => {
                 first = first.or(Some(place));
-                let rest = line.get(place + 1..).unwrap_or_default().trim_start();
-                let dated = rest.len() >= 8 && rest.bytes().take(4).all(|byte| byte.is_ascii_digit());
+                let value = rest.get(place + 1..).unwrap_or_default().trim_start();
+                let dated = value.len() >= 8 && value.bytes().take(4).all(|byte| byte.is_ascii_digit());
                 if !is_moment || dated {
                     colon = Some(place);
                     break;
@@ -81,29 +121,46 @@ fn header(line: &str) -> Option<Header<'_>> {
         }
     }
     // A quote that is never closed hides every colon.
-    let colon = colon.or(first).or_else(|| line.rfind(':'));
+    let colon = colon.or(first).or_else(|| rest.rfind(':'));
     // Without any colon there is no value, which is not the same as no such property.
-    let (head, value) = match colon {
-        Some(colon) => (line.get(name_length..colon)?, line.get(colon + 1..)?),
-        None => (line.get(name_length..)?, ""),
-    };
-    let mut parameters = Parameters::default();
-    for part in split_outside_quotes(head) {
-        let Some((key, value)) = part.split_once('=') else { continue };
-        let value = value.trim().trim_matches('"').trim();
-        match key.trim() {
-            key if key.eq_ignore_ascii_case("VALUE") => parameters.date = value.eq_ignore_ascii_case("DATE"),
-            key if key.eq_ignore_ascii_case("TZID") => {
-                let tzid: String = value.chars().filter(|c| !c.is_control() && *c != '"').collect();
-                parameters.tzid = Some(tzid).filter(|tzid| !tzid.is_empty());
-            }
-            key if key.eq_ignore_ascii_case("RANGE") => {
-                parameters.this_and_future = value.eq_ignore_ascii_case("THISANDFUTURE");
-            }
-            _ => {}
+    colon.map_or((rest, ""), |colon| (rest.get(..colon).unwrap_or_default(), rest.get(colon + 1..).unwrap_or_default()))
+}
+
+impl Parameters {
+    fn of(head: &str) -> Self {
+        let mut parameters = Self::default();
+        if head.trim_start().is_empty() {
+            return parameters;
         }
+        // Before the first semicolon there is nothing but blanks.
+        for (place, part) in split_outside_quotes(head).skip(1).enumerate() {
+            if place >= MAX_PARAMETERS {
+                parameters.excess = true;
+                break;
+            }
+            let Some((key, value)) = part.split_once('=') else { continue };
+            let value = value.trim().trim_matches('"').trim();
+            match key.trim() {
+                key if key.eq_ignore_ascii_case("VALUE") => parameters.date = value.eq_ignore_ascii_case("DATE"),
+                key if key.eq_ignore_ascii_case("TZID") => {
+                    let tzid: String = value.chars().filter(|c| !c.is_control() && *c != '"').collect();
+                    parameters.tzid = Some(tzid).filter(|tzid| !tzid.is_empty());
+                }
+                key if key.eq_ignore_ascii_case("RANGE") => {
+                    parameters.this_and_future = value.eq_ignore_ascii_case("THISANDFUTURE");
+                }
+                key if key.eq_ignore_ascii_case("FBTYPE") => {
+                    parameters.busy = match value {
+                        value if value.eq_ignore_ascii_case("FREE") => BusyType::Free,
+                        value if value.eq_ignore_ascii_case("BUSY-TENTATIVE") => BusyType::Tentative,
+                        _ => BusyType::Busy,
+                    };
+                }
+                key => parameters.excess |= key.len() > MAX_PARAMETER_NAME,
+            }
+        }
+        parameters
     }
-    Some(Header { name, parameters, value })
 }
 
 fn split_outside_quotes(head: &str) -> impl Iterator<Item = &str> {
@@ -114,93 +171,120 @@ fn split_outside_quotes(head: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A value without what would end its line; raw line ends become escaped ones in text, and nothing elsewhere.
-fn push_value(out: &mut String, value: &str, is_text: bool) {
+/// A value as it is used: without control characters, and a text without its escapes (RFC 5545 3.3.11). What is no
+/// escape stays as it is. Raw line ends are line ends of a text.
+fn cleaned(value: &str, is_text: bool) -> String {
     let value = value.trim();
     // Bytes from C2 on may begin a control character of two bytes.
-    if value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return out.push_str(value);
+    if value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'\\') {
+        return value.to_owned();
     }
-    for c in value.chars() {
+    let mut out = String::with_capacity(value.len());
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
         match c {
-            '\n' if is_text => out.push_str("\\n"),
+            '\\' if is_text => match chars.as_str().chars().next() {
+                Some(escaped @ ('\\' | ',' | ';' | ':')) => {
+                    out.push(escaped);
+                    chars.next();
+                }
+                Some('n' | 'N') => {
+                    out.push('\n');
+                    chars.next();
+                }
+                _ => out.push('\\'),
+            },
+            '\n' if is_text => out.push('\n'),
             '\t' => out.push('\t'),
             c if c.is_control() => {}
             c => out.push(c),
         }
     }
+    out
 }
 
-/// The properties of an event that reading asks for, in the order of the text.
-pub(crate) fn of_event(lines: &[Line<'_>]) -> Vec<Property> {
-    let mut rewritten = String::with_capacity(lines.iter().map(|line| line.bytes.len() + 2).sum::<usize>() + 32);
-    let mut known = Vec::with_capacity(lines.len());
-    let mut starts = Vec::with_capacity(lines.len());
-    rewritten.push_str("BEGIN:VEVENT\n");
-    for line in lines {
-        let line_text = text(&line.bytes);
-        let Some(header) = header(&line_text) else { continue };
-        starts.push(rewritten.len());
-        rewritten.push_str(&header.name);
-        if header.parameters.date {
-            rewritten.push_str(";VALUE=DATE");
-        }
-        if let Some(tzid) = &header.parameters.tzid {
-            rewritten.push_str(";TZID=\"");
-            rewritten.push_str(tzid);
-            rewritten.push('"');
-        }
-        rewritten.push(':');
-        push_value(&mut rewritten, header.value, TEXTS.contains(&header.name.as_str()));
-        rewritten.push('\n');
-        known.push((line.number, header.name, header.parameters));
+/// A line of an event that reading asks for.
+pub(crate) struct Asked<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) line: Line<'a>,
+}
+
+fn known(names: &[&'static str], name: &[u8]) -> Option<&'static str> {
+    names.iter().find(|known| known.as_bytes().eq_ignore_ascii_case(name)).copied()
+}
+
+/// The name of a line, if reading an event asks for it.
+pub(crate) fn asked_of_events(line: &Line<'_>) -> Option<&'static str> {
+    known(&OF_EVENTS, line.name())
+}
+
+/// Whether an alarm has a property of that name too, which says nothing of its event.
+pub(crate) fn is_of_alarms(name: &str) -> bool {
+    OF_ALARMS.contains(&name)
+}
+
+/// Whether a line at a calendar's own level says something that only an event has.
+pub(crate) fn is_of_events_only(line: &Line<'_>) -> bool {
+    known(&THAT_MATTER, line.name()).is_some_and(|name| name != "STATUS")
+}
+
+/// The known name that matters and is one letter away from that of a line: one missing, one too many, one wrong, or two
+/// that changed places.
+pub(crate) fn nearly(line: &Line<'_>) -> Option<&'static str> {
+    // Words of their own.
+    const OTHERS: [&str; 2] = ["EXRULE", "DATE"];
+    let name = line.name();
+    let bounds = 4..=14;
+    if !bounds.contains(&name.len()) || known(&OTHERS, name).is_some() {
+        return None;
     }
-    let body_end = rewritten.len();
-    rewritten.push_str("END:VEVENT\n");
-    let values: Option<Vec<String>> = parser::Component::try_from(rewritten.as_str())
-        .ok()
-        .filter(|event| event.properties.len() == known.len())
-        .map(|event| event.properties.into_iter().map(|property| property.val.into_owned().into()).collect());
-    // Line by line where the event as a whole does not pass; a value that doesn't pass by itself stays raw.
-    let values = values.unwrap_or_else(|| {
-        let ends = starts.iter().copied().skip(1).chain([body_end]);
-        let lines = starts.iter().copied().zip(ends).map(|(start, end)| rewritten.get(start..end).unwrap_or_default());
-        lines
-            .map(|line| {
-                parser::Property::try_from(line).map_or_else(|_| raw_value(line), |p| p.val.into_owned().into())
-            })
-            .collect()
-    });
-    known
-        .into_iter()
-        .zip(values)
-        .map(|((line, name, parameters), value)| Property { line, name, value, parameters })
-        .collect()
+    THAT_MATTER.iter().find(|known| is_one_letter_away(known.as_bytes(), name)).copied()
 }
 
-fn raw_value(line: &str) -> String {
-    header(line).map(|header| header.value.trim().to_owned()).unwrap_or_default()
+/// `known` is in upper case.
+fn is_one_letter_away(known: &[u8], name: &[u8]) -> bool {
+    if known.len().abs_diff(name.len()) > 1 {
+        return false;
+    }
+    let alike = |(known, byte): &(&u8, &u8)| known.eq_ignore_ascii_case(byte);
+    let head = known.iter().zip(name).take_while(alike).count();
+    let known = known.get(head..).unwrap_or_default();
+    let name = name.get(head..).unwrap_or_default();
+    let tail = known.iter().rev().zip(name.iter().rev()).take_while(alike).count();
+    let left = |bytes: &[u8]| bytes.len().saturating_sub(tail);
+    match (known, name) {
+        _ if left(known).max(left(name)) == 1 => true,
+        ([a, b, ..], [c, d, ..]) => {
+            left(known) == 2 && left(name) == 2 && a.eq_ignore_ascii_case(d) && b.eq_ignore_ascii_case(c)
+        }
+        _ => false,
+    }
 }
 
-/// Whether a line is a property that reading an event asks for.
-pub(crate) fn is_asked_for(line: &[u8]) -> bool {
-    let length = line.iter().position(|byte| matches!(byte, b':' | b';')).unwrap_or(0);
-    let name = line.get(..length).unwrap_or_default().trim_ascii();
-    OF_EVENTS.iter().any(|known| known.len() == name.len() && known.as_bytes().eq_ignore_ascii_case(name))
+fn property(name: &'static str, line: &Line<'_>, is_text: bool, shouts: bool) -> Property {
+    let line_text = text(&line.bytes);
+    // A name is ASCII, so that it has as many bytes here.
+    let (written, rest) = line_text.split_at_checked(line.name().len()).unwrap_or(("", &line_text));
+    let is_moment = name.starts_with("DT") || matches!(name, "RDATE" | "EXDATE" | "RECURRENCE-ID" | "FREEBUSY");
+    let (head, value) = split(rest, is_moment);
+    let prose = shouts && value.starts_with([' ', '\t']) && written.bytes().any(|byte| byte.is_ascii_lowercase());
+    Property { line: line.number, name, value: cleaned(value, is_text), parameters: Parameters::of(head), prose }
 }
 
-/// A property of a calendar or of a zone's definition, text unescaped.
+/// The properties of an event that reading asks for, in the order of the text. `shouts` says that the event begins with
+/// `BEGIN` in upper case.
+pub(crate) fn of_event(lines: &[Asked<'_>], shouts: bool) -> Vec<Property> {
+    let is_text = |name| matches!(name, "UID" | "SUMMARY" | "DESCRIPTION");
+    lines.iter().map(|asked| property(asked.name, &asked.line, is_text(asked.name), shouts)).collect()
+}
+
+/// A property that reading asks for of a calendar, of a zone's definition or of a list of busy times, text unescaped.
 pub(crate) fn of_frame(line: &Line<'_>) -> Option<Property> {
-    let bytes: Vec<u8> = line.bytes.iter().copied().filter(|byte| *byte != BREAK).collect();
-    let line_text = text(&bytes);
-    let header = header(&line_text)?;
-    let mut rewritten = String::with_capacity(header.value.len() + 16);
-    // The crate unescapes by name, and knows this one as text.
-    rewritten.push_str("COMMENT:");
-    push_value(&mut rewritten, header.value, false);
-    let value = parser::Property::try_from(rewritten.as_str())
-        .map_or_else(|_| header.value.trim().to_owned(), |property| property.val.into_owned().into());
-    Some(Property { line: line.number, name: header.name, value, parameters: header.parameters })
+    let name = known(&OF_FRAMES, line.name())?;
+    let mut property = property(name, line, true, false);
+    // Nothing of these has several lines.
+    property.value.retain(|c| c != char::from(BREAK));
+    Some(property)
 }
 
 #[cfg(test)]
@@ -210,8 +294,9 @@ mod tests {
     use super::*;
 
     fn one(line: &'static str) -> Property {
-        let line = Line { number: 7, bytes: Cow::Borrowed(line.as_bytes()) };
-        of_event(&[line]).pop().unwrap()
+        let line = Line::new(7, Cow::Borrowed(line.as_bytes()));
+        let name = asked_of_events(&line).unwrap();
+        of_event(&[Asked { name, line }], false).pop().unwrap()
     }
 
     #[test]
@@ -226,14 +311,41 @@ mod tests {
         assert_eq!(tzid("DTSTART;X-A=\"a;b:c\";TZID=\"a;b:c\":20270110T100000").as_deref(), Some("a;b:c"));
         assert_eq!(one("DTSTART;X=a\\;b;VALUE=DATE:20270110 ").value, "20270110");
         assert!(one("DTSTART;VALUE=\"date\":2027-01-10").parameters.date);
+        assert!(one("DTSTART ; VALUE = DATE : 2027-01-10").parameters.date);
         assert!(one("RECURRENCE-ID;RANGE=THISANDFUTURE:20270110T100000Z").parameters.this_and_future);
     }
 
     #[test]
     fn text_is_unescaped_once() {
         assert_eq!(one("SUMMARY;LANGUAGE=en:a\\, b\\; c\\nd \\\\n: e").value, "a, b; c\nd \\n: e");
-        assert_eq!(one("DESCRIPTION:one\ntwo").value, "one\ntwo");
-        assert_eq!(one("UID:a\\,b\nc").value, "a,bc");
+        assert_eq!(one("DESCRIPTION:one\ntwo\\\nthree\\Nfour\\x\\").value, "one\ntwo\\\nthree\nfour\\x\\");
+        assert_eq!(one("UID:a\\,b\u{85}c").value, "a,bc");
         assert_eq!(one("SUMMARY:\u{0}a\u{7}b\tc").value, "ab\tc");
+    }
+
+    #[test]
+    fn a_slip_of_the_pen_is_known_and_a_word_of_its_own_is_none() {
+        let nearly = |name: &str| nearly(&Line::new(1, Cow::Owned(format!("{name}:x").into_bytes())));
+        for (slip, meant) in [
+            ("DTENE", "DTEND"),
+            ("DTEN", "DTEND"),
+            ("dtendd", "DTEND"),
+            ("DTNED", "DTEND"),
+            ("DTSTRAT", "DTSTART"),
+            ("DTSTAR", "DTSTART"),
+            ("DSTART", "DTSTART"),
+            ("RRUL", "RRULE"),
+            ("RULE", "RRULE"),
+            ("EXDATES", "EXDATE"),
+            ("RECURENCE-ID", "RECURRENCE-ID"),
+            ("RECURRENCE_ID", "RECURRENCE-ID"),
+            ("DURATON", "DURATION"),
+            ("XDTEND", "DTEND"),
+        ] {
+            assert_eq!(nearly(slip), Some(meant), "{slip}");
+        }
+        for other in ["DTSTAMP", "EXRULE", "DUE", "CREATED", "X-DTEND", "DATE", "RELATED-TO", "A", "CATEGORIES"] {
+            assert_eq!(nearly(other), None, "{other}");
+        }
     }
 }

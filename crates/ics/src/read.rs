@@ -4,12 +4,14 @@ use calmesh_calendar::{FeedReading, ReadWarning};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use crate::{
-    entry::{Draft, Entry, means_whole_days},
+    draft::Draft,
+    entry::{Entry, means_whole_days},
     feed_text::FeedText,
     lines::decode,
     place::Zones,
     refusal::{Excess, Refusal},
     series,
+    skipped::Skip,
 };
 
 /// What a reading depends on beside the body.
@@ -61,6 +63,9 @@ impl Default for Limits {
     }
 }
 
+/// Events that can be read in several ways, of which the host is told one by one.
+const MAX_DOUBTS: usize = 100;
+
 /// Reads a body. Never panics, and what it costs is bounded by the limits whatever the body says.
 ///
 /// # Errors
@@ -70,17 +75,28 @@ pub fn read(body: &[u8], cx: &ReadContext<'_>) -> Result<FeedReading, Refusal> {
         return Err(Refusal::TooLarge { what: Excess::Bytes, limit: cx.limits.bytes as u64 });
     }
     let body = decode(body);
-    let text = FeedText::of(&body, &cx.limits)?;
+    let mut text = FeedText::of(&body, &cx.limits)?;
     let mut reading = FeedReading {
-        name: text.name.clone(),
-        prodid: text.prodid.clone(),
+        name: text.name.take(),
+        prodid: text.prodid.take(),
         events_in_text: text.events_in_text,
-        warnings: text.warnings,
         ..FeedReading::default()
     };
     let drafts: Vec<Draft> = text.events.into_iter().map(Draft::of).collect();
     let events = u32::try_from(drafts.len()).unwrap_or(u32::MAX);
     let whole_days = means_whole_days(&drafts);
+    for draft in &drafts {
+        if let Some(line) = draft.excess() {
+            text.skipped.note(Skip::Overlong, line);
+        }
+    }
+    let doubtful = || drafts.iter().filter(|draft| draft.may_be_doubtful());
+    if doubtful().nth(MAX_DOUBTS).is_none() {
+        reading.warnings.extend(doubtful().filter_map(Draft::doubts));
+    } else {
+        doubtful().for_each(|draft| text.skipped.note(Skip::Doubtful, draft.lines.first));
+    }
+    reading.warnings.extend(text.skipped.warnings());
     let mut zones = Zones::new(cx, text.zones, text.hints);
     let mut entries = Vec::with_capacity(drafts.len());
     for draft in drafts {

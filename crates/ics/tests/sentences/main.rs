@@ -1,9 +1,11 @@
 //! What reading, rendering and meaning promise, as sentences. Every value in these feeds is invented.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod busy_times;
 mod corpus;
 mod hostile;
 mod meaning;
+mod raw_lines;
 mod reading;
 mod refusals;
 mod rendering;
