@@ -4,6 +4,7 @@
 mod busy_times;
 mod corpus;
 mod hostile;
+mod linear;
 mod meaning;
 mod raw_lines;
 mod reading;
