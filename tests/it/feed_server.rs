@@ -20,6 +20,7 @@ async fn fetch(url: &str, validators: Validators) -> Result<Fetched, FetchFailur
         validators,
         connect_timeout: Duration::from_secs(5),
         total_timeout: Duration::from_secs(20),
+        hops: None,
     };
     HttpFeeds::new(config).unwrap().fetch(request).await
 }

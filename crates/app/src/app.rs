@@ -3,10 +3,10 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    Settings,
+    Settings, Traffic,
     ports::{
-        AccountStore, ActivityStore, Clock, EventBus, ExportStore, FeedSource, FetchStore, IdempotencyStore, LinkStore,
-        MarkStore, PropertyStore, Randomness, RefreshStore, Sealer, SnapshotStore,
+        AccountStore, ActivityStore, BudgetStore, Clock, EventBus, ExportStore, FeedSource, FetchStore,
+        IdempotencyStore, LinkStore, MarkStore, PropertyStore, Randomness, RefreshStore, Sealer, SnapshotStore,
     },
 };
 
@@ -21,6 +21,9 @@ pub struct App {
     pub links: Arc<dyn LinkStore>,
     pub refreshes: Arc<dyn RefreshStore>,
     pub idempotency: Arc<dyn IdempotencyStore>,
+    pub budgets: Arc<dyn BudgetStore>,
+    /// Of this process.
+    pub traffic: Arc<Traffic>,
     pub bus: Arc<dyn EventBus>,
     pub feeds: Arc<dyn FeedSource>,
     pub snapshots: Arc<dyn SnapshotStore>,

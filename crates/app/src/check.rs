@@ -15,13 +15,17 @@ use jiff::{
 use url::Url;
 
 use crate::{
-    App, InvalidField, Reach,
+    App, InvalidField, Reach, TooMany,
     blocks::{Span, span_of},
     edit::{ZONE_WANTED, counted, known_zone},
     judge_feed,
-    model::{FailureKind, FeedUrl, Fetched, LinkOwner, LinkToken, PolicyOverrides, Snapshot, Validators},
+    model::{
+        Budget, FailureKind, FeedUrl, Fetched, LinkOwner, LinkToken, PolicyOverrides, Snapshot, Spender, Validators,
+    },
     ports::{FeedRequest, FetchFailure, StoreError},
-    read_body, refused, warnings_of,
+    read_body, refused,
+    traffic::{CHECKS, HOST_WORDS, Look, NEW_FEEDS, NotNow},
+    warnings_of,
 };
 
 /// A client waits for the answer.
@@ -89,6 +93,8 @@ pub enum CheckError {
     #[error("the address is refused: {detail}")]
     AddressRefused { detail: String },
     #[error(transparent)]
+    TooMany(#[from] TooMany),
+    #[error(transparent)]
     Store(#[from] StoreError),
 }
 
@@ -104,24 +110,65 @@ pub(crate) struct Examined {
     pub(crate) read_at: Timestamp,
 }
 
+/// Why a client does not get to see a feed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unseen {
+    #[error(transparent)]
+    Failed(#[from] FetchFailure),
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<NotNow> for Unseen {
+    fn from(refused: NotNow) -> Self {
+        match refused {
+            NotNow::TooMany(refused) => refused.into(),
+            NotNow::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<NotNow> for CheckError {
+    fn from(refused: NotNow) -> Self {
+        match refused {
+            NotNow::TooMany(refused) => refused.into(),
+            NotNow::Store(error) => error.into(),
+        }
+    }
+}
+
 impl App {
     /// Fetches or takes a feed and says what it is.
     ///
     /// # Errors
-    /// `Invalid` for an unknown zone, `AddressRefused`, or the store's.
-    pub async fn check_feed(&self, source: CheckSource, time_zone: Option<&str>) -> Result<CheckReport, CheckError> {
+    /// `Invalid` for an unknown zone, `AddressRefused`, `TooMany`, or the store's.
+    pub async fn check_feed(
+        &self,
+        reach: &Reach,
+        source: CheckSource,
+        time_zone: Option<&str>,
+    ) -> Result<CheckReport, CheckError> {
         let unknown = || CheckError::Invalid(vec![InvalidField::new("time_zone", ZONE_WANTED)]);
         let zone = time_zone.map(|name| known_zone(name).ok_or_else(unknown)).transpose()?;
         let now = self.clock.now();
         let mut report = match source {
-            CheckSource::Ics(body) => check_body(&body, zone.as_ref(), now, None),
-            CheckSource::Url(url) => match self.fetch_now(&url).await {
-                Ok((body, _)) => check_body(&body, zone.as_ref(), now, url.to_url().as_ref()),
-                Err(FetchFailure { kind: FailureKind::AddressRefused, detail, .. }) => {
-                    return Err(CheckError::AddressRefused { detail });
+            CheckSource::Ics(body) => {
+                let _look = self.admit_look(&Spender::Checks(reach.account.clone()), CHECKS, None).await?;
+                check_body(&body, zone.as_ref(), now, None)
+            }
+            CheckSource::Url(url) => {
+                match self.fetch_now(&Spender::Checks(reach.account.clone()), CHECKS, &url).await {
+                    Ok((body, ..)) => check_body(&body, zone.as_ref(), now, url.to_url().as_ref()),
+                    Err(Unseen::Failed(FetchFailure { kind: FailureKind::AddressRefused, detail, .. })) => {
+                        return Err(CheckError::AddressRefused { detail });
+                    }
+                    Err(Unseen::Failed(failure)) => unusable(detect(url.to_url().as_ref(), None), &failure),
+                    Err(Unseen::TooMany(refused)) => return Err(refused.into()),
+                    Err(Unseen::Store(error)) => return Err(error.into()),
                 }
-                Err(failure) => unusable(detect(url.to_url().as_ref(), None), &failure),
-            },
+            }
         };
         if report.problem.is_none() && self.settings.refused_providers.contains(&report.provider) {
             report.usable = false;
@@ -131,8 +178,9 @@ impl App {
     }
 
     /// Fetches and reads a feed while a client waits.
-    pub(crate) async fn examine(&self, url: &FeedUrl, house: &House) -> Result<Examined, FetchFailure> {
-        let (body, validators) = self.fetch_now(url).await?;
+    pub(crate) async fn examine(&self, reach: &Reach, url: &FeedUrl, house: &House) -> Result<Examined, Unseen> {
+        let spender = Spender::NewFeeds(reach.account.clone());
+        let (body, validators, _look) = self.fetch_now(&spender, NEW_FEEDS, url).await?;
         let read_at = self.clock.now();
         let (reading, profile) = read_detected(&body, url.to_url().as_ref(), house, read_at)
             .map_err(|refusal| for_who_waits(refused(&refusal)))?;
@@ -140,16 +188,27 @@ impl App {
         Ok(Examined { body, validators, reading, snapshot, profile, read_at })
     }
 
-    async fn fetch_now(&self, url: &FeedUrl) -> Result<(Bytes, Validators), FetchFailure> {
+    /// The look lasts until what was fetched has been read.
+    async fn fetch_now(
+        &self,
+        spender: &Spender,
+        budget: Budget,
+        url: &FeedUrl,
+    ) -> Result<(Bytes, Validators, Look), Unseen> {
+        // What is refused by itself costs nothing.
+        self.feeds.admit(url)?;
+        let look = self.admit_look(spender, budget, Some(&url.host())).await?;
         let request = FeedRequest {
             url: url.clone(),
             validators: Validators::default(),
             connect_timeout: CONNECT_TIMEOUT,
             total_timeout: TOTAL_TIMEOUT,
+            hops: Some(self.gate_of_looks()),
         };
         match self.feeds.fetch(request).await.map_err(for_who_waits)? {
-            Fetched::Body { bytes, validators, .. } => Ok((bytes, validators)),
-            Fetched::NotModified => Err(for_who_waits(crate::fetch::unasked_304())),
+            Fetched::Body { bytes, validators, .. } => Ok((bytes, validators, look)),
+            Fetched::NotModified => Err(for_who_waits(crate::fetch::unasked_304()).into()),
+            Fetched::HeldBack { wait } => Err(TooMany { what: HOST_WORDS, retry_after: wait }.into()),
         }
     }
 

@@ -10,10 +10,10 @@ use calmesh_profiles::{Via, detect};
 use jiff::Timestamp;
 
 use crate::{
-    AcceptedFeed, App, Draft, Edit, Expected, Full, InvalidField, Reach,
+    AcceptedFeed, App, Draft, Edit, Expected, Full, InvalidField, Reach, TooMany,
     advice::Advice,
     change::ChangeRefusal,
-    check::{Examined, refusal_of},
+    check::{Examined, Unseen, refusal_of},
     edit::{Flaws, NAME_MOST},
     holds::close_holds,
     kept::{KeptBodies, take_kept},
@@ -193,6 +193,9 @@ pub enum ConnectionError {
     /// The property kept changing under the decision; ask again.
     #[error("the property keeps changing")]
     Busy,
+    /// New feeds are looked at too often.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
     #[error(transparent)]
     Object(#[from] ObjectError),
     #[error(transparent)]
@@ -202,6 +205,16 @@ pub enum ConnectionError {
 impl ChangeRefusal for ConnectionError {
     fn not_found() -> Self {
         Self::NotFound
+    }
+}
+
+impl From<Unseen> for ConnectionError {
+    fn from(unseen: Unseen) -> Self {
+        match unseen {
+            Unseen::Failed(failure) => failure.into(),
+            Unseen::TooMany(refused) => refused.into(),
+            Unseen::Store(error) => error.into(),
+        }
     }
 }
 
@@ -546,7 +559,7 @@ impl App {
         let feed = if skip_check {
             Feed::Unchecked
         } else {
-            Feed::Examined(Box::new(self.examine(&url, &state.house()).await?))
+            Feed::Examined(Box::new(self.examine(reach, &url, &state.house()).await?))
         };
         self.prepare(reach, Needed::Read(url), feed).await
     }

@@ -29,10 +29,16 @@ pub const BUCKETS: u16 = 4096;
 const PER_MESSAGE: u16 = 300;
 /// Feeds that are read at the same time.
 const AT_ONCE: usize = 64;
+/// Of these, so many of one account where there are several.
+const AT_ONCE_PER_ACCOUNT: usize = 32;
 /// Of these, so many of one host.
 const AT_ONCE_PER_HOST: usize = 6;
 /// A sweep begins no further reading after this long; what is left is read by the next one.
 const SWEEP_BUDGET: Duration = Duration::from_secs(90);
+/// One delivery of a refresh begins no further reading after this long; what is left is announced again.
+const REFRESH_BUDGET: Duration = Duration::from_secs(20);
+/// An account is refreshed in parts of so many properties.
+const PROPERTIES_PER_REFRESH: u16 = 25;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
 /// A query of plans may not see one that is younger.
@@ -57,30 +63,29 @@ pub(crate) enum ReadResult {
 
 impl App {
     /// Announces the runs of buckets that are due at `now`: the shards are spread evenly over the period, so that
-    /// the load on every provider is level. A pure function of `now`, looked at in steps of `tick`.
+    /// the load on every provider is level. Looked at in steps of `tick`, which may come late within its step; steps
+    /// that this process knows to have missed are made up for, as far as a period goes back.
     ///
     /// # Errors
     /// When the bus did not take all of them; the next period reads what this one missed.
     pub async fn announce_shards(&self, now: Timestamp, tick: SignedDuration) -> Result<u32, WorkError> {
         let period = self.settings.sweep_period.as_secs().max(1);
-        let shards = i64::from(self.settings.shards.max(1));
+        let shards = self.settings.shards.max(1);
         let tick = tick.as_secs().max(1);
-        // The tick may come late within its step; what is due is decided by the step.
         let step = now.as_second().div_euclid(tick) * tick;
-        let number = step.div_euclid(period);
-        let in_period = step.rem_euclid(period);
-        let buckets = i64::from(BUCKETS) / shards;
-        let due = (0..shards).filter(|shard| (in_period..in_period + tick).contains(&(shard * period / shards)));
-        let events: Vec<Event> = due
-            .map(|shard| {
-                let first = u16::try_from(shard * buckets).unwrap_or(0);
-                let last = u16::try_from(shard * buckets + buckets - 1).unwrap_or(BUCKETS - 1);
-                Event::SweepDue { first_bucket: first, last_bucket: last, number }
+        let from = first_second_to_announce(self.traffic.last_step(), step, tick, period);
+        let buckets = BUCKETS / shards;
+        let events: Vec<Event> = due_shards(from, step + tick, period, shards)
+            .into_iter()
+            .map(|(shard, number)| {
+                let first = shard.saturating_mul(buckets);
+                Event::SweepDue { first_bucket: first, last_bucket: first.saturating_add(buckets - 1), number }
             })
             .collect();
         if !events.is_empty() {
             self.bus.publish(&events).await?;
         }
+        self.traffic.stepped(step);
         Ok(u32::try_from(events.len()).unwrap_or(u32::MAX))
     }
 
@@ -142,9 +147,9 @@ impl App {
     /// How long ago a run that begins with this bucket was due, by the times of [`App::announce_shards`].
     fn lateness(&self, first: u16, number: i64, now: Timestamp) -> SignedDuration {
         let period = self.settings.sweep_period.as_secs().max(1);
-        let shards = i64::from(self.settings.shards.max(1));
-        let shard = i64::from(first) * shards / i64::from(BUCKETS);
-        let due = number.saturating_mul(period).saturating_add(shard * period / shards);
+        let shards = self.settings.shards.max(1);
+        let shard = i64::from(first) * i64::from(shards) / i64::from(BUCKETS);
+        let due = due_at(shard, number, period, shards);
         SignedDuration::from_secs(now.as_second().saturating_sub(due).max(0))
     }
 
@@ -201,6 +206,14 @@ impl App {
         budget: Option<Duration>,
         turn: i64,
     ) -> impl futures::Stream<Item = (ConnectionId, Result<ReadResult, WorkError>)> + Unpin + 'a {
+        let mut accounts: BTreeMap<AccountId, Arc<Semaphore>> = BTreeMap::new();
+        for state in &states {
+            accounts.entry(state.plan.account.clone()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE_PER_ACCOUNT)));
+        }
+        if accounts.len() == 1 {
+            accounts.clear();
+        }
+        let accounts = Arc::new(accounts);
         let mut by_host: BTreeMap<String, Vec<FetchState>> = BTreeMap::new();
         for state in states {
             by_host.entry(state.plan.url.host()).or_default().push(state);
@@ -214,16 +227,23 @@ impl App {
         let end = budget.and_then(|budget| tokio::time::Instant::now().checked_add(budget));
         let hosts = hosts.into_iter().map(move |(host, states)| {
             let is_paused = paused.contains(&host);
-            let places = Arc::clone(&places);
+            let (places, accounts) = (Arc::clone(&places), Arc::clone(&accounts));
             stream::iter(states)
                 .map(move |state| {
-                    let places = Arc::clone(&places);
+                    let (places, accounts) = (Arc::clone(&places), Arc::clone(&accounts));
                     async move {
                         let connection = state.plan.connection.clone();
                         // A host's `Retry-After` holds for the button too; another back-off does not.
                         if is_paused || asked_for_less(&state, now) {
                             return (connection, Ok(ReadResult::HostPaused));
                         }
+                        self.traffic.turn_at(&state.plan.url.host()).await;
+                        // One account's feeds that hang leave places to the others.
+                        let own = accounts.get(&state.plan.account);
+                        let _own = match own {
+                            Some(own) => own.acquire().await.ok(),
+                            None => None,
+                        };
                         let _place = places.acquire().await;
                         if end.is_some_and(|end| tokio::time::Instant::now() >= end) {
                             return (connection, Ok(ReadResult::NotReached));
@@ -247,16 +267,21 @@ impl App {
         anew: bool,
     ) -> Result<ReadResult, WorkError> {
         let plan = &state.plan;
+        if refresh.is_some() && self.is_fresh(&state).await? {
+            return Ok(ReadResult::Unchanged);
+        }
         let anew = anew && plan.applied_by.is_some_and(|reader| reader != READER);
         let request = FeedRequest {
             url: plan.url.clone(),
             validators: plan.validators.clone(),
             connect_timeout: CONNECT_TIMEOUT,
             total_timeout: TOTAL_TIMEOUT,
+            hops: Some(self.gate_of_reads()),
         };
         let fetched = self.feeds.fetch(request).await;
         let read_at = self.clock.now();
         let read = match fetched {
+            Ok(Fetched::HeldBack { .. }) => return Ok(ReadResult::NotReached),
             Ok(Fetched::NotModified) => match &plan.applied {
                 Some(applied) => Ok((applied.clone(), None)),
                 None => Err(unasked_304()),
@@ -407,43 +432,65 @@ impl App {
         self.activity.append_activity(&[entry]).await
     }
 
-    /// Works on a manual refresh: every connection of its scope is read now, whatever its own back-off says.
-    pub(crate) async fn refresh_requested(&self, id: &RefreshId, after: Option<&str>) -> Result<(), WorkError> {
+    /// Works on a part of a manual refresh: every connection of its scope is read now, whatever its own back-off says.
+    /// What follows is announced before anything is read, so that a host that hangs here holds up nobody there; what
+    /// has its final outcome is not read again; and what there is no time for is announced anew.
+    pub(crate) async fn refresh_requested(
+        &self,
+        id: &RefreshId,
+        after: Option<&str>,
+        rest: bool,
+    ) -> Result<(), WorkError> {
         let Some(refresh) = self.refreshes.refresh(id).await? else { return Ok(()) };
         // Announced again, by the tick or a queue: what is over by now is read no second time.
         if self.finish_if_over(&refresh).await? {
             return Ok(());
         }
+        let mut next = None;
+        let mut awaited = Vec::new();
         match &refresh.scope {
             RefreshScope::Connection { property, connection } => {
-                self.refresh_property(&refresh, property, Some(connection)).await?;
+                awaited.extend(self.await_property(&refresh, property, Some(connection)).await?);
             }
-            RefreshScope::Property(property) => self.refresh_property(&refresh, property, None).await?,
+            RefreshScope::Property(property) => awaited.extend(self.await_property(&refresh, property, None).await?),
             RefreshScope::Account => {
-                let page = PageRequest { limit: 25, after: after.map(str::to_owned) };
+                let page = PageRequest { limit: PROPERTIES_PER_REFRESH, after: after.map(str::to_owned) };
                 let page = self.properties.properties(&refresh.account, page).await?;
                 for property in &page.items {
-                    self.refresh_property(&refresh, &property.id, None).await?;
+                    awaited.extend(self.await_property(&refresh, &property.id, None).await?);
                 }
-                if let Some(next) = page.next {
-                    let more = Event::RefreshRequested { refresh: id.clone(), after: Some(next) };
-                    self.bus.publish(&[more]).await?;
-                    return Ok(());
-                }
+                next = page.next;
             }
         }
-        self.refreshes.mark_spread(id).await?;
-        self.finish_if_over(&Refresh { spread: true, ..refresh }).await?;
+        let event = |after: Option<String>, rest: bool| Event::RefreshRequested {
+            account: refresh.account.clone(),
+            refresh: id.clone(),
+            after,
+            rest,
+        };
+        match next {
+            Some(next) if !rest => self.bus.publish(&[event(Some(next), false)]).await?,
+            None if !refresh.spread => self.refreshes.mark_spread(id).await?,
+            Some(_) | None => {}
+        }
+        if self.read_awaited(&refresh, &awaited).await? {
+            self.bus.publish(&[event(after.map(str::to_owned), true)]).await?;
+            return Ok(());
+        }
+        if let Some(refresh) = self.refreshes.refresh(id).await? {
+            self.finish_if_over(&refresh).await?;
+        }
         Ok(())
     }
 
-    async fn refresh_property(
+    /// Adds a property's connections to a refresh; those without a final outcome.
+    async fn await_property(
         &self,
         refresh: &Refresh,
         property: &PropertyId,
         only: Option<&ConnectionId>,
-    ) -> Result<(), WorkError> {
-        let Some(state) = self.properties.load(property).await? else { return Ok(()) };
+    ) -> Result<Vec<ConnectionId>, WorkError> {
+        let Some(state) = self.properties.load(property).await? else { return Ok(Vec::new()) };
         let wanted = |connection: &&Connection| only.is_none_or(|only| connection.id == *only);
         let reading: Vec<ConnectionId> = state
             .connections
@@ -457,19 +504,30 @@ impl App {
             let gone = Outcome::Failed { reason: "paused".to_owned() };
             self.refreshes.record_outcome(&refresh.id, only, &gone).await?;
         }
-        let states = self.fetches.fetch_states(&reading).await?;
-        for gone in reading.iter().filter(|connection| !states.contains_key(*connection)) {
+        Ok(self.refreshes.still_pending(&refresh.id, &reading).await?)
+    }
+
+    /// Reads these connections for a refresh. Answers whether there was no time for some.
+    async fn read_awaited(&self, refresh: &Refresh, awaited: &[ConnectionId]) -> Result<bool, WorkError> {
+        let states = self.fetches.fetch_states(awaited).await?;
+        for gone in awaited.iter().filter(|connection| !states.contains_key(*connection)) {
             let outcome = Outcome::Failed { reason: "paused".to_owned() };
             self.refreshes.record_outcome(&refresh.id, gone, &outcome).await?;
         }
         let paused = self.paused_hosts(self.clock.now()).await?;
-        let mut results = self.read_all(states.into_values().collect(), &paused, Some(&refresh.id), None, 0);
+        let states = states.into_values().collect();
+        let mut results = self.read_all(states, &paused, Some(&refresh.id), Some(REFRESH_BUDGET), 0);
         let mut trouble = None;
+        let mut left = false;
         while let Some((connection, result)) = results.next().await {
             let outcome = match result {
                 Ok(ReadResult::Unchanged) => Outcome::Unchanged { blocks_held: 0 },
                 // Merge says what becomes of it.
-                Ok(ReadResult::Announced | ReadResult::NotReached) => continue,
+                Ok(ReadResult::Announced) => continue,
+                Ok(ReadResult::NotReached) => {
+                    left = true;
+                    continue;
+                }
                 Ok(ReadResult::Failed(kind)) => Outcome::Failed { reason: kind.as_str().to_owned() },
                 Ok(ReadResult::HostPaused) => Outcome::Failed { reason: FailureKind::RateLimited.as_str().to_owned() },
                 Err(error) => {
@@ -479,13 +537,46 @@ impl App {
             };
             self.refreshes.record_outcome(&refresh.id, &connection, &outcome).await?;
         }
-        trouble.map_or(Ok(()), Err)
+        trouble.map_or(Ok(left), Err)
+    }
+
+    /// Whether a refresh needs not fetch this feed, because it was read well a moment ago and all that follows stands.
+    async fn is_fresh(&self, state: &FetchState) -> Result<bool, StoreError> {
+        let FetchState { plan, health } = state;
+        let read = plan.applied_read_at.max(health.last_success_at).filter(|read| *read >= plan.since);
+        // A reading from the future counts as none.
+        let age = read.map(|read| self.clock.now().duration_since(read)).filter(|age| !age.is_negative());
+        let fresh = age.is_some_and(|age| age < self.settings.read_again_after);
+        if !fresh || health.failure.is_some() || plan.pending || plan.applied.is_none() {
+            return Ok(false);
+        }
+        Ok(!self.is_dirty(&plan.property).await?)
     }
 
     /// Whether exports have not followed a change of this property yet.
     async fn is_dirty(&self, property: &PropertyId) -> Result<bool, StoreError> {
         Ok(self.properties.property(property).await?.is_some_and(|known| known.dirty.is_some()))
     }
+}
+
+/// When a shard is due in the period of this number, in seconds since 1970.
+fn due_at(shard: i64, number: i64, period: i64, shards: u16) -> i64 {
+    number.saturating_mul(period).saturating_add(shard.saturating_mul(period) / i64::from(shards))
+}
+
+/// The shards that are due in these seconds, the last one left out, and the number of the period of each. Periods that
+/// are no multiple of a step lie across its ends, so each period that the seconds touch is looked at.
+fn due_shards(from: i64, until: i64, period: i64, shards: u16) -> Vec<(u16, i64)> {
+    let numbers = from.div_euclid(period)..=(until - 1).div_euclid(period);
+    let all = numbers.flat_map(|number| (0..shards).map(move |shard| (shard, number)));
+    all.filter(|(shard, number)| (from..until).contains(&due_at(i64::from(*shard), *number, period, shards))).collect()
+}
+
+/// From which second on a step announces: its own first, or that of the steps before it that were missed, but no shard
+/// twice. A last step that is not before this one was made by a clock that was wrong, or is this one again.
+fn first_second_to_announce(last_step: Option<i64>, step: i64, tick: i64, period: i64) -> i64 {
+    let missed = last_step.filter(|last| *last < step).map_or(step, |last| last + tick);
+    missed.max(step + tick - period)
 }
 
 #[derive(Debug, Default)]
@@ -606,5 +697,95 @@ pub(crate) fn unasked_304() -> FetchFailure {
         detail: "The site answered that nothing changed though nothing was read from it before.".to_owned(),
         retry_after: None,
         host: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICK: i64 = 60;
+    /// A second that is no multiple of anything here.
+    const START: i64 = 1_796_378_460;
+
+    /// What is announced by these steps, one after the other.
+    fn announced(steps: impl IntoIterator<Item = i64>, period: i64, shards: u16) -> Vec<(u16, i64)> {
+        let mut last = None;
+        let mut all = Vec::new();
+        for step in steps {
+            let from = first_second_to_announce(last, step, TICK, period);
+            all.extend(due_shards(from, step + TICK, period, shards));
+            last = Some(step);
+        }
+        all
+    }
+
+    /// All that is due in these seconds, by the dullest way of looking.
+    fn due(from: i64, until: i64, period: i64, shards: u16) -> Vec<(u16, i64)> {
+        let numbers = from / period - 1..=until / period + 1;
+        let mut all: Vec<(i64, u16, i64)> = numbers
+            .flat_map(|number| {
+                (0..shards).map(move |shard| (due_at(i64::from(shard), number, period, shards), shard, number))
+            })
+            .filter(|(at, ..)| (from..until).contains(at))
+            .collect();
+        all.sort_unstable();
+        all.into_iter().map(|(_, shard, number)| (shard, number)).collect()
+    }
+
+    fn sorted(mut all: Vec<(u16, i64)>) -> Vec<(u16, i64)> {
+        all.sort_unstable();
+        all
+    }
+
+    #[test]
+    fn every_shard_is_announced_exactly_once_a_period_for_every_period() {
+        for period in (60..=240).chain([299, 300, 600, 899, 900, 901, 3600, 5400, 86_400]) {
+            for shards in [1, 2, 64] {
+                let minutes = 4 * period / TICK + 7;
+                let found = announced((0..minutes).map(|minute| START + minute * TICK), period, shards);
+                let expected = due(START, START + minutes * TICK, period, shards);
+                assert_eq!(sorted(found), sorted(expected), "{period} s, {shards} shards");
+            }
+        }
+    }
+
+    #[test]
+    fn minutes_that_were_missed_are_made_up_for_and_nothing_comes_twice() {
+        for period in [90, 150, 600, 900] {
+            for gap in [2, 3, 5, 9] {
+                let steps = (0..60).filter(|minute| minute % gap == 0).map(|minute| START + minute * TICK);
+                let found = announced(steps.clone(), period, 64);
+                let end = steps.last().unwrap() + TICK;
+                let wanted = sorted(due(START, end, period, 64));
+                let found = sorted(found);
+                assert!(found.windows(2).all(|two| two[0] != two[1]), "{period} s, every {gap}th minute: none twice");
+                assert!(found.iter().all(|one| wanted.contains(one)));
+                // What was missed for longer than a period is not read twice over.
+                if gap * TICK <= period {
+                    assert_eq!(found, wanted, "{period} s, every {gap}th minute");
+                } else {
+                    let shards: BTreeSet<u16> = found.iter().map(|(shard, _)| *shard).collect();
+                    assert_eq!(shards.len(), 64, "every shard has its turn");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_jumps_makes_no_step_announce_more_than_every_shard_once() {
+        let day = 86_400;
+        let steps = [START, START + 400 * day, START + 60, START + 120, START - 400 * day, START + 180];
+        let mut last = None;
+        for step in steps {
+            let from = first_second_to_announce(last, step, TICK, 900);
+            let found = due_shards(from, step + TICK, 900, 64);
+            assert!((1..=64).contains(&found.len()), "{found:?}");
+            let shards: BTreeSet<u16> = found.iter().map(|(shard, _)| *shard).collect();
+            assert_eq!(shards.len(), found.len(), "none twice");
+            let own = due_shards(step, step + TICK, 900, 64);
+            assert!(own.iter().all(|one| found.contains(one)), "the step's own are there");
+            last = Some(step);
+        }
     }
 }

@@ -40,6 +40,7 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod traffic;
 mod weighing;
 mod work;
 
@@ -70,4 +71,5 @@ pub use settings::{Keys, Settings};
 pub use tags::echo_tag;
 pub use telemetry::ImportTelemetry;
 pub use tokens::{NewToken, TokenError};
+pub use traffic::{CHECKS, HOST, NEW_FEEDS, REFRESHES, TooMany, Traffic};
 pub use work::{WorkError, read_body};

@@ -4,9 +4,10 @@ use calmesh_calendar::{ConnectionId, PropertyId, RefreshId};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    App, Reach,
-    model::{Connection, ExtraLink, Outcome, Refresh, RefreshOutcome, RefreshScope},
+    App, Reach, TooMany,
+    model::{Connection, ExtraLink, Outcome, Refresh, RefreshOutcome, RefreshScope, Spender},
     ports::{BusError, Event, PageRequest, StoreError},
+    traffic::{NotNow, REFRESHES},
 };
 
 /// What takes longer is given up.
@@ -29,11 +30,23 @@ pub enum RefreshError {
     Paused,
     #[error("the connection only exports; it has no feed to refresh")]
     ExportOnly,
+    /// More are asked for than this account may.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
     /// The refresh could not be announced; ask again.
     #[error("the refresh could not be announced")]
     Bus(#[from] BusError),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<NotNow> for RefreshError {
+    fn from(refused: NotNow) -> Self {
+        match refused {
+            NotNow::TooMany(refused) => refused.into(),
+            NotNow::Store(error) => error.into(),
+        }
+    }
 }
 
 /// Where a refresh stands.
@@ -51,7 +64,7 @@ impl App {
     /// Asks for a refresh of one connection.
     ///
     /// # Errors
-    /// `NotFound`, `Paused`, `ExportOnly`, or the bus's or store's.
+    /// `NotFound`, `Paused`, `ExportOnly`, `TooMany`, or the bus's or store's.
     pub async fn request_connection_refresh(
         &self,
         reach: &Reach,
@@ -67,47 +80,94 @@ impl App {
         if connection.is_paused() {
             return Err(RefreshError::Paused);
         }
+        let since = connection.import.as_ref().map(|import| import.since);
         let scope = RefreshScope::Connection { property, connection: id.clone() };
-        self.ask(reach, scope, std::slice::from_ref(id), true).await
+        self.ask_once(reach, scope, std::slice::from_ref(id), true, since).await
     }
 
     /// Asks for a refresh of all active importing connections of a property.
     ///
     /// # Errors
-    /// `NotFound`, or the bus's or store's.
+    /// `NotFound`, `TooMany`, or the bus's or store's.
     pub async fn request_property_refresh(&self, reach: &Reach, id: &PropertyId) -> Result<RefreshId, RefreshError> {
         let state = self.state_within(reach, id).await?.ok_or(RefreshError::NotFound)?;
         let reading = state.connections.iter().filter(|connection| connection.reads());
         let connections: Vec<ConnectionId> = reading.map(|connection: &Connection| connection.id.clone()).collect();
-        self.ask(reach, RefreshScope::Property(id.clone()), &connections, true).await
+        let since = state.connections.iter().filter_map(|known| Some(known.import.as_ref()?.since)).max();
+        self.ask_once(reach, RefreshScope::Property(id.clone()), &connections, true, since).await
     }
 
     /// Asks for a refresh of all active importing connections of the account. A worker pages through them.
     ///
     /// # Errors
-    /// `Limited`, or the bus's or store's.
+    /// `Limited`, `TooMany`, or the bus's or store's.
     pub async fn request_account_refresh(&self, reach: &Reach) -> Result<RefreshId, RefreshError> {
         if reach.properties.is_some() {
             return Err(RefreshError::Limited);
         }
-        self.ask(reach, RefreshScope::Account, &[], false).await
+        self.ask_once(reach, RefreshScope::Account, &[], false, None).await
     }
 
-    /// `spread`: `connections` are all that the scope has.
-    async fn ask(
+    /// Asks for a refresh unless one of the same scope waits, runs, or was asked for a moment ago: then that one is the
+    /// answer. `since`: what is read stands since then, so an earlier refresh read something else.
+    async fn ask_once(
         &self,
         reach: &Reach,
         scope: RefreshScope,
         connections: &[ConnectionId],
         spread: bool,
+        since: Option<Timestamp>,
     ) -> Result<RefreshId, RefreshError> {
-        let id = RefreshId::from_random(self.randomness.id());
-        let refresh =
-            Refresh { id: id.clone(), account: reach.account.clone(), scope, requested_at: self.clock.now(), spread };
+        let known = self.refreshes.latest_refresh(&reach.account, &scope).await?;
+        if let Some(known) = &known
+            && self.answers_for(known, since).await?
+        {
+            return Ok(known.clone());
+        }
+        let spender = Spender::Refreshes(reach.account.clone());
+        self.spend(&spender, REFRESHES, "refreshes are asked for by this account").await?;
+        let refresh = self.new_refresh(reach, scope, spread);
         self.refreshes.create_refresh(&refresh, connections).await?;
+        match self.refreshes.claim_latest(&refresh, known.as_ref()).await {
+            Err(StoreError::Stale) => {
+                // Somebody asked at the same time and was first. Nobody was told of this one.
+                self.refreshes.finish_refresh(&refresh.id).await?;
+                let first = self.refreshes.latest_refresh(&refresh.account, &refresh.scope).await?;
+                return first.ok_or(RefreshError::Store(StoreError::Stale));
+            }
+            claimed => claimed?,
+        }
+        self.announce_refresh(refresh, connections).await
+    }
+
+    /// Whether whoever asks for the same now is answered by this refresh.
+    async fn answers_for(&self, id: &RefreshId, since: Option<Timestamp>) -> Result<bool, StoreError> {
+        let Some(refresh) = self.refreshes.refresh(id).await? else { return Ok(false) };
+        let now = self.clock.now();
+        // One from the future was asked for under a clock that was wrong.
+        if refresh.requested_at > now || since.is_some_and(|since| refresh.requested_at < since) {
+            return Ok(false);
+        }
+        let recent = now.duration_since(refresh.requested_at) < self.settings.read_again_after;
+        Ok(recent || (!is_late(&refresh, now) && !self.all_read(&refresh).await?))
+    }
+
+    /// `spread`: every connection that the scope has is added at once.
+    fn new_refresh(&self, reach: &Reach, scope: RefreshScope, spread: bool) -> Refresh {
+        let id = RefreshId::from_random(self.randomness.id());
+        Refresh { id, account: reach.account.clone(), scope, requested_at: self.clock.now(), spread }
+    }
+
+    async fn announce_refresh(
+        &self,
+        refresh: Refresh,
+        connections: &[ConnectionId],
+    ) -> Result<RefreshId, RefreshError> {
+        let Refresh { id, account, spread, .. } = refresh;
         if !spread || !connections.is_empty() {
             // Somebody waits for it: what the bus did not take is told at once and not left to the tick.
-            self.bus.publish(&[Event::RefreshRequested { refresh: id.clone(), after: None }]).await?;
+            let event = Event::RefreshRequested { account, refresh: id.clone(), after: None, rest: false };
+            self.bus.publish(&[event]).await?;
         }
         Ok(id)
     }
@@ -116,7 +176,13 @@ impl App {
     /// reads them.
     pub(crate) async fn refresh_soon(&self, reach: &Reach, property: &PropertyId, connection: &ConnectionId) {
         let scope = RefreshScope::Connection { property: property.clone(), connection: connection.clone() };
-        if let Err(error) = self.ask(reach, scope, std::slice::from_ref(connection), true).await {
+        let refresh = self.new_refresh(reach, scope, true);
+        let connections = std::slice::from_ref(connection);
+        let asked = match self.refreshes.create_refresh(&refresh, connections).await {
+            Ok(()) => self.announce_refresh(refresh, connections).await,
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = asked {
             tracing::warn!(
                 connection.id = %connection,
                 error = &error as &dyn std::error::Error,

@@ -16,6 +16,9 @@ pub struct Settings {
     pub refused_providers: BTreeSet<String>,
     /// Every connection is read once in this period.
     pub sweep_period: SignedDuration,
+    /// A refresh that was asked for so recently answers for one of the same scope, and a feed that was read well so
+    /// recently is not fetched again by a refresh.
+    pub read_again_after: SignedDuration,
     /// In how many shards the buckets are read; a power of two from 1 to 4,096.
     pub shards: u16,
     /// Feeds may be on private addresses and any port: tests only.
@@ -26,6 +29,11 @@ pub struct Settings {
     /// Digest of the operator's key.
     pub operator_key: SecretHash,
     pub keys: Keys,
+}
+
+impl Settings {
+    /// What a deployment takes where nothing else is said.
+    pub const READ_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(2);
 }
 
 /// Keys derived from the deployment's secret. Never printed.

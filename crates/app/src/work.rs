@@ -12,7 +12,7 @@ use crate::{
     App, ChangeError, Draft, EraseError,
     check::refusal_of,
     fetch::refused,
-    model::{Connection, FailureKind, Outcome, PropertyState, Snapshot},
+    model::{Connection, FailureKind, Outcome, PropertyState, Refresh, Snapshot},
     ports::{BusError, Event, FetchFailure, Mark, ObjectError, StoreError},
     reading::{AcceptedFeed, ReadingReport, take_reading},
 };
@@ -45,7 +45,9 @@ impl App {
             Event::SweepDue { first_bucket, last_bucket, number } => {
                 self.sweep(*first_bucket, *last_bucket, *number).await
             }
-            Event::RefreshRequested { refresh, after } => self.refresh_requested(refresh, after.as_deref()).await,
+            Event::RefreshRequested { refresh, after, rest, .. } => {
+                self.refresh_requested(refresh, after.as_deref(), *rest).await
+            }
             Event::FeedRead { account, property, connection, snapshot, read_at, plan_since, refresh } => {
                 let (read_at, plan_since) = (*read_at, *plan_since);
                 let read = Announced { account, property, connection, snapshot, read_at, plan_since };
@@ -92,8 +94,26 @@ impl App {
         self.announce(&dirty, now).await
     }
 
+    /// What announces a mark; none where what it marks is forgotten by now.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn event_of(&self, mark: &Mark) -> Result<Option<Event>, StoreError> {
+        Ok(Some(match mark {
+            Mark::Property { id } => Event::PropertyDirty { property: id.clone() },
+            Mark::Link { id } => Event::LinkDirty { link: id.clone() },
+            Mark::Account { id } => Event::AccountDeleted { account: id.clone() },
+            Mark::Refresh { id } => {
+                let Some(Refresh { account, .. }) = self.refreshes.refresh(id).await? else { return Ok(None) };
+                Event::RefreshRequested { account, refresh: id.clone(), after: None, rest: false }
+            }
+        }))
+    }
+
     async fn announce(&self, marks: &[Mark], now: Timestamp) -> Result<u32, WorkError> {
-        let events: Vec<Event> = marks.iter().map(Mark::event).collect();
+        let events = stream::iter(marks.to_vec()).map(|mark| async move { self.event_of(&mark).await });
+        let events: Vec<Option<Event>> = events.buffered(POSTPONED_AT_ONCE).try_collect().await?;
+        let events: Vec<Event> = events.into_iter().flatten().collect();
         if !events.is_empty() {
             self.bus.publish(&events).await?;
         }

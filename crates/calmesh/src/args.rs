@@ -53,6 +53,10 @@ pub(crate) struct Serve {
     #[arg(long, env = "CALMESH_SWEEP_EVERY", value_name = "TIME", default_value = "15m", value_parser = sweep_period)]
     pub(crate) sweep_every: SignedDuration,
 
+    /// A refresh does not fetch a feed again that was read well so recently, and is the same as one of so recently
+    #[arg(long, env = "CALMESH_READ_AGAIN_AFTER", value_name = "TIME", default_value = "2s", value_parser = short_time)]
+    pub(crate) read_again_after: SignedDuration,
+
     /// FOR TESTS ONLY: read feeds from private addresses and any port
     ///
     /// Whoever holds a token can then make this machine call what only it can reach.
@@ -119,8 +123,17 @@ fn sweep_period(text: &str) -> Result<SignedDuration, String> {
     if period < SignedDuration::from_secs(1) {
         return Err("one second is the shortest; hosts of calendars want 5m or more".to_owned());
     }
-    // Whole seconds, as periods are numbered by them.
-    Ok(SignedDuration::from_secs(period.as_secs()))
+    // Periods are numbered by whole seconds.
+    if period.subsec_nanos() != 0 {
+        return Err("give whole seconds, such as 30s".to_owned());
+    }
+    Ok(period)
+}
+
+fn short_time(text: &str) -> Result<SignedDuration, String> {
+    let time: SignedDuration = text.parse().map_err(|_| "give a time such as 2s".to_owned())?;
+    let hour = SignedDuration::from_hours(1);
+    if time.is_negative() || time > hour { Err("give a time from 0s to 1h".to_owned()) } else { Ok(time) }
 }
 
 fn public_url(text: &str) -> Result<Url, String> {

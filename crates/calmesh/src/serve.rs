@@ -234,6 +234,7 @@ async fn wire(
         links_base: args.public_url.clone().unwrap_or_else(|| api.clone()),
         refused_providers: args.refuse_providers.iter().cloned().collect(),
         sweep_period: args.sweep_every,
+        read_again_after: args.read_again_after,
         shards: 1,
         private_feeds: args.allow_private_feeds,
         every_read_is_recorded: true,
@@ -248,7 +249,9 @@ async fn wire(
         marks: store.clone(),
         links: store.clone(),
         refreshes: store.clone(),
-        idempotency: store,
+        idempotency: store.clone(),
+        budgets: store,
+        traffic: Arc::default(),
         bus: Arc::new(bus.clone()),
         feeds: Arc::new(feeds),
         snapshots: objects.clone(),
@@ -308,7 +311,11 @@ async fn finish_unfinished(app: &App) -> Result<(), WorkError> {
             .for_each_concurrent(UNFINISHED_AT_ONCE, |mark| {
                 let progress = &progress;
                 async move {
-                    let event = mark.event();
+                    let event = match app.event_of(&mark).await {
+                        Ok(Some(event)) => event,
+                        // The tick announces what can't be read now.
+                        Ok(None) | Err(_) => return progress.inc(1),
+                    };
                     let mut to_workers = matches!(mark, Mark::Refresh { .. });
                     if !to_workers && let Err(error) = app.handle(&event).await {
                         tracing::warn!(event = ?event, error = telemetry::chain(&error), "left to the workers");

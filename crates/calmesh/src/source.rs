@@ -97,11 +97,12 @@ impl Source {
                     validators: Validators::default(),
                     connect_timeout: CONNECT_TIMEOUT,
                     total_timeout: TOTAL_TIMEOUT,
+                    hops: None,
                 };
                 match feeds.fetch(request).await? {
                     Fetched::Body { bytes, .. } => Ok(bytes),
-                    // Nothing was sent that could be unmodified; what is not there is no calendar.
-                    Fetched::NotModified => Ok(Bytes::new()),
+                    // Nothing was sent that could be unmodified, and no gate holds back; what is not there is no calendar.
+                    Fetched::NotModified | Fetched::HeldBack { .. } => Ok(Bytes::new()),
                 }
             }
             Self::File(file) => {

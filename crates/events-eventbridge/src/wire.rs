@@ -100,9 +100,12 @@ struct SweepDue {
 
 #[derive(Serialize, Deserialize)]
 struct RefreshRequested {
+    account: Text<AccountId>,
     refresh: Text<RefreshId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     after: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    rest: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -168,8 +171,8 @@ pub fn encode(event: &Event) -> Result<Encoded, serde_json::Error> {
         Event::SweepDue { first_bucket, last_bucket, number } => {
             written(SWEEP_DUE, SweepDue { first_bucket, last_bucket, number })
         }
-        Event::RefreshRequested { refresh, after } => {
-            written(REFRESH_REQUESTED, RefreshRequested { refresh: Text(refresh), after })
+        Event::RefreshRequested { account, refresh, after, rest } => {
+            written(REFRESH_REQUESTED, RefreshRequested { account: Text(account), refresh: Text(refresh), after, rest })
         }
         Event::FeedRead { account, property, connection, snapshot, read_at, plan_since, refresh } => written(
             FEED_READ,
@@ -213,8 +216,9 @@ pub fn decode(detail_type: &str, detail: &Value) -> Result<Event, DecodeError> {
             Event::SweepDue { first_bucket, last_bucket, number }
         }
         REFRESH_REQUESTED => {
-            let RefreshRequested { refresh: Text(refresh), after } = read(REFRESH_REQUESTED, detail)?;
-            Event::RefreshRequested { refresh, after }
+            let RefreshRequested { account: Text(account), refresh: Text(refresh), after, rest } =
+                read(REFRESH_REQUESTED, detail)?;
+            Event::RefreshRequested { account, refresh, after, rest }
         }
         FEED_READ => {
             let read: FeedRead = read(FEED_READ, detail)?;
@@ -316,8 +320,13 @@ mod tests {
         [
             Event::SweepDue { first_bucket: 192, last_bucket: 255, number: 1_981_234 },
             Event::SweepDue { first_bucket: 4095, last_bucket: 4095, number: -1 },
-            Event::RefreshRequested { refresh: refresh.clone(), after: None },
-            Event::RefreshRequested { refresh: refresh.clone(), after: Some("prp_1".to_owned()) },
+            Event::RefreshRequested { account: account(), refresh: refresh.clone(), after: None, rest: false },
+            Event::RefreshRequested {
+                account: account(),
+                refresh: refresh.clone(),
+                after: Some("prp_1".to_owned()),
+                rest: true,
+            },
             read(None),
             read(Some(refresh)),
             Event::PropertyDirty { property: property() },

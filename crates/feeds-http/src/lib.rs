@@ -16,7 +16,7 @@ use std::{
 use async_trait::async_trait;
 use calmesh_app::{
     model::{FeedUrl, Fetched, Validators},
-    ports::{FeedRequest, FeedSource, FetchFailure},
+    ports::{FeedRequest, FeedSource, FetchFailure, Hop},
 };
 use reqwest::{
     Client, Response, StatusCode,
@@ -148,6 +148,11 @@ impl HttpFeeds {
                 | StatusCode::TEMPORARY_REDIRECT
                 | StatusCode::PERMANENT_REDIRECT => {
                     url = self.next_hop(&url, &response).map_err(|refusal| stopped(Trouble::Redirect(refusal)))?;
+                    if let Some(gate) = &request.hops
+                        && let Hop::HoldBack(wait) = gate.hop(url.host_str().unwrap_or_default()).await
+                    {
+                        return Ok(Fetched::HeldBack { wait });
+                    }
                 }
                 status => return Err(stopped(Trouble::of_status(status, response.headers()))),
             }

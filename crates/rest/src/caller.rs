@@ -216,8 +216,7 @@ pub(crate) async fn gate(State(api): State<Api>, mut request: Request, next: Nex
 async fn admit(api: &Api, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Caller, Problem> {
     let caller = identify(api, headers).await?;
     if let Err(seconds) = api.limiter.admit(&caller.name()) {
-        let detail = format!("This account sends requests too fast. Wait {seconds} s, then go on more slowly.");
-        return Err(Problem::new(Kind::RateLimited, detail).header(header::RETRY_AFTER, HeaderValue::from(seconds)));
+        return Err(Problem::rate_limited("requests are sent by this account", seconds));
     }
     if !changes_nothing(method, uri) && !caller.may_write() {
         return Err(Problem::wrong_key("This token may only read. Use one with the scope full."));

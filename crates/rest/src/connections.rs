@@ -525,6 +525,7 @@ impl From<ConnectionError> for Problem {
             )
             .sort("no-link"),
             ConnectionError::Busy => busy(),
+            ConnectionError::TooMany(refused) => refused.into(),
             ConnectionError::Object(error) => Self::unavailable(&error),
             ConnectionError::Full(full) => full.into(),
             ConnectionError::Store(error) => error.into(),

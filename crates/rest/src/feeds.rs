@@ -131,6 +131,7 @@ impl From<CheckError> for Problem {
             CheckError::AddressRefused { detail } => {
                 Self::invalid_field("/url", detail.clone()).saying(detail).sort("address-refused")
             }
+            CheckError::TooMany(refused) => refused.into(),
             CheckError::Store(error) => error.into(),
         }
     }
@@ -157,7 +158,7 @@ pub(crate) fn routes(others: Routes) -> Routes {
     request_body = FeedToCheckSchema,
     responses((status = 200, description = "What it is, usable or not.", body = CheckJson)))]
 async fn check(
-    _: Owner,
+    owner: Owner,
     _: NoParams,
     State(api): State<Api>,
     JsonBody(mut fields): JsonBody,
@@ -176,7 +177,7 @@ async fn check(
         (None, Some(ics)) => Some(CheckSource::Ics(Bytes::from(ics))),
         _ => None,
     })?;
-    let report = api.app.check_feed(source, time_zone.as_deref()).await?;
+    let report = api.app.check_feed(owner.reach(), source, time_zone.as_deref()).await?;
     Ok(answer::plain(CheckJson::from(report)))
 }
 

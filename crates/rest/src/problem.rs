@@ -1,7 +1,7 @@
 //! What a client is told when something is refused or fails: problem details (RFC 9457), one named kind each.
 
 use axum::response::{IntoResponse, Response};
-use calmesh_app::{Full, InvalidField, ports::StoreError};
+use calmesh_app::{Full, InvalidField, TooMany, counted, ports::StoreError};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -162,6 +162,15 @@ impl Problem {
         Self { kind, slug: None, detail: detail.into(), errors: Vec::new(), members: Map::new(), headers: Vec::new() }
     }
 
+    /// 429. `what` there is too much of, such as `requests are sent by this account`; after how many seconds one more is
+    /// taken.
+    #[must_use]
+    pub(crate) fn rate_limited(what: &str, seconds: u64) -> Self {
+        let wait = counted(i64::try_from(seconds).unwrap_or(i64::MAX), "second");
+        let detail = format!("Too many {what}. Wait {wait}, then go on more slowly.");
+        Self::new(Kind::RateLimited, detail).header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
     /// 404, also for what belongs to somebody else.
     #[must_use]
     pub(crate) fn not_found(what: &str) -> Self {
@@ -300,6 +309,14 @@ impl From<StoreError> for Problem {
             }
             StoreError::Corrupt { .. } => Self::internal(&error),
         }
+    }
+}
+
+impl From<TooMany> for Problem {
+    fn from(TooMany { what, retry_after }: TooMany) -> Self {
+        // Whole seconds, and never so few that it is too early.
+        let millis = u64::try_from(retry_after.as_millis()).unwrap_or_default();
+        Self::rate_limited(what, millis.max(1).div_ceil(1000))
     }
 }
 

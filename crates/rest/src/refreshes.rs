@@ -103,6 +103,7 @@ impl From<RefreshError> for Problem {
                 "The connection only exports and has no feed to read. Give it a URL and another direction first.",
             )
             .sort("export-only"),
+            RefreshError::TooMany(refused) => refused.into(),
             RefreshError::Bus(error) => Self::unavailable(&error),
             RefreshError::Store(error) => error.into(),
         }

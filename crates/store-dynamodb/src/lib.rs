@@ -4,6 +4,7 @@
 
 mod accounts;
 mod answers;
+mod budgets;
 mod doc;
 mod fetches;
 mod item;

@@ -1,11 +1,13 @@
 //! Manual refreshes, gone after a week. An outcome is an item of its own.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use calmesh_app::{
-    model::{Outcome, Refresh, RefreshOutcome},
+    model::{Outcome, Refresh, RefreshOutcome, RefreshScope},
     ports::{Page, PageRequest, RefreshStore, StoreError},
 };
-use calmesh_calendar::{ConnectionId, RefreshId};
+use calmesh_calendar::{AccountId, ConnectionId, RefreshId};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
@@ -73,6 +75,41 @@ impl RefreshStore for DynamoStore {
 
     async fn refresh(&self, id: &RefreshId) -> Result<Option<Refresh>, StoreError> {
         self.table.get(&schema::refresh(id)).await?.as_ref().map(read_refresh).transpose()
+    }
+
+    async fn latest_refresh(&self, account: &AccountId, scope: &RefreshScope) -> Result<Option<RefreshId>, StoreError> {
+        let item = self.table.get(&schema::latest_refresh(account, scope)).await?;
+        let id = |item: &Item| item::get_text(item, attr::REFRESH)?.parse().map_err(|_| item::missing(attr::REFRESH));
+        item.as_ref().map(id).transpose()
+    }
+
+    async fn claim_latest(&self, refresh: &Refresh, known: Option<&RefreshId>) -> Result<(), StoreError> {
+        let set = vec![
+            (attr::REFRESH.to_owned(), item::text(refresh.id.as_str())),
+            (attr::TTL.to_owned(), item::expiry(refresh.requested_at, KEPT_DAYS)),
+        ];
+        let unmoved = match known {
+            None => Condition::absent(),
+            Some(known) => Condition::new("#refresh = :known").with("known", item::text(known.as_str())),
+        };
+        let key = schema::latest_refresh(&refresh.account, &refresh.scope);
+        self.table.write(Write::set(key, set, &[]).when(unmoved)).await.map(|_| ()).map_err(CallError::or_stale)
+    }
+
+    async fn still_pending(
+        &self,
+        id: &RefreshId,
+        connections: &[ConnectionId],
+    ) -> Result<Vec<ConnectionId>, StoreError> {
+        let keys: Vec<_> = connections.iter().map(|connection| schema::outcome(id, connection)).collect();
+        let mut waits = BTreeSet::new();
+        for item in self.table.get_many(&keys, true).await? {
+            if is_pending(&item)? {
+                waits.insert(item::get_text(&item, attr::SK)?.to_owned());
+            }
+        }
+        let waits = |connection: &&ConnectionId| waits.contains(&schema::outcome(id, connection).sk);
+        Ok(connections.iter().filter(waits).cloned().collect())
     }
 
     async fn add_pending(&self, id: &RefreshId, connections: &[ConnectionId]) -> Result<(), StoreError> {

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::{
     },
 };
 use calmesh_app::{
-    model::{SecretHash, bucket_of},
+    model::{RefreshScope, SecretHash, Spender, bucket_of},
     ports::{Mark, StoreError},
 };
 use calmesh_calendar::{AccountId, BlockId, ConflictId, ConnectionId, LinkId, PropertyId, RefreshId, TokenId};
@@ -60,6 +60,8 @@ pub(crate) mod attr {
     pub(crate) const SEALED: &str = "sealed";
     pub(crate) const ACCOUNT: &str = "account";
     pub(crate) const PROPERTY: &str = "property";
+    /// Of a scope: the refresh that was last asked for.
+    pub(crate) const REFRESH: &str = "refresh";
 }
 
 /// The sparse index of marks.
@@ -291,8 +293,18 @@ pub(crate) fn refresh(id: &RefreshId) -> Key {
     Key::new(refresh_partition(id), HEAD)
 }
 
+/// Which refresh was last asked for of one scope.
+pub(crate) fn latest_refresh(account: &AccountId, scope: &RefreshScope) -> Key {
+    Key::new(format!("RFS#{account}"), scope.key())
+}
+
 pub(crate) fn outcome(id: &RefreshId, connection: &ConnectionId) -> Key {
     Key::new(refresh_partition(id), format!("{OUTCOMES}{connection}"))
+}
+
+/// A budget that holds over all instances.
+pub(crate) fn budget(spender: &Spender) -> Key {
+    Key::new(format!("BDG#{}", spender.key()), HEAD)
 }
 
 pub(crate) fn answers_partition(account: &AccountId) -> String {

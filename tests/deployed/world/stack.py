@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import time
 from dataclasses import dataclass
 from datetime import date
 from urllib.parse import urlsplit
@@ -97,6 +98,8 @@ class Account:
 
     def refresh(self, path, within=60.0):
         """Presses the button and waits until it says that it is done; answers the outcomes."""
+        # What was read less than two seconds ago is not fetched again.
+        time.sleep(2.1)
         asked = self.post(path).expect(202)
         done = until(
             lambda: (told := self.get(f"/v1/refreshes/{asked['id']}").expect(200))["status"] == "done" and told,

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "these functions are tests, wherever they run")]
 
 mod accounts;
+mod budgets;
 mod build;
 mod fetches;
 mod idempotency;
@@ -14,6 +15,7 @@ mod properties;
 mod refreshes;
 
 pub use accounts::account_store;
+pub use budgets::budget_store;
 pub use build::{
     a_block, a_conflict, a_connection, a_hold, a_link, a_plan, a_property, a_token, a_url, account_id, an_account, at,
     block_id, connection_id, hold_id, link_id, link_token, nights, nothing_but, property_id, refresh_id, some_claims,
@@ -96,6 +98,12 @@ mod tests {
     async fn the_fake_keeps_refreshes_as_promised() {
         let store = MemoryStore::new();
         refresh_store(&store, &store).await;
+    }
+
+    #[tokio::test]
+    async fn the_fake_keeps_budgets_as_promised() {
+        let store = MemoryStore::new();
+        budget_store(&store, &store).await;
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use crate::{
 /// What `RefreshStore` promises.
 pub async fn refresh_store(store: &dyn RefreshStore, marks: &dyn MarkStore) {
     unfinished(store, marks).await;
+    latest(store).await;
     let id = refresh_id(1);
     let refresh = Refresh {
         id: id.clone(),
@@ -63,6 +64,40 @@ pub async fn refresh_store(store: &dyn RefreshStore, marks: &dyn MarkStore) {
     store.record_outcome(&refresh_id(404), &connection_id(1), &failed).await.unwrap();
     assert_eq!(store.refresh(&refresh_id(404)).await.unwrap(), None, "a forgotten refresh does not come back");
     assert!(all(9, async |page| store.outcomes(&refresh_id(404), page).await).await.is_empty(), "nor its outcomes");
+}
+
+/// One refresh is the latest of its scope, whoever asks at the same time.
+async fn latest(store: &dyn RefreshStore) {
+    let of = |n: u64, scope: RefreshScope| Refresh {
+        id: refresh_id(n),
+        account: account_id(7),
+        scope,
+        requested_at: at(0),
+        spread: true,
+    };
+    let one = || RefreshScope::Connection { property: property_id(1), connection: connection_id(1) };
+    for n in [71, 72] {
+        store.create_refresh(&of(n, one()), &[connection_id(1)]).await.unwrap();
+    }
+    assert_eq!(store.latest_refresh(&account_id(7), &one()).await.unwrap(), None, "none is the latest at first");
+    store.claim_latest(&of(71, one()), None).await.unwrap();
+    let late = store.claim_latest(&of(72, one()), None).await;
+    assert!(matches!(late, Err(StoreError::Stale)), "of two at the same time one is first");
+    assert_eq!(store.latest_refresh(&account_id(7), &one()).await.unwrap(), Some(refresh_id(71)));
+    let (all, flat) = (RefreshScope::Account, RefreshScope::Property(property_id(1)));
+    for scope in [all, flat] {
+        assert_eq!(store.latest_refresh(&account_id(7), &scope).await.unwrap(), None, "scopes are told apart");
+    }
+    assert_eq!(store.latest_refresh(&account_id(8), &one()).await.unwrap(), None, "and accounts");
+    store.claim_latest(&of(72, one()), Some(&refresh_id(71))).await.unwrap();
+    assert_eq!(store.latest_refresh(&account_id(7), &one()).await.unwrap(), Some(refresh_id(72)), "one follows");
+    let asked = [connection_id(2), connection_id(1)];
+    assert_eq!(store.still_pending(&refresh_id(71), &asked).await.unwrap(), [connection_id(1)], "what is waited for");
+    store.record_outcome(&refresh_id(71), &connection_id(1), &Outcome::Unchanged { blocks_held: 0 }).await.unwrap();
+    assert!(store.still_pending(&refresh_id(71), &asked).await.unwrap().is_empty(), "until it is known");
+    for n in [71, 72] {
+        store.finish_refresh(&refresh_id(n)).await.unwrap();
+    }
 }
 
 /// A refresh that somebody was told of is marked until it is over.

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::{
     model::{FailureKind, FeedUrl, Fetched, Validators},
-    ports::{FeedRequest, FeedSource, FetchFailure},
+    ports::{FeedRequest, FeedSource, FetchFailure, Hop},
 };
 
 /// What a scripted feed answers to one request.
@@ -26,6 +26,8 @@ pub enum Answer {
     /// A body with these validators; 304 when the request carries one of them.
     BodyWith(Bytes, Validators),
     Fail(FetchFailure),
+    /// Redirects to these hosts one after the other, and then this.
+    Redirects(Vec<String>, Box<Answer>),
     /// The source breaks its promise, for tests of "one feed's panic fails one feed".
     Panic,
 }
@@ -210,12 +212,24 @@ impl FeedSource for MemoryFeeds {
         let url = request.url.as_str().to_owned();
         let sent = request.validators.clone();
         let own_host = request.url.host();
+        let hops = request.hops.clone();
         let mut moved = self.moved.subscribe();
         self.feeds().entry(url.clone()).or_default().requests.push(request);
         self.tell();
         // The sender lives as long as `self`, so waiting can't fail.
         let _ = moved.wait_for(|_| !self.is_held(&url)).await;
-        match self.take_answer(&url) {
+        let mut answer = self.take_answer(&url);
+        if let Some(Answer::Redirects(hosts, last)) = answer {
+            for host in &hosts {
+                let Some(gate) = &hops else { continue };
+                if let Hop::HoldBack(wait) = gate.hop(host).await {
+                    return Ok(Fetched::HeldBack { wait });
+                }
+                self.tell();
+            }
+            answer = Some(*last);
+        }
+        match answer {
             None => Err(FetchFailure {
                 kind: FailureKind::LinkGone,
                 detail: "scripted: nobody serves this link".to_owned(),
@@ -233,6 +247,8 @@ impl FeedSource for MemoryFeeds {
                 let host = failure.host.clone().or_else(|| answered.then_some(own_host));
                 Err(FetchFailure { host, ..failure })
             }
+            // A redirect's end is no redirect.
+            Some(Answer::Redirects(..)) => Ok(conditional(Bytes::new(), Validators::default(), &sent)),
             Some(Answer::Panic) => panic!("scripted"),
         }
     }
@@ -252,6 +268,7 @@ mod tests {
             validators,
             connect_timeout: Duration::from_secs(1),
             total_timeout: Duration::from_secs(2),
+            hops: None,
         }
     }
 

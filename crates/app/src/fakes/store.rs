@@ -15,13 +15,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     model::{
-        Account, Activity, ClosedHold, ConflictRecord, Connection, Dirty, ExtraLink, Failure, FetchHealth, FetchPlan,
-        FetchState, HostPause, LinkOwner, LinkReads, LinkToken, Outcome, Property, PropertyState, ReadTimes, Refresh,
-        RefreshOutcome, Replaced, RetiringLink, SecretHash, SweepRecord, Token, bucket_of, postponed,
+        Account, Activity, Budget, ClosedHold, ConflictRecord, Connection, Dirty, ExtraLink, Failure, FetchHealth,
+        FetchPlan, FetchState, HostPause, LinkOwner, LinkReads, LinkToken, Outcome, Property, PropertyState, ReadTimes,
+        Refresh, RefreshOutcome, RefreshScope, Replaced, RetiringLink, SecretHash, Spender, Spent, SweepRecord, Token,
+        bucket_of, postponed,
     },
     ports::{
-        AccountStore, ActivityStore, FetchStore, IdempotencyStart, IdempotencyStore, LinkStore, Location, Mark,
-        MarkStore, Page, PageRequest, PlanChange, PropertyCommit, PropertyStore, RefreshStore, StoreError,
+        AccountStore, ActivityStore, BudgetStore, FetchStore, IdempotencyStart, IdempotencyStore, LinkStore, Location,
+        Mark, MarkStore, Page, PageRequest, PlanChange, PropertyCommit, PropertyStore, RefreshStore, StoreError,
     },
 };
 
@@ -64,9 +65,13 @@ struct State {
     link_wakes: BTreeMap<LinkId, Timestamp>,
     owners: BTreeMap<SecretHash, Owned>,
     refreshes: BTreeMap<RefreshId, (Refresh, BTreeMap<ConnectionId, Outcome>)>,
+    /// By account and scope.
+    latest_refreshes: BTreeMap<(AccountId, String), RefreshId>,
     /// Marks of refreshes that may not be over.
     unfinished: BTreeMap<RefreshId, Dirty>,
     answers: BTreeMap<(AccountId, String), Answer>,
+    /// When each is full again.
+    budgets: BTreeMap<String, Timestamp>,
 }
 
 struct Held {
@@ -822,6 +827,23 @@ fn hour_of(at: Timestamp) -> i64 {
 }
 
 #[async_trait]
+impl BudgetStore for MemoryStore {
+    async fn spend(
+        &self,
+        spender: &Spender,
+        budget: Budget,
+        patience: SignedDuration,
+        now: Timestamp,
+    ) -> Result<Spent, StoreError> {
+        self.call(|state| {
+            let (spent, full_at) = budget.spend(state.budgets.get(&spender.key()).copied(), patience, now);
+            state.budgets.extend(full_at.map(|at| (spender.key(), at)));
+            Ok(spent)
+        })
+    }
+}
+
+#[async_trait]
 impl RefreshStore for MemoryStore {
     async fn create_refresh(&self, refresh: &Refresh, pending: &[ConnectionId]) -> Result<(), StoreError> {
         self.call(|state| {
@@ -844,6 +866,35 @@ impl RefreshStore for MemoryStore {
 
     async fn refresh(&self, id: &RefreshId) -> Result<Option<Refresh>, StoreError> {
         self.call(|state| Ok(state.refreshes.get(id).map(|(refresh, _)| refresh.clone())))
+    }
+
+    async fn latest_refresh(&self, account: &AccountId, scope: &RefreshScope) -> Result<Option<RefreshId>, StoreError> {
+        self.call(|state| Ok(state.latest_refreshes.get(&(account.clone(), scope.key())).cloned()))
+    }
+
+    async fn claim_latest(&self, refresh: &Refresh, known: Option<&RefreshId>) -> Result<(), StoreError> {
+        self.call(|state| {
+            let place = (refresh.account.clone(), refresh.scope.key());
+            if state.latest_refreshes.get(&place) != known {
+                return Err(StoreError::Stale);
+            }
+            state.latest_refreshes.insert(place, refresh.id.clone());
+            Ok(())
+        })
+    }
+
+    async fn still_pending(
+        &self,
+        id: &RefreshId,
+        connections: &[ConnectionId],
+    ) -> Result<Vec<ConnectionId>, StoreError> {
+        self.call(|state| {
+            let outcomes = state.refreshes.get(id).map(|(_, outcomes)| outcomes);
+            let waits = |connection: &&ConnectionId| {
+                outcomes.and_then(|outcomes| outcomes.get(*connection)) == Some(&Outcome::Pending)
+            };
+            Ok(connections.iter().filter(waits).cloned().collect())
+        })
     }
 
     async fn add_pending(&self, id: &RefreshId, connections: &[ConnectionId]) -> Result<(), StoreError> {

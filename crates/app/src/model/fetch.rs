@@ -1,7 +1,7 @@
 //! What the fetcher needs to know of a connection, what it found, and when whole shards were read.
 
 use calmesh_calendar::{AccountId, ConnectionId, PropertyId};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::FeedUrl;
 
@@ -151,6 +151,9 @@ pub enum Fetched {
     NotModified,
     /// 200 with a whole body within the limits.
     Body { bytes: bytes::Bytes, validators: Validators, content_type: Option<String> },
+    /// We send enough to a host on the way already, or hold enough: nothing is known of the feed. There may be a turn
+    /// after so long.
+    HeldBack { wait: SignedDuration },
 }
 
 /// A host asked for less (429, 503): nobody reads it before `until`.

@@ -2,6 +2,7 @@
 
 mod account;
 mod activity;
+mod budget;
 mod connection;
 mod fetch;
 mod link;
@@ -12,6 +13,7 @@ mod secret;
 
 pub use account::{Account, Scope, Token};
 pub use activity::{Activity, ActivityKind};
+pub use budget::{Budget, Spender, Spent};
 pub use connection::{
     Applied, Connection, Detail, Direction, EchoOverrides, ExportSide, Format, HoldOverrides, ImportSide,
     MassVanishOverrides, PolicyOverrides, Status,

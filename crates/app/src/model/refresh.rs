@@ -31,6 +31,18 @@ pub enum RefreshScope {
     Account,
 }
 
+impl RefreshScope {
+    /// A text that names it and nothing else of the same account.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match self {
+            Self::Connection { connection, .. } => connection.to_string(),
+            Self::Property(property) => property.to_string(),
+            Self::Account => "account".to_owned(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefreshOutcome {
     pub connection: ConnectionId,

@@ -12,8 +12,9 @@ pub enum Event {
     /// The connections of this run of buckets (both ends included) are due; `number` is the period's number
     /// since 1970. A run that is too long for one message is announced again as a shorter one.
     SweepDue { first_bucket: u16, last_bucket: u16, number: i64 },
-    /// Somebody pressed the button; the scope is in the refresh. `after` continues through a large account.
-    RefreshRequested { refresh: RefreshId, after: Option<String> },
+    /// Somebody pressed the button; the scope is in the refresh. `after` continues through a large account; `rest`: this
+    /// part of it was begun and takes longer than one delivery may, and what follows it was announced.
+    RefreshRequested { account: AccountId, refresh: RefreshId, after: Option<String>, rest: bool },
     /// A good reading that merge must see: it changed, or a hold waits for readings.
     FeedRead {
         account: AccountId,

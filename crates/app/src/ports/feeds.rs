@@ -1,9 +1,26 @@
 //! Reading a feed over HTTP.
 
+use std::{fmt, sync::Arc};
+
 use async_trait::async_trait;
 use jiff::SignedDuration;
 
 use crate::model::{FailureKind, FeedUrl, Fetched, Validators};
+
+/// What a gate says of a request that a redirect leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hop {
+    Go,
+    /// That host is asked often enough already; there may be a turn for us after this long.
+    HoldBack(SignedDuration),
+}
+
+/// Asked before each request of a fetch but its first, which whoever fetches has decided itself. May take its time.
+#[async_trait]
+pub trait HopGate: fmt::Debug + Send + Sync {
+    /// `host`: a name or an address, without a port.
+    async fn hop(&self, host: &str) -> Hop;
+}
 
 /// One GET of a feed.
 #[derive(Debug, Clone)]
@@ -14,6 +31,8 @@ pub struct FeedRequest {
     pub connect_timeout: std::time::Duration,
     /// 20 s inside the API, 30 s in a worker.
     pub total_timeout: std::time::Duration,
+    /// What lets redirects pass; none: they all do.
+    pub hops: Option<Arc<dyn HopGate>>,
 }
 
 /// Why there is no body. `detail` is a sentence for the host with advice; it holds no URL beyond the host name, and

@@ -8,11 +8,11 @@ mod store;
 mod world;
 
 pub use bus::{BusError, Event, EventBus};
-pub use feeds::{FeedRequest, FeedSource, FetchFailure};
+pub use feeds::{FeedRequest, FeedSource, FetchFailure, Hop, HopGate};
 pub use read_logs::{LoggedReads, ReadLogError, ReadLogs};
 pub use store::{
-    AccountStore, ActivityStore, FetchStore, IdempotencyStart, IdempotencyStore, LinkStore, Location, Mark, MarkStore,
-    Page, PageRequest, PlanChange, PropertyCommit, PropertyStore, RefreshStore, StoreError,
+    AccountStore, ActivityStore, BudgetStore, FetchStore, IdempotencyStart, IdempotencyStore, LinkStore, Location,
+    Mark, MarkStore, Page, PageRequest, PlanChange, PropertyCommit, PropertyStore, RefreshStore, StoreError,
 };
 pub use world::{
     Clock, ExportObject, ExportStore, ExportVersion, ExportWriteError, IdentityError, IdentityVerifier, ObjectError,

@@ -9,13 +9,12 @@ use calmesh_calendar::{
     AccountId, Block, BlockId, Conflict, ConflictId, ConnectionClaims, ConnectionId, LinkId, PropertyId, RefreshId,
     TokenId,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use super::Event;
 use crate::model::{
-    Account, Activity, ClosedHold, ConflictRecord, Connection, ExtraLink, Failure, FetchPlan, FetchState, HostPause,
-    LinkOwner, LinkReads, LinkToken, Outcome, Property, PropertyState, ReadTimes, Refresh, RefreshOutcome, Replaced,
-    RetiringLink, SecretHash, SweepRecord, Token,
+    Account, Activity, Budget, ClosedHold, ConflictRecord, Connection, ExtraLink, Failure, FetchPlan, FetchState,
+    HostPause, LinkOwner, LinkReads, LinkToken, Outcome, Property, PropertyState, ReadTimes, Refresh, RefreshOutcome,
+    RefreshScope, Replaced, RetiringLink, SecretHash, Spender, Spent, SweepRecord, Token,
 };
 
 /// Why the store did not do it.
@@ -252,6 +251,20 @@ pub trait FetchStore: Send + Sync {
     async fn paused_hosts(&self, now: Timestamp) -> Result<Vec<HostPause>, StoreError>;
 }
 
+/// Budgets that hold over all instances.
+#[async_trait]
+pub trait BudgetStore: Send + Sync {
+    /// Takes one of a budget, for which the caller would wait for `patience`, by [`Budget::spend`].
+    /// MUST never give more than the budget has, however many ask at the same time; may refuse where too many do.
+    async fn spend(
+        &self,
+        spender: &Spender,
+        budget: Budget,
+        patience: SignedDuration,
+        now: Timestamp,
+    ) -> Result<Spent, StoreError>;
+}
+
 /// Something that must be done now though no feed changed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mark {
@@ -269,19 +282,6 @@ pub enum Mark {
     Refresh {
         id: RefreshId,
     },
-}
-
-impl Mark {
-    /// What announces it.
-    #[must_use]
-    pub fn event(&self) -> Event {
-        match self {
-            Self::Property { id } => Event::PropertyDirty { property: id.clone() },
-            Self::Link { id } => Event::LinkDirty { link: id.clone() },
-            Self::Account { id } => Event::AccountDeleted { account: id.clone() },
-            Self::Refresh { id } => Event::RefreshRequested { refresh: id.clone(), after: None },
-        }
-    }
 }
 
 /// Dirty marks and wake-up times, found without a scan.
@@ -351,6 +351,21 @@ pub trait RefreshStore: Send + Sync {
     async fn create_refresh(&self, refresh: &Refresh, pending: &[ConnectionId]) -> Result<(), StoreError>;
 
     async fn refresh(&self, id: &RefreshId) -> Result<Option<Refresh>, StoreError>;
+
+    /// The refresh that last claimed this scope of the account; it is there.
+    async fn latest_refresh(&self, account: &AccountId, scope: &RefreshScope) -> Result<Option<RefreshId>, StoreError>;
+
+    /// Makes a refresh that is there the latest of its scope.
+    /// # Errors
+    /// MUST be `Stale` when the latest is another one than `known`.
+    async fn claim_latest(&self, refresh: &Refresh, known: Option<&RefreshId>) -> Result<(), StoreError>;
+
+    /// Those of these connections that are waited for and have no final outcome, in the order asked.
+    async fn still_pending(
+        &self,
+        id: &RefreshId,
+        connections: &[ConnectionId],
+    ) -> Result<Vec<ConnectionId>, StoreError>;
 
     /// Adds connections that are waited for; one that has an outcome keeps it.
     async fn add_pending(&self, id: &RefreshId, connections: &[ConnectionId]) -> Result<(), StoreError>;

@@ -1,4 +1,4 @@
-use calmesh_calendar::{AccountId, ConnectionId};
+use calmesh_calendar::{AccountId, ConnectionId, RefreshId};
 use jiff::SignedDuration;
 
 use super::world::*;
@@ -85,6 +85,10 @@ async fn a_failed_feed_frees_no_night_and_says_since_when() {
     }
     assert_eq!(world.health(&a).await.failure, None);
     assert_eq!(world.health(&a).await.health(world.now()), Health::Ok);
+}
+
+fn requested(world: &World, id: &RefreshId) -> Event {
+    Event::RefreshRequested { account: world.account.clone(), refresh: id.clone(), after: None, rest: false }
 }
 
 /// Lets connections of one provider read these links, one each.
@@ -216,7 +220,7 @@ async fn a_manual_refresh_is_done_when_blocks_and_exports_stand() {
         spread: false,
     };
     world.store.create_refresh(&refresh, &[]).await.unwrap();
-    world.app.handle(&Event::RefreshRequested { refresh: id.clone(), after: None }).await.unwrap();
+    world.app.handle(&requested(&world, &id)).await.unwrap();
     assert!(world.store.any_pending(&id).await.unwrap(), "merge has not spoken yet");
     world.work().await;
     assert!(!world.store.any_pending(&id).await.unwrap());
@@ -265,7 +269,7 @@ async fn a_refresh_that_finds_nothing_new_is_done_only_when_the_exports_stand() 
     let refresh =
         Refresh { id: id.clone(), account: world.account.clone(), scope, requested_at: world.now(), spread: false };
     world.store.create_refresh(&refresh, &[]).await.unwrap();
-    world.app.handle(&Event::RefreshRequested { refresh: id.clone(), after: None }).await.unwrap();
+    world.app.handle(&requested(&world, &id)).await.unwrap();
     // Who reads feeds puts no exports: that is left to who merges.
     assert!(world.store.any_pending(&id).await.unwrap());
     assert_eq!(world.link(&b).await.unwrap().len(), 2);
@@ -311,7 +315,7 @@ async fn a_refresh_whose_event_was_lost_is_announced_again_until_it_is_over() {
     world.serve("a", airbnb(1, STAYS));
     let reach = crate::Reach::whole(world.account.clone());
     let id = world.app.request_connection_refresh(&reach, &a).await.unwrap();
-    let asked = vec![Event::RefreshRequested { refresh: id.clone(), after: None }];
+    let asked = vec![requested(&world, &id)];
     assert_eq!(world.bus.drain(), asked, "and this is lost");
     let page = || PageRequest { limit: 10, after: None };
     assert!(!world.app.refresh_status(&reach, &id, page()).await.unwrap().done);
@@ -385,4 +389,119 @@ async fn a_refresh_is_done_only_when_the_extra_links_stand_too() {
     assert_eq!(late.len(), 1);
     world.app.handle(&late[0]).await.unwrap();
     assert!(world.app.refresh_status(&reach, &id, page()).await.unwrap().done);
+}
+
+#[tokio::test]
+async fn a_refresh_of_the_same_scope_is_answered_by_the_one_that_waits_runs_or_was_just_asked_for() {
+    let world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    world.serve("a", airbnb(1, STAYS));
+    let reach = crate::Reach::whole(world.account.clone());
+    let ask = async || world.app.request_connection_refresh(&reach, &a).await.unwrap();
+    let first = ask().await;
+    world.clock.advance(SignedDuration::from_mins(5));
+    assert_eq!(ask().await, first, "it waits");
+    assert_ne!(world.app.request_property_refresh(&reach, &world.property).await.unwrap(), first, "another scope");
+    world.work().await;
+    let second = ask().await;
+    assert_ne!(second, first, "it is over, and long ago");
+    world.work().await;
+    assert_eq!(ask().await, second, "it is over, but was asked for a moment ago");
+    world.clock.advance(SignedDuration::from_secs(2));
+    let third = ask().await;
+    assert_ne!(third, second);
+    world.clock.advance(SignedDuration::from_mins(11));
+    assert_ne!(ask().await, third, "what was given up answers for nobody");
+}
+
+#[tokio::test]
+async fn refreshes_of_one_account_have_a_budget_and_joined_ones_cost_none() {
+    let world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    let reach = crate::Reach::whole(world.account.clone());
+    for _ in 0..200 {
+        world.app.request_connection_refresh(&reach, &a).await.unwrap();
+    }
+    let mut refused = 0;
+    for _ in 0..100 {
+        // Each is another one, as the one before is forgotten at once.
+        world
+            .store
+            .claim_latest(
+                &Refresh {
+                    id: RefreshId::from_random(world.app.randomness.id()),
+                    account: world.account.clone(),
+                    scope: RefreshScope::Account,
+                    requested_at: world.now(),
+                    spread: true,
+                },
+                world.store.latest_refresh(&world.account, &RefreshScope::Account).await.unwrap().as_ref(),
+            )
+            .await
+            .unwrap();
+        match world.app.request_account_refresh(&reach).await {
+            Ok(_) => {}
+            Err(crate::RefreshError::TooMany(told)) => {
+                assert_eq!(told.retry_after, SignedDuration::from_secs(1));
+                refused += 1;
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(refused, 100 - (crate::REFRESHES.burst - 1));
+}
+
+#[tokio::test]
+async fn a_feed_that_was_read_well_a_moment_ago_is_not_fetched_by_a_refresh() {
+    let world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    world.serve("a", airbnb(1, STAYS));
+    let reach = crate::Reach::whole(world.account.clone());
+    world.app.request_connection_refresh(&reach, &a).await.unwrap();
+    world.work().await;
+    let read = world.feeds.total();
+    let id = world.app.request_account_refresh(&reach).await.unwrap();
+    world.work().await;
+    assert_eq!(world.feeds.total(), read);
+    let page = PageRequest { limit: 10, after: None };
+    let told = world.app.refresh_status(&reach, &id, page).await.unwrap();
+    assert_eq!((told.done, &told.outcomes[0].outcome), (true, &Outcome::Unchanged { blocks_held: 0 }));
+    world.clock.advance(SignedDuration::from_secs(3));
+    world.app.request_account_refresh(&reach).await.unwrap();
+    world.work().await;
+    assert_eq!(world.feeds.total(), read + 1);
+    // A clock that was ahead when it was read.
+    world.clock.advance(SignedDuration::from_hours(-1));
+    world.app.request_account_refresh(&reach).await.unwrap();
+    world.work().await;
+    assert_eq!(world.feeds.total(), read + 2, "a reading from the future counts as none");
+}
+
+#[tokio::test]
+async fn a_refresh_reads_within_a_budget_tells_what_it_has_and_announces_the_rest() {
+    let world = World::new().await;
+    let (a, b) = (world.connect("a", "airbnb").await, world.connect("b", "airbnb").await);
+    world.serve("a", airbnb(1, STAYS));
+    world.serve("b", airbnb(1, &[]));
+    world.feeds.hold(&World::url("b"));
+    let reach = crate::Reach::whole(world.account.clone());
+    let id = world.app.request_property_refresh(&reach, &world.property).await.unwrap();
+    let asked = world.bus.drain();
+    let (app, event) = (world.app.clone(), asked[0].clone());
+    let running = tokio::spawn(async move { app.handle(&event).await });
+    world.feeds.arrived(&World::url("b"), 1).await;
+    world.feeds.arrived(&World::url("a"), 1).await;
+    // The outcome of what does not hang is there before the other one's.
+    while world.bus.events().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    world.work().await;
+    assert_eq!(world.store.still_pending(&id, &[a.clone(), b.clone()]).await.unwrap(), [b.clone()]);
+    // Delivered a second time meanwhile: what has its outcome is not read again.
+    world.feeds.release(&World::url("b"));
+    running.await.unwrap().unwrap();
+    world.app.handle(&asked[0]).await.unwrap();
+    assert_eq!(world.feeds.count(&World::url("a")), 1);
+    world.work().await;
+    assert!(world.store.still_pending(&id, &[a, b]).await.unwrap().is_empty());
 }

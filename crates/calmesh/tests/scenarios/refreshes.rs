@@ -1,8 +1,13 @@
 //! The button at its three levels, and sweeps over many connections.
 
-use calmesh_tests::{bodies::booking_com, feed_server::FeedServer, program::stays_of};
+use calmesh_tests::{
+    bodies::booking_com,
+    feed_server::FeedServer,
+    program::{stays_of, text},
+};
 use futures::{StreamExt, stream};
-use serde_json::json;
+use http::Method;
+use serde_json::{Value, json};
 
 use crate::{Site, begin};
 
@@ -74,4 +79,77 @@ async fn a_slow_host_does_not_hold_up_the_others_in_a_sweep() {
         program.until_link(&site.link, &["2027-03-10/2027-03-12"]).await;
     }
     drop(gate);
+}
+
+/// Another account, and its token.
+async fn another_account(program: &calmesh_tests::program::Program) -> String {
+    let operator = program.told("operator_key");
+    let made = program.call_by(operator, Method::POST, "/v1/accounts", Some(&json!({ "name": "Other" }))).await;
+    text(&made.expect(201), "/token")
+}
+
+/// A property of that account with one connection; the connection's path.
+async fn connected(program: &calmesh_tests::program::Program, token: &str, url: &str) -> String {
+    let post =
+        async |path: &str, body: Value| program.call_by(token, Method::POST, path, Some(&body)).await.expect(201);
+    let flat = text(&post("/v1/properties", json!({"name": "Flat", "time_zone": "Europe/Madrid"})).await, "/id");
+    let made = post(&format!("/v1/properties/{flat}/connections"), json!({"name": "a", "import": {"url": url}})).await;
+    format!("/v1/connections/{}", text(&made, "/id"))
+}
+
+#[tokio::test]
+async fn refreshes_of_feeds_that_hang_hold_up_no_other_account_and_repeated_ones_are_one() {
+    let (program, feeds) = begin().await;
+    let slow = FeedServer::start().await;
+    let mine = program.told("token").to_owned();
+    let mut paths = Vec::new();
+    for nth in 0..12 {
+        let name = format!("slow{nth}");
+        slow.set(&name, booking_com());
+        paths.push(connected(&program, &mine, &slow.url(&name).replace("127.0.0.1", "localhost")).await);
+    }
+    feeds.set("other", booking_com());
+    let other = another_account(&program).await;
+    let theirs = connected(&program, &other, &feeds.url("other")).await;
+    let gates: Vec<_> = (0..12).map(|nth| slow.hold(&format!("slow{nth}"))).collect();
+    let before = slow.count("slow0");
+    let mut ids = Vec::new();
+    for _ in 0..40 {
+        ids.push(text(&program.post(&format!("{}/refresh", paths[0]), json!({})).await.expect(202), "/id"));
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 1, "one that waits or runs answers for all");
+    for path in &paths[1..] {
+        program.post(&format!("{path}/refresh"), json!({})).await.expect(202);
+    }
+    slow.arrived("slow0", before + 1).await;
+    let asked = program.call_by(&other, Method::POST, &format!("{theirs}/refresh"), None).await.expect(202);
+    let asked = format!("/v1/refreshes/{}", text(&asked, "/id"));
+    // Nobody opened a gate: the other account's refresh is done while all of these hang.
+    let done = program
+        .until("the other account's refresh is done", async || {
+            let told = program.call_by(&other, Method::GET, &asked, None).await.expect(200);
+            (told["status"] == "done").then_some(told)
+        })
+        .await;
+    assert_eq!(done["connections"][0]["outcome"], "unchanged");
+    let running = program.get(&format!("/v1/refreshes/{}", ids[0])).await.expect(200);
+    assert_eq!(running["status"], "running");
+    assert_eq!(slow.count("slow0"), before + 1, "forty are read once");
+    drop(gates);
+}
+
+#[tokio::test]
+async fn a_feed_that_was_just_read_well_is_not_fetched_again() {
+    let feeds = FeedServer::start().await;
+    let args = ["--sweep-every", "6h", "--read-again-after", "1h"];
+    let program = calmesh_tests::program::Program::start(crate::CALMESH, &args).await;
+    feeds.set("a", booking_com());
+    let path = connected(&program, program.told("token"), &feeds.url("a")).await;
+    let read = feeds.count("a");
+    for path in [format!("{path}/refresh"), "/v1/refresh".to_owned(), format!("{path}/refresh")] {
+        let outcomes = program.refresh(&path).await;
+        assert_eq!(outcomes[0]["outcome"], "unchanged", "{outcomes}");
+    }
+    assert_eq!(feeds.count("a"), read);
 }

@@ -126,6 +126,7 @@ pub(crate) fn request(url: &str) -> FeedRequest {
         validators: Validators::default(),
         connect_timeout: Duration::from_secs(5),
         total_timeout: Duration::from_secs(20),
+        hops: None,
     }
 }
 

@@ -299,6 +299,8 @@ async fn a_connection_made_paused_blocks_from_its_resumption_on() {
     assert_eq!(made["import"]["next_refresh_at"], json!(null));
     assert_eq!(api.taken(&flat, "2026-12-01", "2026-12-15").await, Vec::<String>::new());
     api.work().await;
+    // What was read well a moment ago would not be fetched again.
+    api.clock.advance(SignedDuration::from_secs(2));
     let resumed = api.post(&format!("{}/resume", path(&made)), json!({})).await;
     assert_eq!((resumed.status, &resumed.json()["status"]), (200, &json!("active")));
     assert_eq!(api.taken(&flat, "2026-12-01", "2026-12-15").await.len(), 3);

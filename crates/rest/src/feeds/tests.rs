@@ -1,4 +1,11 @@
-use calmesh_app::model::FailureKind;
+use calmesh_app::{
+    HOST,
+    fakes::Answer,
+    model::{FailureKind, Spender, Spent},
+    ports::Clock,
+};
+use http::Method;
+use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::{scenes::*, testing::TestApi};
@@ -102,4 +109,109 @@ async fn every_wrong_field_of_a_check_is_named() {
     ] {
         assert_eq!(api.post("/v1/feeds/check", body.clone()).await.pointers(), pointers, "{body}");
     }
+}
+
+#[tokio::test]
+async fn checks_of_one_account_have_a_small_budget_and_those_of_another_their_own() {
+    let api = TestApi::new().await;
+    let stranger = api.stranger().await;
+    let text = plain(&[("Reserved", "2026-12-04", "2026-12-05")]);
+    let budget = calmesh_app::CHECKS;
+    for _ in 0..budget.burst {
+        assert_eq!(api.post("/v1/feeds/check", json!({"ics": text})).await.status, 200);
+    }
+    let refused = api.post("/v1/feeds/check", json!({"ics": text})).await;
+    let problem = refused.problem(429);
+    assert_eq!(problem["type"], "/problems/rate-limited");
+    let detail = problem["detail"].as_str().unwrap();
+    assert_eq!(detail, "Too many feeds are looked at for this account. Wait 1 second, then go on more slowly.");
+    assert_eq!(refused.header("retry-after"), "1");
+    let other = api.ask(Method::POST, "/v1/feeds/check").by(&stranger).json(json!({"ics": text})).send().await;
+    assert_eq!(other.status, 200);
+    api.clock.advance(SignedDuration::from_secs(1));
+    assert_eq!(api.post("/v1/feeds/check", json!({"ics": text})).await.status, 200);
+    api.post("/v1/feeds/check", json!({"ics": text})).await.problem(429);
+}
+
+#[tokio::test]
+async fn one_host_is_asked_so_often_by_all_accounts_together_redirects_included() {
+    let api = TestApi::new().await;
+    let (crowded, free) = (Spender::Host("target.example".to_owned()), "free.example".to_owned());
+    let (now, patience) = (api.clock.now(), SignedDuration::from_secs(3));
+    // What others asked of this host a moment ago.
+    let mut asked = 0;
+    while let Spent::After(_) = api.app.budgets.spend(&crowded, HOST, patience, now).await.unwrap() {
+        asked += 1;
+    }
+    assert_eq!(asked, 100, "forty at once, and as many as come within a client's patience");
+    let stranger = api.stranger().await;
+    for token in [&api.token, &stranger] {
+        let check = |link: String| api.ask(Method::POST, "/v1/feeds/check").by(token).json(json!({"url": link})).send();
+        let direct = check("https://target.example/a.ics".to_owned()).await;
+        let refused = direct.problem(429);
+        assert!(refused["detail"].as_str().unwrap().contains("site of this feed"), "{refused}");
+        assert_eq!(direct.header("retry-after"), "4");
+        let end = || Box::new(Answer::body(airbnb(&[STAY])));
+        api.feeds.set(&url("a"), Answer::Redirects(vec![free.clone(), "target.example".to_owned()], end()));
+        check(url("a")).await.problem(429);
+        api.feeds.set(&url("b"), Answer::Redirects(vec![free.clone(); 5], end()));
+        assert_eq!(check(url("b")).await.status, 200, "another host is asked");
+    }
+    api.clock.advance(SignedDuration::from_secs(10));
+    assert_eq!(api.post("/v1/feeds/check", json!({"url": url("a")})).await.status, 200);
+}
+
+#[tokio::test]
+async fn new_connections_whose_feeds_are_looked_at_have_a_budget_and_unlooked_ones_cost_none() {
+    let api = TestApi::new().await;
+    let budget = calmesh_app::NEW_FEEDS;
+    let mut made = 0;
+    let mut refused = None;
+    for nth in 0..5 {
+        let flat = api.flat().await;
+        for site in 0..40 {
+            let link = url(&format!("n{nth}x{site}"));
+            api.feeds.serve(&link, airbnb(&[STAY]));
+            let body = json!({"name": format!("s{site}"), "import": {"url": link}});
+            let answer = api.post(&format!("/v1/properties/{flat}/connections"), body).await;
+            if answer.status == 201 {
+                made += 1;
+            } else {
+                answer.problem(429);
+                refused = Some((flat.clone(), link));
+            }
+        }
+    }
+    assert_eq!(made, budget.burst);
+    let (flat, link) = refused.unwrap();
+    let body = json!({"name": "later", "import": {"url": link}, "skip_check": true});
+    assert_eq!(api.post(&format!("/v1/properties/{flat}/connections"), body).await.status, 201);
+}
+
+#[tokio::test]
+async fn so_many_feeds_are_looked_at_for_one_account_at_the_same_time() {
+    let api = TestApi::new().await;
+    let stranger = api.stranger().await;
+    let mut waiting = Vec::new();
+    for nth in 0..8 {
+        let link = url(&format!("slow{nth}"));
+        api.feeds.serve(&link, airbnb(&[STAY]));
+        api.feeds.hold(&link);
+        let asked = api.ask(Method::POST, "/v1/feeds/check").json(json!({"url": link})).send();
+        waiting.push(tokio::spawn(asked));
+        api.feeds.arrived(&link, 1).await;
+    }
+    let quick = url("quick");
+    api.feeds.serve(&quick, airbnb(&[STAY]));
+    let refused = api.post("/v1/feeds/check", json!({"url": quick})).await;
+    assert!(refused.problem(429)["detail"].as_str().unwrap().contains("at the same time"));
+    let other = api.ask(Method::POST, "/v1/feeds/check").by(&stranger).json(json!({"url": quick})).send().await;
+    assert_eq!(other.status, 200, "another account does not wait");
+    for nth in 0..8 {
+        api.feeds.release(&url(&format!("slow{nth}")));
+    }
+    for answer in waiting {
+        assert_eq!(answer.await.unwrap().status, 200);
+    }
+    assert_eq!(api.post("/v1/feeds/check", json!({"url": quick})).await.status, 200);
 }

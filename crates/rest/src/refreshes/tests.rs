@@ -52,6 +52,8 @@ async fn a_failed_refresh_says_why() {
     let api = TestApi::new().await;
     let flat = api.flat().await;
     let made = api.connect(&flat, "a", airbnb(&[STAY])).await;
+    // What was read well a moment ago would not be fetched again.
+    api.clock.advance(SignedDuration::from_secs(2));
     api.feeds.fail(&url("a"), FailureKind::LinkGone);
     let asked = api.post(&format!("/v1/connections/{}/refresh", made["id"].as_str().unwrap()), json!({})).await.json();
     api.work().await;

@@ -103,21 +103,37 @@ impl Intercept for Line {
 
 /// An embedded DynamoDB with an empty table. It lives as long as the test's runtime.
 pub(super) async fn embedded() -> (DynamoStore, Line) {
+    let (client, line) = client_of(&served().await);
+    create_table_if_missing(&client, "calmesh").await.unwrap();
+    (DynamoStore::new(client, "calmesh"), line)
+}
+
+/// Two stores over one table, as two instances of a function have them: nothing is shared but what is stored.
+pub(super) async fn two_instances() -> (DynamoStore, DynamoStore) {
+    let endpoint = served().await;
+    let ((one, _), (other, _)) = (client_of(&endpoint), client_of(&endpoint));
+    create_table_if_missing(&one, "calmesh").await.unwrap();
+    (DynamoStore::new(one, "calmesh"), DynamoStore::new(other, "calmesh"))
+}
+
+async fn served() -> String {
     let database = dynoxide::Database::memory().unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
+    format!("http://{address}")
+}
+
+fn client_of(endpoint: &str) -> (Client, Line) {
     let line = Line::new();
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-west-1"))
-        .endpoint_url(format!("http://{address}"))
+        .endpoint_url(endpoint)
         .http_client(aws_http_client(Roots::Bundled, Duration::from_secs(5)).unwrap())
         .credentials_provider(Credentials::new("none", "none", None, None, "test"))
         .retry_config(RetryConfig::disabled())
         .interceptor(line.clone())
         .build();
-    let client = Client::from_conf(config);
-    create_table_if_missing(&client, "calmesh").await.unwrap();
-    (DynamoStore::new(client, "calmesh"), line)
+    (Client::from_conf(config), line)
 }

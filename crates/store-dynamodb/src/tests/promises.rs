@@ -2,7 +2,7 @@
 
 use calmesh_app::contract;
 
-use super::embedded::embedded;
+use super::embedded::{embedded, two_instances};
 
 #[tokio::test]
 async fn accounts_are_kept_as_promised() {
@@ -50,4 +50,10 @@ async fn refreshes_are_kept_as_promised() {
 async fn answers_are_kept_as_promised() {
     let (store, _) = embedded().await;
     contract::idempotency_store(&store).await;
+}
+
+#[tokio::test]
+async fn budgets_hold_over_two_instances_as_promised() {
+    let (store, another) = two_instances().await;
+    contract::budget_store(&store, &another).await;
 }
