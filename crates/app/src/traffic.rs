@@ -109,8 +109,9 @@ impl Traffic {
             hosts.retain(|_, full_at| *full_at > now);
         }
         let full_at = hosts.entry(host.to_owned()).or_insert(now);
-        *full_at = (*full_at).max(now) + PACE;
-        full_at.checked_sub(PACE * PACE_BURST).map_or(now, |turn| turn.max(now))
+        // An instant that can't be told is too far away for anybody to wait for.
+        *full_at = (*full_at).max(now).checked_add(PACE).unwrap_or(now);
+        full_at.checked_sub(PACE.saturating_mul(PACE_BURST)).map_or(now, |turn| turn.max(now))
     }
 }
 
