@@ -1,5 +1,7 @@
 //! What a feed says, in the domain's terms: the border between `ics` and everything that judges.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use crate::Extent;
@@ -44,8 +46,9 @@ pub struct FeedEvent {
     pub key: Option<EventKey>,
     /// Whole nights for all-day events: from the start day, to DTEND exclusive; at least one night.
     pub extent: Extent,
-    pub summary: String,
-    pub description: String,
+    /// Shared by all occurrences of a series, as is the description.
+    pub summary: Arc<str>,
+    pub description: Arc<str>,
     pub status: Option<EventStatus>,
     /// TRANSP: `Some(true)` for TRANSPARENT, `Some(false)` for OPAQUE, `None` when not given.
     pub transparent: Option<bool>,
@@ -61,7 +64,8 @@ pub struct ReadWarning {
     pub uid: Option<String>,
     /// A sentence for the host; never a guest's details.
     pub detail: String,
-    /// The event was not read at all, so that stays known by this UID are kept as they were.
+    /// Something of the event was not read that might block more, or all of it, so that stays known by this UID are
+    /// kept as they were.
     pub unread: bool,
 }
 

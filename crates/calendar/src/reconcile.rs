@@ -2,8 +2,10 @@
 //! and what is missed but not yet believed to be gone. The rules are SAFETY.md's.
 
 use std::{
+    borrow::Cow,
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
 use jiff::{SignedDuration, Timestamp, civil::Date};
@@ -21,7 +23,7 @@ pub struct Sighting {
     /// The provider's own reservation code.
     pub code: Option<String>,
     pub extent: Extent,
-    pub summary: String,
+    pub summary: Arc<str>,
     /// The rule that decided.
     pub rule: String,
     /// What its text tells of where it comes from.
@@ -43,7 +45,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
     pub sightings: Vec<Sighting>,
-    /// UIDs of events that could not be read: their stays are kept as they were.
+    /// UIDs of events that could not be read, or in part: what was known of their stays is kept beside what is read.
     pub unread: BTreeSet<String>,
     /// When the body was read: the clock of holds.
     pub read_at: Timestamp,
@@ -128,7 +130,14 @@ pub fn reconcile(
                 if let Some(slot) = seen.get_mut(at) {
                     *slot = true;
                 }
-                take_sighting(block, sighting, how, now, by, &mut remains, &mut out);
+                let in_part = sighting.key.as_ref().is_some_and(|key| reading.unread.contains(&key.uid));
+                let (sighting, how) = match in_part.then(|| together(block.extent, sighting.extent, by.house)) {
+                    None => (Cow::Borrowed(sighting), how),
+                    Some(Some(extent)) => (Cow::Owned(Sighting { extent, ..sighting.clone() }), how),
+                    // It is read to be elsewhere, which is not certain: what it gives up is held.
+                    Some(None) => (Cow::Borrowed(sighting), Match::Weak),
+                };
+                take_sighting(block, &sighting, how, now, by, &mut remains, &mut out);
             }
             None => missing.push(block),
         }
@@ -186,7 +195,7 @@ fn newcomer(sighting: &Sighting, kind: BlockKind, connection: &ConnectionId, now
         }),
         kind,
         extent: sighting.extent,
-        summary: sighting.summary.clone(),
+        summary: sighting.summary.to_string(),
         sequence: 0,
         first_seen_at: now,
         changed_at: now,
@@ -438,11 +447,28 @@ fn take_sighting(
         }),
         kind,
         extent,
-        summary: sighting.summary.clone(),
+        summary: sighting.summary.to_string(),
         sequence: if moved { block.sequence + 1 } else { block.sequence },
         first_seen_at: block.first_seen_at,
         changed_at: if moved { now } else { block.changed_at },
     });
+}
+
+/// What a stay covers of which a reading tells only a part: that, and what was known. None where the two don't touch.
+fn together(known: Extent, shown: Extent, house: &House) -> Option<Extent> {
+    let (old, new) = (known.times(house), shown.times(house));
+    if !known.overlaps(shown, house) {
+        return None;
+    }
+    if old.start() <= new.start() && new.end() <= old.end() {
+        return Some(known);
+    }
+    match (known, shown) {
+        (Extent::Nights(old), Extent::Nights(new)) => {
+            Nights::new(old.first().min(new.first()), old.end().max(new.end())).ok().map(Extent::Nights)
+        }
+        _ => Times::new(old.start().min(new.start()), old.end().max(new.end())).ok().map(Extent::Times),
+    }
 }
 
 /// A stay under way keeps its true arrival though the feed clamps it to about today.

@@ -42,8 +42,8 @@ pub(crate) fn round_trip(body: &[u8]) {
         .map(|(event, number)| DocumentEvent {
             uid: format!("{number}@calmesh"),
             extent: event.extent,
-            summary: event.summary.clone(),
-            description: Some(event.description.clone()),
+            summary: event.summary.to_string(),
+            description: Some(event.description.to_string()),
             stamp: Timestamp::UNIX_EPOCH,
             sequence: number,
         })
@@ -65,5 +65,5 @@ pub(crate) fn round_trip(body: &[u8]) {
 
 /// What survives the way out and back.
 fn said(event: &FeedEvent) -> (calmesh_calendar::Extent, String) {
-    (event.extent, event.summary.clone())
+    (event.extent, event.summary.to_string())
 }

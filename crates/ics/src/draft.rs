@@ -148,7 +148,7 @@ fn weight(property: &Property) -> (bool, bool, Blocking) {
         "DTSTART" => moment().map(|at| Blocking::Early(Reverse(at))),
         "DTEND" => moment().map(Blocking::Late),
         "RECURRENCE-ID" => moment().map(|_| Blocking::Rank(0)),
-        "DURATION" => parse_duration(value).map(|duration| Blocking::Rank(seconds(duration))),
+        "DURATION" => parse_duration(value).map(|duration| Blocking::Rank(duration.seconds())),
         "STATUS" => word(&[("CONFIRMED", 2), ("TENTATIVE", 1), ("CANCELLED", 0), ("CANCELED", 0)]),
         "TRANSP" => word(&[("OPAQUE", 1), ("TRANSPARENT", 0)]),
         "X-MICROSOFT-CDO-BUSYSTATUS" => {
@@ -179,12 +179,6 @@ fn civil(moment: Moment) -> DateTime {
         Moment::Local(local) => local,
         Moment::Instant(instant) => Offset::UTC.to_datetime(instant),
     }
-}
-
-fn seconds(span: jiff::Span) -> i64 {
-    let days = i64::from(span.get_weeks()) * 7 + i64::from(span.get_days());
-    days.saturating_mul(86_400)
-        .saturating_add(i64::from(span.get_hours()) * 3600 + span.get_minutes() * 60 + span.get_seconds())
 }
 
 /// A busy time as an event would say it. It has no UID: a period is known by its times alone, since those who write it

@@ -3,10 +3,13 @@
 //! Every part is checked against the calendar: the 13th month and the 30th of February are no dates.
 
 use jiff::{
-    Span, Timestamp, ToSpan,
+    SignedDuration, Timestamp, ToSpan,
     civil::{Date, DateTime, Time},
     tz::Offset,
 };
+
+/// Longer than any moment that is written in full.
+const MAX_MOMENT: usize = 40;
 
 /// A value of DTSTART and its like, not yet placed in a zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +36,22 @@ impl Moment {
         match zone {
             _ if as_day && midnight => Some(Self::Day(local.date())),
             None => Some(Self::Local(local)),
-            Some(offset) => offset.to_timestamp(local).ok().map(Self::Instant),
+            Some(offset) => Some(Self::Instant(instant_of(offset, local))),
         }
+    }
+
+    /// Reads also what begins as a moment and goes on as something else (`20270110T100000Z;foo`,
+    /// `20270110 (Sunday)`), and tells whether it was sound. A time that does not exist leaves its day.
+    pub(crate) fn parse_leniently(text: &str, as_day: bool) -> Option<(Self, bool)> {
+        let text = text.trim();
+        if let Some(moment) = Self::parse(text, as_day) {
+            return Some((moment, true));
+        }
+        let longest = text.len().min(MAX_MOMENT);
+        let beginnings = (8..longest).rev().filter_map(|length| text.split_at_checked(length));
+        // A date that goes on in digits is another number.
+        let whole = beginnings.filter(|(_, rest)| !rest.starts_with(|next: char| next.is_ascii_digit()));
+        whole.filter_map(|(beginning, _)| Self::parse(beginning, as_day)).next().map(|moment| (moment, false))
     }
 
     /// Whether this is a time that its own clock calls midnight.
@@ -102,39 +119,71 @@ pub(crate) fn parse_offset(text: &str) -> Option<Offset> {
     Offset::from_seconds(i32::try_from(sign * (hours * 3600 + minutes * 60 + seconds)).ok()?).ok()
 }
 
-/// `P7D`, `P1W`, `PT26H`, `-P1D` (RFC 5545 3.3.6). Months and years, which it lacks, are no duration.
-pub(crate) fn parse_duration(text: &str) -> Option<Span> {
+/// The instant of a local time on a fixed offset; at the edges of time the first or the last there is.
+pub(crate) fn instant_of(offset: Offset, local: DateTime) -> Timestamp {
+    offset.to_timestamp(local).unwrap_or(edge_of(local))
+}
+
+/// What stands for a local time that no instant can be told of: only the first and the last day have such.
+pub(crate) fn edge_of(local: DateTime) -> Timestamp {
+    if local.year() < 0 { Timestamp::MIN } else { Timestamp::MAX }
+}
+
+/// A DURATION: days follow the wall clock, the time beyond them does not (RFC 5545 3.3.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Duration {
+    pub(crate) days: i64,
+    pub(crate) time: SignedDuration,
+}
+
+impl Duration {
+    /// Whole days of 24 hours, begun ones counted.
+    pub(crate) fn days_begun(self) -> i64 {
+        let seconds = self.time.as_secs();
+        self.days + seconds.div_euclid(86_400) + i64::from(seconds.rem_euclid(86_400) > 0)
+    }
+
+    /// Where every day has 24 hours.
+    pub(crate) fn seconds(self) -> i64 {
+        self.days * 86_400 + self.time.as_secs()
+    }
+}
+
+/// Further than the calendar reaches from end to end; what is longer is as long.
+const MAX_DAYS: i64 = 8_000_000;
+
+/// `P7D`, `P1W`, `PT26H`, `-P1D` (RFC 5545 3.3.6), and without its T (`P90M`: there are no months). Years are none.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     let (negative, rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
-    let rest = rest.strip_prefix(['P', 'p'])?;
-    let (days, times) = rest.split_once(['T', 't']).unwrap_or((rest, ""));
-    let mut span = Span::new();
+    let mut rest = rest.strip_prefix(['P', 'p'])?;
+    let (mut days, mut seconds) = (0_i64, 0_i64);
     let mut any = false;
-    for (part, units) in [(days, "WD"), (times, "HMS")] {
-        let mut part = part;
-        while !part.is_empty() {
-            let length = part.bytes().take_while(u8::is_ascii_digit).count();
-            let (number, rest) = digits(part, length).filter(|_| length > 0)?;
-            let unit = rest.chars().next()?.to_ascii_uppercase();
-            if !units.contains(unit) {
-                return None;
-            }
-            span = match unit {
-                'W' => span.try_weeks(number),
-                'D' => span.try_days(number),
-                'H' => span.try_hours(number),
-                'M' => span.try_minutes(number),
-                _ => span.try_seconds(number),
-            }
-            .ok()?;
-            any = true;
-            part = rest.get(1..)?;
-        }
+    while !rest.is_empty() {
+        rest = rest.strip_prefix(['T', 't']).unwrap_or(rest);
+        let length = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (digits, after) = rest.split_at_checked(length).filter(|_| length > 0)?;
+        // More digits than a number has are a number too large.
+        let number: i64 = digits.parse().unwrap_or(i64::MAX);
+        let mut after = after.chars();
+        let (sum, unit) = match after.next()?.to_ascii_uppercase() {
+            'W' => (&mut days, 7),
+            'D' => (&mut days, 1),
+            'H' => (&mut seconds, 3600),
+            'M' => (&mut seconds, 60),
+            'S' => (&mut seconds, 1),
+            _ => return None,
+        };
+        *sum = sum.saturating_add(number.saturating_mul(unit));
+        rest = after.as_str();
+        any = true;
     }
-    any.then(|| if negative { span.negate() } else { span })
+    let sign = if negative { -1 } else { 1 };
+    let (days, seconds) = (sign * days.min(MAX_DAYS), sign * seconds.min(86_400 * MAX_DAYS));
+    any.then_some(Duration { days, time: SignedDuration::from_secs(seconds) })
 }
 
 #[cfg(test)]
@@ -190,15 +239,54 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_read_as_rfc_5545_writes_them() {
-        assert_eq!(parse_duration("P2W").map(|span| span.fieldwise()), Some(2.weeks().fieldwise()));
-        assert_eq!(
-            parse_duration("+P1DT2H3M4S").map(|span| span.fieldwise()),
-            Some(1.day().hours(2).minutes(3).seconds(4).fieldwise())
-        );
-        assert_eq!(parse_duration("-P1D").map(|span| span.fieldwise()), Some((-1).days().fieldwise()));
-        for text in ["", "P", "PT", "P1M", "P1Y", "1D", "P1", "PD", "P-1D", "P99999999999999999999D", "P1H"] {
-            assert_eq!(parse_duration(text).map(|span| span.fieldwise()), None, "{text}");
+    fn what_is_glued_to_a_moment_does_not_lose_it() {
+        let day = Moment::Day(date(2027, 1, 10));
+        let instant = Moment::Instant("2027-01-10T10:00:00Z".parse().unwrap());
+        for (text, moment) in [
+            ("20270110 (Sunday)", day),
+            ("20270110T250000", day),
+            ("20270110TZ", day),
+            ("20270110;foo", day),
+            ("20270110T100000Z;foo", instant),
+            ("20270110T100000Z\\n", instant),
+            ("20270110T100000 (local)", Moment::Local(date(2027, 1, 10).at(10, 0, 0, 0))),
+            ("20270110T100000+9900", Moment::Local(date(2027, 1, 10).at(10, 0, 0, 0))),
+            ("20270110€", day),
+        ] {
+            assert_eq!(Moment::parse_leniently(text, false), Some((moment, false)), "{text}");
+        }
+        assert_eq!(Moment::parse_leniently("20270110", false), Some((day, true)));
+        for text in ["", "202701100", "20271332", "soon 20270110", "2027011", "€€€€€€€€"] {
+            assert_eq!(Moment::parse_leniently(text, false), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_moment_at_the_edge_of_time_is_read() {
+        assert_eq!(Moment::parse("99991231T235959Z", false), Some(Moment::Instant(Timestamp::MAX)));
+        assert_eq!(Moment::parse("99991231T235959-2559", false), Some(Moment::Instant(Timestamp::MAX)));
+        assert!(Moment::parse("00000101T000000+2559", false).is_some());
+    }
+
+    #[test]
+    fn durations_are_read_as_rfc_5545_writes_them_and_as_they_are_meant() {
+        let of = |days: i64, seconds: i64| Some(Duration { days, time: SignedDuration::from_secs(seconds) });
+        for (text, duration) in [
+            ("P2W", of(14, 0)),
+            ("+P1DT2H3M4S", of(1, 7384)),
+            ("-P1D", of(-1, 0)),
+            ("P90M", of(0, 5400)),
+            ("P1H", of(0, 3600)),
+            ("PT3D", of(3, 0)),
+            ("p1d", of(1, 0)),
+            ("P99999999W", of(MAX_DAYS, 0)),
+            ("-P99999999999999999999D", of(-MAX_DAYS, 0)),
+            ("PT99999999999999999999S", of(0, 86_400 * MAX_DAYS)),
+        ] {
+            assert_eq!(parse_duration(text), duration, "{text}");
+        }
+        for text in ["", "P", "PT", "P1Y", "1D", "P1", "PD", "P-1D", "P1€", "soon"] {
+            assert_eq!(parse_duration(text), None, "{text}");
         }
     }
 }

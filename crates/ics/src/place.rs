@@ -14,15 +14,33 @@ use crate::{
     recur::{IcalRs, Recurrence, Rule},
     refusal::{Excess, Refusal},
     series,
-    zones::{Clock, DefinedZone, Onset, named},
+    zones::{Clock, DefinedZone, Onset, guessed, of_database},
 };
+
+/// Where one calendar of a body says that it is.
+struct Home {
+    /// X-WR-TIMEZONE as it stands.
+    hint: Option<String>,
+    /// Floating times belong here.
+    floating: Clock,
+    days: Days,
+}
+
+/// On which clock an instant is a day of an all-day event.
+#[derive(Debug, Clone)]
+pub(crate) struct Days {
+    pub(crate) clock: Clock,
+    /// The calendar names it; else it is the property's, and may be another than that of whoever wrote the feed.
+    pub(crate) named: bool,
+}
 
 /// The zones of a feed, each resolved once.
 pub(crate) struct Zones<'c> {
     property: &'c TimeZone,
-    /// Where the floating times of each calendar of the body belong.
-    floating: Vec<Clock>,
-    known: HashMap<String, Option<Clock>>,
+    /// Of each calendar of the body.
+    homes: Vec<Home>,
+    /// By name, and the calendar's hint.
+    known: HashMap<(String, Option<String>), Option<Clock>>,
     defined: Vec<ZoneText>,
     horizon: Horizon,
     /// Work that the rules of the feed may still ask for.
@@ -34,16 +52,27 @@ impl<'c> Zones<'c> {
     pub(crate) fn new(cx: &ReadContext<'c>, defined: Vec<ZoneText>, hints: Vec<Option<String>>) -> Self {
         let mut zones = Self {
             property: cx.zone,
-            floating: Vec::new(),
+            homes: Vec::new(),
             known: HashMap::new(),
             defined,
             horizon: cx.horizon,
             work: series::MAX_WORK,
             complained: false,
         };
+        // A calendar that defines one zone is written there.
+        let mut names: Vec<&str> = zones.defined.iter().filter_map(|zone| zone.tzid.as_deref()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let only = match names.as_slice() {
+            [only] => Some((*only).to_owned()),
+            _ => None,
+        };
         for hint in hints {
-            let clock = hint.and_then(|hint| zones.resolve(&hint)).unwrap_or_else(|| Clock::Zone(cx.zone.clone()));
-            zones.floating.push(clock);
+            let hinted = hint.as_deref().and_then(|hint| zones.resolve(hint, None));
+            let named = hinted.clone().or_else(|| zones.resolve(only.as_deref()?, hint.as_deref()));
+            let at_property = || Clock::Zone(cx.zone.clone());
+            let days = Days { named: named.is_some(), clock: named.unwrap_or_else(at_property) };
+            zones.homes.push(Home { hint, floating: hinted.unwrap_or_else(at_property), days });
         }
         zones
     }
@@ -57,11 +86,19 @@ impl<'c> Zones<'c> {
         Ok(())
     }
 
+    /// The clock on which instants are days in one calendar of the body.
+    pub(crate) fn days(&self, calendar: usize) -> Days {
+        let at_property = || Days { clock: Clock::Zone(self.property.clone()), named: false };
+        self.homes.get(calendar).map_or_else(at_property, |home| home.days.clone())
+    }
+
+    /// Puts a moment on its clock: its own where it names one, else that of `beside`, the start of the same event.
     pub(crate) fn place(
         &mut self,
         moment: Moment,
         property: &Property,
         calendar: usize,
+        beside: Option<&Point>,
         warnings: &mut Vec<ReadWarning>,
     ) -> Point {
         let local = match moment {
@@ -73,11 +110,18 @@ impl<'c> Zones<'c> {
             }
             Moment::Local(local) => local,
         };
-        let floating = || self.floating.get(calendar).cloned().unwrap_or_else(|| Clock::Zone(self.property.clone()));
         let Some(tzid) = property.parameters.tzid.as_deref() else {
-            return Point::At { local, clock: floating() };
+            let clock = match beside {
+                Some(Point::At { clock, .. }) => clock.clone(),
+                _ => match self.homes.get(calendar) {
+                    Some(home) => home.floating.clone(),
+                    None => Clock::Zone(self.property.clone()),
+                },
+            };
+            return Point::At { local, clock };
         };
-        if let Some(clock) = self.resolve(tzid) {
+        let hint = self.homes.get(calendar).and_then(|home| home.hint.clone());
+        if let Some(clock) = self.resolve(tzid, hint.as_deref()) {
             return Point::At { local, clock };
         }
         if !std::mem::replace(&mut self.complained, true) {
@@ -88,12 +132,15 @@ impl<'c> Zones<'c> {
         Point::At { local, clock: Clock::Zone(self.property.clone()) }
     }
 
-    fn resolve(&mut self, tzid: &str) -> Option<Clock> {
-        if let Some(known) = self.known.get(tzid) {
+    /// A name of the database is what it is; else the feed's own definition counts before any guess at the name.
+    fn resolve(&mut self, tzid: &str, hint: Option<&str>) -> Option<Clock> {
+        let key = (tzid.to_owned(), hint.map(str::to_owned));
+        if let Some(known) = self.known.get(&key) {
             return known.clone();
         }
-        let clock = named(tzid).map(Clock::Zone).or_else(|| self.define(tzid));
-        self.known.insert(tzid.to_owned(), clock.clone());
+        let known = of_database(tzid).map(Clock::Zone);
+        let clock = known.or_else(|| self.define(tzid)).or_else(|| guessed(tzid, hint).map(Clock::Zone));
+        self.known.insert(key, clock.clone());
         clock
     }
 
@@ -124,7 +171,7 @@ impl<'c> Zones<'c> {
                         }))
                     }
                     "RRULE" => {
-                        let rule = Rule::parse(&property.value).ok()?;
+                        let rule = Rule::parse(&property.value).ok().filter(|rule| !rule.is_finer_than_days())?;
                         let until = match rule.until {
                             Some(Moment::Day(day)) => day.to_datetime(Time::MAX),
                             Some(Moment::Local(local)) => local,
@@ -132,7 +179,7 @@ impl<'c> Zones<'c> {
                             None => last,
                         };
                         let until = until.min(last);
-                        let cost = rule.cost(start, until);
+                        let cost = rule.cost(start, until).ok()?;
                         self.work = self.work.checked_sub(cost)?;
                         let count = rule.count.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX));
                         let instances = IcalRs.instances(&rule, start, until).take(count.min(5_000));

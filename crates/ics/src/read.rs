@@ -55,11 +55,13 @@ pub struct Limits {
     pub events: usize,
     /// Listed occurrences of all events together.
     pub occurrences: usize,
+    /// Of the names and summaries of these, one by one.
+    pub listed_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 10 * 1024 * 1024, events: 10_000, occurrences: 20_000 }
+        Self { bytes: 10 * 1024 * 1024, events: 10_000, occurrences: 20_000, listed_bytes: 16 * 1024 * 1024 }
     }
 }
 
@@ -99,18 +101,19 @@ pub fn read(body: &[u8], cx: &ReadContext<'_>) -> Result<FeedReading, Refusal> {
     reading.warnings.extend(text.skipped.warnings());
     let mut zones = Zones::new(cx, text.zones, text.hints);
     let mut entries = Vec::with_capacity(drafts.len());
+    let mut unread = 0_u32;
     for draft in drafts {
-        let lines = draft.lines;
-        let uid = draft.uid();
-        match Entry::of(draft, whole_days, cx, &mut zones, &mut reading.warnings) {
+        match Entry::of(&draft, whole_days, cx, &mut zones, &mut reading.warnings) {
             Ok(entry) => entries.push(entry),
-            Err(fault) => reading.warnings.push(fault.warning(lines, uid)),
+            Err(fault) => {
+                unread = unread.saturating_add(1);
+                reading.warnings.push(fault.warning(draft.lines, draft.uid().as_deref()));
+            }
         }
     }
     let listed = series::list(&entries, cx, &mut zones, &mut reading.warnings)?;
-    let unread = reading.warnings.iter().filter(|warning| warning.unread).count();
-    reading.events_read = events.saturating_sub(u32::try_from(unread).unwrap_or(u32::MAX));
-    let recurs = entries.iter().any(Entry::recurs);
+    reading.events_read = events.saturating_sub(unread.saturating_add(listed.unread));
+    let recurs = entries.iter().any(|entry| entry.recurs);
     reading.more_from = if recurs { Some(cx.horizon.until) } else { listed.beyond };
     reading.events = listed.events;
     if whole_days {

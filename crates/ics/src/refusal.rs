@@ -41,6 +41,8 @@ pub enum Excess {
     Properties,
     /// Components inside each other.
     Nesting,
+    /// Bytes of the names and summaries of the occurrences.
+    Listed,
     /// Work that the recurrence rules of the feed ask for, in days looked at.
     Recurrence,
 }
@@ -53,6 +55,7 @@ impl fmt::Display for Excess {
             Self::Occurrences => "occurrences of repeating events",
             Self::Properties => "properties",
             Self::Nesting => "entries inside each other",
+            Self::Listed => "bytes of repeated texts",
             Self::Recurrence => "days to work out for repeating events",
         })
     }

@@ -5,31 +5,37 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use calmesh_calendar::{EventKey, EventStatus, Extent, FeedEvent, ReadWarning};
+use calmesh_calendar::{EventKey, EventStatus, Extent, FeedEvent, Nights, ReadWarning, Times};
 use jiff::{
     Span, Timestamp, ToSpan,
     civil::{Date, DateTime, Time},
+    tz::{Offset, TimeZone},
 };
 
 use crate::{
-    entry::{Entry, Fault, Length, Point},
+    entry::{Entry, Fault, Flaws, Length, Point},
     moment::Moment,
     place::Zones,
-    read::ReadContext,
-    recur::{IcalRs, Recurrence, Rule, RuleRefusal},
+    read::{Horizon, ReadContext},
+    recur::{IcalRs, Recurrence, Rule},
     refusal::{Excess, Refusal},
+    zones::Clock,
 };
 
 /// Starts that one event may have within the horizon.
 const MAX_INSTANCES: usize = 5_000;
-/// Units of [`Rule::cost`] that one rule may take: a daily rule since 1604 takes 160,000.
-const MAX_WORK_OF_RULE: u64 = 5_000_000;
-/// Units that all rules of a feed may take together.
+/// Units of [`Rule::cost`] that all rules of a feed may take together: about a second.
 pub(crate) const MAX_WORK: u64 = 50_000_000;
+/// The years that anything is reckoned with.
+const FIRST_YEAR: i16 = 1900;
+const LAST_YEAR: i16 = 2199;
 /// Units for looking at one override beside one master.
 const WORK_OF_PAIR: u64 = 20;
+/// Units for one occurrence, beside those of its rule.
+const WORK_OF_INSTANCE: u64 = 4;
 
 /// Every occurrence of every entry that the horizon touches: entries in the order of the text, series in order of time.
+/// Gives also how many of the entries were not read after all.
 ///
 /// # Errors
 /// When the feed has too many occurrences, or asks for too much work.
@@ -39,27 +45,38 @@ pub(crate) fn list(
     zones: &mut Zones<'_>,
     warnings: &mut Vec<ReadWarning>,
 ) -> Result<Listed, Refusal> {
-    let groups = Groups::of(entries, cx, zones)?;
-    let mut listed = Listing { listed: Listed { events: Vec::with_capacity(entries.len()), beyond: None }, cx };
+    let groups = Groups::of(entries, zones)?;
+    let mut listed = Listing::new(cx, entries.len());
+    let mut unread = 0_u32;
     for entry in entries {
         let group = entry.uid.as_deref().and_then(|uid| groups.by_uid.get(uid));
+        let mut flaws = Flaws::default();
         let told = match (&entry.uid, &entry.recurrence_id, group) {
-            (Some(uid), Some(id), Some(group)) => list_override(entry, uid, id, group, &mut listed),
-            _ => Series { entry, group, cx }.list_into(&mut listed, zones),
+            (Some(uid), Some(id), Some(group)) => list_override(entry, uid, id, group, &mut listed, &mut flaws),
+            (_, None, Some(group)) if group.revision > entry.sequence => {
+                flaws.note(entry.lines.first, false, "a later revision of it is in the calendar, and counts instead");
+                Ok(())
+            }
+            _ => Series { entry, group, cx }.list_into(&mut listed, zones, &mut flaws),
         };
+        flaws.tell(entry.lines, entry.uid.as_deref(), warnings);
         match told {
             Ok(()) => {}
-            Err(Trouble::Fault(fault)) => warnings.push(fault.warning(entry.lines, entry.uid.clone())),
+            Err(Trouble::Fault(fault)) => {
+                unread = unread.saturating_add(1);
+                warnings.push(fault.warning(entry.lines, entry.uid.as_deref()));
+            }
             Err(Trouble::Refusal(refusal)) => return Err(refusal),
         }
     }
-    Ok(listed.listed)
+    Ok(Listed { unread, ..listed.listed })
 }
 
-/// What lies within the horizon, and where the next beyond it begins.
+/// What lies within the horizon, where the next beyond it begins, and how many entries were not read after all.
 pub(crate) struct Listed {
     pub(crate) events: Vec<FeedEvent>,
     pub(crate) beyond: Option<Timestamp>,
+    pub(crate) unread: u32,
 }
 
 /// An override stands for itself, unless another says otherwise of the same occurrence: a later SEQUENCE wins
@@ -70,14 +87,23 @@ fn list_override(
     id: &Point,
     group: &Group<'_>,
     listed: &mut Listing<'_>,
+    flaws: &mut Flaws,
 ) -> Result<(), Trouble> {
-    let occurrence = group.name_of_override(id, listed.cx);
+    let occurrence = group.name_of_override(id);
     if group.best.get(&occurrence).is_some_and(|best| *best > rank(entry)) {
         return Ok(());
     }
-    let extent = entry.extent_at(entry.start.civil(), entry.length).ok_or(Fault::OutOfReach)?;
+    let length = entry.length.or_else(|| one_night(entry)).ok_or(Fault::NoLength)?;
     let key = EventKey { uid: uid.to_owned(), occurrence: Some(occurrence) };
-    Ok(listed.push(entry, Some(key), extent, entry.status)?)
+    match entry.extent_at(entry.start.civil(), length) {
+        Some(extent) => Ok(listed.push(entry, Some(key), extent, flaws)?),
+        None => Ok(()),
+    }
+}
+
+/// What takes no time and is called off takes a night, so that it is listed, and is seen to be called off.
+fn one_night(entry: &Entry) -> Option<Length> {
+    (entry.status == Some(EventStatus::Cancelled)).then_some(Length::Nights(1))
 }
 
 /// What of two events for the same occurrence counts: the greater.
@@ -88,7 +114,10 @@ fn rank(entry: &Entry) -> (u64, bool) {
 /// The events of one UID.
 #[derive(Default)]
 struct Group<'e> {
+    /// Of the latest revision: the highest SEQUENCE counts, also where it calls off, and of equals all do
+    /// (RFC 5545 3.8.7.4).
     masters: Vec<&'e Entry>,
+    revision: u64,
     overrides: Vec<&'e Entry>,
     /// The greatest rank of the overrides of each occurrence.
     best: HashMap<String, (u64, bool)>,
@@ -97,8 +126,8 @@ struct Group<'e> {
 impl Group<'_> {
     /// The name of the occurrence that an override is for. Several masters of one UID may name it differently; the
     /// least name is as good as any, and the same in every order of the text.
-    fn name_of_override(&self, id: &Point, cx: &ReadContext<'_>) -> String {
-        let of_masters = self.masters.iter().map(|master| name_in(master, civil_in(master, id, cx))).min();
+    fn name_of_override(&self, id: &Point) -> String {
+        let of_masters = self.masters.iter().map(|master| name_in(master, civil_in(master, id))).min();
         of_masters.unwrap_or_else(|| name_of(id))
     }
 }
@@ -108,7 +137,7 @@ struct Groups<'e> {
 }
 
 impl<'e> Groups<'e> {
-    fn of(entries: &'e [Entry], cx: &ReadContext<'_>, zones: &mut Zones<'_>) -> Result<Self, Refusal> {
+    fn of(entries: &'e [Entry], zones: &mut Zones<'_>) -> Result<Self, Refusal> {
         let mut by_uid: HashMap<&str, Group<'_>> = HashMap::new();
         for entry in entries {
             if let Some(uid) = entry.uid.as_deref() {
@@ -118,12 +147,15 @@ impl<'e> Groups<'e> {
             }
         }
         for group in by_uid.values_mut() {
+            group.revision = group.masters.iter().map(|master| master.sequence).max().unwrap_or(0);
+            let revision = group.revision;
+            group.masters.retain(|master| master.sequence == revision);
             // Each override is looked at beside each master, and a hostile feed has thousands of both.
             let pairs = (group.masters.len() as u64).saturating_mul(group.overrides.len() as u64);
             zones.spend(pairs.saturating_mul(WORK_OF_PAIR))?;
             for entry in &group.overrides {
                 let Some(id) = &entry.recurrence_id else { continue };
-                let best = group.best.entry(group.name_of_override(id, cx)).or_insert(rank(entry));
+                let best = group.best.entry(group.name_of_override(id)).or_insert(rank(entry));
                 *best = rank(entry).max(*best);
             }
         }
@@ -148,48 +180,103 @@ impl From<Refusal> for Trouble {
     }
 }
 
+/// The time that extents are cut to: the years that the horizon touches and those beside them, so that an extent stays
+/// as it is while the horizon moves on from day to day. No instant outside of it leaves this crate.
+#[derive(Debug, Clone)]
+struct Reach {
+    days: Nights,
+    times: Times,
+    /// When it grows: the horizon's end is in the next year.
+    until: Timestamp,
+}
+
+impl Reach {
+    fn of(horizon: Horizon, zone: &TimeZone) -> Self {
+        let year = |instant| zone.to_datetime(instant).year();
+        let first = (year(horizon.from).saturating_sub(1)).clamp(FIRST_YEAR, LAST_YEAR);
+        let end = (year(horizon.until).saturating_add(2)).clamp(first.saturating_add(1), LAST_YEAR.saturating_add(1));
+        let next = end.saturating_sub(1);
+        let day = |year: i16| Date::new(year, 1, 1).unwrap_or(Date::constant(FIRST_YEAR, 1, 1));
+        let instant = |day: Date| Clock::Zone(zone.clone()).instant(day.to_datetime(Time::midnight()));
+        let days = Nights::new(day(first), day(end));
+        let times = Times::new(instant(day(first)), instant(day(end)));
+        match (days, times) {
+            (Ok(days), Ok(times)) => Self { days, times, until: instant(day(next)) },
+            _ => unreachable!("a year is before the next"),
+        }
+    }
+}
+
 /// The occurrences so far.
 struct Listing<'a> {
     listed: Listed,
     cx: &'a ReadContext<'a>,
+    /// The day of the horizon's beginning at the property.
+    today: Date,
+    reach: Reach,
+    /// Octets that the occurrences carry.
+    bytes: usize,
 }
 
-impl Listing<'_> {
+impl<'a> Listing<'a> {
+    fn new(cx: &'a ReadContext<'a>, entries: usize) -> Self {
+        let day = |instant| cx.zone.to_datetime(instant).date();
+        let listed = Listed { events: Vec::with_capacity(entries), beyond: None, unread: 0 };
+        Self { listed, cx, today: day(cx.horizon.from), reach: Reach::of(cx.horizon, cx.zone), bytes: 0 }
+    }
+
+    /// Notes that the same body says more from then on.
+    fn says_more_from(&mut self, from: Timestamp) {
+        self.listed.beyond = Some(self.listed.beyond.map_or(from, |known| known.min(from)));
+    }
+
     /// Adds an occurrence, unless it lies outside of the horizon.
-    fn push(
-        &mut self,
-        entry: &Entry,
-        key: Option<EventKey>,
-        extent: Extent,
-        status: Option<EventStatus>,
-    ) -> Result<(), Refusal> {
+    fn push(&mut self, entry: &Entry, key: Option<EventKey>, extent: Extent, flaws: &mut Flaws) -> Result<(), Refusal> {
         let horizon = self.cx.horizon;
-        let midnight = |day: Date| self.cx.zone.to_ambiguous_timestamp(day.to_datetime(Time::midnight())).compatible();
         let (start, is_over) = match extent {
             Extent::Times(times) => (times.start(), times.end() <= horizon.from),
             Extent::Nights(nights) => {
-                let over = nights.end() <= self.cx.zone.to_datetime(horizon.from).date();
-                (midnight(nights.first()).unwrap_or(Timestamp::MAX), over)
+                let midnight = Clock::Zone(self.cx.zone.clone()).instant(nights.first().to_datetime(Time::midnight()));
+                (midnight, nights.end() <= self.today)
             }
         };
         if is_over {
             return Ok(());
         }
         if horizon.until <= start {
-            let beyond = &mut self.listed.beyond;
-            *beyond = Some(beyond.map_or(start, |known| known.min(start)));
+            self.says_more_from(start);
             return Ok(());
         }
-        let limit = self.cx.limits.occurrences;
-        if self.listed.events.len() >= limit {
-            return Err(Refusal::TooLarge { what: Excess::Occurrences, limit: limit as u64 });
+        let (cut, goes_on) = match extent {
+            Extent::Times(times) => {
+                (times.intersection(self.reach.times).map(Extent::Times), times.end() > self.reach.times.end())
+            }
+            Extent::Nights(nights) => {
+                (nights.intersection(self.reach.days).map(Extent::Nights), nights.end() > self.reach.days.end())
+            }
+        };
+        let Some(extent) = cut else { return Ok(()) };
+        if goes_on {
+            let end = self.reach.days.end();
+            flaws.note(entry.lines.first, false, format!("it ends far ahead, and is counted until {end}"));
+            self.says_more_from(self.reach.until);
+        }
+        let limits = self.cx.limits;
+        if self.listed.events.len() >= limits.occurrences {
+            return Err(Refusal::TooLarge { what: Excess::Occurrences, limit: limits.occurrences as u64 });
+        }
+        // The texts are shared, but whoever keeps an occurrence keeps its name and its summary.
+        let named = key.as_ref().map_or(0, |key| key.uid.len() + key.occurrence.as_ref().map_or(0, String::len));
+        self.bytes = self.bytes.saturating_add(named + entry.summary.len());
+        if self.bytes > limits.listed_bytes {
+            return Err(Refusal::TooLarge { what: Excess::Listed, limit: limits.listed_bytes as u64 });
         }
         self.listed.events.push(FeedEvent {
             key,
             extent,
             summary: entry.summary.clone(),
             description: entry.description.clone(),
-            status,
+            status: entry.status,
             transparent: entry.transparent,
             busy_status: entry.busy_status,
             lines: entry.lines,
@@ -199,9 +286,9 @@ impl Listing<'_> {
 }
 
 /// A point on the wall clock of a series: what a RECURRENCE-ID, an EXDATE or an RDATE names.
-fn civil_in(master: &Entry, point: &Point, cx: &ReadContext<'_>) -> DateTime {
+fn civil_in(master: &Entry, point: &Point) -> DateTime {
     match (&master.start, point) {
-        (Point::Day(_), point) => point.day(cx.zone).to_datetime(Time::midnight()),
+        (Point::Day(_), point) => point.day(&master.days).to_datetime(Time::midnight()),
         // A day names the occurrence of that day.
         (Point::At { local, .. }, Point::Day(day)) => day.to_datetime(local.time()),
         (Point::At { clock, .. }, point) => match point.instant() {
@@ -234,22 +321,40 @@ struct Series<'a> {
     cx: &'a ReadContext<'a>,
 }
 
+/// The occurrences of a series by their starts, each with its own length if it has one.
+type Instances = BTreeMap<DateTime, Option<Length>>;
+
+/// Of two lengths of one start the longer counts; none is that of the series.
+fn add(instances: &mut Instances, entry: &Entry, civil: DateTime, length: Option<Length>) {
+    let seconds = |length: Option<Length>| length.or(entry.length).map_or(0, Length::seconds);
+    let known = instances.entry(civil).or_insert(length);
+    if seconds(length) > seconds(*known) {
+        *known = length;
+    }
+}
+
 impl Series<'_> {
-    fn list_into(&self, listed: &mut Listing<'_>, zones: &mut Zones<'_>) -> Result<(), Trouble> {
+    fn list_into(&self, listed: &mut Listing<'_>, zones: &mut Zones<'_>, flaws: &mut Flaws) -> Result<(), Trouble> {
         let entry = self.entry;
         let key = |civil: DateTime| {
-            let occurrence = entry.recurs().then(|| name_in(entry, civil));
+            let occurrence = entry.recurs.then(|| name_in(entry, civil));
             entry.uid.clone().map(|uid| EventKey { uid, occurrence })
         };
+        let own_length = entry.length.or_else(|| one_night(entry));
+        if own_length.is_none() && entry.more.iter().all(|(_, length)| length.is_none()) {
+            return Err(Fault::NoLength.into());
+        }
         let overrides = self.group.map(|group| group.overrides.as_slice()).unwrap_or_default();
-        if !entry.recurs() && overrides.is_empty() {
+        if !entry.recurs && overrides.is_empty() {
             let civil = entry.start.civil();
-            let extent = entry.extent_at(civil, entry.length).ok_or(Fault::OutOfReach)?;
-            return Ok(listed.push(entry, key(civil), extent, entry.status)?);
+            return match own_length.and_then(|length| entry.extent_at(civil, length)) {
+                Some(extent) => Ok(listed.push(entry, key(civil), extent, flaws)?),
+                None => Ok(()),
+            };
         }
         let moved: Vec<(DateTime, &Entry)> = overrides
             .iter()
-            .filter_map(|other| other.recurrence_id.as_ref().map(|id| (civil_in(entry, id, self.cx), *other)))
+            .filter_map(|other| other.recurrence_id.as_ref().map(|id| (civil_in(entry, id), *other)))
             .collect();
         let overridden: BTreeSet<DateTime> = moved.iter().map(|(civil, _)| *civil).collect();
         // For each point from which all that follows is changed, the change that wins.
@@ -257,140 +362,182 @@ impl Series<'_> {
         for (civil, other) in moved.iter().filter(|(_, other)| other.this_and_future) {
             let place = |entry: &Entry| {
                 let civil = entry.start.civil();
-                (rank(entry), civil, entry.extent_at(civil, entry.length), entry.summary.clone())
+                let extent = entry.length.and_then(|length| entry.extent_at(civil, length));
+                (rank(entry), civil, extent, entry.summary.clone())
             };
             let best = from_then_on.entry(*civil).or_insert(other);
             if place(other) > place(best) {
                 *best = other;
             }
         }
-        for (civil, length) in self.instances(&from_then_on, zones)? {
+        for (civil, length) in self.instances(&from_then_on, zones, flaws)? {
             if overridden.contains(&civil) {
                 continue;
             }
             let change = from_then_on.range(..=civil).next_back();
             let (said, at, length) = match change {
-                None => (entry, civil, length.unwrap_or(entry.length)),
+                None => (entry, civil, length.or(own_length)),
                 Some((from, change)) => {
                     let shift = *from - civil;
                     let Ok(at) = change.start.civil().checked_sub(shift) else { continue };
-                    (*change, at, change.length)
+                    (*change, at, change.length.or_else(|| one_night(change)))
                 }
             };
-            // What lies at the edge of what can be reckoned with lies outside of the horizon.
-            if let Some(extent) = said.extent_at(at, length) {
-                listed.push(said, key(civil), extent, said.status)?;
+            // What has no length, or lies at the edge of what can be reckoned with, is outside of the horizon.
+            if let Some(extent) = length.and_then(|length| said.extent_at(at, length)) {
+                listed.push(said, key(civil), extent, flaws)?;
             }
         }
         Ok(())
     }
 
-    /// Starts on the event's wall clock that may matter within the horizon, each with its own length if it has one.
+    /// Starts on the event's wall clock that may matter within the horizon.
     fn instances(
         &self,
         changes: &BTreeMap<DateTime, &Entry>,
         zones: &mut Zones<'_>,
-    ) -> Result<BTreeMap<DateTime, Option<Length>>, Trouble> {
+        flaws: &mut Flaws,
+    ) -> Result<Instances, Refusal> {
         let entry = self.entry;
         let start = entry.start.civil();
-        let (first, last) = self.window(changes)?;
-        let mut instances = BTreeMap::new();
-        // DTSTART counts, whether or not the rule generates it (RFC 5545 3.8.5.3).
-        instances.insert(start, None);
-        for rule in &entry.rules {
-            self.expand(rule, first, last, zones, |civil| {
-                instances.insert(civil, None);
-                instances.len() <= MAX_INSTANCES
-            })?;
-        }
-        for (point, length) in &entry.more {
-            instances.insert(civil_in(entry, point, self.cx), *length);
-        }
-        for rule in &entry.exception_rules {
-            self.expand(rule, first, last, zones, |civil| {
-                instances.remove(&civil);
+        let window = self.window(changes);
+        let mut except: BTreeSet<DateTime> = entry.except.iter().map(|point| civil_in(entry, point)).collect();
+        let days: BTreeSet<Date> = entry
+            .except
+            .iter()
+            .filter_map(|point| if let Point::Day(day) = point { Some(*day) } else { None })
+            .collect();
+        for (line, rule) in &entry.exception_rules {
+            self.expand(*line, rule, window, zones, flaws, |civil| {
+                except.insert(civil);
                 true
             })?;
         }
-        let mut days = BTreeSet::new();
-        for point in &entry.except {
-            instances.remove(&civil_in(entry, point, self.cx));
-            if let Point::Day(day) = point {
-                days.insert(*day);
+        let stands = |civil: &DateTime| !except.contains(civil) && !days.contains(&civil.date());
+
+        let mut instances = Instances::new();
+        // DTSTART counts, whether or not the rule generates it (RFC 5545 3.8.5.3).
+        if stands(&start) {
+            instances.insert(start, None);
+        }
+        for (line, rule) in &entry.rules {
+            let mut together: Option<(DateTime, DateTime)> = None;
+            let mut room = true;
+            self.expand(*line, rule, window, zones, flaws, |civil| {
+                if !stands(&civil) {
+                    return true;
+                }
+                // The starts of one day are one stretch of time: nights are what counts.
+                match &mut together {
+                    Some((first, last)) if rule.is_finer_than_days() && first.date() == civil.date() => *last = civil,
+                    _ => {
+                        if let Some(run) = together.replace((civil, civil)) {
+                            self.add_run(&mut instances, run);
+                        }
+                    }
+                }
+                room = instances.len() < MAX_INSTANCES;
+                room
+            })?;
+            if let Some(run) = together {
+                self.add_run(&mut instances, run);
+            }
+            if !room {
+                flaws.note(
+                    *line,
+                    true,
+                    format!("it repeats more than {MAX_INSTANCES} times, and the later ones were passed over"),
+                );
             }
         }
-        if !days.is_empty() {
-            instances.retain(|civil, _| !days.contains(&civil.date()));
+        for (point, length) in &entry.more {
+            let civil = civil_in(entry, point);
+            if stands(&civil) {
+                add(&mut instances, entry, civil, *length);
+            }
         }
-        if instances.len() > MAX_INSTANCES {
-            return Err(Fault::TooManyInstances(MAX_INSTANCES).into());
-        }
+        zones.spend(WORK_OF_INSTANCE.saturating_mul(instances.len() as u64))?;
         Ok(instances)
+    }
+
+    /// Adds starts of one day, from the first to the last of them.
+    fn add_run(&self, instances: &mut Instances, (first, last): (DateTime, DateTime)) {
+        let length = match self.entry.start {
+            Point::At { .. } if first < last => self.entry.length.map(|length| length.and(first.duration_until(last))),
+            _ => None,
+        };
+        let first = match self.entry.start {
+            Point::Day(_) => first.date().to_datetime(Time::midnight()),
+            Point::At { .. } => first,
+        };
+        add(instances, self.entry, first, length);
     }
 
     /// The stretch of the wall clock in which a start matters: the horizon, and before it the event's length, and
     /// around it what the changes move.
-    fn window(&self, changes: &BTreeMap<DateTime, &Entry>) -> Result<(DateTime, DateTime), Fault> {
-        let utc = |instant| jiff::tz::Offset::UTC.to_datetime(instant);
-        let days_of = |length: &Length| match length {
-            Length::Nights(nights) => *nights,
-            Length::Exact(exact) => exact.as_secs() / 86_400 + 1,
-            Length::Nominal { days, time } => days.saturating_add(time.as_secs() / 86_400 + 1),
-        };
+    fn window(&self, changes: &BTreeMap<DateTime, &Entry>) -> (DateTime, DateTime) {
         let longest = changes
             .values()
-            .map(|change| &change.length)
-            .chain([&self.entry.length])
-            .chain(self.entry.more.iter().filter_map(|(_, length)| length.as_ref()))
-            .map(days_of)
+            .filter_map(|change| change.length)
+            .chain(self.entry.length)
+            .chain(self.entry.more.iter().filter_map(|(_, length)| *length))
+            .map(|length| length.seconds() / 86_400 + 1)
             .max()
             .unwrap_or(1);
         let moved = changes.iter().map(|(from, change)| days_apart(from.date(), change.start.civil().date())).max();
         let moved = moved.unwrap_or(0);
         let horizon = self.cx.horizon;
-        let back = (longest.saturating_add(moved).saturating_add(2)).min(4_000_000);
+        let back = longest.saturating_add(moved).saturating_add(2).min(4_000_000);
         let ahead = moved.saturating_add(2).min(4_000_000);
         // Before the year 0 there is no iCalendar.
         let floor = Date::constant(0, 1, 1).to_datetime(Time::midnight());
+        let utc = |instant: Timestamp| Offset::UTC.to_datetime(instant);
         let first = utc(horizon.from).checked_sub(back.days()).unwrap_or(floor).max(floor);
-        let last = utc(horizon.until).checked_add(ahead.days()).map_err(|_| Fault::OutOfReach)?;
-        Ok((first, last))
+        let last = utc(horizon.until).checked_add(ahead.days()).unwrap_or(DateTime::MAX);
+        (first, last)
     }
 
-    /// Calls `take` with the starts that a rule generates between two points, until it has enough.
+    /// Calls `take` with the starts that a rule generates within a window, until it has enough. A rule that asks for
+    /// too much is passed over.
     fn expand(
         &self,
+        line: u32,
         rule: &Rule,
-        first: DateTime,
-        last: DateTime,
+        (first, last): (DateTime, DateTime),
         zones: &mut Zones<'_>,
+        flaws: &mut Flaws,
         mut take: impl FnMut(DateTime) -> bool,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Refusal> {
         let start = self.entry.start.civil();
-        let last = self.until(rule).map_or(last, |until| until.min(last));
+        let until = self.until(rule).unwrap_or(DateTime::MAX);
+        let mut left = rule.count.filter(|_| rule.may_run_out(start, last));
+        // Where both say when it ends, the later one counts: of two that contradict each other the one that blocks.
+        let both = left.is_some() && rule.until.is_some();
+        let last = if both { last } else { until.min(last) };
         if last < start {
             return Ok(());
         }
-        let near = rule.start_near(start, first.date());
-        let cost = rule.cost(near, last);
-        if cost > MAX_WORK_OF_RULE {
-            return Err(Fault::Rule(RuleRefusal::TooMuchWork).into());
+        let near = if left.is_some() { start } else { rule.start_near(start, first.date()) };
+        match rule.cost(near, last) {
+            Ok(cost) => zones.spend(cost)?,
+            Err(refusal) => {
+                flaws.note(line, true, format!("its repetition was passed over: {refusal}"));
+                return Ok(());
+            }
         }
-        zones.spend(cost)?;
-        let mut left = rule.count;
         for (place, civil) in IcalRs.instances(rule, near, last).enumerate() {
             if let Some(left) = &mut left {
                 // DTSTART is the first of the count (RFC 5545 3.3.10) even where the rule doesn't generate it.
                 if place == 0 && civil != start {
                     *left = left.saturating_sub(1);
                 }
-                if *left == 0 {
+                if *left == 0 && !(both && civil <= until) {
                     break;
                 }
-                *left -= 1;
+                *left = left.saturating_sub(1);
             }
             if civil >= first && !take(civil) {
-                return Err(Fault::TooManyInstances(MAX_INSTANCES).into());
+                break;
             }
         }
         Ok(())
@@ -404,11 +551,31 @@ impl Series<'_> {
             (Moment::Local(local), Point::Day(_)) => end_of(local.date()),
             (Moment::Local(local), Point::At { .. }) => local,
             (Moment::Instant(instant), Point::At { clock, .. }) => clock.local(instant),
-            (Moment::Instant(instant), Point::Day(_)) => {
-                let clock = crate::zones::Clock::utc();
-                end_of(Point::At { local: clock.local(instant), clock }.day(self.cx.zone))
-            }
+            (Moment::Instant(instant), Point::Day(_)) => end_of(self.last_day(instant)),
         })
+    }
+
+    /// The last day of an all-day series that ends at an instant: by the clock that the calendar names. Where it names
+    /// none, or one on which this is no edge of a day, by the reading that blocks more.
+    fn last_day(&self, instant: Timestamp) -> Date {
+        let written = Offset::UTC.to_datetime(instant);
+        let days = &self.entry.days;
+        let there = days.clock.local(instant);
+        if written.time() == Time::midnight() {
+            return written.date();
+        }
+        if days.named && !days.clock.is_utc() {
+            return there.date();
+        }
+        // A whole minute is a midnight somewhere; from 10:00 on it is that of the next day, east of Greenwich.
+        let is_midnight = written.second() == 0;
+        let written = written.date();
+        let east = if is_midnight && Offset::UTC.to_datetime(instant).hour() >= 10 {
+            written.tomorrow().unwrap_or(written)
+        } else {
+            written
+        };
+        east.max(there.date())
     }
 }
 

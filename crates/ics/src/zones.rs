@@ -11,6 +11,8 @@ use jiff::{
 };
 use windows_timezones::WindowsTimezone;
 
+use crate::moment::{edge_of, instant_of};
+
 static DATABASE: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
 /// The last parts of all names of the database (`Amsterdam` of `Europe/Amsterdam`), in lower case: Outlook names
@@ -45,10 +47,10 @@ impl Clock {
 
     /// The instant of a local time: after a gap the time that would have been, in a fold the earlier one
     /// (RFC 5545 3.3.5).
-    pub(crate) fn instant(&self, local: DateTime) -> Option<Timestamp> {
+    pub(crate) fn instant(&self, local: DateTime) -> Timestamp {
         match self {
-            Self::Zone(zone) => zone.to_ambiguous_timestamp(local).compatible().ok(),
-            Self::Defined(zone) => zone.offset_of_local(local).to_timestamp(local).ok(),
+            Self::Zone(zone) => zone.to_ambiguous_timestamp(local).compatible().unwrap_or(edge_of(local)),
+            Self::Defined(zone) => instant_of(zone.offset_of_local(local), local),
         }
     }
 
@@ -105,42 +107,67 @@ impl DefinedZone {
     }
 }
 
-/// The zone that a name means, but for what the feed itself defines.
-pub(crate) fn named(tzid: &str) -> Option<TimeZone> {
+/// A name of a zone without what some put around it; none where it can't be one.
+fn bare(tzid: &str) -> Option<&str> {
     let name = tzid.trim().trim_matches(['"', '\'']).trim();
-    if name.is_empty() || name.len() > 200 {
-        return None;
-    }
+    (!name.is_empty() && name.len() <= 200).then_some(name)
+}
+
+/// The zone of a name that is the database's own: `Europe/Madrid`, `/vendor/version/Europe/Madrid`, UTC. Whatever a
+/// feed says of such a zone, it is what it is.
+pub(crate) fn of_database(tzid: &str) -> Option<TimeZone> {
+    let name = bare(tzid)?;
     if ["Z", "UTC", "GMT", "Etc/UTC"].iter().any(|utc| name.eq_ignore_ascii_case(utc))
         || name.eq_ignore_ascii_case("tzone://Microsoft/Utc")
     {
         return Some(TimeZone::UTC);
     }
-    // `/vendor/version/Europe/Madrid`: the longest tail that is a name.
+    // The longest tail that is a name.
     let mut tail = name;
     loop {
-        if let Ok(zone) = DATABASE.get(tail) {
+        if tail.contains('/')
+            && let Ok(zone) = DATABASE.get(tail)
+        {
             return Some(zone);
         }
-        match tail.split_once('/') {
-            Some((_, rest)) if !rest.is_empty() => tail = rest,
-            _ => break,
-        }
+        tail = tail.split_once('/').map(|(_, rest)| rest).filter(|rest| !rest.is_empty())?;
     }
-    windows(name).or_else(|| fixed(name))
+}
+
+/// The zone that a name seems to mean: a short one of the database (`EST`, which many write all year), one of Windows,
+/// a list of cities, an offset. `hint` is where the calendar says that it is, which tells between cities.
+pub(crate) fn guessed(tzid: &str, hint: Option<&str>) -> Option<TimeZone> {
+    let name = bare(tzid)?;
+    let last = name.rsplit('/').next().unwrap_or(name);
+    DATABASE.get(last).ok().or_else(|| windows(name, hint)).or_else(|| fixed(name))
+}
+
+fn city_of(zone: &str) -> Option<String> {
+    zone.trim().rsplit_once('/').map(|(_, city)| city.to_ascii_lowercase().replace('_', " "))
 }
 
 /// Windows' own names (`W. Europe Standard Time`) and their descriptions (`(UTC+01:00) Amsterdam, Berlin, …`).
-fn windows(name: &str) -> Option<TimeZone> {
+fn windows(name: &str, hint: Option<&str>) -> Option<TimeZone> {
     if let Ok(known) = name.parse::<WindowsTimezone>() {
         return DATABASE.get(known.tzdb_id()).ok();
     }
-    let described = name.strip_prefix('(').and_then(|rest| rest.split_once(')')).map(|(_, rest)| rest.trim())?;
+    let described = match name.strip_prefix('(') {
+        Some(rest) => rest.split_once(')').map(|(_, rest)| rest.trim())?,
+        // A list of cities alone.
+        None if name.contains(',') => name,
+        None => return None,
+    };
     let cities = described.rsplit(" : ").next().unwrap_or(described);
-    for city in cities.split([',', '/', ';']) {
-        if let Some(zone) = CITIES.get(city.trim().to_ascii_lowercase().as_str()) {
-            return DATABASE.get(zone).ok();
-        }
+    let cities = || cities.split([',', '/', ';']).map(|city| city.trim().to_ascii_lowercase());
+    let here = hint.and_then(|hint| Some((hint, city_of(hint)?)));
+    if let Some((hint, here)) = here
+        && cities().any(|city| city == here)
+        && let Ok(zone) = DATABASE.get(hint.trim())
+    {
+        return Some(zone);
+    }
+    if let Some(zone) = cities().find_map(|city| CITIES.get(city.as_str())) {
+        return DATABASE.get(zone).ok();
     }
     // `Eastern Time (US & Canada)` is described so, and named `Eastern Standard Time`.
     let region = described.split('(').next().unwrap_or(described).trim();
@@ -162,6 +189,10 @@ mod tests {
     use jiff::civil::date;
 
     use super::*;
+
+    fn named(tzid: &str) -> Option<TimeZone> {
+        of_database(tzid).or_else(|| guessed(tzid, None))
+    }
 
     fn iana(tzid: &str) -> Option<String> {
         named(tzid).map(|zone| zone.iana_name().unwrap_or("?").to_owned())
@@ -194,6 +225,20 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_cities_means_the_one_where_the_calendar_is() {
+        let list = "(UTC+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna";
+        for (hint, name) in [
+            ("Europe/Stockholm", "Europe/Stockholm"),
+            ("Europe/Madrid", "Europe/Amsterdam"),
+            ("nonsense", "Europe/Amsterdam"),
+        ] {
+            let zone = guessed(list, Some(hint)).unwrap();
+            assert_eq!(zone.iana_name(), Some(name), "{hint}");
+        }
+        assert_eq!(guessed("Madrid, Paris", None).unwrap().iana_name(), Some("Europe/Madrid"));
+    }
+
+    #[test]
     fn a_defined_zone_has_its_gap_and_its_fold_as_rfc_5545_wants() {
         let (winter, summer) = (Offset::constant(1), Offset::constant(2));
         let spring = Onset { local: date(2026, 3, 29).at(2, 0, 0, 0), from: winter, to: summer };
@@ -210,7 +255,7 @@ mod tests {
             date(2026, 10, 25).at(3, 0, 0, 0),
         ] {
             assert_eq!(defined.instant(local), madrid.instant(local), "{local}");
-            let instant = madrid.instant(local).unwrap();
+            let instant = madrid.instant(local);
             assert_eq!(defined.local(instant), madrid.local(instant), "{local}");
         }
     }

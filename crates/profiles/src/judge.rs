@@ -169,8 +169,8 @@ mod tests {
         FeedEvent {
             key: None,
             extent: Extent::Nights(extent),
-            summary: summary.to_owned(),
-            description: String::new(),
+            summary: summary.into(),
+            description: "".into(),
             status: None,
             transparent: None,
             busy_status: None,
@@ -200,7 +200,7 @@ mod tests {
         let uid = "1418fb94e984-0123456789abcdef0123456789abcdef@airbnb.com";
         let mut full = with_uid("Reserved", uid);
         full.description = "Reservation URL: https://www.airbnb.com/hosting/reservations/details/HMTESTTEST\n                            Phone Number (Last 4 Digits): 0000"
-            .to_owned();
+            .into();
         let judgement = find("airbnb").unwrap().judge(&full);
         assert_eq!(judgement.class, EventClass::Reservation);
         assert!(judgement.reservation_mark);
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn airbnbs_code_is_read_in_every_form_it_was_written_in() {
         let code = |summary: &str, description: &str| {
-            let event = FeedEvent { description: description.to_owned(), ..event(summary) };
+            let event = FeedEvent { description: description.into(), ..event(summary) };
             find("airbnb").unwrap().judge(&event).code
         };
         let some = Some("HMAB12CD34".to_owned());
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn what_only_looks_like_a_code_is_none() {
         let code = |summary: &str, description: &str| {
-            let event = FeedEvent { description: description.to_owned(), ..event(summary) };
+            let event = FeedEvent { description: description.into(), ..event(summary) };
             find("airbnb").unwrap().judge(&event).code
         };
         assert_eq!(code("Reserved", "HMAB12CD34"), None);

@@ -57,7 +57,7 @@ pub(super) fn sighting(uid: &str, extent: Extent) -> Sighting {
         key: (!uid.is_empty()).then(|| EventKey { uid: uid.to_owned(), occurrence: None }),
         code: None,
         extent,
-        summary: "Reserved".to_owned(),
+        summary: "Reserved".into(),
         rule: "test".to_owned(),
         sign: Sign::None,
         verdict: Verdict::Blocks(BlockKind::Reservation),
@@ -87,7 +87,7 @@ pub(super) fn stay(number: u8, of: u8, extent: Extent) -> Block {
             sign: Sign::None,
             hold: None,
         }),
-        summary: "Reserved".to_owned(),
+        summary: "Reserved".into(),
         ..own(number, extent)
     }
 }

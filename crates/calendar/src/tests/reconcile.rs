@@ -356,3 +356,24 @@ fn thousands_of_twins_under_new_names_are_paired_in_bounded_work() {
     }
     assert_eq!(blocks.len(), 8_000);
 }
+
+#[test]
+fn a_stay_that_is_read_in_part_keeps_the_nights_that_were_known() {
+    let stay = |first, end| vec![sighting("a", nights(first, end))];
+    let mut world = World::at(noon("2026-11-20"));
+    world.read(stay("2026-12-04", "2026-12-07"));
+    for _ in 0..3 {
+        // Its end can't be read any more, so the night of its start is told.
+        world.after(MINUTES_31).read_with(stay("2026-12-04", "2026-12-05"), &["a"]);
+        assert_eq!(world.taken(), ["2026-12-04", "2026-12-05", "2026-12-06"]);
+    }
+    world.after(MINUTES_31).read_with(stay("2026-12-03", "2026-12-05"), &["a"]);
+    assert_eq!(world.taken(), ["2026-12-03", "2026-12-04", "2026-12-05", "2026-12-06"]);
+    // Elsewhere, and not certainly so: both stand at first.
+    world.after(MINUTES_31).read_with(stay("2026-12-20", "2026-12-21"), &["a"]);
+    assert_eq!(world.taken().len(), 5);
+    // Read in full, what it says counts at once.
+    let mut world = World::at(noon("2026-11-20"));
+    world.read(stay("2026-12-04", "2026-12-07")).after(MINUTES_31).read(stay("2026-12-04", "2026-12-05"));
+    assert_eq!(world.taken(), ["2026-12-04"]);
+}

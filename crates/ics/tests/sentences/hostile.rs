@@ -47,7 +47,7 @@ fn what_every_occurrence_carries_is_bounded() {
     let many = "20270101,".repeat(50_000);
     let reading = read_text(event(&format!("DTSTART:20270101\nRRULE:FREQ=DAILY\nEXDATE:{many}")));
     assert_eq!((reading.events.len(), reading.warnings.len()), (775, 1));
-    assert_eq!(of_event(&format!("DTSTART:20270101\nRDATE:{many}")), Vec::<String>::new());
+    assert_eq!(of_event(&format!("DTSTART:20270101\nRDATE:{many}")), ["2027-01-01..2027-01-02"]);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn thousands_of_endless_series_stay_within_bounds() {
     for rule in ["FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", "FREQ=YEARLY;BYDAY=MO,TU,WE,TH,FR,SA,SU;BYSETPOS=400"] {
         assert_eq!(of_rule(rule, 300).unwrap().events, [], "{rule}");
     }
-    let counted = of_rule("FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30;COUNT=2147483647", 100);
+    let counted = of_rule("FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30;COUNT=700000", 100);
     assert_eq!(counted, Err(Refusal::TooLarge { what: Excess::Recurrence, limit: 50_000_000 }));
     let masters = "BEGIN:VEVENT\nUID:1\nDTSTART:20270101\nEND:VEVENT\n".repeat(1_700);
     let overrides = "BEGIN:VEVENT\nUID:1\nDTSTART:20270101\nRECURRENCE-ID:20270101\nEND:VEVENT\n".repeat(1_700);
@@ -231,7 +231,7 @@ proptest! {
         let reading = read_text(&bytes);
         prop_assert_eq!(&reading.warnings, &[]);
         let mut read: Vec<_> = reading.events.iter()
-            .map(|event| (event.key.clone().unwrap().uid, event.extent, event.summary.clone(), event.description.clone()))
+            .map(|event| (event.key.clone().unwrap().uid, event.extent, event.summary.to_string(), event.description.to_string()))
             .collect();
         let mut meant: Vec<_> = document.events.iter()
             .map(|event| (event.uid.clone(), event.extent, event.summary.clone(), event.description.clone().unwrap_or_default()))

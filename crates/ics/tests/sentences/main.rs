@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod busy_times;
+mod cases;
 mod corpus;
 mod hostile;
 mod linear;

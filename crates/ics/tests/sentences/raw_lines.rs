@@ -47,7 +47,7 @@ fn a_line_without_a_colon_joins_texts_only() {
         );
     }
     let reading = read_text(event(&format!("SUMMARY:a\nb\n\n c\nd\n{dates}")));
-    assert_eq!(reading.events[0].summary, "a\nbc\nd");
+    assert_eq!(&*reading.events[0].summary, "a\nbc\nd");
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn a_part_without_end_takes_nothing_from_its_event() {
         let reading = read_text(calendar(&lines));
         assert_eq!(listed(&reading), [STAY], "{part}");
         assert_eq!(reading.events[0].status, Some(EventStatus::Tentative), "{part}");
-        assert_eq!(reading.events[0].summary, "", "{part}");
+        assert_eq!(&*reading.events[0].summary, "", "{part}");
         assert_eq!(
             details(&reading),
             [format!(

@@ -1,6 +1,6 @@
 //! What a feed says, case by case: each body is written as a site might write it, each value is invented.
 
-use calmesh_calendar::{BusyStatus, EventStatus};
+use calmesh_calendar::{BusyStatus, EventStatus, FeedReading};
 use calmesh_ics::{ReadContext, read};
 
 use crate::support::*;
@@ -15,9 +15,9 @@ fn an_airbnb_reservation_is_three_nights() {
     );
     assert_eq!(listed(&reading), ["2027-01-10..2027-01-13"]);
     let event = &reading.events[0];
-    assert_eq!(event.summary, "Reserved");
+    assert_eq!(&*event.summary, "Reserved");
     assert_eq!(
-        event.description,
+        &*event.description,
         "Reservation URL: https://www.airbnb.com/hosting/reservations/details/HMTESTTEST\nPhone Number (Last 4 Digits): 0000"
     );
     assert_eq!(event.key.as_ref().unwrap().uid, "1418fb94e984-0123@airbnb.com");
@@ -33,7 +33,7 @@ fn folding_is_undone_wherever_it_broke_the_text() {
     let body = b"BEGIN:VCAL\r\n ENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nDTST\r\n ART;VALUE=DATE:2027\r\n\t0110\r\nSUMMARY:R\xC3\r\n \xA9serv\r\n \r\n \xC3\xA9e\r\nEND:VEV\r\n ENT\r\nEND:VCALENDAR";
     let reading = read_text(body);
     assert_eq!(listed(&reading), ["2027-01-10..2027-01-11"]);
-    assert_eq!(reading.events[0].summary, "Réservée");
+    assert_eq!(&*reading.events[0].summary, "Réservée");
 }
 
 #[test]
@@ -41,8 +41,8 @@ fn a_value_broken_by_raw_line_ends_goes_on_in_the_next_line() {
     let reading = read_text(event(
         "DTSTART;VALUE=DATE:20270110\nDESCRIPTION:CHECK IN\nPhone (last 4): 0000\nhttps://example.com/HMTESTTEST\n\nbye\nSUMMARY:Reserved",
     ));
-    assert_eq!(reading.events[0].description, "CHECK IN\nPhone (last 4): 0000\nhttps://example.com/HMTESTTEST\nbye");
-    assert_eq!(reading.events[0].summary, "Reserved");
+    assert_eq!(&*reading.events[0].description, "CHECK IN\nPhone (last 4): 0000\nhttps://example.com/HMTESTTEST\nbye");
+    assert_eq!(&*reading.events[0].summary, "Reserved");
     assert_eq!(reading.warnings, []);
 }
 
@@ -50,11 +50,11 @@ fn a_value_broken_by_raw_line_ends_goes_on_in_the_next_line() {
 fn every_line_end_reads_alike() {
     let text = event("DTSTART;VALUE=DATE:20270110\nDTEND;VALUE=DATE:20270113\nSUMMARY:a\n b");
     let plain = read_text(&text);
-    assert_eq!(plain.events[0].summary, "ab");
+    assert_eq!(&*plain.events[0].summary, "ab");
     for end in ["\r\n", "\r", "\r\r\n", "\n\n"] {
         let other = read_text(text.replace('\n', end));
         assert_eq!(listed(&other), listed(&plain), "{end:?}");
-        assert_eq!(other.events[0].summary, "ab", "{end:?}");
+        assert_eq!(&*other.events[0].summary, "ab", "{end:?}");
     }
 }
 
@@ -74,7 +74,7 @@ fn every_encoding_reads_alike() {
     for (name, body) in bodies {
         let reading = read_text(body);
         assert_eq!(listed(&reading), ["2027-01-10..2027-01-11"], "{name}");
-        assert_eq!(reading.events[0].summary, "Réservée", "{name}");
+        assert_eq!(&*reading.events[0].summary, "Réservée", "{name}");
     }
 }
 
@@ -119,11 +119,28 @@ fn an_event_without_uid_and_stamp_counts() {
 }
 
 #[test]
-fn several_masters_with_one_uid_all_count() {
-    let reading = read_text(calendar(
-        "BEGIN:VEVENT\nUID:1\nDTSTART;VALUE=DATE:20270110\nEND:VEVENT\nBEGIN:VEVENT\nUID:1\nDTSTART;VALUE=DATE:20270120\nEND:VEVENT",
-    ));
-    assert_eq!(listed(&reading), ["2027-01-10..2027-01-11", "2027-01-20..2027-01-21"]);
+fn of_several_events_with_one_uid_the_latest_revision_counts() {
+    let both = |first: &str, second: &str| {
+        let one = |day: &str, more: &str| format!("BEGIN:VEVENT\nUID:1\nDTSTART;VALUE=DATE:{day}{more}\nEND:VEVENT");
+        let (a, b) = (one("20270110", first), one("20270120", second));
+        let here = read_text(calendar(&format!("{a}\n{b}")));
+        let there = read_text(calendar(&format!("{b}\n{a}")));
+        let sorted = |reading: &FeedReading| {
+            let mut listed = listed(reading);
+            listed.sort();
+            listed
+        };
+        assert_eq!(sorted(&here), sorted(&there), "the order of the text must not matter");
+        assert_eq!(here.events_read, 2);
+        here
+    };
+    assert_eq!(listed(&both("", "")), ["2027-01-10..2027-01-11", "2027-01-20..2027-01-21"]);
+    assert_eq!(listed(&both("\nSEQUENCE:3", "\nSEQUENCE:3")), ["2027-01-10..2027-01-11", "2027-01-20..2027-01-21"]);
+    assert_eq!(listed(&both("", "\nSEQUENCE:1")), ["2027-01-20..2027-01-21"]);
+    assert_eq!(listed(&both("\nSEQUENCE:10", "\nSEQUENCE:9")), ["2027-01-10..2027-01-11"]);
+    let cancelled = both("\nSEQUENCE:1", "\nSEQUENCE:2\nSTATUS:CANCELLED");
+    assert_eq!(listed(&cancelled), ["2027-01-20..2027-01-21"]);
+    assert_eq!(cancelled.events[0].status, Some(EventStatus::Cancelled));
 }
 
 #[test]
@@ -271,20 +288,13 @@ fn an_event_that_cant_be_read_is_a_warning_with_its_line_and_never_a_lost_feed()
     for (lines, reason) in [
         ("SUMMARY:x", "it has no start"),
         ("DTSTART;VALUE=DATE:20271332", "its DTSTART is not a date that exists"),
-        ("DTSTART;VALUE=DATE:20270110\nDTEND;VALUE=DATE:20270230", "its DTEND is not a date that exists"),
-        ("DTSTART;VALUE=DATE:20270110\nDTEND:", "its DTEND is not a date that exists"),
-        ("DTSTART;VALUE=DATE:20270110\nDTEND;VALUE=DATE", "its DTEND is not a date that exists"),
-        ("DTSTART;VALUE=DATE:20270110\nDTEND;VALUE=DATE:20270109", "it ends before it starts"),
-        ("DTSTART;VALUE=DATE:20270110\nDURATION:-P2D", "it ends before it starts"),
-        ("DTSTART;VALUE=DATE:20270110\nDURATION:soon", "its DURATION is not one of RFC 5545"),
-        ("DTSTART:20270110T150000Z\nDTEND:20270110T140000Z", "it ends before it starts"),
+        ("DTSTART:soon", "its DTSTART is not a date that exists"),
+        ("DTSTART:202701100", "its DTSTART is not a date that exists"),
         ("DTSTART:20270110T150000Z", "it has no length: it ends when it starts, so it blocks nothing"),
         (
             "DTSTART:20270110T150000Z\nDTEND:20270110T150000Z",
             "it has no length: it ends when it starts, so it blocks nothing",
         ),
-        ("DTSTART:20270110\nRRULE:FREQ=SECONDLY", "it repeats more often than daily"),
-        ("DTSTART:20270110\nRRULE:FREQ=DAILY\nRDATE:soon", "its RDATE is not a date that exists"),
     ] {
         let reading = read_text(calendar(&format!(
             "BEGIN:VEVENT\nUID:bad\n{lines}\nEND:VEVENT\nBEGIN:VEVENT\nUID:good\nDTSTART:20270110\nEND:VEVENT"
@@ -296,6 +306,193 @@ fn an_event_that_cant_be_read_is_a_warning_with_its_line_and_never_a_lost_feed()
         assert_eq!((warning.line, warning.uid.as_deref()), (Some(3), Some("bad")), "{lines}");
         assert!(details(&reading).contains(&"Only 1 of 2 events could be read."));
     }
+}
+
+/// What an event of these lines lists, its one warning with the line and whether more may be blocked by it.
+fn in_part(lines: &str) -> (Vec<String>, String, Option<u32>, bool) {
+    let reading = read_text(event(lines));
+    assert_eq!((reading.events_in_text, reading.events_read), (1, 1), "{lines}");
+    let [warning] = reading.warnings.as_slice() else { panic!("{lines}: {:?}", reading.warnings) };
+    assert_eq!(warning.uid.as_deref(), Some("1"));
+    let detail =
+        warning.detail.strip_prefix("The event at line 3 was read in part: ").expect(&warning.detail).to_owned();
+    (listed(&reading), detail, warning.line, warning.unread)
+}
+
+#[test]
+fn an_end_that_cant_be_read_leaves_the_night_of_the_start() {
+    for (end, detail) in [
+        ("DTEND;VALUE=DATE:20270230", "its DTEND can't be read, so only the night of its start is blocked."),
+        ("DTEND:", "its DTEND can't be read, so only the night of its start is blocked."),
+        ("DTEND;VALUE=DATE", "its DTEND can't be read, so only the night of its start is blocked."),
+        ("DTEND;VALUE=DATE:20270109", "its DTEND is before its start, so only the night of its start is blocked."),
+        ("DURATION:-P2D", "its DURATION is before its start, so only the night of its start is blocked."),
+        ("DURATION:-P99999999999W", "its DURATION is before its start, so only the night of its start is blocked."),
+        ("DURATION:soon", "its DURATION can't be read, so only the night of its start is blocked."),
+        ("DURATION:", "its DURATION can't be read, so only the night of its start is blocked."),
+    ] {
+        let day = in_part(&format!("DTSTART;VALUE=DATE:20270110\n{end}"));
+        assert_eq!(day, (vec!["2027-01-10..2027-01-11".to_owned()], detail.to_owned(), Some(6), true), "{end}");
+        let time = in_part(&format!("DTSTART:20270110T140000Z\n{end}"));
+        let night = "2027-01-10T14:00:00Z..2027-01-11T09:00:00Z".to_owned();
+        assert_eq!(time, (vec![night], detail.to_owned(), Some(6), true), "{end}");
+    }
+    // At another clock than the start's.
+    for end in ["DTEND:20270110T120000Z", "DTEND;VALUE=DATE:20270110", "DTEND;TZID=Asia/Tokyo:20270110T220000"] {
+        let (nights, _, line, unread) = in_part(&format!("DTSTART;TZID=Europe/Madrid:20270110T150000\n{end}"));
+        assert_eq!(nights, ["2027-01-10T14:00:00Z..2027-01-11T09:00:00Z"], "{end}");
+        assert_eq!((line, unread), (Some(6), true), "{end}");
+    }
+}
+
+#[test]
+fn where_two_ends_are_stated_the_one_that_can_be_read_counts() {
+    let (nights, ..) = in_part("DTSTART:20270110\nDTEND:soon\nDURATION:P3D");
+    assert_eq!(nights, ["2027-01-10..2027-01-13"]);
+    let (nights, ..) = in_part("DTSTART:20270110\nDTEND:20270113\nDURATION:3 nights");
+    assert_eq!(nights, ["2027-01-10..2027-01-13"]);
+}
+
+#[test]
+fn what_is_glued_to_a_date_is_told_and_loses_nothing() {
+    for start in ["20270110 (Sunday)", "20270110;X", "20270110T990000"] {
+        let (nights, detail, line, unread) = in_part(&format!("DTSTART:{start}"));
+        assert_eq!(nights, ["2027-01-10..2027-01-11"], "{start}");
+        assert_eq!(detail, "its DTSTART goes on after the date, and the rest was passed over.");
+        assert_eq!((line, unread), (Some(5), true));
+    }
+    let (nights, ..) = in_part("DTSTART:20270110T140000Z;foo\nDTEND:20270112T100000Z");
+    assert_eq!(nights, ["2027-01-10T14:00:00Z..2027-01-12T10:00:00Z"]);
+    let (nights, detail, ..) = in_part("DTSTART:20270110\nDTEND:20270113 (Wednesday)");
+    assert_eq!(nights, ["2027-01-10..2027-01-13"]);
+    assert!(detail.starts_with("its DTEND"), "{detail}");
+}
+
+#[test]
+fn until_further_notice_ends_some_years_ahead() {
+    for lines in [
+        "DTSTART;VALUE=DATE:20280101\nDTEND;VALUE=DATE:99991231",
+        "DTSTART;VALUE=DATE:20280101\nDTEND:99991231T235959Z",
+        "DTSTART;VALUE=DATE:20280101\nDURATION:P99999999W",
+        "DTSTART;VALUE=DATE:20280101\nDURATION:PT99999999999999999999S",
+    ] {
+        let (nights, detail, line, unread) = in_part(lines);
+        assert_eq!(nights, ["2028-01-01..2031-01-01"], "{lines}");
+        assert_eq!(detail, "it ends far ahead, and is counted until 2031-01-01.");
+        assert_eq!((line, unread), (Some(3), false));
+    }
+    for lines in [
+        "DTSTART:20280101T140000Z\nDTEND:99991231T235959Z",
+        "DTSTART:20280101T140000Z\nDTEND:99991231T235959-2359",
+        "DTSTART:20280101T140000Z\nDURATION:P99999999W",
+        "DTSTART;TZID=Pacific/Kiritimati:20280102T040000\nDTEND;TZID=Pacific/Kiritimati:99991231T235959",
+    ] {
+        assert_eq!(in_part(lines).0, ["2028-01-01T14:00:00Z..2030-12-31T23:00:00Z"], "{lines}");
+    }
+    assert_eq!(in_part("DTSTART;VALUE=DATE:00010101\nDTEND;VALUE=DATE:99991231").0, ["2025-01-01..2031-01-01"]);
+    for far in [
+        "DTSTART:99991231",
+        "DTSTART:99991231T235959Z\nDURATION:P1D",
+        "DTSTART:00000101",
+        "DTSTART:00000101T000000Z\nDURATION:P1D",
+    ] {
+        let reading = read_text(event(far));
+        assert_eq!((reading.events.len(), reading.events_read, reading.warnings.len()), (0, 1, 0), "{far}");
+    }
+}
+
+#[test]
+fn a_long_series_and_a_long_period_are_cut_and_not_lost() {
+    let reading = read_text(event("DTSTART:20270110\nDURATION:P99999999W\nRRULE:FREQ=DAILY;COUNT=3"));
+    assert_eq!(listed(&reading), ["2027-01-10..2031-01-01", "2027-01-11..2031-01-01", "2027-01-12..2031-01-01"]);
+    let reading =
+        read_text(event("DTSTART:20270110T140000Z\nDURATION:PT20H\nRDATE;VALUE=PERIOD:20270301T140000Z/P99999999W"));
+    assert_eq!(
+        listed(&reading),
+        ["2027-01-10T14:00:00Z..2027-01-11T10:00:00Z", "2027-03-01T14:00:00Z..2030-12-31T23:00:00Z"]
+    );
+}
+
+#[test]
+fn an_end_without_a_zone_is_on_the_clock_of_its_start() {
+    assert_eq!(
+        of_event("DTSTART;TZID=Europe/London:20261204T120000\nDTEND:20261204T143000"),
+        ["2026-12-04T12:00:00Z..2026-12-04T14:30:00Z"]
+    );
+    assert_eq!(
+        of_event(
+            "DTSTART;TZID=Europe/London:20270104T120000\nDURATION:PT1H\nRRULE:FREQ=DAILY;COUNT=3\nEXDATE:20270105T120000\nRDATE:20270110T120000"
+        ),
+        [
+            "2027-01-04T12:00:00Z..2027-01-04T13:00:00Z",
+            "2027-01-06T12:00:00Z..2027-01-06T13:00:00Z",
+            "2027-01-10T12:00:00Z..2027-01-10T13:00:00Z"
+        ]
+    );
+    assert_eq!(
+        of_event("DTSTART:20270104T120000Z\nDTEND:20270104T143000"),
+        ["2027-01-04T12:00:00Z..2027-01-04T14:30:00Z"]
+    );
+}
+
+#[test]
+fn outlooks_word_that_an_event_is_all_day_makes_days_of_it() {
+    let flagged = |hint: &str, lines: &str| {
+        let lines = format!(
+            "{hint}BEGIN:VEVENT\n{lines}\nX-MICROSOFT-CDO-ALLDAYEVENT:TRUE\nEND:VEVENT\nBEGIN:VEVENT\nDTSTART:20270201T150000Z\nEND:VEVENT"
+        );
+        listed(&read_text(calendar(&lines)))
+    };
+    let days = ["2027-06-10..2027-06-13"];
+    for lines in [
+        "DTSTART;TZID=W. Europe Standard Time:20270610T000000\nDTEND;TZID=W. Europe Standard Time:20270613T000000",
+        "DTSTART;TZID=America/New_York:20270610T000000\nDTEND;TZID=America/New_York:20270613T000000",
+        "DTSTART:20270610T000000\nDTEND:20270613T000000",
+        "DTSTART:20270610T000000Z\nDURATION:P3D",
+        "DTSTART:20270609T220000Z\nDTEND:20270612T220000Z",
+        "DTSTART:20270609T220000Z\nDTEND:20270612T215959Z",
+    ] {
+        assert_eq!(flagged("", lines), days, "{lines}");
+    }
+    // Midnight where the calendar says that it is, whatever the property's zone.
+    assert_eq!(flagged("X-WR-TIMEZONE:America/New_York\n", "DTSTART:20270610T040000Z\nDTEND:20270613T040000Z"), days);
+}
+
+#[test]
+fn the_last_second_of_a_day_is_all_of_it_on_every_clock() {
+    for end in ["20270112T235959Z", "20270112T235900Z", "20270112T225959Z", "20270112T235959"] {
+        assert_eq!(of_event(&format!("DTSTART;VALUE=DATE:20270110\nDTEND:{end}")), ["2027-01-10..2027-01-13"], "{end}");
+    }
+}
+
+#[test]
+fn a_feeds_own_zone_counts_before_a_guess_at_its_name() {
+    let feed = |tzid: &str| {
+        let zone = "BEGIN:STANDARD\nDTSTART:19701101T020000\nTZOFFSETFROM:-0400\nTZOFFSETTO:-0500\n\
+             RRULE:FREQ=YEARLY;BYDAY=1SU;BYMONTH=11\nEND:STANDARD\n\
+             BEGIN:DAYLIGHT\nDTSTART:19700308T020000\nTZOFFSETFROM:-0500\nTZOFFSETTO:-0400\n\
+             RRULE:FREQ=YEARLY;BYDAY=2SU;BYMONTH=3\nEND:DAYLIGHT";
+        listed(&read_text(calendar(&format!(
+            "BEGIN:VTIMEZONE\nTZID:{tzid}\n{zone}\nEND:VTIMEZONE\nBEGIN:VEVENT\nUID:1\n\
+             DTSTART;TZID={tzid}:20270710T150000\nDURATION:PT1H\nEND:VEVENT"
+        ))))
+    };
+    for tzid in ["EST", "W. Europe Standard Time", "Customized", "+0100"] {
+        assert_eq!(feed(tzid), ["2027-07-10T19:00:00Z..2027-07-10T20:00:00Z"], "{tzid}");
+    }
+    assert_eq!(feed("Europe/Madrid"), ["2027-07-10T13:00:00Z..2027-07-10T14:00:00Z"]);
+    assert_eq!(feed("UTC"), ["2027-07-10T15:00:00Z..2027-07-10T16:00:00Z"]);
+}
+
+#[test]
+fn a_list_of_cities_is_the_zone_that_the_calendar_names() {
+    let feed = |hint: &str| {
+        listed(&read_text(calendar(&format!(
+            "X-WR-TIMEZONE:{hint}\nBEGIN:VEVENT\nDTSTART;TZID=\"(UTC) Monrovia, Reykjavik, Lisbon\":20270710T150000\nDURATION:PT1H\nEND:VEVENT"
+        ))))
+    };
+    assert_eq!(feed("Europe/Lisbon"), ["2027-07-10T14:00:00Z..2027-07-10T15:00:00Z"]);
+    assert_eq!(feed("Europe/Madrid"), ["2027-07-10T15:00:00Z..2027-07-10T16:00:00Z"]);
 }
 
 #[test]
@@ -310,7 +507,8 @@ fn what_lies_outside_of_the_horizon_is_read_but_not_listed() {
         "BEGIN:VEVENT\nUID:past\nDTSTART:20240110\nEND:VEVENT\nBEGIN:VEVENT\nUID:under way\nDTSTART:20240110\nDTEND:20270110\nEND:VEVENT\n\
          BEGIN:VEVENT\nUID:far\nDTSTART:20400110\nEND:VEVENT",
     ));
-    assert_eq!(listed(&reading), ["2024-01-10..2027-01-10"]);
+    // What began years ago is told from the year before the horizon's on.
+    assert_eq!(listed(&reading), ["2025-01-01..2027-01-10"]);
     assert_eq!((reading.events_in_text, reading.events_read), (3, 3));
     assert_eq!(reading.warnings, []);
 }
@@ -320,7 +518,7 @@ fn an_alarm_inside_an_event_says_nothing_of_the_event() {
     let reading = read_text(event(
         "DTSTART:20270110\nBEGIN:VALARM\nTRIGGER:-PT15M\nDURATION:PT5M\nSUMMARY:ring\nEND:VALARM\nSUMMARY:stay",
     ));
-    assert_eq!(reading.events[0].summary, "stay");
+    assert_eq!(&*reading.events[0].summary, "stay");
     assert_eq!(listed(&reading), ["2027-01-10..2027-01-11"]);
 }
 

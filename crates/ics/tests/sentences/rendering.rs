@@ -112,7 +112,7 @@ fn no_line_is_longer_than_75_octets_nor_ends_without_crlf() {
             assert!(std::str::from_utf8(line).is_ok());
         }
         let reading = read_text(&bytes);
-        assert_eq!(reading.events[0].summary, summary.trim());
+        assert_eq!(&*reading.events[0].summary, summary.trim());
         assert_eq!(reading.events[0].key.as_ref().unwrap().uid, "u".repeat(180));
     }
 }

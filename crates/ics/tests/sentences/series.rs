@@ -140,6 +140,7 @@ fn an_exception_that_cant_be_read_leaves_the_night_blocked() {
     let reading = read_text(event("DTSTART:20270110\nRRULE:FREQ=DAILY;COUNT=2\nEXDATE:soon\nEXRULE:FREQ=HOURLY"));
     assert_eq!(starts(&reading), ["2027-01-10", "2027-01-11"]);
     assert_eq!(reading.warnings.len(), 2);
+    assert!(reading.warnings.iter().all(|warning| warning.detail.contains(" EX")), "{:?}", reading.warnings);
     assert!(reading.warnings.iter().all(|warning| !warning.unread && warning.uid.as_deref() == Some("1")));
 }
 
@@ -208,7 +209,7 @@ fn this_and_future_changes_all_that_follows() {
     let change = "RECURRENCE-ID;RANGE=THISANDFUTURE;TZID=Europe/Madrid:20270112T100000\n\
                   DTSTART;TZID=Europe/Madrid:20270112T120000\nDURATION:PT2H\nSUMMARY:b";
     let reading = with_overrides(master, &[change]);
-    let said: Vec<_> = reading.events.iter().map(|event| (extent(event), event.summary.as_str())).collect();
+    let said: Vec<_> = reading.events.iter().map(|event| (extent(event), &*event.summary)).collect();
     assert_eq!(
         said,
         [
@@ -232,19 +233,127 @@ fn no_rule_gets_past_the_caps() {
     for rule in [
         "FREQ=SECONDLY",
         "FREQ=MINUTELY;COUNT=2147483647",
-        "FREQ=DAILY;BYHOUR=0,1,2;BYMINUTE=0,1,2",
-        "FREQ=DAILY;BYDAY=€",
-        "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30;INTERVAL=2000",
+        "FREQ=YEARLY;BYDAY=MO,TU,WE,TH,FR,SA,SU;BYSETPOS=400",
+        "RSCALE=HEBREW;FREQ=DAILY",
         "nonsense",
     ] {
         let reading = read_text(event(&format!("DTSTART:19700101\nRRULE:{rule}")));
         assert_eq!(reading.events, [], "{rule}");
         let unread: Vec<_> = reading.warnings.iter().filter(|warning| warning.unread).collect();
-        assert_eq!((unread.len(), unread[0].uid.as_deref(), unread[0].line), (1, Some("1"), Some(3)), "{rule}");
+        assert_eq!((unread.len(), unread[0].uid.as_deref(), unread[0].line), (1, Some("1"), Some(6)), "{rule}");
+        let reading = read_text(event(&format!("DTSTART:20270110\nRRULE:{rule}")));
+        assert_eq!(starts(&reading), ["2027-01-10"], "{rule}: the start is certain");
+        assert!(reading.more_from.is_some());
+        assert_eq!(occurrences(&reading), ["2027-01-10"], "{rule}: named as the rule would name it");
     }
     let thousand = (0..1000).map(|day| (day % 366 + 1).to_string()).collect::<Vec<_>>().join(",");
-    assert_eq!(of_event(&format!("DTSTART:20270101\nRRULE:FREQ=YEARLY;BYYEARDAY={thousand}")), Vec::<String>::new());
+    assert_eq!(of_event(&format!("DTSTART:20270101\nRRULE:FREQ=YEARLY;BYYEARDAY={thousand}")).len(), 776);
     // Harmless, however large the number.
     assert_eq!(of_event("DTSTART:20270101\nRRULE:FREQ=DAILY;COUNT=2147483647").len(), 776);
     assert_eq!(of_event("DTSTART:00010101\nRRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30").len(), 0);
+}
+
+#[test]
+fn a_rule_below_a_day_is_a_stretch_of_each_day() {
+    let starts = "DTSTART;TZID=Europe/Madrid:20270110T090000\nDURATION:PT1H";
+    assert_eq!(
+        of_event(&format!("{starts}\nRRULE:FREQ=HOURLY;COUNT=18")),
+        ["2027-01-10T08:00:00Z..2027-01-10T23:00:00Z", "2027-01-10T23:00:00Z..2027-01-11T02:00:00Z"]
+    );
+    assert_eq!(
+        of_event(&format!("{starts}\nRRULE:FREQ=DAILY;BYHOUR=9,17;COUNT=4")),
+        ["2027-01-10T08:00:00Z..2027-01-10T17:00:00Z", "2027-01-11T08:00:00Z..2027-01-11T17:00:00Z"]
+    );
+    assert_eq!(
+        of_event("DTSTART:20270110\nRRULE:FREQ=HOURLY;COUNT=30"),
+        ["2027-01-10..2027-01-11", "2027-01-11..2027-01-12"]
+    );
+    assert_eq!(of_event(&format!("{starts}\nRRULE:FREQ=HOURLY")).len(), 767);
+    // One of its starts called off leaves the others of its day.
+    assert_eq!(
+        of_event(&format!("{starts}\nRRULE:FREQ=HOURLY;COUNT=3\nEXDATE:20270110T100000")),
+        ["2027-01-10T08:00:00Z..2027-01-10T11:00:00Z"]
+    );
+}
+
+#[test]
+fn until_of_an_all_day_series_is_a_day_where_the_calendar_is() {
+    let last = |zone: &str, frame: &str, until: &str| {
+        let zone = jiff::tz::TimeZone::get(zone).unwrap();
+        let body = calendar(&format!(
+            "{frame}BEGIN:VEVENT\nUID:1\nDTSTART;VALUE=DATE:20270701\nRRULE:FREQ=DAILY;UNTIL={until}\nEND:VEVENT"
+        ));
+        let reading = calmesh_ics::read(body.as_bytes(), &context(&zone)).unwrap();
+        starts(&reading).pop().unwrap()
+    };
+    let hint = "X-WR-TIMEZONE:Europe/Berlin\n";
+    let own = "BEGIN:VTIMEZONE\nTZID:Europe/Berlin\nEND:VTIMEZONE\n";
+    for zone in ["Europe/Lisbon", "Europe/Berlin", "America/New_York", "Pacific/Auckland", "UTC"] {
+        for frame in [hint, own, "", "X-WR-TIMEZONE:UTC\n"] {
+            assert_eq!(last(zone, frame, "20270702T220000Z"), "2027-07-03", "{zone} {frame}");
+        }
+        assert_eq!(last(zone, hint, "20270702T215959Z"), "2027-07-02", "{zone}");
+        assert_eq!(last(zone, hint, "20270702T120000Z"), "2027-07-02", "{zone}");
+        assert_eq!(last(zone, "", "20270703T000000Z"), "2027-07-03", "{zone}");
+        assert_eq!(last(zone, "X-WR-TIMEZONE:America/New_York\n", "20270703T040000Z"), "2027-07-03", "{zone}");
+    }
+}
+
+#[test]
+fn an_exception_of_an_all_day_series_by_an_instant_is_a_day_where_the_calendar_is() {
+    let days = |frame: &str, except: &str| {
+        starts(&read_text(calendar(&format!(
+            "{frame}BEGIN:VEVENT\nUID:1\nDTSTART;VALUE=DATE:20270701\nRRULE:FREQ=DAILY;COUNT=4\nEXDATE:{except}\nEND:VEVENT"
+        ))))
+    };
+    let without_third = ["2027-07-01", "2027-07-02", "2027-07-04"];
+    assert_eq!(days("X-WR-TIMEZONE:Europe/Berlin\n", "20270702T220000Z"), without_third);
+    assert_eq!(days("X-WR-TIMEZONE:America/New_York\n", "20270703T040000Z"), without_third);
+    assert_eq!(days("", "20270702T220000Z"), without_third);
+    assert_eq!(days("", "20270703T000000Z"), without_third);
+    // Midnight neither here nor in a zone that is named: nothing is taken away.
+    assert_eq!(days("", "20270703T040000Z").len(), 4);
+}
+
+#[test]
+fn a_date_that_cant_be_read_loses_no_other() {
+    let reading = read_text(event(
+        "DTSTART:20270110T140000Z\nDURATION:PT20H\n\
+         RDATE;VALUE=PERIOD:20270120T140000Z/PT40H,soon/PT1H,20270125T140000Z/later,20270130T140000Z/20270129T000000Z",
+    ));
+    assert_eq!(
+        listed(&reading),
+        [
+            "2027-01-10T14:00:00Z..2027-01-11T10:00:00Z",
+            "2027-01-20T14:00:00Z..2027-01-22T06:00:00Z",
+            "2027-01-25T14:00:00Z..2027-01-26T09:00:00Z",
+            "2027-01-30T14:00:00Z..2027-01-31T09:00:00Z"
+        ]
+    );
+    assert!(reading.warnings.iter().all(|warning| warning.unread && warning.line == Some(7)), "{:?}", reading.warnings);
+    assert_eq!(reading.warnings.len(), 2);
+}
+
+#[test]
+fn an_event_without_length_still_has_its_periods() {
+    let reading = read_text(event("DTSTART:20270110T140000Z\nRDATE;VALUE=PERIOD:20270120T140000Z/PT40H"));
+    assert_eq!(listed(&reading), ["2027-01-20T14:00:00Z..2027-01-22T06:00:00Z"]);
+    assert_eq!(reading.events_read, 1);
+}
+
+#[test]
+fn an_override_of_an_occurrence_that_cant_be_read_counts_beside_its_series() {
+    let master = "DTSTART:20270110\nRRULE:FREQ=DAILY;COUNT=2";
+    let reading = with_overrides(master, &["RECURRENCE-ID:soon\nDTSTART:20270120\nSEQUENCE:7"]);
+    assert_eq!(starts(&reading), ["2027-01-10", "2027-01-11", "2027-01-20"]);
+    assert!(reading.warnings.iter().any(|warning| warning.unread));
+    let cancelled = with_overrides(master, &["RECURRENCE-ID:soon\nDTSTART:20270110\nSTATUS:CANCELLED"]);
+    assert_eq!(starts(&cancelled), ["2027-01-10", "2027-01-11"]);
+}
+
+#[test]
+fn of_two_ends_of_a_rule_the_later_one_counts() {
+    let days = ["2027-01-10", "2027-01-11", "2027-01-12"];
+    assert_eq!(starts_of("DTSTART:20270110\nRRULE:FREQ=DAILY;COUNT=3;UNTIL=20270111"), days);
+    assert_eq!(starts_of("DTSTART:20270110\nRRULE:FREQ=DAILY;COUNT=2;UNTIL=20270112"), days);
 }

@@ -190,7 +190,7 @@ impl Service {
             } else {
                 Extent::Nights(nights(*first, *end))
             },
-            summary: String::new(),
+            summary: "".into(),
             rule: String::new(),
             sign: if shown.sign == Sign::Ours && self.method == Method::Untagged { Sign::None } else { shown.sign },
             verdict: Verdict::Blocks(shown.kind),
@@ -242,7 +242,7 @@ impl Service {
             origin: Origin::Own { extends },
             kind: BlockKind::Reservation,
             extent,
-            summary: String::new(),
+            summary: "".into(),
             sequence: 0,
             first_seen_at: at(now),
             changed_at: at(now),
