@@ -44,6 +44,9 @@ use tokio::{
 };
 
 #[allow(dead_code, reason = "the program's embedded object store, of which not all is needed here")]
+#[path = "../../crates/calmesh/src/embedded/disk.rs"]
+mod disk;
+#[allow(dead_code, reason = "the program's embedded object store, of which not all is needed here")]
 #[path = "../../crates/calmesh/src/embedded/objects.rs"]
 mod objects;
 
