@@ -29,6 +29,7 @@ use crate::{
     output::Style,
 };
 
+const NAME: &str = "Demo flat";
 const ZONE: &str = "Europe/Madrid";
 /// Reservations at the beginning.
 const FIRST: i64 = 6;
@@ -151,10 +152,10 @@ impl Demo {
         router: Router,
         token: &str,
     ) -> Result<MadeDemo, DemoError> {
-        let api = Api { router, token, once: &self.kept.secret.clone() };
+        let api = Api { router, token };
         let property = match self.kept.property.clone() {
-            Some(property) => property,
-            None => self.make(&api, folder).await?,
+            Some(property) if self.kept.connections.len() == Site::ALL.len() => property,
+            begun => self.make(&api, folder, begun).await?,
         };
         if self.kept.base != self.base {
             for (site, connection) in Site::ALL.into_iter().zip(&self.kept.connections) {
@@ -178,20 +179,43 @@ impl Demo {
         Ok(MadeDemo { property, base: self.base, links, feeds, step_seconds: self.kept.step_seconds })
     }
 
-    async fn make(&mut self, api: &Api<'_>, folder: &DataFolder) -> Result<String, DemoError> {
-        let flat = json!({ "name": "Demo flat", "time_zone": ZONE });
-        let property = text_of(&api.call("POST", "/v1/properties", Some(flat)).await?, "/id");
+    /// Makes what is missing of the demo. An earlier start may have ended anywhere: what it made is found, and no second
+    /// one is made beside it.
+    async fn make(&mut self, api: &Api<'_>, folder: &DataFolder, begun: Option<String>) -> Result<String, DemoError> {
+        let property = match begun {
+            Some(property) => property,
+            None => match api.property_called(NAME).await? {
+                Some(property) => property,
+                None => {
+                    let flat = json!({ "name": NAME, "time_zone": ZONE });
+                    text_of(&api.call("POST", "/v1/properties", Some(flat)).await?, "/id")
+                }
+            },
+        };
+        self.kept.property = Some(property.clone());
+        folder.write_private(&folder.demo_file(), &self.kept)?;
+        let path = format!("/v1/properties/{property}/connections");
+        let known = api.call("GET", &path, None).await?;
+        let known = known.pointer("/items").and_then(Value::as_array).cloned().unwrap_or_default();
         let mut connections = Vec::new();
         for site in Site::ALL {
-            let connection = json!({
-                "name": site.name(),
-                "provider": site.provider(),
-                "import": { "url": self.feed_url(site) },
-            });
-            let path = format!("/v1/properties/{property}/connections");
-            connections.push(text_of(&api.call("POST", &path, Some(connection)).await?, "/id"));
+            let url = self.feed_url(site);
+            let found = known.iter().find(|connection| text_of(connection, "/name") == site.name());
+            let id = match found.map(|connection| text_of(connection, "/id")) {
+                Some(id) => {
+                    // Made by a start whose listener was elsewhere, perhaps.
+                    let moved = json!({ "import": { "url": url } });
+                    api.call("PATCH", &format!("/v1/connections/{id}"), Some(moved)).await?;
+                    id
+                }
+                None => {
+                    let connection =
+                        json!({ "name": site.name(), "provider": site.provider(), "import": { "url": url } });
+                    text_of(&api.call("POST", &path, Some(connection)).await?, "/id")
+                }
+            };
+            connections.push(id);
         }
-        self.kept.property = Some(property.clone());
         self.kept.connections = connections;
         self.kept.base.clone_from(&self.base);
         folder.write_private(&folder.demo_file(), &self.kept)?;
@@ -214,7 +238,7 @@ impl MadeDemo {
             return style.dim("  The demo of this folder was deleted; delete demo.json to have it made anew.\n");
         }
         let mut lines = vec![
-            format!("  {}  {}", style.bold("Demo flat"), self.property),
+            format!("  {}  {}", style.bold(NAME), self.property),
             format!("  Something changes every {} s. Its nights:", self.step_seconds),
             format!("    {}/v1/properties/{}/blocks", self.base, self.property),
             "  What each site gets back:".to_owned(),
@@ -231,14 +255,28 @@ impl MadeDemo {
 struct Api<'a> {
     router: Router,
     token: &'a str,
-    /// Makes a second try of a start that died answer what the first one made.
-    once: &'a str,
 }
 
 impl Api<'_> {
+    /// The first property of this name.
+    async fn property_called(&self, name: &str) -> Result<Option<String>, DemoError> {
+        let mut path = "/v1/properties?limit=100".to_owned();
+        loop {
+            let page = self.call("GET", &path, None).await?;
+            let items = page.pointer("/items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            if let Some(found) = items.iter().find(|property| text_of(property, "/name") == name) {
+                return Ok(Some(text_of(found, "/id")));
+            }
+            match page.pointer("/next_cursor").and_then(Value::as_str) {
+                Some(next) => path = format!("/v1/properties?limit=100&cursor={next}"),
+                None => return Ok(None),
+            }
+        }
+    }
+
     async fn call(&self, method: &'static str, path: &str, body: Option<Value>) -> Result<Value, DemoError> {
         let unanswered = || DemoError::Unanswered { method, path: path.to_owned() };
-        let mut request = Request::builder()
+        let request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
@@ -247,11 +285,6 @@ impl Api<'_> {
                 if method == "PATCH" { "application/merge-patch+json" } else { "application/json" },
             );
         let body = body.map(|body| body.to_string()).unwrap_or_default();
-        if method == "POST" {
-            let mut hasher = std::hash::DefaultHasher::new();
-            std::hash::Hash::hash(&(self.once, path, &body), &mut hasher);
-            request = request.header("Idempotency-Key", format!("demo-{:016x}", std::hash::Hasher::finish(&hasher)));
-        }
         let request = request.body(Body::from(body)).map_err(|_| unanswered())?;
         let Ok(response) = self.router.clone().oneshot(request).await;
         let status = response.status();

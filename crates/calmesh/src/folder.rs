@@ -27,6 +27,32 @@ pub(crate) enum FolderError {
         #[source]
         source: io::Error,
     },
+    #[error("the data folder's path {} is no text of UTF-8, which the database needs: choose another folder with --data", .0.display())]
+    NotText(PathBuf),
+    #[error(
+        "{} is missing beside {}, so this folder is not whole: put back both from one backup, or, to begin anew \
+         deliberately, move the whole folder away or choose another one with --data",
+        missing.display(), beside.display()
+    )]
+    Missing { missing: PathBuf, beside: PathBuf },
+    #[error(
+        "{} holds no store of calmesh, though {} says that there was one: put back the copy from your backup, or, to \
+         begin anew deliberately, move the whole folder away or choose another one with --data",
+        store.display(), beside.display()
+    )]
+    NoStore { store: PathBuf, beside: PathBuf },
+    #[error(
+        "{} belongs to another data folder than {}: put back both from one backup, or choose another folder with --data",
+        store.display(), beside.display()
+    )]
+    Foreign { store: PathBuf, beside: PathBuf },
+    #[error(
+        "{} is missing: put back the copy from your backup. Without one, make another by \
+         `(umask 077; head -c 32 /dev/urandom > sealing.key)` in that folder; answers that are kept for repeated \
+         requests are lost then",
+        .0.display()
+    )]
+    NoSealingKey(PathBuf),
     #[error(
         "{} is not as calmesh wrote it: put back the copy from your backup, or start on another folder with --data",
         .0.display()
@@ -38,6 +64,10 @@ pub(crate) enum FolderError {
 #[derive(Debug)]
 pub(crate) struct DataFolder {
     root: PathBuf,
+    /// Whether nothing in here was ever told to anybody: the first start has not come to its end yet.
+    first_start: bool,
+    /// Whether the run before this one ended without having put everything in order.
+    was_cut_short: bool,
     /// Locked by the operating system, which lets go of it however this process ends.
     _lock: File,
 }
@@ -93,6 +123,9 @@ impl DataFolder {
     /// `InUse` while another process holds it, `NotWritable` when it can't be made or written.
     pub(crate) fn open(root: &Path) -> Result<Self, FolderError> {
         let not_writable = |source| FolderError::NotWritable { folder: root.to_owned(), source };
+        if root.to_str().is_none() {
+            return Err(FolderError::NotText(root.to_owned()));
+        }
         make_private_folder(root).map_err(not_writable)?;
         let lock =
             File::options().create(true).truncate(false).write(true).open(root.join("lock")).map_err(not_writable)?;
@@ -103,7 +136,103 @@ impl DataFolder {
         }
         // Absolute, so that what is printed can be pasted anywhere.
         let root = fs::canonicalize(root).map_err(not_writable)?;
-        Ok(Self { root, _lock: lock })
+        if root.to_str().is_none() {
+            return Err(FolderError::NotText(root));
+        }
+        let mut folder = Self { root, first_start: false, was_cut_short: false, _lock: lock };
+        folder.begin()?;
+        Ok(folder)
+    }
+
+    /// Whether another process holds this folder. Makes nothing.
+    pub(crate) fn is_in_use(root: &Path) -> bool {
+        let lock = File::options().write(true).open(root.join("lock"));
+        lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// Looks at how the last run ended, and says that this one has begun.
+    fn begin(&mut self) -> Result<(), FolderError> {
+        let is_there = |file: &Path| file.symlink_metadata().is_ok();
+        let (credentials, store) = (self.credentials_file(), self.database());
+        self.first_start = is_there(&self.first_start_file());
+        if !self.first_start {
+            match (is_there(&credentials), is_there(&store)) {
+                (true, true) => {
+                    // A file without a byte is what a crash, a full disk or a slip leaves: never what SQLite does.
+                    let about = fs::metadata(&store);
+                    if about.is_ok_and(|about| !about.is_file() || about.len() == 0) {
+                        return Err(self.no_store());
+                    }
+                    let sealing = self.sealing_key_file();
+                    if !is_there(&sealing) {
+                        return Err(FolderError::NoSealingKey(sealing));
+                    }
+                }
+                (true, false) => return Err(FolderError::Missing { missing: store, beside: credentials }),
+                (false, true) => return Err(FolderError::Missing { missing: credentials, beside: store }),
+                (false, false) => {
+                    let objects = self.root.join("objects");
+                    if is_there(&objects) {
+                        return Err(FolderError::Missing { missing: store, beside: objects });
+                    }
+                    self.first_start = true;
+                    self.write_private(&self.first_start_file(), &"made by the first start, until it is done")?;
+                }
+            }
+        }
+        self.was_cut_short = is_there(&self.running_file());
+        self.write_private(&self.running_file(), &"there while calmesh runs; left behind when it was cut short")
+    }
+
+    /// What the words for a store that is none are, whatever is wrong with it.
+    pub(crate) fn no_store(&self) -> FolderError {
+        FolderError::NoStore { store: self.database(), beside: self.credentials_file() }
+    }
+
+    pub(crate) fn foreign_store(&self) -> FolderError {
+        FolderError::Foreign { store: self.database(), beside: self.credentials_file() }
+    }
+
+    /// Whether the first start has not come to its end yet.
+    pub(crate) fn is_first_start(&self) -> bool {
+        self.first_start
+    }
+
+    /// Whether the last run was killed, or lost its power.
+    pub(crate) fn was_cut_short(&self) -> bool {
+        self.was_cut_short
+    }
+
+    /// The first start is done: from now on what is missing is lost, and not merely unmade.
+    ///
+    /// # Errors
+    /// `NotWritable` when the folder can't be written.
+    pub(crate) fn is_made(&self) -> Result<(), FolderError> {
+        self.remove(&self.first_start_file())
+    }
+
+    /// Says that nothing was left half done.
+    ///
+    /// # Errors
+    /// `NotWritable` when the folder can't be written; the next start looks at everything then.
+    pub(crate) fn end(self) -> Result<(), FolderError> {
+        self.remove(&self.running_file())
+    }
+
+    fn remove(&self, file: &Path) -> Result<(), FolderError> {
+        let removed = match fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => sync_folder(&self.root),
+        };
+        removed.map_err(|source| FolderError::NotWritable { folder: self.root.clone(), source })
+    }
+
+    fn first_start_file(&self) -> PathBuf {
+        self.root.join("first-start")
+    }
+
+    fn running_file(&self) -> PathBuf {
+        self.root.join("running")
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -113,6 +242,11 @@ impl DataFolder {
     /// The database of the embedded DynamoDB.
     pub(crate) fn database(&self) -> PathBuf {
         self.root.join("store.db")
+    }
+
+    /// Whether there is a folder of objects already.
+    pub(crate) fn has_objects(&self) -> bool {
+        self.root.join("objects").is_dir()
     }
 
     /// The folder of the embedded S3.
@@ -140,26 +274,23 @@ impl DataFolder {
         self.root.join("demo.json")
     }
 
-    /// The credentials, and whether they were made just now.
+    /// The credentials; made only by the first start.
     ///
     /// # Errors
     /// `NotReadable` or `Damaged` for a file that is there but no use; it is never replaced.
-    pub(crate) fn credentials(&self, randomness: &dyn Randomness) -> Result<(Credentials, bool), FolderError> {
+    pub(crate) fn credentials(&self, randomness: &dyn Randomness) -> Result<Credentials, FolderError> {
         let file = self.credentials_file();
         match fs::read(&file) {
             Ok(bytes) => {
                 let known: Credentials =
                     serde_json::from_slice(&bytes).map_err(|_| FolderError::Damaged(file.clone()))?;
-                if known.is_whole() { Ok((known, false)) } else { Err(FolderError::Damaged(file)) }
+                if known.is_whole() { Ok(known) } else { Err(FolderError::Damaged(file)) }
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // A store without its secret would turn every echo real: better not to start than to make a new one.
-                if self.database().exists() {
-                    return Err(FolderError::NotReadable { file, source: error });
-                }
+            // A store without its secret would turn every echo real: see `begin`.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.first_start => {
                 let made = Credentials::make(randomness);
                 self.write_private(&file, &made)?;
-                Ok((made, true))
+                Ok(made)
             }
             Err(source) => Err(FolderError::NotReadable { file, source }),
         }
@@ -178,16 +309,36 @@ impl DataFolder {
             new.write_all(&bytes)?;
             new.sync_all()?;
             fs::rename(&beside, file)?;
-            File::open(&self.root)?.sync_all()
+            sync_folder(&self.root)
         };
         write().map_err(|source| FolderError::NotWritable { folder: self.root.clone(), source })
     }
 }
 
 #[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Elsewhere a folder can't be opened, and names are the file system's own affair.
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Makes a folder and those that it lies in, with their names on the disk.
+#[cfg(unix)]
 fn make_private_folder(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    let missing: Vec<&Path> = folder.ancestors().take_while(|above| !above.exists()).collect();
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    for made in missing.iter().rev() {
+        match made.parent() {
+            Some(above) if above.as_os_str().is_empty() => sync_folder(Path::new("."))?,
+            Some(above) => sync_folder(above)?,
+            None => {}
+        }
+    }
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
 }
 
@@ -230,9 +381,8 @@ mod tests {
     fn credentials_are_made_once_and_kept_from_others() {
         let folder = tempfile::tempdir().unwrap();
         let data = DataFolder::open(&folder.path().join("data")).unwrap();
-        let (made, first) = data.credentials(&OsRandomness).unwrap();
-        let (kept, again) = data.credentials(&OsRandomness).unwrap();
-        assert!(first && !again);
+        let made = data.credentials(&OsRandomness).unwrap();
+        let kept = data.credentials(&OsRandomness).unwrap();
         assert_eq!(made.token, kept.token);
         #[cfg(unix)]
         {
@@ -252,12 +402,85 @@ mod tests {
         assert_eq!(fs::read_to_string(data.credentials_file()).unwrap(), "{");
     }
 
+    /// A folder as a first start leaves it.
+    fn whole(root: &Path) {
+        let data = DataFolder::open(root).unwrap();
+        data.credentials(&OsRandomness).unwrap();
+        fs::write(data.database(), "a database").unwrap();
+        fs::write(data.sealing_key_file(), "a key").unwrap();
+        fs::create_dir(root.join("objects")).unwrap();
+        data.is_made().unwrap();
+        data.end().unwrap();
+    }
+
     #[test]
-    fn a_store_that_lost_its_credentials_is_not_given_new_ones() {
+    fn a_folder_of_which_a_part_is_lost_is_not_made_anew() {
+        for (lost, words) in [
+            ("credentials.json", "credentials.json is missing beside"),
+            ("store.db", "store.db is missing beside"),
+            ("sealing.key", "sealing.key is missing"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            whole(folder.path());
+            DataFolder::open(folder.path()).unwrap();
+            fs::remove_file(folder.path().join(lost)).unwrap();
+            let refused = DataFolder::open(folder.path()).unwrap_err().to_string();
+            assert!(refused.contains(words) && refused.contains("backup"), "{lost}: {refused}");
+            assert!(!folder.path().join(lost).exists());
+        }
+    }
+
+    #[test]
+    fn a_store_without_a_byte_or_that_is_a_folder_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        let data = DataFolder::open(folder.path()).unwrap();
-        fs::write(data.database(), "").unwrap();
-        assert!(matches!(data.credentials(&OsRandomness), Err(FolderError::NotReadable { .. })));
-        assert!(!data.credentials_file().exists());
+        whole(folder.path());
+        fs::write(folder.path().join("store.db"), "").unwrap();
+        assert!(matches!(DataFolder::open(folder.path()), Err(FolderError::NoStore { .. })));
+        fs::remove_file(folder.path().join("store.db")).unwrap();
+        fs::create_dir(folder.path().join("store.db")).unwrap();
+        assert!(matches!(DataFolder::open(folder.path()), Err(FolderError::NoStore { .. })));
+    }
+
+    #[test]
+    fn links_that_are_left_without_their_store_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("objects")).unwrap();
+        assert!(matches!(DataFolder::open(folder.path()), Err(FolderError::Missing { .. })));
+    }
+
+    #[test]
+    fn a_first_start_that_was_cut_short_goes_on_where_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        for made in ["", "credentials.json", "store.db"] {
+            let data = DataFolder::open(folder.path()).unwrap();
+            assert!(data.is_first_start(), "{made}");
+            data.credentials(&OsRandomness).unwrap();
+            fs::write(data.database(), "").unwrap();
+        }
+        DataFolder::open(folder.path()).unwrap().is_made().unwrap();
+        assert!(matches!(DataFolder::open(folder.path()), Err(FolderError::NoStore { .. })));
+    }
+
+    #[test]
+    fn a_run_that_did_not_end_by_itself_is_known_by_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        whole(folder.path());
+        let killed = DataFolder::open(folder.path()).unwrap();
+        assert!(!killed.was_cut_short());
+        drop(killed);
+        let stopped = DataFolder::open(folder.path()).unwrap();
+        assert!(stopped.was_cut_short());
+        stopped.end().unwrap();
+        assert!(!DataFolder::open(folder.path()).unwrap().was_cut_short());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_is_no_text_is_told() {
+        use std::os::unix::ffi::OsStrExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+        assert!(matches!(DataFolder::open(&path), Err(FolderError::NotText(_))));
+        assert!(!path.exists());
     }
 }

@@ -1,6 +1,9 @@
 //! Private links on this machine: what CloudFront over S3 does in the cloud, on the same path.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use axum::{
     Router,
@@ -25,6 +28,8 @@ pub(crate) struct Links {
     pub(crate) exports: Arc<dyn ExportStore>,
     pub(crate) reads: Arc<dyn LinkStore>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Whether what is not there may only be missing: after a loss of power, until all links were compared.
+    pub(crate) unsure: Arc<AtomicBool>,
     /// How our own fetcher names itself: what it reads is no read.
     pub(crate) own_user_agent: &'static str,
 }
@@ -46,10 +51,12 @@ async fn serve(State(links): State<Links>, method: Method, Path(file): Path<Stri
     };
     let object = match links.exports.export(&token).await {
         Ok(Some(object)) => object,
+        // A site forgets a link that is gone; one that can't be read now it asks for again.
+        Ok(None) if links.unsure.load(Ordering::Relaxed) => return later(),
         Ok(None) => return StatusCode::NOT_FOUND.into_response(),
         Err(error) => {
             tracing::error!(error = calmesh_lambda_kit::telemetry::chain(&error), "a private link could not be read");
-            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+            return later();
         }
     };
     let response = answer(&object, &headers);
@@ -60,6 +67,10 @@ async fn serve(State(links): State<Links>, method: Method, Path(file): Path<Stri
         }
     }
     response
+}
+
+fn later() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "30")]).into_response()
 }
 
 fn is_ours(headers: &HeaderMap, own_user_agent: &str) -> bool {

@@ -9,6 +9,7 @@ mod demo;
 mod embedded;
 mod folder;
 mod links;
+mod listener;
 mod merge;
 mod output;
 mod serve;
@@ -16,8 +17,6 @@ mod source;
 mod timer;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use crate::args::{Command, Verb};
 
@@ -31,7 +30,7 @@ const REFUSED: u8 = 1;
 const BROKEN: u8 = 2;
 
 fn main() -> ExitCode {
-    let command = Command::parse();
+    let command = Command::of_this_process();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

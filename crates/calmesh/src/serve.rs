@@ -6,18 +6,21 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use axum::{Router, response::Redirect, routing::get, serve::ListenerExt};
+use axum::{Router, response::Redirect, routing::get};
 use calmesh_app::{
     App, Settings, WorkError,
     model::{Account, Detail, Scope, SecretHash, Token},
-    ports::{Mark, StoreError},
+    ports::{Event, Mark, StoreError},
 };
 use calmesh_exports_s3::{Buckets, ObjectKey, S3Objects};
-use calmesh_feeds_http::HttpFeedsError;
+use calmesh_feeds_http::{HttpFeedsError, is_public};
 use calmesh_lambda_kit::{OsRandomness, SystemClock, USER_AGENT, metrics, telemetry};
 use calmesh_secrets::{KeyFileSealer, derive_keys};
 use calmesh_store_dynamodb::{DynamoStore, create_table_if_missing};
@@ -25,15 +28,16 @@ use futures::{StreamExt, stream};
 use serde_json::json;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
-use url::Url;
+use url::{Host, Url};
 
 use crate::{
-    args::Serve,
+    args::{Listen, Serve},
     bus::{LocalBus, Workers},
     demo::{Demo, DemoError},
     embedded::{dynamo::EmbeddedDynamo, objects::Expiry, s3::EmbeddedS3},
     folder::{Credentials, DataFolder, FolderError},
     links::{self, Links},
+    listener::{self, Limits},
     output::{self, Style},
     source, timer,
 };
@@ -46,6 +50,8 @@ const SNAPSHOTS: &str = "calmesh-snapshots";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Requests and work at hand get this long when the service stops.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// Properties whose links are compared at the same time, after the start: beside what is asked for, not before it.
+const COMPARED_AT_ONCE: usize = 2;
 const UNFINISHED_PER_PAGE: u16 = 500;
 const UNFINISHED_AT_ONCE: usize = 8;
 
@@ -55,13 +61,15 @@ pub(crate) enum ServeError {
     #[error(transparent)]
     Folder(#[from] FolderError),
     #[error("{0} is in use: stop what listens there, or choose another with --listen, such as --listen 127.0.0.1:0")]
-    PortInUse(SocketAddr),
+    PortInUse(Listen),
     #[error("{address} can't be listened on: choose another with --listen")]
     Listen {
-        address: SocketAddr,
+        address: Listen,
         #[source]
         source: io::Error,
     },
+    #[error("{0} is no name of this machine: give an address with --listen, such as --listen 127.0.0.1:8080")]
+    Unnamed(Listen),
     #[error("the store in the data folder can't be used: put back a backup of it, or choose another with --data")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the objects in the data folder can't be used: look at its rights, or choose another with --data")]
@@ -89,10 +97,16 @@ pub(crate) async fn run(args: &Serve) -> Result<(), ServeError> {
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
     let mut service = tokio::select! {
         started = Service::start(args) => started?,
-        () = signals.next() => return Ok(()),
+        () = signals.next() => {
+            output::warn("calmesh: stopped before it was ready; the next start goes on.");
+            return Ok(());
+        }
     };
     let outcome = tokio::select! {
-        () = signals.next() => Ok(()),
+        () = signals.next() => {
+            output::warn("calmesh: stopping. What is at hand is finished first; Ctrl-C again ends it at once.");
+            Ok(())
+        }
         ended = &mut service.server => Err(ServeError::Ended(match ended {
             Ok(Ok(())) => io::Error::other("nothing more was accepted"),
             Ok(Err(error)) => error,
@@ -100,8 +114,8 @@ pub(crate) async fn run(args: &Serve) -> Result<(), ServeError> {
         })),
     };
     tokio::select! {
-        () = service.stop() => {}
-        () = signals.next() => {}
+        () = service.stop() => output::warn("calmesh: stopped."),
+        () = signals.next() => output::warn("calmesh: ended at once; the next start finishes what was begun."),
     }
     outcome
 }
@@ -110,18 +124,24 @@ pub(crate) async fn run(args: &Serve) -> Result<(), ServeError> {
 struct Service {
     server: JoinHandle<io::Result<()>>,
     timer: JoinHandle<()>,
+    comparing: JoinHandle<()>,
     workers: Workers,
     stop: watch::Sender<bool>,
     /// Held until all the rest has ended.
-    _folder: DataFolder,
+    folder: DataFolder,
 }
 
 impl Service {
     async fn start(args: &Serve) -> Result<Self, ServeError> {
+        // Who starts it twice is told so, and not that the port is in use. Nothing is made before both are free.
+        if DataFolder::is_in_use(&args.data) {
+            return Err(FolderError::InUse(args.data.clone()).into());
+        }
+        let listener = listen(&args.listen).await?;
         let folder = DataFolder::open(&args.data)?;
-        let (credentials, first_start) = folder.credentials(&OsRandomness)?;
-        let listener = listen(args.listen).await?;
-        let address = listener.local_addr().map_err(|source| ServeError::Listen { address: args.listen, source })?;
+        let credentials = folder.credentials(&OsRandomness)?;
+        let address =
+            listener.local_addr().map_err(|source| ServeError::Listen { address: args.listen.clone(), source })?;
         let api = address_for_clients(address).ok_or(ServeError::Address(address))?;
         if args.allow_private_feeds {
             output::warn(
@@ -131,39 +151,96 @@ impl Service {
         }
         let demo = Demo::of_folder(&folder, args, &api)?;
 
-        let dynamo = EmbeddedDynamo::open(&folder.database()).map_err(|error| ServeError::Store(error.into()))?;
+        let dynamo = open_store(&folder, &credentials)?;
+        if !folder.is_first_start() && !folder.has_objects() {
+            output::warn(
+                "calmesh: objects/ is missing in the data folder: all links are made anew, and all feeds are read anew.",
+            );
+        }
         let s3 = open_objects(&folder.objects()?).map_err(ServeError::Objects)?;
         let bus = LocalBus::new();
         let app = wire(args, &folder, &credentials, &api, &dynamo, &s3, &bus, demo.as_ref()).await?;
         ensure_account(&app, &credentials).await.map_err(|error| ServeError::Store(error.into()))?;
         finish_unfinished(&app).await.map_err(|error| ServeError::Store(error.into()))?;
 
-        let worker = app.clone();
-        let workers = bus.start(move |event| {
-            let app = worker.clone();
-            async move { app.handle(&event).await.map_err(Into::into) }
-        });
+        folder.is_made()?;
         let (stop, stopped) = watch::channel(false);
-        let router = router(&app, demo.as_ref());
-        let server = spawn_server(listener, router.clone(), stopped.clone());
+        let (worker, stops) = (app.clone(), stopped.clone());
+        let workers = bus.start(move |event| {
+            let (app, mut stops) = (worker.clone(), stops.clone());
+            async move {
+                tokio::select! {
+                    biased;
+                    // Feeds may be slow, and what is not read now is read by the next start.
+                    _ = stops.wait_for(|stop| *stop), if reads_feeds(&event) => Ok(()),
+                    done = app.handle(&event) => done.map_err(Into::into),
+                }
+            }
+        });
+        let unsure = Arc::new(AtomicBool::new(folder.was_cut_short()));
+        let router = router(&app, demo.as_ref(), unsure.clone());
+        let server = tokio::spawn(listener::serve(listener, router.clone(), Limits::USUAL, stopped.clone()));
+        let comparing = tokio::spawn(compare(app.clone(), unsure));
         let demo = match demo {
             Some(demo) => Some(demo.ensure(&folder, router, &credentials.token).await?),
             None => None,
         };
         let timer = tokio::spawn(timer::run(app, dynamo, s3, stopped));
-        Ready { args, folder: &folder, credentials: &credentials, api: &api, first_start }.tell();
+        Ready { args, folder: &folder, credentials: &credentials, api: &api }.tell();
         if let (Some(demo), false) = (demo, args.json) {
             output::say(&demo.told(Style::of_stdout()));
         }
-        Ok(Self { server, timer, workers, stop, _folder: folder })
+        Ok(Self { server, timer, comparing, workers, stop, folder })
     }
 
     /// Takes nothing more, finishes what is at hand, closes the store.
     async fn stop(self) {
+        let began = tokio::time::Instant::now();
+        self.comparing.abort();
         // Each of these is gone already when nobody listens.
         let _ = self.stop.send(true);
         let served = async { drop(tokio::time::timeout(STOP_WITHIN, self.server).await) };
         tokio::join!(served, self.workers.drain(STOP_WITHIN), async { drop(self.timer.await) });
+        // What was cut off is looked at by the next start.
+        if began.elapsed() < STOP_WITHIN
+            && let Err(error) = self.folder.end()
+        {
+            tracing::warn!(error = telemetry::chain(&error), "the next start takes this for a kill");
+        }
+    }
+}
+
+/// Whether an event's work is reading feeds, which is left where it stands when the service stops.
+fn reads_feeds(event: &Event) -> bool {
+    matches!(event, Event::SweepDue { .. } | Event::RefreshRequested { .. })
+}
+
+/// Opens the store of this folder, and no other one.
+fn open_store(folder: &DataFolder, credentials: &Credentials) -> Result<EmbeddedDynamo, ServeError> {
+    let dynamo = EmbeddedDynamo::open(&folder.database()).map_err(|error| ServeError::Store(error.into()))?;
+    let ours = SecretHash::of(&credentials.deployment_secret).to_hex();
+    let owner = dynamo.owner().map_err(|error| ServeError::Store(error.into()))?;
+    match owner {
+        Some(owner) if owner == ours => Ok(dynamo),
+        Some(_) => Err(folder.foreign_store().into()),
+        None if folder.is_first_start() => {
+            dynamo.belongs_to(&ours).map_err(|error| ServeError::Store(error.into()))?;
+            Ok(dynamo)
+        }
+        None => Err(folder.no_store().into()),
+    }
+}
+
+/// Compares all links and kept feeds with what they should be, while requests are answered. It costs a read of each link,
+/// and also finds what no start can know: a backup that was put back in part, a disk that lost something.
+async fn compare(app: App, unsure: Arc<AtomicBool>) {
+    match app.mend_everything(COMPARED_AT_ONCE).await {
+        Ok(mended) if mended.failed == 0 => {
+            tracing::debug!(compared = mended.looked_at, "all links are what they should be");
+            unsure.store(false, Ordering::Relaxed);
+        }
+        Ok(mended) => tracing::warn!(failed = mended.failed, "some links could not be compared"),
+        Err(error) => tracing::error!(error = telemetry::chain(&error), "the links were not compared"),
     }
 }
 
@@ -182,11 +259,58 @@ fn start_logs() {
     telemetry::log_panics();
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => ServeError::PortInUse(address),
-        _ => ServeError::Listen { address, source },
+/// Listens on the first address of a name that this machine has, IPv4 before IPv6: what a browser tries as well.
+async fn listen(wanted: &Listen) -> Result<TcpListener, ServeError> {
+    let found = tokio::net::lookup_host((wanted.host.as_str(), wanted.port)).await;
+    let mut addresses: Vec<SocketAddr> = found.map_err(|_| ServeError::Unnamed(wanted.clone()))?.collect();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    let mut refused = None;
+    for address in addresses {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                return Err(ServeError::PortInUse(wanted.clone()));
+            }
+            Err(error) => refused = Some(error),
+        }
+    }
+    Err(match refused {
+        Some(source) => ServeError::Listen { address: wanted.clone(), source },
+        None => ServeError::Unnamed(wanted.clone()),
     })
+}
+
+/// Who can read what lies below an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Readers {
+    ThisMachine,
+    ThisNetwork,
+    Everybody,
+}
+
+/// Names are taken at their word, but for those that never leave a network.
+fn readers_of(base: &Url) -> Readers {
+    let ip = match base.host() {
+        Some(Host::Ipv4(ip)) => IpAddr::V4(ip),
+        Some(Host::Ipv6(ip)) => IpAddr::V6(ip),
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            let ends = |with: &str| name.rsplit('.').next() == Some(with);
+            return match name {
+                _ if ends("localhost") => Readers::ThisMachine,
+                _ if !name.contains('.') || ["local", "lan", "home", "internal", "test"].into_iter().any(ends) => {
+                    Readers::ThisNetwork
+                }
+                _ => Readers::Everybody,
+            };
+        }
+        None => return Readers::ThisMachine,
+    };
+    match ip {
+        _ if ip.to_canonical().is_loopback() || ip.is_unspecified() => Readers::ThisMachine,
+        _ if !is_public(ip) => Readers::ThisNetwork,
+        _ => Readers::Everybody,
+    }
 }
 
 /// How a client on this machine calls what listens here.
@@ -333,11 +457,12 @@ async fn finish_unfinished(app: &App) -> Result<(), WorkError> {
     }
 }
 
-fn router(app: &App, demo: Option<&Demo>) -> Router {
+fn router(app: &App, demo: Option<&Demo>, unsure: Arc<AtomicBool>) -> Router {
     let links = Links {
         exports: app.exports.clone(),
         reads: app.links.clone(),
         clock: app.clock.clone(),
+        unsure,
         own_user_agent: USER_AGENT,
     };
     let router = calmesh_rest::router(app.clone(), calmesh_rest::RestOptions::new(env!("CARGO_PKG_VERSION")))
@@ -349,30 +474,26 @@ fn router(app: &App, demo: Option<&Demo>) -> Router {
     }
 }
 
-fn spawn_server(
-    listener: TcpListener,
-    router: Router,
-    mut stopped: watch::Receiver<bool>,
-) -> JoinHandle<io::Result<()>> {
-    // Answers are small: none of them is to wait for a full packet.
-    let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
-    let shutdown = async move { drop(stopped.wait_for(|stop| *stop).await) };
-    tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(shutdown).await })
-}
-
 /// What is told when everything stands.
 struct Ready<'a> {
     args: &'a Serve,
     folder: &'a DataFolder,
     credentials: &'a Credentials,
     api: &'a Url,
-    first_start: bool,
 }
 
 impl Ready<'_> {
     fn tell(&self) {
         let api = self.api.as_str().trim_end_matches('/');
+        if self.folder.was_cut_short() {
+            output::warn(
+                "calmesh: the last run did not end by itself; all links are compared with what they should be.",
+            );
+        }
         if self.args.json {
+            if let Some(advice) = self.unreachable() {
+                output::warn(&format!("calmesh: {advice}"));
+            }
             let line = json!({
                 "api": api,
                 "token": self.credentials.token,
@@ -385,6 +506,23 @@ impl Ready<'_> {
         }
     }
 
+    fn links(&self) -> &Url {
+        self.args.public_url.as_ref().unwrap_or(self.api)
+    }
+
+    /// What is said of links that no site can read.
+    fn unreachable(&self) -> Option<String> {
+        let who = match readers_of(self.links()) {
+            Readers::Everybody => return None,
+            Readers::ThisMachine => "this machine alone",
+            Readers::ThisNetwork => "this network alone",
+        };
+        Some(format!(
+            "These links can be read from {who}, by no booking site: --public-url says under which address others \
+             reach it, such as --public-url https://calendars.example.com"
+        ))
+    }
+
     fn text(&self, api: &str, style: Style) -> String {
         let kept = self.folder.credentials_file().display().to_string();
         let mut lines = vec![
@@ -394,12 +532,13 @@ impl Ready<'_> {
             format!("  API           {api}"),
             format!("  To try it     {api}/v1/docs"),
         ];
-        if let Some(public) = &self.args.public_url {
-            lines.push(format!("  Links         {}f/…", public));
+        lines.push(format!("  Links         {}f/…", self.links()));
+        if let Some(advice) = self.unreachable() {
+            lines.push(format!("                {}", style.warning(&advice)));
         }
         lines.push(format!("  Feeds         read every {:#}", self.args.sweep_every));
         lines.push(format!("  Data          {}", self.folder.root().display()));
-        if self.first_start {
+        if self.folder.is_first_start() {
             let token = &self.credentials.token;
             lines.extend([
                 format!("  Token         {}   account \"local\"", style.bold(token)),
@@ -455,5 +594,39 @@ impl Signals {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_known_who_can_read_a_link() {
+        for (base, readers) in [
+            ("http://127.0.0.1:8080", Readers::ThisMachine),
+            ("http://127.9.9.9", Readers::ThisMachine),
+            ("http://[::1]:8080", Readers::ThisMachine),
+            ("http://[::ffff:127.0.0.1]:8080", Readers::ThisMachine),
+            ("http://0.0.0.0:8080", Readers::ThisMachine),
+            ("http://localhost:8080", Readers::ThisMachine),
+            ("http://calmesh.localhost", Readers::ThisMachine),
+            ("http://192.168.1.5:8080", Readers::ThisNetwork),
+            ("http://10.0.0.1", Readers::ThisNetwork),
+            ("http://[fd00::1]", Readers::ThisNetwork),
+            ("http://raspberrypi:8080", Readers::ThisNetwork),
+            ("http://raspberrypi.local", Readers::ThisNetwork),
+            ("https://calendars.example.com", Readers::Everybody),
+            ("https://8.8.8.8", Readers::Everybody),
+        ] {
+            assert_eq!(readers_of(&base.parse().unwrap()), readers, "{base}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_of_this_machine_can_be_listened_on() {
+        let listener = listen(&"localhost:0".parse().unwrap()).await.unwrap();
+        assert!(listener.local_addr().unwrap().ip().is_loopback());
+        assert!(matches!(listen(&"nowhere.invalid:0".parse().unwrap()).await, Err(ServeError::Unnamed(_))));
     }
 }

@@ -143,6 +143,203 @@ fn a_port_in_use_is_told_in_one_sentence() {
 }
 
 #[test]
+fn a_port_in_use_is_told_before_anything_is_written() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let listen = taken.local_addr().unwrap().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_calmesh"));
+    let output = command.args(["serve", "--demo", "--listen", &listen, "--data"]).arg(&data).output().unwrap();
+    assert!(error_of(&output).contains("is in use"), "{}", error_of(&output));
+    assert!(!data.exists());
+}
+
+/// The program on its own words for people: what it says until it is ready, and what it says to its end.
+fn for_people(data: &Path, more: &[&str]) -> (Child, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_calmesh"));
+    command.arg("--data").arg(data).args(more).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.env("CALMESH_LOG", "error").spawn().unwrap();
+    let mut said = String::new();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    while !said.contains("Ctrl-C stops it.") {
+        assert!(output.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    (child, said)
+}
+
+#[test]
+fn links_that_no_site_can_read_are_told_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut child, said) = for_people(folder.path(), &["--listen", "127.0.0.1:0"]);
+    child.kill().unwrap();
+    assert!(said.contains("this machine alone") && said.contains("--public-url"), "{said}");
+    child.wait().unwrap();
+    let public = ["--listen", "127.0.0.1:0", "--public-url", "https://calendars.example.com"];
+    let (mut child, said) = for_people(folder.path(), &public);
+    child.kill().unwrap();
+    assert!(said.contains("https://calendars.example.com/f/") && !said.contains("alone"), "{said}");
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_name_and_an_empty_environment_do_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_calmesh"));
+    let data = folder.path().join("with a blank");
+    command.args(["serve", "--json", "--listen", "localhost:0", "--data"]).arg(&data);
+    for name in
+        ["LISTEN", "DATA", "SWEEP_EVERY", "ALLOW_PRIVATE_FEEDS", "DEMO", "PUBLIC_URL", "REFUSE_PROVIDERS", "JSON"]
+    {
+        command.env(format!("CALMESH_{name}"), "");
+    }
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let running = Running { child, ready: serde_json::from_str(&line).unwrap() };
+    assert_eq!(running.call("GET", "/v1/health", None).status, 200);
+    assert!(data.join("store.db").is_file());
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_says_that_it_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut child, _) = for_people(folder.path(), &["--listen", "127.0.0.1:0"]);
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(said.contains("stopping") && said.contains("Ctrl-C again"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_ctrl_c_ends_it_at_once_and_the_next_start_looks_at_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = start(folder.path(), &[]);
+    // A request whose body does not come keeps the first stop waiting.
+    let host = running.text("api").strip_prefix("http://").unwrap().to_owned();
+    let mut stream = TcpStream::connect(&host).unwrap();
+    let token = running.text("token");
+    write!(
+        stream,
+        "POST /v1/properties HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 50\r\n\r\n"
+    )
+    .unwrap();
+    let mut answered = [0; 12];
+    stream.read_exact(&mut answered).unwrap();
+    assert_eq!(&answered, b"HTTP/1.1 100");
+    running.signal("-INT");
+    while TcpStream::connect(&host).is_ok() {}
+    running.signal("-INT");
+    assert!(running.child.wait().unwrap().success());
+    assert!(folder.path().join("running").exists());
+    let mut next = start(folder.path(), &[]);
+    next.signal("-INT");
+    assert!(next.child.wait().unwrap().success());
+    assert!(!folder.path().join("running").exists());
+}
+
+/// What the program says of a folder that it does not start on.
+fn refused(data: &Path) -> String {
+    let output = calmesh(data).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", error_of(&output));
+    assert_eq!(output.stdout, b"");
+    error_of(&output)
+}
+
+#[test]
+fn a_store_that_was_lost_or_emptied_stops_the_start_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = start(folder.path(), &[]);
+    first.make_property("Harbour flat");
+    drop(first);
+    let store = folder.path().join("store.db");
+    let whole = std::fs::read(&store).unwrap();
+    let beside = |name: &str| folder.path().join(name);
+    let log = std::fs::read(beside("store.db-wal")).unwrap_or_default();
+    let empty = tempfile::tempdir().unwrap();
+    drop(start(empty.path(), &[]));
+    for (words, damage) in [
+        ("store.db is missing", None),
+        ("store.db holds no store of calmesh", Some(Vec::new())),
+        ("the store in the data folder can't be used", Some(b"this is no database at all, but a text".repeat(200))),
+        ("store.db belongs to another data folder", Some(std::fs::read(empty.path().join("store.db")).unwrap())),
+    ] {
+        for name in ["store.db-wal", "store.db-shm"] {
+            drop(std::fs::remove_file(beside(name)));
+        }
+        match damage {
+            Some(bytes) => std::fs::write(&store, bytes).unwrap(),
+            None => std::fs::remove_file(&store).unwrap(),
+        }
+        if words.contains("another") {
+            std::fs::copy(empty.path().join("store.db-wal"), beside("store.db-wal")).ok();
+        }
+        let said = refused(folder.path());
+        assert!(said.contains(words) && said.contains("backup"), "{said}");
+    }
+    for name in ["store.db-wal", "store.db-shm"] {
+        drop(std::fs::remove_file(beside(name)));
+    }
+    std::fs::write(&store, whole).unwrap();
+    std::fs::write(beside("store.db-wal"), log).unwrap();
+    let again = start(folder.path(), &[]);
+    assert_eq!(again.call("GET", "/v1/properties", None).json()["items"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_sealing_key_that_was_lost_or_emptied_stops_the_start_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(start(folder.path(), &[]));
+    let key = folder.path().join("sealing.key");
+    std::fs::write(&key, "").unwrap();
+    assert!(refused(folder.path()).contains("sealing.key in the data folder can't be used"));
+    std::fs::remove_file(&key).unwrap();
+    assert!(refused(folder.path()).contains("sealing.key is missing"));
+}
+
+#[test]
+fn a_demo_that_was_being_made_is_made_to_its_end_by_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    for killed_with in ["first-start", "demo.json", "store.db-wal", "objects", "objects/calmesh-exports/f"] {
+        let mut child =
+            calmesh(folder.path()).arg("--demo").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while !folder.path().join(killed_with).exists() {
+            assert!(child.try_wait().unwrap().is_none());
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let running = start(folder.path(), &["--demo"]);
+    let properties = running.call("GET", "/v1/properties", None).json();
+    assert_eq!(properties["items"].as_array().unwrap().len(), 1, "{properties}");
+    let property = properties["items"][0]["id"].as_str().unwrap().to_owned();
+    let connections = running.call("GET", &format!("/v1/properties/{property}/connections"), None).json();
+    assert_eq!(connections["items"].as_array().unwrap().len(), 3, "{connections}");
+}
+
+#[test]
+fn links_are_read_though_many_hold_connections_that_say_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(folder.path(), &[]);
+    let host = running.text("api").strip_prefix("http://").unwrap();
+    let held: Vec<TcpStream> = (0..600)
+        .filter_map(|number| {
+            let mut stream = TcpStream::connect(host).ok()?;
+            let begun = if number % 2 == 0 { "" } else { "POST /v1/properties HTTP/1.1\r\nHost: x\r\n" };
+            stream.write_all(begun.as_bytes()).ok()?;
+            Some(stream)
+        })
+        .collect();
+    assert!(held.len() > 512);
+    assert_eq!(running.request("GET", "/f/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.ics", "", "").status, 404);
+    assert_eq!(running.call("GET", "/v1/properties", None).status, 200);
+}
+
+#[test]
 fn credentials_that_can_not_be_read_stop_the_start() {
     let folder = tempfile::tempdir().unwrap();
     drop(start(folder.path(), &[]));

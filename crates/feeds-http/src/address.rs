@@ -65,7 +65,7 @@ fn low_v4(address: Ipv6Addr) -> Ipv4Addr {
 }
 
 /// Whether the address is one of the public internet, also behind an IPv4-mapped or NAT64 spelling.
-pub(crate) fn is_public(address: IpAddr) -> bool {
+pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_public_v4(v4),
         IpAddr::V6(v6) => is_public_v6(v6),

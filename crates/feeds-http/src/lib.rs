@@ -28,6 +28,7 @@ use reqwest::{
 };
 use url::Url;
 
+pub use address::is_public;
 pub use calmesh_https::Roots;
 pub use resolver::{Lookup, SystemLookup};
 

@@ -1,17 +1,19 @@
 //! Reading a request's body: its type, its size, its JSON, its fields. Every mistake is collected with its place.
 
-use calmesh_calendar::span::InSpan;
-use std::fmt::Display;
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use axum::{
+    body::HttpBody,
     extract::{FromRequest, Request},
     http::header,
 };
 use bytes::{Bytes, BytesMut};
 use calmesh_app::Edit;
+use calmesh_calendar::span::InSpan;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     json::{self, Unread},
@@ -51,6 +53,50 @@ pub(crate) async fn read_bytes(body: axum::body::Body) -> Result<Bytes, Problem>
         return Err(Problem::new(Kind::TooLarge, "A body has at most 1 MiB. Send less at once."));
     }
     Ok(out.freeze())
+}
+
+/// Takes a body and keeps nothing of it, so that who sends all of it first gets to read why it was refused.
+pub(crate) async fn discard(mut body: axum::body::Body) {
+    let mut total = 0_usize;
+    while let Some(Ok(frame)) = body.frame().await {
+        total = total.saturating_add(frame.data_ref().map_or(0, Bytes::len));
+        if total > DRAIN_LIMIT {
+            return;
+        }
+    }
+}
+
+/// Room for the bodies that are in memory at the same time. A body has its room before it is read.
+#[derive(Debug, Clone)]
+pub(crate) struct Room(Arc<Semaphore>);
+
+/// What all bodies may take together: as many as 64 of the largest.
+const ROOM: usize = 64 * BODY_LIMIT;
+/// Room is counted in pieces of so many bytes.
+const PIECE: usize = 1024;
+/// How long a body waits for room.
+const ROOM_WITHIN: Duration = Duration::from_secs(5);
+
+impl Room {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(ROOM / PIECE)))
+    }
+
+    /// The pieces that a request's body takes; as many as a body may have where its length was not announced.
+    pub(crate) fn pieces(body: &axum::body::Body) -> u32 {
+        let most = BODY_LIMIT as u64;
+        let bytes = if body.is_end_stream() { 0 } else { body.size_hint().upper().unwrap_or(most).min(most) };
+        u32::try_from(bytes.div_ceil(PIECE as u64)).unwrap_or(u32::MAX)
+    }
+
+    /// # Errors
+    /// 503 where none came free in time.
+    pub(crate) async fn take(&self, pieces: u32) -> Result<OwnedSemaphorePermit, Problem> {
+        let room = tokio::time::timeout(ROOM_WITHIN, self.0.clone().acquire_many_owned(pieces)).await;
+        room.ok().and_then(Result::ok).ok_or_else(|| {
+            Problem::new(Kind::Unavailable, "").header(header::RETRY_AFTER, http::HeaderValue::from_static("5"))
+        })
+    }
 }
 
 /// A JSON body as an object whose fields are still to be read. Also takes `application/merge-patch+json`.

@@ -24,7 +24,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts};
 
 use crate::{
     Api, RateLimit,
-    body::BODY_LIMIT,
+    body::{BODY_LIMIT, Room},
     conditional::Known,
     feeds, idempotency,
     problem::{Kind, Problem},
@@ -198,6 +198,11 @@ pub(crate) async fn gate(State(api): State<Api>, mut request: Request, next: Nex
         Ok(caller) => {
             tracing::Span::current().record("account.id", caller.name());
             request.extensions_mut().insert(caller.clone());
+            // Only now, when it is known who sends it, and until the answer is there.
+            let _room = match api.room.take(Room::pieces(request.body())).await {
+                Ok(room) => room,
+                Err(problem) => return problem.into_response(),
+            };
             if request.method() == Method::POST {
                 idempotency::once(&api, &caller, request, next).await
             } else {
@@ -207,7 +212,7 @@ pub(crate) async fn gate(State(api): State<Api>, mut request: Request, next: Nex
         }
         Err(problem) => {
             // The body is taken all the same, so that the client gets to read the answer.
-            let _ = crate::body::read_bytes(request.into_body()).await;
+            crate::body::discard(request.into_body()).await;
             problem.into_response()
         }
     }

@@ -44,6 +44,7 @@ use std::sync::Arc;
 use axum::{Router, middleware};
 use calmesh_app::App;
 
+use body::Room;
 use caller::Limiter;
 pub use options::{RateLimit, RestOptions};
 use routes::Routes;
@@ -54,12 +55,13 @@ pub(crate) struct Api {
     pub(crate) app: Arc<App>,
     pub(crate) options: Arc<RestOptions>,
     pub(crate) limiter: Arc<Limiter>,
+    pub(crate) room: Room,
 }
 
 impl Api {
     fn new(app: App, options: RestOptions) -> Self {
         let limiter = Arc::new(Limiter::new(options.rate));
-        Self { app: Arc::new(app), options: Arc::new(options), limiter }
+        Self { app: Arc::new(app), options: Arc::new(options), limiter, room: Room::new() }
     }
 }
 

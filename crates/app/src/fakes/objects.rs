@@ -104,6 +104,11 @@ impl MemoryObjects {
         of_connection.map(|(_, _, digest)| Snapshot(digest.clone())).collect()
     }
 
+    /// As when a folder is lost with everything in it.
+    pub fn lose_everything(&self) {
+        *lock(&self.objects) = Objects::default();
+    }
+
     /// As after the 30 days that superseded snapshots have.
     pub fn expire_superseded(&self) {
         lock(&self.objects).superseded.clear();

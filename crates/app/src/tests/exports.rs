@@ -1,7 +1,7 @@
 use jiff::SignedDuration;
 
 use super::world::*;
-use crate::{model::*, ports::*};
+use crate::{fakes::Fault, model::*, ports::*};
 
 const STAYS: &[(&str, &str, &str)] = &[("HMAAAA", "2026-12-04", "2026-12-07")];
 
@@ -142,4 +142,48 @@ async fn an_extra_link_over_all_properties_follows() {
     assert_eq!(world.served(&link.token).unwrap(), ["20261204-20261207"]);
     let text = String::from_utf8(world.objects.exports()[&link.token].to_vec()).unwrap();
     assert!(text.contains("SUMMARY:EX-a") && text.contains("X-WR-CALNAME:Cleaners"), "{text}");
+}
+
+#[tokio::test]
+async fn links_and_kept_feeds_that_were_lost_come_back_though_no_feed_changes() {
+    let world = World::new().await;
+    let (a, b) = (world.connect("a", "airbnb").await, world.connect("b", "airbnb").await);
+    world.serve("a", airbnb(1, STAYS));
+    world.serve("b", airbnb(1, &[]));
+    world.sweep().await;
+    let links = world.objects.exports();
+    world.objects.lose_everything();
+    assert_eq!(world.link(&b).await, None);
+
+    let mended = world.app.mend_everything(2).await.unwrap();
+    assert_eq!((mended.looked_at, mended.failed), (1, 0));
+    assert_eq!(world.objects.exports(), links);
+    assert!(world.state().await.connections.iter().all(|connection| connection.applied().is_none()));
+    world.sweep().await;
+    for connection in [&a, &b] {
+        assert_eq!(world.objects.current_snapshots(&world.account, connection).len(), 1);
+    }
+    assert_eq!(world.objects.exports(), links, "reading a feed anew changes no byte of a link");
+}
+
+#[tokio::test]
+async fn what_is_as_it_should_be_is_not_written_again() {
+    let world = World::new().await;
+    world.connect("a", "airbnb").await;
+    world.serve("a", airbnb(1, STAYS));
+    world.sweep().await;
+    let (before, puts) = (world.state().await, world.objects.exports_put());
+    world.app.mend_everything(1).await.unwrap();
+    assert_eq!((world.state().await, world.objects.exports_put()), (before, puts));
+}
+
+#[tokio::test]
+async fn one_property_that_can_not_be_mended_keeps_no_other_from_it() {
+    let world = World::new().await;
+    world.connect("a", "airbnb").await;
+    world.serve("a", airbnb(1, STAYS));
+    world.sweep().await;
+    world.objects.fail_next(Fault::Before);
+    let mended = world.app.mend_everything(1).await.unwrap();
+    assert_eq!((mended.looked_at, mended.failed), (0, 1));
 }

@@ -24,6 +24,7 @@ use dynoxide::{
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 
 /// Requests stay in the process, so nothing needs a signature.
 const NO_AUTH: AuthSchemeId = AuthSchemeId::new("noAuth");
@@ -31,6 +32,8 @@ const TARGET: &str = "x-amz-target";
 const TARGET_PREFIX: &str = "DynamoDB_20120810.";
 /// What a transaction takes. Items are smaller than the JSON that brings them.
 const TRANSACTION_BYTES: usize = 4 << 20;
+/// A table of one item: to whom the store belongs.
+const OWNER_TABLE: &str = "calmesh-owner";
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 
 /// The engine on one database file. Cheap to clone.
@@ -76,6 +79,41 @@ impl EmbeddedDynamo {
         aws_sdk_dynamodb::Client::from_conf(config)
     }
 
+    /// To which deployment the store belongs, as it was written down when it was made; none for a store that nobody made.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub(crate) fn owner(&self) -> Result<Option<String>, DynoxideError> {
+        let asked = json!({ "TableName": OWNER_TABLE, "Key": owner_key(), "ConsistentRead": true });
+        match dispatch(&self.database, "GetItem", &asked.to_string()) {
+            Ok(answer) => {
+                let answer: Value = serde_json::from_str(&answer).unwrap_or_default();
+                Ok(answer.pointer("/Item/owner/S").and_then(Value::as_str).map(str::to_owned))
+            }
+            Err(DynoxideError::ResourceNotFoundException(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes down to which deployment the store belongs.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub(crate) fn belongs_to(&self, owner: &str) -> Result<(), DynoxideError> {
+        let table = json!({
+            "TableName": OWNER_TABLE,
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [{ "AttributeName": "pk", "AttributeType": "S" }],
+            "KeySchema": [{ "AttributeName": "pk", "KeyType": "HASH" }],
+        });
+        match dispatch(&self.database, "CreateTable", &table.to_string()) {
+            Ok(_) | Err(DynoxideError::ResourceInUseException(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let put = json!({ "TableName": OWNER_TABLE, "Item": { "pk": { "S": "owner" }, "owner": { "S": owner } } });
+        dispatch(&self.database, "PutItem", &put.to_string()).map(drop)
+    }
+
     /// Removes items whose time has come, as DynamoDB does by itself.
     pub(crate) async fn sweep_expired(&self) {
         let database = self.database.clone();
@@ -101,6 +139,10 @@ impl HttpConnector for EmbeddedDynamo {
             answered.map_err(|stopped| ConnectorError::io(stopped.into()))
         })
     }
+}
+
+fn owner_key() -> Value {
+    json!({ "pk": { "S": "owner" } })
 }
 
 fn answer(database: &Database, request: &HttpRequest) -> HttpResponse {
@@ -297,6 +339,18 @@ mod tests {
         let pages = client.scan().table_name("things").select(Select::Count).into_paginator().send();
         let pages = pages.collect::<Result<Vec<_>, _>>().await.unwrap();
         assert_eq!(pages.iter().map(|page| page.count()).sum::<i32>(), 12);
+    }
+
+    #[test]
+    fn a_store_knows_to_whom_it_belongs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let made = EmbeddedDynamo::open(&path).unwrap();
+        assert_eq!(made.owner().unwrap(), None);
+        made.belongs_to("a").unwrap();
+        made.belongs_to("a").unwrap();
+        drop(made);
+        assert_eq!(EmbeddedDynamo::open(&path).unwrap().owner().unwrap().as_deref(), Some("a"));
     }
 
     #[tokio::test]

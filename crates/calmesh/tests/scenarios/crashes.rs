@@ -1,8 +1,14 @@
 //! Killed in the middle of work: what was acknowledged stands after the next start.
 
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
 use calmesh_tests::{
     bodies::booking_com,
-    program::{stays_of, text},
+    program::{Program, stays_of, text},
 };
 use serde_json::json;
 
@@ -50,4 +56,106 @@ async fn a_refresh_that_was_running_at_the_kill_comes_to_its_end_after_the_start
     let outcomes = program.refreshed(&refresh).await;
     assert_eq!(outcomes[0]["outcome"], "changed", "the refresh that was accepted, not another one: {outcomes}");
     assert_eq!(stays_of(&program.peek(&o.link).await.text), ["2027-03-10/2027-03-12", "2027-04-10/2027-04-12"]);
+}
+
+/// Every file below a folder.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+#[tokio::test]
+async fn links_and_feeds_that_a_power_cut_took_are_whole_again_after_the_start() {
+    let (mut program, feeds) = begin().await;
+    feeds.set("booking", booking_com().closed("2027-03-10", "2027-03-12"));
+    feeds.set("other", booking_com());
+    let flat = program.property().await;
+    let b = Site::connect(&program, &flat, "Booking.com", &feeds.url("booking")).await;
+    let o = Site::connect(&program, &flat, "Another", &feeds.url("other")).await;
+    let stays = ["2027-03-10/2027-03-12"];
+    program.until_link(&o.link, &stays).await;
+    let before = program.peek(&o.link).await.text;
+    let objects = Path::new(program.told("data")).join("objects");
+    let damages: [fn(&Path); 5] = [
+        |file| std::fs::write(file, "").unwrap(),
+        |file| {
+            let whole = std::fs::read(file).unwrap();
+            std::fs::write(file, &whole[..whole.len() / 2]).unwrap();
+        },
+        |file| std::fs::write(file, [0; 4096]).unwrap(),
+        |file| std::fs::remove_file(file).unwrap(),
+        |file| drop(std::fs::remove_dir_all(file.parent().unwrap())),
+    ];
+    for damage in damages {
+        program.kill();
+        for file in files_below(&objects) {
+            damage(&file);
+        }
+        program.restart().await;
+        program.until_link(&o.link, &stays).await;
+        assert_eq!(program.peek(&o.link).await.text, before);
+        program.until_link(&b.link, &[]).await;
+        // The feeds are the same as before, and still they are kept again.
+        program
+            .until("both feeds are kept again", async || {
+                program.refresh(&format!("/v1/properties/{flat}/refresh")).await;
+                let snapshots = objects.join("calmesh-snapshots/snapshots/current");
+                (snapshots.is_dir() && files_below(&snapshots).len() == 2).then_some(())
+            })
+            .await;
+    }
+    // Nothing is frozen: what changes now is seen.
+    feeds.set("booking", booking_com().closed("2027-03-10", "2027-03-12").closed("2027-05-10", "2027-05-12"));
+    program.refresh(&b.path("/refresh")).await;
+    program.until_link(&o.link, &["2027-03-10/2027-03-12", "2027-05-10/2027-05-12"]).await;
+}
+
+/// So many times; `CALMESH_KILLS` says otherwise.
+fn kills() -> u64 {
+    std::env::var("CALMESH_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(6)
+}
+
+/// Asks without an answer in mind: the program may be killed under it.
+async fn post_block(program: &Program, flat: &str, start: &str, end: &str) -> bool {
+    let url = format!("{}/v1/properties/{flat}/blocks", program.told("api"));
+    let body = json!({ "kind": "closure", "start": start, "end": end });
+    let request = reqwest::Client::new().post(url).bearer_auth(program.told("token"));
+    let request = request.header("content-type", "application/json").body(body.to_string());
+    request.send().await.is_ok_and(|answer| answer.status() == 201)
+}
+
+#[tokio::test]
+async fn wherever_it_is_killed_what_was_acknowledged_stands_once_and_on_every_link() {
+    let (mut program, feeds) = begin().await;
+    feeds.set("booking", booking_com());
+    let flat = program.property().await;
+    let b = Site::connect(&program, &flat, "Booking.com", &feeds.url("booking")).await;
+    let (mut acknowledged, mut asked) = (BTreeSet::new(), BTreeSet::new());
+    let mut day: jiff::civil::Date = "2026-12-20".parse().unwrap();
+    for kill in 0..kills() {
+        // Spread over what a write and its links take, by a step that meets no rhythm of ours.
+        let end = Instant::now() + Duration::from_micros(kill * 7919 % 60_000);
+        loop {
+            let start = day;
+            day = day.tomorrow().unwrap();
+            let stay = format!("{start}/{day}");
+            asked.insert(stay.clone());
+            let (first, last) = (start.to_string(), day.to_string());
+            let written = post_block(&program, &flat, &first, &last);
+            match tokio::time::timeout_at(end.into(), written).await {
+                Ok(true) => drop(acknowledged.insert(stay)),
+                Ok(false) => panic!("a free night is refused"),
+                Err(_) => break,
+            }
+        }
+        program.kill();
+        program.restart().await;
+        let shown = stays_of(&program.peek(&b.link).await.text);
+        let once: BTreeSet<String> = shown.iter().cloned().collect();
+        assert_eq!(once.len(), shown.len(), "after kill {kill}: {shown:?}");
+        assert!(acknowledged.is_subset(&once), "after kill {kill}: {:?} are lost", acknowledged.difference(&once));
+        assert!(once.is_subset(&asked), "after kill {kill}");
+        // One that was not acknowledged may stand all the same.
+        acknowledged = once;
+    }
 }
