@@ -1,17 +1,19 @@
 //! Accounts: made by the operator or when an identity first comes, opened by tokens, edited, erased.
 
-use calmesh_calendar::{AccountId, ConnectionId, PropertyId, TokenId, span::Later};
+use std::collections::BTreeSet;
+
+use calmesh_calendar::{AccountId, ConnectionId, LinkId, PropertyId, TokenId, span::Later};
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 
 use crate::{
-    App, ChangeError, Edit, Expected, InvalidField, Reach,
+    App, Edit, Expected, InvalidField, Reach, WorkError,
+    change::{History, difference},
     edit::{Flaws, LABEL_PREFIX_MOST, NAME_MOST},
     model::{
-        Account, Detail, Dirty, ExtraLink, LinkToken, PropertyState, RETIRES_AFTER, RetiringLink, RetiringServes,
-        Scope, Token, TokenSecret,
+        Account, Detail, Dirty, ExtraLink, PropertyState, RETIRES_AFTER, Scope, Token, TokenSecret,
     },
-    ports::{Event, ObjectError, Page, PageRequest, StoreError, Subject},
+    ports::{Event, ObjectError, Page, PageRequest, PropertyCommit, StoreError, Subject},
     preview::{Openings, nights_of_all},
     properties::end_property,
 };
@@ -92,6 +94,9 @@ pub enum EraseError {
     Object(#[from] ObjectError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An empty link could not be put.
+    #[error(transparent)]
+    Work(#[from] WorkError),
 }
 
 impl App {
@@ -108,6 +113,7 @@ impl App {
             default_label_prefix: new.label_prefix.unwrap_or_else(|| DEFAULT_LABEL_PREFIX.to_owned()),
             created_at: now,
             deleted_at: None,
+            links_until: None,
             version: 1,
         })?;
         let secret = TokenSecret::from_random(self.randomness.secret());
@@ -161,6 +167,7 @@ impl App {
             default_label_prefix: DEFAULT_LABEL_PREFIX.to_owned(),
             created_at: self.clock.now(),
             deleted_at: None,
+            links_until: None,
             version: 1,
         };
         match self.accounts.create_account(&account, None).await {
@@ -220,8 +227,8 @@ impl App {
         Ok(Openings::default())
     }
 
-    /// Begins an account's deletion: from the answer on none of its tokens opens anything; the rest goes in
-    /// the background.
+    /// Begins an account's deletion: from the answer on none of its tokens opens anything. In the background everything
+    /// goes but its private links, which are empty for a week.
     ///
     /// # Errors
     /// `NotFound`, `Limited`, `Outdated`, or the store's.
@@ -307,8 +314,9 @@ impl App {
         }
     }
 
-    /// Removes everything of an account whose deletion began: exports, feeds that were read, properties, links,
-    /// tokens, the account. Each step may be repeated, so a run that died is finished by the next one.
+    /// Erases an account whose deletion began. At once go all blocks, connections, bodies of feeds, tokens, kept answers and
+    /// the past; its private links stay for a week and are empty, so that every site lets go of what it read from them.
+    /// Then they go, and the account with them. Each step may be repeated, so a run that died is finished by the next one.
     ///
     /// # Errors
     /// `NotDeleted` for one that stands; otherwise what failed, to be tried again.
@@ -319,96 +327,100 @@ impl App {
         if account.deleted_at.is_none() {
             return Err(EraseError::NotDeleted);
         }
-        // Always the first page: what was erased is not listed any more.
-        loop {
-            let page = self.properties.properties(id, PageRequest { limit: 50, after: None }).await?;
-            if page.items.is_empty() {
-                break;
-            }
-            for property in page.items {
-                self.erase_property(&property.id).await?;
-            }
+        match account.links_until {
+            None => self.empty_account(account).await,
+            Some(until) if until > self.clock.now() => Ok(()),
+            Some(_) => self.end_account(id).await,
         }
-        let mut after = None;
-        loop {
-            let page = self.links.links(id, PageRequest { limit: 50, after }).await?;
-            for link in page.items {
-                self.erase_link(link).await?;
-            }
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
+    }
+
+    /// Leaves an account with empty links alone; one that has none goes at once.
+    async fn empty_account(&self, account: Account) -> Result<(), EraseError> {
+        let id = account.id.clone();
+        self.accounts.purge_access(&id).await?;
+        let mut has_links = false;
+        for property in self.property_ids(&id).await? {
+            self.empty_property(&property).await?;
+            has_links |= self.properties.property(&property).await?.is_some();
+        }
+        let links = self.links_within(&Reach::whole(id.clone())).await?;
+        for link in &links {
+            self.empty_link(&link.id).await?;
+        }
+        if !has_links && links.is_empty() {
+            return self.end_account(&id).await;
+        }
+        let until = self.clock.now().later(RETIRES_AFTER);
+        let emptied = Account { links_until: Some(until), version: account.version + 1, ..account };
+        Ok(self.accounts.update_account(&emptied).await?)
+    }
+
+    /// The end of a deleted account's links and of its record. Its properties' links end by themselves at the same time.
+    async fn end_account(&self, id: &AccountId) -> Result<(), EraseError> {
+        for link in self.links_within(&Reach::whole(id.clone())).await? {
+            self.bury_link(&link).await?;
         }
         Ok(self.accounts.purge_account(id).await?)
     }
 
-    async fn erase_property(&self, id: &calmesh_calendar::PropertyId) -> Result<(), EraseError> {
-        let Some(before) = self.properties.load(id).await? else {
-            return Ok(());
-        };
-        let feeds: Vec<ConnectionId> = before.connections.iter().map(|connection| connection.id.clone()).collect();
-        self.forget_snapshots(&before.property.account, &feeds).await?;
-        // The connections go in a commit of their own, so that a worker that renders at this moment finds its
-        // export changed and starts anew from a state in which nothing is left. The property stays listed until
-        // it is purged, so that a run that dies in between is resumed.
-        let changed = self.commit_change(id, true, |draft| Ok::<_, std::convert::Infallible>(emptied(draft))).await;
-        let tokens = match changed {
-            Ok(changed) => changed.value,
-            Err(ChangeError::NotFound) => return Ok(()),
-            Err(ChangeError::Store(error)) => return Err(error.into()),
-            Err(ChangeError::Refused(never)) => match never {},
-        };
-        for token in &tokens {
-            self.exports.delete_export(token).await?;
+    /// Leaves a property with empty links alone. Unlike a deletion by its host this keeps nothing of the past.
+    async fn empty_property(&self, id: &PropertyId) -> Result<(), EraseError> {
+        for _ in 0..EDIT_ATTEMPTS {
+            let Some(before) = self.properties.load(id).await? else { return Ok(()) };
+            let feeds: BTreeSet<ConnectionId> = before.connections.iter().map(|known| known.id.clone()).collect();
+            self.forget_snapshots(&before.property.account, &feeds).await?;
+            self.properties.forget_past(id).await?;
+            let now = self.clock.now();
+            let mut draft = self.draft(before.clone(), now);
+            end_property(&mut draft);
+            let mut after = PropertyState {
+                claims: calmesh_calendar::Claims::default(),
+                conflicts: Vec::new(),
+                ..draft.state
+            };
+            after.property.revision = before.property.revision + 1;
+            after.property.revised_at = before.property.revised_at.max(Some(now));
+            after.property.dirty = Some(Dirty::new(now));
+            let commit = PropertyCommit {
+                replaced: None,
+                ..difference(Some(&before), &after, History::default())
+            };
+            match self.properties.commit(&commit).await {
+                Ok(()) => {
+                    // A body that was fetched meanwhile goes too.
+                    self.forget_snapshots(&before.property.account, &feeds).await?;
+                    return Ok(self.publish_property(id).await?);
+                }
+                Err(StoreError::Stale) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        // A body that was fetched meanwhile goes too.
-        self.forget_snapshots(&before.property.account, &feeds).await?;
-        Ok(self.properties.purge(id).await?)
+        Err(StoreError::Stale.into())
     }
 
-    async fn forget_snapshots(&self, account: &AccountId, connections: &[ConnectionId]) -> Result<(), ObjectError> {
+    async fn forget_snapshots(
+        &self,
+        account: &AccountId,
+        connections: &BTreeSet<ConnectionId>,
+    ) -> Result<(), ObjectError> {
         for connection in connections {
             self.snapshots.forget(account, connection).await?;
         }
         Ok(())
     }
 
-    async fn erase_link(&self, link: ExtraLink) -> Result<(), EraseError> {
-        let token = link.token.clone();
-        if link.deleted_at.is_none() {
-            let now = self.clock.now();
-            // With its account nothing of it is left, so its week is over at once.
-            let gone = ExtraLink { deleted_at: Some(now.earlier(RETIRES_AFTER)), ..link.deleted(now) };
-            match self.links.put_link(&gone).await {
-                // Somebody edited it at the same time: the export goes all the same, and the record with the account.
-                Ok(()) | Err(StoreError::Stale) => {}
+    async fn empty_link(&self, id: &LinkId) -> Result<(), EraseError> {
+        for _ in 0..EDIT_ATTEMPTS {
+            let Some(link) = self.links.link(id).await?.filter(|link| link.deleted_at.is_none()) else { break };
+            match self.links.put_link(&link.deleted(self.clock.now())).await {
+                Ok(()) => break,
+                // Somebody edited it at the same time.
+                Err(StoreError::Stale) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(self.exports.delete_export(&token).await?)
+        Ok(self.publish_link(id).await?)
     }
-}
-
-/// Leaves a property without connections and blocks; its links end now. Answers every token that it had.
-fn emptied(draft: &mut crate::Draft) -> Vec<LinkToken> {
-    let PropertyState { connections, blocks, retiring, property, .. } = &mut draft.state;
-    let now = draft.now;
-    for connection in connections.drain(..) {
-        if let Some(export) = connection.export {
-            let serves = RetiringServes::Empty { provider: connection.provider };
-            retiring.push(RetiringLink { token: export.token, serves, until: now });
-        }
-    }
-    blocks.clear();
-    for link in retiring.iter_mut() {
-        if let RetiringServes::Current { .. } = link.serves {
-            link.serves = RetiringServes::Empty { provider: "generic".to_owned() };
-        }
-        link.until = link.until.min(now);
-    }
-    property.wake_at = None;
-    retiring.iter().map(|link| link.token.clone()).collect()
 }
 
 impl ExtraLink {

@@ -58,6 +58,7 @@ impl App {
             Event::AccountDeleted { account } => match self.erase_account(account).await {
                 // Nobody asked for it, or it was taken back: an event is no reason to delete.
                 Ok(()) | Err(EraseError::NotDeleted) => Ok(()),
+                Err(EraseError::Work(error)) => Err(error),
                 Err(EraseError::Object(error)) => Err(error.into()),
                 Err(EraseError::Store(error)) => Err(error.into()),
             },

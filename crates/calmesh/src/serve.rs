@@ -412,6 +412,7 @@ async fn ensure_account(app: &App, credentials: &Credentials) -> Result<(), Stor
         default_label_prefix: "EX-".to_owned(),
         created_at,
         deleted_at: None,
+        links_until: None,
         version: 1,
     };
     match app.accounts.create_account(&account, Some(&token)).await {

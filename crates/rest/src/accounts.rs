@@ -191,12 +191,12 @@ mod tests {
     use calmesh_app::{
         DEFAULT_CHECK_IN, DEFAULT_CHECK_OUT, EraseError, NewProperty, PropertyError, Reach,
         fakes::Moment,
-        model::{Connection, Detail, Direction, ExportSide, Format, LinkToken, Snapshot, Status, Validators},
-        ports::{Event, ParkedBody},
+        model::{Connection, Detail, Direction, ExportSide, Format, LinkToken, RETIRES_AFTER, Snapshot, Status, Validators},
+        ports::{Event, PageRequest, ParkedBody},
     };
     use calmesh_calendar::ConnectionId;
     use http::Method;
-    use jiff::SignedDuration;
+    use jiff::{SignedDuration, Timestamp};
     use serde_json::json;
 
     use crate::{problem::Problem, testing::TestApi};
@@ -342,8 +342,22 @@ mod tests {
         assert!(matches!(error, PropertyError::AccountDeleted), "{error:?}");
     }
 
+    /// A run that dies at any call is finished by the next one.
+    async fn finish(api: &TestApi) {
+        for call in 1.. {
+            api.store.fail_call(call, if call % 2 == 0 { Moment::Before } else { Moment::After });
+            let done = api.app.erase_account(&api.account.id).await.is_ok();
+            api.store.heal();
+            if done {
+                break;
+            }
+            assert!(call < 200, "it never comes to its end");
+        }
+        api.app.erase_account(&api.account.id).await.unwrap();
+    }
+
     #[tokio::test]
-    async fn erasing_an_account_leaves_nothing_of_it_and_nothing_of_others_goes() {
+    async fn an_account_that_goes_leaves_empty_links_for_a_week_and_then_nothing_and_nothing_of_others_goes() {
         let api = TestApi::new().await;
         let (property, other_account) = (api.property(&api.account.id).await, api.stranger().await);
         let kept =
@@ -385,22 +399,32 @@ mod tests {
 
         assert!(matches!(api.app.erase_account(&api.account.id).await, Err(EraseError::NotDeleted)));
         assert_eq!(api.delete("/v1/account").await.status, 204);
-        // A run that dies at any call is finished by the next one.
-        for call in 1.. {
-            api.store.fail_call(call, if call % 2 == 0 { Moment::Before } else { Moment::After });
-            let done = api.app.erase_account(&api.account.id).await.is_ok();
-            api.store.heal();
-            if done {
-                break;
-            }
-            assert!(call < 100, "it never comes to its end");
-        }
+        let empties = |token: LinkToken| {
+            let api = &api;
+            async move { api.app.exports.export(&token).await.unwrap().map(|object| object.body.len() < 400) }
+        };
+        finish(&api).await;
+        // All that was known is gone at once; the links are empty, not gone, so that their readers let go.
+        assert_eq!(api.app.snapshots.parked(&api.account.id, &connection, &snapshot).await.unwrap(), None);
+        assert_eq!(api.app.activity.activity(&property, PageRequest { limit: 9, after: None }).await.unwrap().items, []);
+        assert!(api.app.properties.replaced_after(&property, Timestamp::UNIX_EPOCH).await.unwrap().is_empty());
+        let left = api.app.properties.load(&property).await.unwrap().unwrap();
+        assert!(left.connections.is_empty() && left.blocks.is_empty() && left.retiring.len() == 1);
+        assert_eq!(api.app.accounts.tokens(&api.account.id, PageRequest { limit: 9, after: None }).await.unwrap().items, []);
+        assert_eq!((empties(token.clone()).await, empties(link.clone()).await), (Some(true), Some(true)));
+        let until = api.app.clock.now() + RETIRES_AFTER;
+        // Said again, on the last second of the week: nothing moves.
+        api.clock.set(until - SignedDuration::from_secs(1));
         api.app.erase_account(&api.account.id).await.unwrap();
+        api.work().await;
+        assert_eq!((empties(token.clone()).await, empties(link.clone()).await), (Some(true), Some(true)));
+        api.clock.set(until);
+        finish(&api).await;
+        api.app.announce_marks(until).await.unwrap();
+        api.work().await;
         assert_eq!(api.app.accounts.account(&api.account.id).await.unwrap(), None);
         assert_eq!(api.app.properties.load(&property).await.unwrap(), None);
-        assert_eq!(api.app.snapshots.parked(&api.account.id, &connection, &snapshot).await.unwrap(), None);
-        assert_eq!(api.app.exports.export(&token).await.unwrap(), None);
-        assert_eq!(api.app.exports.export(&link).await.unwrap(), None);
+        assert_eq!((empties(token).await, empties(link).await), (None, None));
         api.get("/v1/account").await.problem(401);
         let list = api.ask(Method::GET, "/v1/links").by(&other_account).send().await.json();
         assert_eq!(list["items"].as_array().unwrap().len(), 1);

@@ -115,15 +115,29 @@ impl AccountStore for DynamoStore {
         }
     }
 
+    async fn purge_access(&self, id: &AccountId) -> Result<(), StoreError> {
+        let tokens = Range::of(schema::account_partition(id), schema::TOKENS);
+        let (tokens, _) = self.table.query(&tokens, None).await?;
+        let mut gone = Vec::new();
+        for item in &tokens {
+            let token: Token = item::document(item, attr::DOC)?;
+            gone.push(schema::token_hash(&token.hash));
+            gone.push(schema::token(id, &token.id));
+        }
+        let (answers, _) = self.table.query(&Range::all(schema::answers_partition(id)), None).await?;
+        for answer in &answers {
+            gone.push(Key { pk: schema::answers_partition(id), sk: item::get_text(answer, attr::SK)?.to_owned() });
+        }
+        self.table.write_many(gone.into_iter().map(Write::delete).collect()).await
+    }
+
     async fn purge_account(&self, id: &AccountId) -> Result<(), StoreError> {
+        self.purge_access(id).await?;
         let (items, _) = self.table.query(&Range::all(schema::account_partition(id)), None).await?;
         let mut gone = Vec::new();
         for item in &items {
             let sk = item::get_text(item, attr::SK)?;
-            if sk.starts_with(schema::TOKENS) {
-                let token: Token = item::document(item, attr::DOC)?;
-                gone.push(schema::token_hash(&token.hash));
-            } else if sk.starts_with(schema::LINKS) {
+            if sk.starts_with(schema::LINKS) {
                 let link =
                     sk.rsplit('#').next().and_then(|id| id.parse().ok()).ok_or_else(|| item::missing(attr::SK))?;
                 self.delete_link(&link).await?;
@@ -131,10 +145,6 @@ impl AccountStore for DynamoStore {
             if sk != schema::HEAD {
                 gone.push(Key { pk: schema::account_partition(id), sk: sk.to_owned() });
             }
-        }
-        let (answers, _) = self.table.query(&Range::all(schema::answers_partition(id)), None).await?;
-        for answer in &answers {
-            gone.push(Key { pk: schema::answers_partition(id), sk: item::get_text(answer, attr::SK)?.to_owned() });
         }
         self.table.write_many(gone.into_iter().map(Write::delete).collect()).await?;
         // The record goes last, so that a purge that was cut short is known to be needed.

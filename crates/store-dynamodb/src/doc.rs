@@ -359,6 +359,8 @@ struct AccountDoc {
     created_at: Timestamp,
     #[serde(with = "text_option")]
     deleted_at: Option<Timestamp>,
+    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
+    links_until: Option<Timestamp>,
     version: u64,
 }
 

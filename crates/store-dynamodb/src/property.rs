@@ -315,6 +315,35 @@ fn follows(revision: u64) -> Condition {
         .with("expected", item::number(revision.saturating_sub(1)))
 }
 
+impl DynamoStore {
+    /// Where everything of a property's past is.
+    async fn past_of(&self, id: &PropertyId, property: Option<&Property>) -> Result<Vec<Key>, StoreError> {
+        let mut past = Vec::new();
+        let (holds, _) = self.table.query(&Range::all(schema::closed_holds_partition(id)), None).await?;
+        for item in &holds {
+            let closed: ClosedHold = item::document(item, attr::DOC)?;
+            past.push(schema::location(closed.hold.id.as_str()));
+            past.push(key_of(item)?);
+        }
+        for partition in [schema::activity_partition(id), schema::past_partition(id)] {
+            let (entries, _) = self.table.query(&Range::all(partition), None).await?;
+            for item in &entries {
+                past.push(key_of(item)?);
+            }
+        }
+        if let Some(property) = property {
+            let range = Range::of(schema::account_partition(&property.account), &schema::conflict_entries(id));
+            let (entries, _) = self.table.query(&range, None).await?;
+            for item in &entries {
+                let record: ConflictRecord = item::document(item, attr::DOC)?;
+                past.push(schema::location(record.conflict.id.as_str()));
+                past.push(key_of(item)?);
+            }
+        }
+        Ok(past)
+    }
+}
+
 #[async_trait]
 impl PropertyStore for DynamoStore {
     async fn property(&self, id: &PropertyId) -> Result<Option<Property>, StoreError> {
@@ -480,6 +509,12 @@ impl PropertyStore for DynamoStore {
         Err(StoreError::Stale)
     }
 
+    async fn forget_past(&self, id: &PropertyId) -> Result<(), StoreError> {
+        let head = self.property(id).await?;
+        let gone = self.past_of(id, head.as_ref()).await?;
+        self.table.write_many(gone.into_iter().map(Write::delete).collect()).await
+    }
+
     async fn purge(&self, id: &PropertyId) -> Result<(), StoreError> {
         let key = schema::property_head(id);
         let partition = schema::property_partition(id);
@@ -518,27 +553,9 @@ impl PropertyStore for DynamoStore {
                     gone.push(key_of(item)?);
                 }
             }
-            let (holds, _) = self.table.query(&Range::all(schema::closed_holds_partition(id)), None).await?;
-            for item in &holds {
-                let closed: ClosedHold = item::document(item, attr::DOC)?;
-                gone.push(schema::location(closed.hold.id.as_str()));
-                gone.push(key_of(item)?);
-            }
-            for partition in [schema::activity_partition(id), schema::past_partition(id)] {
-                let (entries, _) = self.table.query(&Range::all(partition), None).await?;
-                for item in &entries {
-                    gone.push(key_of(item)?);
-                }
-            }
-            if let Some(head) = &head {
-                let property = read_head(head)?;
-                let range = Range::of(schema::account_partition(&property.account), &schema::conflict_entries(id));
-                let (entries, _) = self.table.query(&range, None).await?;
-                for item in &entries {
-                    let record: ConflictRecord = item::document(item, attr::DOC)?;
-                    gone.push(schema::location(record.conflict.id.as_str()));
-                    gone.push(key_of(item)?);
-                }
+            let property = head.as_ref().map(read_head).transpose()?;
+            gone.extend(self.past_of(id, property.as_ref()).await?);
+            if let Some(property) = property {
                 gone.push(schema::property_entry(&property.account, property.created_at, id));
             }
             gone.sort();

@@ -93,6 +93,7 @@ pub fn an_account(n: u64) -> Account {
         default_label_prefix: "EX-".to_owned(),
         created_at: at(0),
         deleted_at: None,
+        links_until: None,
         version: 1,
     }
 }

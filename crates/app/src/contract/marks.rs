@@ -110,6 +110,10 @@ async fn erasures(store: &dyn MarkStore, accounts: &dyn AccountStore) {
     assert!(store.due(at(579), 10).await.unwrap().is_empty(), "nor before twice as long the next time");
     assert_eq!(store.due(at(580), 10).await.unwrap(), vec![mark.clone()], "but it stays marked");
     assert_eq!(accounts.account(&deleted.id).await.unwrap(), Some(deleted.clone()), "which changes nothing of it");
+    let emptied = Account { links_until: Some(at(90_000)), version: 3, ..deleted.clone() };
+    accounts.update_account(&emptied).await.unwrap();
+    assert!(store.due(at(89_999), 10).await.unwrap().is_empty(), "one whose links are empty waits for their end");
+    assert_eq!(store.due(at(90_000), 10).await.unwrap(), vec![mark.clone()], "which is announced");
     accounts.purge_account(&deleted.id).await.unwrap();
     store.postpone(&mark, at(600)).await.unwrap();
     assert!(store.dirty(10).await.unwrap().is_empty(), "what is purged needs nothing");

@@ -310,6 +310,14 @@ impl AccountStore for MemoryStore {
         })
     }
 
+    async fn purge_access(&self, id: &AccountId) -> Result<(), StoreError> {
+        self.call(|state| {
+            state.tokens.retain(|(account, _), _| account != id);
+            state.answers.retain(|(account, _), _| account != id);
+            Ok(())
+        })
+    }
+
     async fn purge_account(&self, id: &AccountId) -> Result<(), StoreError> {
         self.call(|state| {
             let links: Vec<LinkId> =
@@ -497,6 +505,20 @@ impl PropertyStore for MemoryStore {
                 if let Some(export) = held.connections.get_mut(connection).and_then(|known| known.export.as_mut()) {
                     export.last_changed_at = export.last_changed_at.max(Some(*at));
                 }
+            }
+            Ok(())
+        })
+    }
+
+    async fn forget_past(&self, id: &PropertyId) -> Result<(), StoreError> {
+        self.call(|state| {
+            state.activity.remove(id);
+            let Some(held) = state.properties.get_mut(id) else { return Ok(()) };
+            held.replaced.clear();
+            let holds = std::mem::take(&mut held.closed).into_values().map(|closed| closed.hold.id.to_string());
+            let conflicts = std::mem::take(&mut held.records).into_keys().map(|conflict| conflict.to_string());
+            for gone in holds.chain(conflicts) {
+                state.locations.remove(&gone);
             }
             Ok(())
         })

@@ -19,15 +19,19 @@ pub struct Account {
     pub created_at: Timestamp,
     /// Set when its deletion began: no token of it opens anything any more.
     pub deleted_at: Option<Timestamp>,
+    /// Of a deleted one: all that was known is erased, and its links are empty until then, so that their readers let go.
+    pub links_until: Option<Timestamp>,
     /// Counts changes; optimistic concurrency and ETag.
     pub version: u64,
 }
 
 impl Account {
-    /// The mark of a deletion that began: its erasure is announced again until nothing of the account is left.
+    /// The mark of a deletion that began: its erasure is announced again until nothing of the account is left. While only
+    /// empty links are, it waits for their end.
     #[must_use]
     pub fn erasure(&self) -> Option<Dirty> {
-        self.deleted_at.map(Dirty::new)
+        let mark = Dirty::new(self.deleted_at?);
+        Some(Dirty { announce_at: self.links_until.unwrap_or(mark.announce_at), ..mark })
     }
 }
 

@@ -67,6 +67,9 @@ pub trait AccountStore: Send + Sync {
     /// MUST be `Stale` when the stored version is not `account.version - 1`.
     async fn update_account(&self, account: &Account) -> Result<(), StoreError>;
 
+    /// Removes every token and kept answer of an account. A second call does nothing.
+    async fn purge_access(&self, id: &AccountId) -> Result<(), StoreError>;
+
     /// Removes the account's record and every token, extra link and idempotency record that is still there. Its
     /// properties were purged before. A second call does nothing.
     async fn purge_account(&self, id: &AccountId) -> Result<(), StoreError>;
@@ -169,6 +172,10 @@ pub trait PropertyStore: Send + Sync {
 
     /// What changes made after an instant replaced, in no order. Kept for `PAST_KEPT`.
     async fn replaced_after(&self, id: &PropertyId, after: Timestamp) -> Result<Vec<Replaced>, StoreError>;
+
+    /// Removes what is kept of a property's past: activity, ended holds, conflicts, what changes replaced. Its state
+    /// stays. A second call does nothing.
+    async fn forget_past(&self, id: &PropertyId) -> Result<(), StoreError>;
 
     /// Removes all that is stored of a property. A second call does nothing.
     async fn purge(&self, id: &PropertyId) -> Result<(), StoreError>;

@@ -150,6 +150,7 @@ fn deeds() -> impl Strategy<Value = Deed> {
         Just(Deed::DeleteProperty),
         Just(Deed::DeleteLink),
         Just(Deed::NarrowLink),
+        Just(Deed::DeleteAccount),
     ]
 }
 
