@@ -21,6 +21,7 @@ use crate::{
     model::{
         ActivityKind, Connection, Detail, Direction, ExportSide, FailureKind, FeedUrl, Format, ImportSide, LinkReads,
         LinkToken, PolicyOverrides, PropertyState, RETIRES_AFTER, RetiringLink, RetiringServes, Snapshot, Status,
+        StoppedExport,
     },
     ports::{FetchFailure, ObjectError, Page, PageRequest, ParkedBody, StoreError},
     preview::Openings,
@@ -152,6 +153,17 @@ pub struct ExportView {
     /// A secret: for the host's eyes only.
     pub url: String,
     pub reads: LinkReads,
+    /// What the edit that this answers did to the link; none where it left it alone.
+    pub turned_on: Option<TurnedOn>,
+}
+
+/// What became of a connection's link when its export was turned on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TurnedOn {
+    /// The link that it had before, which the site may still read.
+    SameLink,
+    /// A link that is to be pasted on the other site.
+    NewLink,
 }
 
 /// Why a connection was not made, shown, edited or deleted.
@@ -365,7 +377,13 @@ impl App {
                     } else {
                         self.served_at_once(changed.state).await?
                     };
-                    return self.view_connection(&state, id).await;
+                    let mut view = self.view_connection(&state, id).await?;
+                    let token = export_token(&state, id);
+                    if let (None, Some(token), Some(export)) = (export_token(&before, id), token, &mut view.export) {
+                        let same = before.retiring.iter().any(|link| link.token == *token);
+                        export.turned_on = Some(if same { TurnedOn::SameLink } else { TurnedOn::NewLink });
+                    }
+                    return Ok(view);
                 }
                 Err(error) => {
                     if let Feed::Examined(examined) = &prepared.feed
@@ -706,7 +724,11 @@ impl App {
         ConnectionView {
             policy: connection.policy(),
             import,
-            export: connection.export.as_ref().map(|export| ExportView { url: self.link_url(&export.token), reads }),
+            export: connection.export.as_ref().map(|export| ExportView {
+                url: self.link_url(&export.token),
+                reads,
+                turned_on: None,
+            }),
             connection: connection.clone(),
         }
     }
@@ -1091,11 +1113,12 @@ fn edit_import(
 fn edit_export(after: &mut Connection, draft: &mut Draft, edit: &ConnectionEdit, prepared: &Prepared) {
     if !after.direction.exports() {
         if let Some(export) = after.export.take() {
-            retire_link(draft, &after.id, &after.provider, export.token);
+            stop_export(draft, &after.id, &after.provider, export);
         }
         return;
     }
-    let mut export = after.export.take().unwrap_or_else(|| ExportSide {
+    let known = after.export.take().or_else(|| revive_export(draft, &after.id));
+    let mut export = known.unwrap_or_else(|| ExportSide {
         token: prepared.token.clone(),
         detail: prepared.default_detail,
         format: Format::Nights,
@@ -1252,15 +1275,62 @@ pub(crate) fn remove_connection(draft: &mut Draft, id: &ConnectionId) {
 /// The link serves an empty calendar for a week, so that its reader lets go; links that were rotated away before
 /// serve the same from now on.
 fn retire_link(draft: &mut Draft, id: &ConnectionId, provider: &str, token: LinkToken) {
-    let empty = RetiringServes::Empty { provider: provider.to_owned() };
     let until = draft.now.later(RETIRES_AFTER);
-    let rotated = RetiringServes::Current { connection: id.clone() };
-    for link in draft.state.retiring.iter_mut().filter(|link| link.serves == rotated) {
-        link.serves = empty.clone();
+    for link in rotated_links(draft, id) {
+        link.serves = RetiringServes::Empty { provider: provider.to_owned() };
         // Its reader needs the time to see that it is empty, too.
         link.until = until;
     }
-    draft.state.retiring.push(RetiringLink { token, serves: empty, until });
+    let serves = RetiringServes::Empty { provider: provider.to_owned() };
+    draft.state.retiring.push(RetiringLink { token, serves, until });
+}
+
+/// The same for a connection that stays: turned on again while they are empty, the same links live again.
+fn stop_export(draft: &mut Draft, id: &ConnectionId, provider: &str, export: ExportSide) {
+    let until = draft.now.later(RETIRES_AFTER);
+    let stopped = |was| RetiringServes::Stopped { connection: id.clone(), provider: provider.to_owned(), was };
+    for link in rotated_links(draft, id) {
+        link.serves = stopped(None);
+        link.until = until;
+    }
+    let was = StoppedExport { detail: export.detail, format: export.format };
+    draft.state.retiring.push(RetiringLink { token: export.token, serves: stopped(Some(was)), until });
+}
+
+/// The link that a connection had when its export was stopped, if it is still served. Links that had been rotated away
+/// before follow it again, too.
+fn revive_export(draft: &mut Draft, id: &ConnectionId) -> Option<ExportSide> {
+    let now = draft.now;
+    let (mine, others) = std::mem::take(&mut draft.state.retiring).into_iter().partition::<Vec<_>, _>(
+        |link| matches!(&link.serves, RetiringServes::Stopped { connection, .. } if connection == id && link.until > now),
+    );
+    draft.state.retiring = others;
+    let mut revived = None;
+    for link in mine {
+        match link.serves {
+            RetiringServes::Stopped { was: Some(was), .. } => {
+                revived = Some(ExportSide {
+                    token: link.token,
+                    detail: was.detail,
+                    format: was.format,
+                    paused: false,
+                    last_changed_at: None,
+                    // What was read meanwhile was empty, and is recorded with the link; what came before is not known.
+                    recorded_since: now,
+                });
+            }
+            _ => draft.state.retiring.push(RetiringLink {
+                serves: RetiringServes::Current { connection: id.clone() },
+                ..link
+            }),
+        }
+    }
+    revived
+}
+
+fn rotated_links<'a>(draft: &'a mut Draft, id: &ConnectionId) -> impl Iterator<Item = &'a mut RetiringLink> {
+    let rotated = RetiringServes::Current { connection: id.clone() };
+    draft.state.retiring.iter_mut().filter(move |link| link.serves == rotated)
 }
 
 fn remove_blocks_of(draft: &mut Draft, id: &ConnectionId) {

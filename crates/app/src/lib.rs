@@ -53,7 +53,7 @@ pub use change::{ChangeError, Changed, Draft};
 pub use check::{CheckError, CheckReport, CheckSource, CheckedBlock, EventCounts, Problem, check_body};
 pub use conflicts::{ConflictError, ConflictStatus, ConflictView};
 pub use connections::{
-    ConnectionEdit, ConnectionError, ConnectionView, ExportView, NewConnection, PolicyEdit, SideEdit,
+    ConnectionEdit, ConnectionError, ConnectionView, ExportView, NewConnection, PolicyEdit, SideEdit, TurnedOn,
 };
 pub use edit::{Edit, Expected, InvalidField, counted};
 pub use explain::{CarriedBy, ClaimView, ExplainError, Explanation, NotKnown};

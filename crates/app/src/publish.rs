@@ -245,7 +245,7 @@ impl App {
         }
         for link in &state.retiring {
             let bytes = match &link.serves {
-                RetiringServes::Empty { provider } => {
+                RetiringServes::Empty { provider } | RetiringServes::Stopped { provider, .. } => {
                     let profile = calmesh_profiles::find(provider).unwrap_or_else(calmesh_profiles::generic);
                     render(&document(String::from(BUSY_NAME), Vec::new(), profile))
                 }

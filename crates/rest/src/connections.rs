@@ -3,7 +3,7 @@
 use axum::{extract::State, response::Response};
 use calmesh_app::{
     ConnectionEdit, ConnectionError, ConnectionView, Edit, ExportView, ImportTelemetry, NewConnection, PolicyEdit,
-    SideEdit,
+    SideEdit, TurnedOn,
     model::{Direction, ExportSide, Failure, FailureKind, FeedUrl, ImportSide, PolicyOverrides, Status},
 };
 use calmesh_calendar::{ConnectionId, Policy, PropertyId};
@@ -36,7 +36,7 @@ const IMPORT_READ_ONLY: &[&str] = &[
     "holds",
     "warnings",
 ];
-const EXPORT_READ_ONLY: &[&str] = &["url", "last_changed_at", "last_read_at", "reads_24h"];
+const EXPORT_READ_ONLY: &[&str] = &["url", "last_changed_at", "last_read_at", "reads_24h", "note"];
 /// Larger numbers than any setting takes; what fits which, the use case says.
 const NUMBER_MOST: u32 = 1_000_000;
 
@@ -191,6 +191,10 @@ struct ExportJson {
     #[schema(required)]
     last_read_at: Option<Instant>,
     reads_24h: u32,
+    /// In the answer to a PATCH that turned the export on: whether this is the link that it had before, or a new one that
+    /// is to be pasted on the other site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
 }
 
 impl From<ConnectionView> for ConnectionJson {
@@ -239,6 +243,10 @@ fn export_json(side: &ExportSide, view: ExportView) -> ExportJson {
         last_changed_at: side.last_changed_at.map(Instant),
         last_read_at: view.reads.last_read_at.map(Instant),
         reads_24h: view.reads.reads_24h,
+        note: view.turned_on.map(|turned_on| match turned_on {
+            TurnedOn::SameLink => "This is the link that the connection had before: nothing is to be done on the other site.",
+            TurnedOn::NewLink => "This is a new link: paste it on the other site, in place of any that is there.",
+        }),
     }
 }
 

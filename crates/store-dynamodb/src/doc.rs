@@ -12,7 +12,7 @@ use calmesh_app::{
         Account, Activity, ActivityKind, Applied, ClosedHold, ConflictRecord, Connection, Detail, Direction,
         EchoOverrides, ExportSide, ExtraLink, Failure, FailureKind, FeedUrl, FetchPlan, Format, HoldOverrides,
         ImportSide, LinkOwner, LinkScope, LinkToken, MassVanishOverrides, Outcome, PolicyOverrides, Property, Refresh,
-        RefreshScope, RetiringLink, RetiringServes, Scope, SecretHash, Snapshot, Status, Token, Validators,
+        RefreshScope, RetiringLink, RetiringServes, Scope, SecretHash, Snapshot, Status, StoppedExport, Token, Validators,
     },
     ports::StoreError,
 };
@@ -325,6 +325,7 @@ optional! {
     nights_option: Nights, "nights";
     import_option: ImportSide, "ImportSideDoc";
     export_option: ExportSide, "ExportSideDoc";
+    stopped_option: StoppedExport, "StoppedExportDoc";
     applied_option: Applied, "AppliedDoc";
     snapshot_option: Snapshot, "SnapshotDoc";
 }
@@ -775,6 +776,22 @@ enum RetiringServesDoc {
         #[serde(with = "text")]
         connection: ConnectionId,
     },
+    Stopped {
+        #[serde(with = "text")]
+        connection: ConnectionId,
+        provider: String,
+        #[serde(with = "stopped_option", default, skip_serializing_if = "Option::is_none")]
+        was: Option<StoppedExport>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "StoppedExport")]
+struct StoppedExportDoc {
+    #[serde(with = "DetailDoc")]
+    detail: Detail,
+    #[serde(with = "FormatDoc")]
+    format: Format,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -1266,6 +1283,15 @@ mod tests {
 
     #[test]
     fn links_survive() {
+        survives(&RetiringLink {
+            token: LinkToken::from_random([9; 32]),
+            serves: RetiringServes::Stopped {
+                connection: connection_id(1),
+                provider: "vrbo".to_owned(),
+                was: Some(StoppedExport { detail: Detail::Full, format: Format::Times }),
+            },
+            until: at(5),
+        });
         survives(&RetiringLink {
             token: link_token(1),
             serves: RetiringServes::Empty { provider: "vrbo".to_owned() },

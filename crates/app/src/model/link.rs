@@ -70,6 +70,21 @@ pub enum RetiringServes {
     Empty { provider: String },
     /// What the connection's present link serves: rotated, not yet revoked.
     Current { connection: ConnectionId },
+    /// Nothing, since the export of its connection was stopped; turned on again it lives again.
+    Stopped {
+        connection: ConnectionId,
+        /// Whose quirks the empty calendar has.
+        provider: String,
+        /// The link's settings; none for one that had been rotated away before.
+        was: Option<StoppedExport>,
+    },
+}
+
+/// A connection's link as it was when its export was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoppedExport {
+    pub detail: Detail,
+    pub format: Format,
 }
 
 /// Whose a private link's token is. Found by the token's hash.

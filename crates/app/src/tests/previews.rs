@@ -386,3 +386,55 @@ async fn a_revoked_link_and_those_before_it_are_empty_for_a_week_from_then_on() 
     world.work().await;
     assert_eq!((world.served(&first), world.served(&second)), (None, None));
 }
+
+async fn turned(scene: &Scene, direction: Direction) -> crate::ConnectionView {
+    let edit = ConnectionEdit { direction: Some(direction), ..Default::default() };
+    let (world, site) = (&scene.world, &scene.sites[0].0);
+    let view = world.app.edit_connection(&scene.reach(), site, &edit, &Expected::Any).await.unwrap();
+    world.work().await;
+    view
+}
+
+#[tokio::test]
+async fn an_export_that_is_turned_on_again_within_a_week_has_the_link_it_had_and_those_rotated_before() {
+    let scene = two_sites().await;
+    let (world, first) = (&scene.world, scene.token(&scene.sites[0].0).await);
+    scene.act(&Deed::Rotate(0)).await;
+    let second = scene.token(&scene.sites[0].0).await;
+    let full = ConnectionEdit { detail: Edit::To(Detail::Full), export: SideEdit::Touch, ..Default::default() };
+    world.app.edit_connection(&scene.reach(), &scene.sites[0].0, &full, &Expected::Any).await.unwrap();
+    turned(&scene, Direction::Import).await;
+    assert_eq!((world.served(&first).unwrap().len(), world.served(&second).unwrap().len()), (0, 0));
+    world.clock.advance(jiff::SignedDuration::from_hours(24 * 7 - 1));
+    let view = turned(&scene, Direction::Bidirectional).await;
+    assert_eq!(view.export.unwrap().turned_on, Some(crate::TurnedOn::SameLink));
+    let export = view.connection.export.unwrap();
+    assert_eq!((&export.token, export.detail), (&second, Detail::Full));
+    for token in [&first, &second] {
+        assert_eq!(world.served(token).unwrap(), ["20261210-20261212"]);
+    }
+}
+
+#[tokio::test]
+async fn an_export_that_is_turned_on_after_its_link_ended_has_a_new_one_and_says_so() {
+    let scene = two_sites().await;
+    let (world, old) = (&scene.world, scene.token(&scene.sites[0].0).await);
+    turned(&scene, Direction::Import).await;
+    world.clock.advance(jiff::SignedDuration::from_hours(24 * 7));
+    world.app.announce_marks(world.now()).await.unwrap();
+    world.work().await;
+    assert_eq!(world.served(&old), None);
+    let view = turned(&scene, Direction::Bidirectional).await;
+    assert_eq!(view.export.unwrap().turned_on, Some(crate::TurnedOn::NewLink));
+    assert_ne!(view.connection.export.unwrap().token, old);
+}
+
+#[tokio::test]
+async fn a_revoked_link_never_lives_again() {
+    let scene = two_sites().await;
+    let (world, revoked) = (&scene.world, scene.token(&scene.sites[0].0).await);
+    scene.act(&Deed::Revoke(0)).await;
+    turned(&scene, Direction::Import).await;
+    turned(&scene, Direction::Bidirectional).await;
+    assert_eq!(world.served(&revoked).unwrap(), Vec::<String>::new());
+}
