@@ -10,9 +10,7 @@ use crate::{
     App, Edit, Expected, InvalidField, Reach, WorkError,
     change::{History, difference},
     edit::{Flaws, LABEL_PREFIX_MOST, NAME_MOST},
-    model::{
-        Account, Detail, Dirty, ExtraLink, PropertyState, RETIRES_AFTER, Scope, Token, TokenSecret,
-    },
+    model::{Account, Detail, Dirty, ExtraLink, PropertyState, RETIRES_AFTER, Scope, Token, TokenSecret},
     ports::{Event, ObjectError, Page, PageRequest, PropertyCommit, StoreError, Subject},
     preview::{Openings, nights_of_all},
     properties::end_property,
@@ -373,18 +371,12 @@ impl App {
             let now = self.clock.now();
             let mut draft = self.draft(before.clone(), now);
             end_property(&mut draft);
-            let mut after = PropertyState {
-                claims: calmesh_calendar::Claims::default(),
-                conflicts: Vec::new(),
-                ..draft.state
-            };
+            let mut after =
+                PropertyState { claims: calmesh_calendar::Claims::default(), conflicts: Vec::new(), ..draft.state };
             after.property.revision = before.property.revision + 1;
             after.property.revised_at = before.property.revised_at.max(Some(now));
             after.property.dirty = Some(Dirty::new(now));
-            let commit = PropertyCommit {
-                replaced: None,
-                ..difference(Some(&before), &after, History::default())
-            };
+            let commit = PropertyCommit { replaced: None, ..difference(Some(&before), &after, History::default()) };
             match self.properties.commit(&commit).await {
                 Ok(()) => {
                     // A body that was fetched meanwhile goes too.

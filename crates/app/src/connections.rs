@@ -1319,10 +1319,10 @@ fn revive_export(draft: &mut Draft, id: &ConnectionId) -> Option<ExportSide> {
                     recorded_since: now,
                 });
             }
-            _ => draft.state.retiring.push(RetiringLink {
-                serves: RetiringServes::Current { connection: id.clone() },
-                ..link
-            }),
+            _ => draft
+                .state
+                .retiring
+                .push(RetiringLink { serves: RetiringServes::Current { connection: id.clone() }, ..link }),
         }
     }
     revived

@@ -191,7 +191,9 @@ mod tests {
     use calmesh_app::{
         DEFAULT_CHECK_IN, DEFAULT_CHECK_OUT, EraseError, NewProperty, PropertyError, Reach,
         fakes::Moment,
-        model::{Connection, Detail, Direction, ExportSide, Format, LinkToken, RETIRES_AFTER, Snapshot, Status, Validators},
+        model::{
+            Connection, Detail, Direction, ExportSide, Format, LinkToken, RETIRES_AFTER, Snapshot, Status, Validators,
+        },
         ports::{Event, PageRequest, ParkedBody},
     };
     use calmesh_calendar::ConnectionId;
@@ -406,11 +408,17 @@ mod tests {
         finish(&api).await;
         // All that was known is gone at once; the links are empty, not gone, so that their readers let go.
         assert_eq!(api.app.snapshots.parked(&api.account.id, &connection, &snapshot).await.unwrap(), None);
-        assert_eq!(api.app.activity.activity(&property, PageRequest { limit: 9, after: None }).await.unwrap().items, []);
+        assert_eq!(
+            api.app.activity.activity(&property, PageRequest { limit: 9, after: None }).await.unwrap().items,
+            []
+        );
         assert!(api.app.properties.replaced_after(&property, Timestamp::UNIX_EPOCH).await.unwrap().is_empty());
         let left = api.app.properties.load(&property).await.unwrap().unwrap();
         assert!(left.connections.is_empty() && left.blocks.is_empty() && left.retiring.len() == 1);
-        assert_eq!(api.app.accounts.tokens(&api.account.id, PageRequest { limit: 9, after: None }).await.unwrap().items, []);
+        assert_eq!(
+            api.app.accounts.tokens(&api.account.id, PageRequest { limit: 9, after: None }).await.unwrap().items,
+            []
+        );
         assert_eq!((empties(token.clone()).await, empties(link.clone()).await), (Some(true), Some(true)));
         let until = api.app.clock.now() + RETIRES_AFTER;
         // Said again, on the last second of the week: nothing moves.

@@ -244,7 +244,9 @@ fn export_json(side: &ExportSide, view: ExportView) -> ExportJson {
         last_read_at: view.reads.last_read_at.map(Instant),
         reads_24h: view.reads.reads_24h,
         note: view.turned_on.map(|turned_on| match turned_on {
-            TurnedOn::SameLink => "This is the link that the connection had before: nothing is to be done on the other site.",
+            TurnedOn::SameLink => {
+                "This is the link that the connection had before: nothing is to be done on the other site."
+            }
             TurnedOn::NewLink => "This is a new link: paste it on the other site, in place of any that is there.",
         }),
     }

@@ -12,7 +12,8 @@ use calmesh_app::{
         Account, Activity, ActivityKind, Applied, ClosedHold, ConflictRecord, Connection, Detail, Direction,
         EchoOverrides, ExportSide, ExtraLink, Failure, FailureKind, FeedUrl, FetchPlan, Format, HoldOverrides,
         ImportSide, LinkOwner, LinkScope, LinkToken, MassVanishOverrides, Outcome, PolicyOverrides, Property, Refresh,
-        RefreshScope, RetiringLink, RetiringServes, Scope, SecretHash, Snapshot, Status, StoppedExport, Token, Validators,
+        RefreshScope, RetiringLink, RetiringServes, Scope, SecretHash, Snapshot, Status, StoppedExport, Token,
+        Validators,
     },
     ports::StoreError,
 };

@@ -22,7 +22,9 @@ pub use fetch::{
     Failure, FailureKind, FetchHealth, FetchPlan, FetchState, Fetched, Health, HostPause, Snapshot, SweepRecord,
     Validators, bucket_of,
 };
-pub use link::{ExtraLink, LinkOwner, LinkReads, LinkScope, RETIRES_AFTER, ReadTimes, RetiringLink, RetiringServes, StoppedExport};
+pub use link::{
+    ExtraLink, LinkOwner, LinkReads, LinkScope, RETIRES_AFTER, ReadTimes, RetiringLink, RetiringServes, StoppedExport,
+};
 pub use past::{PAST_KEPT, Replaced};
 pub(crate) use past::{without_secrets, without_words};
 pub use property::{ClosedHold, ConflictRecord, Dirty, Property, PropertyState, postponed};

@@ -439,7 +439,7 @@ async fn deleting_says_what_it_opens_then_empties_the_link_and_frees_the_nights(
 }
 
 #[tokio::test]
-async fn turning_export_off_empties_the_link_and_on_again_gives_a_new_one() {
+async fn turning_export_off_empties_the_link_and_on_again_fills_the_same_one_and_says_so() {
     let api = TestApi::new().await;
     let flat = api.flat().await;
     let made = api.connect(&flat, "a", airbnb(&[STAY])).await;
@@ -453,10 +453,11 @@ async fn turning_export_off_empties_the_link_and_on_again_gives_a_new_one() {
     api.ask(Method::POST, &format!("{a}/rotate-link")).send().await.problem(409);
     let both = api.patch(&a, json!({"direction": "bidirectional", "export": {"detail": "label"}})).await.json();
     api.work().await;
-    let new = both["export"]["url"].as_str().unwrap();
-    assert_ne!(new, old);
+    assert_eq!(both["export"]["url"], old);
+    assert!(both["export"]["note"].as_str().unwrap().contains("the link that the connection had before"), "{both}");
     assert_eq!(both["export"]["detail"], "label");
-    assert_eq!(api.served(new).await.unwrap(), ["20261220-20261222"]);
+    assert_eq!(api.served(&old).await.unwrap(), ["20261220-20261222"]);
+    assert_eq!(api.get(&a).await.json()["export"].get("note"), None);
 }
 
 #[tokio::test]
