@@ -320,6 +320,7 @@ impl FakeCloud {
             default_label_prefix: "EX-".to_owned(),
             created_at: app.clock.now(),
             deleted_at: None,
+            links_until: None,
             version: 1,
         };
         app.accounts.create_account(&made, None).await.unwrap();
