@@ -454,12 +454,33 @@ fn blocking(draft: &Draft, house: &House, extent: Extent, own: &BlockId, extends
     in_the_way(&taken, extent, house)
 }
 
-fn check_extends(draft: &Draft, own: &BlockId, extends: &BlockId, flaws: &mut Flaws) {
+fn check_extends(
+    draft: &Draft,
+    own: &BlockId,
+    extends: &BlockId,
+    extent: Option<Extent>,
+    house: &House,
+    flaws: &mut Flaws,
+) {
     if own == extends {
         flaws.add("extends", "a block can't extend itself");
-    } else if draft.block(extends).is_none() {
-        flaws.add("extends", "must be a block of the same property");
+        return;
     }
+    match (draft.block(extends), extent) {
+        (None, _) => flaws.add("extends", "must be a block of the same property"),
+        (Some(stay), Some(extent)) if !touches(stay.extent, extent, house) => {
+            flaws.add("extends", "must be a stay that this block touches: it ends where the block begins, or overlaps it");
+        }
+        (Some(_), _) => {}
+    }
+}
+
+/// Whether two extents overlap, or one ends where the other begins, by exact times or by nights.
+fn touches(stay: Extent, extension: Extent, house: &House) -> bool {
+    let (a, b) = (stay.times(house), extension.times(house));
+    let by_nights = |(a, b): (Nights, Nights)| a.first() <= b.end() && b.first() <= a.end();
+    a.start() <= b.end() && b.start() <= a.end()
+        || stay.nights(house).zip(extension.nights(house)).is_some_and(by_nights)
 }
 
 fn apply_creation(draft: &mut Draft, reach: &Reach, id: &BlockId, new: &NewBlock) -> Result<(), BlockError> {
@@ -471,7 +492,7 @@ fn apply_creation(draft: &mut Draft, reach: &Reach, id: &BlockId, new: &NewBlock
     let extent = extent_of(new.start, new.end, &house);
     flaws.text("summary", &new.summary, 0, SUMMARY_MOST);
     if let Some(extends) = &new.extends {
-        check_extends(draft, id, extends, &mut flaws);
+        check_extends(draft, id, extends, extent.as_ref().ok().copied(), &house, &mut flaws);
     }
     let extent = flaws.with(extent).map_err(BlockError::Invalid)?;
     if !new.force {
@@ -533,9 +554,11 @@ fn apply_edit(
     let summary = edit.summary.over(before.summary.clone(), String::new);
     flaws.text("summary", &summary, 0, SUMMARY_MOST);
     let extends = edit.extends.over_option(before.extends().cloned());
-    // One that is not changed may name a stay that has gone.
-    if let Some(extends) = extends.as_ref().filter(|extends| before.extends() != Some(extends)) {
-        check_extends(draft, id, extends, &mut flaws);
+    // Where nothing of it is changed, it may name a stay that has gone or moved away.
+    let moves = edit.start.is_some() || edit.end.is_some();
+    let is_new = |extends: &&BlockId| before.extends() != Some(*extends) || moves && draft.block(extends).is_some();
+    if let Some(extends) = extends.as_ref().filter(is_new) {
+        check_extends(draft, id, extends, extent.as_ref().ok().copied(), &house, &mut flaws);
     }
     let extent = flaws.with(extent).map_err(BlockError::Invalid)?;
     if extent != before.extent && !edit.force {

@@ -52,8 +52,10 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ReadResult {
     Unchanged,
-    /// Announced: merge says what becomes of it.
+    /// Another body, announced: merge says what becomes of it.
     Announced,
+    /// The same body, announced since something of the connection waits for readings.
+    Awaited,
     Failed(FailureKind),
     /// Its host asked for less.
     HostPaused,
@@ -105,6 +107,7 @@ impl App {
                 Ok(ReadResult::HostPaused | ReadResult::NotReached) => skipped.push(connection),
                 Ok(ReadResult::Unchanged) => report.unchanged += 1,
                 Ok(ReadResult::Announced) => report.changed += 1,
+                Ok(ReadResult::Awaited) => report.held += 1,
                 Ok(ReadResult::Failed(_)) => report.failed += 1,
                 Err(error) => {
                     // Its own state could not be written: it was not read in this pass.
@@ -115,7 +118,7 @@ impl App {
         }
         drop(results);
         skipped.sort();
-        let read = report.unchanged + report.changed + report.failed;
+        let read = report.unchanged + report.changed + report.held + report.failed;
         if read > 0 || !skipped.is_empty() {
             let record =
                 SweepRecord { first_bucket: first, last_bucket: last, number, started_at, skipped: skipped.clone() };
@@ -128,6 +131,7 @@ impl App {
             refreshes = read,
             unchanged = report.unchanged,
             changed = report.changed,
+            held = report.held,
             failed = report.failed,
             skipped = skipped.len(),
             "swept"
@@ -137,6 +141,7 @@ impl App {
             refreshes = read,
             unchanged = report.unchanged,
             changed = report.changed,
+            held = report.held,
             failed = report.failed,
             skipped = skipped.len(),
             oldest_due_seconds = self.lateness(first, number, started_at).as_secs(),
@@ -331,11 +336,12 @@ impl App {
                 return Ok(ReadResult::Unchanged);
             }
         }
+        let result = if body.is_some() { ReadResult::Announced } else { ReadResult::Awaited };
         if let Some(body) = body {
             self.snapshots.park(&plan.account, &plan.connection, &snapshot, &body).await?;
         }
         self.bus.publish(&[feed_read(plan, snapshot, read_at, refresh)]).await?;
-        Ok(ReadResult::Announced)
+        Ok(result)
     }
 
     /// Writes a good reading down; one after failures is told to the host.
@@ -523,7 +529,7 @@ impl App {
             let outcome = match result {
                 Ok(ReadResult::Unchanged) => Outcome::Unchanged { blocks_held: 0 },
                 // Merge says what becomes of it.
-                Ok(ReadResult::Announced) => continue,
+                Ok(ReadResult::Announced | ReadResult::Awaited) => continue,
                 Ok(ReadResult::NotReached) => {
                     left = true;
                     continue;
@@ -583,6 +589,8 @@ fn first_second_to_announce(last_step: Option<i64>, step: i64, tick: i64, period
 struct SweepCounts {
     unchanged: u32,
     changed: u32,
+    /// Read again because a hold or a question to the site waits.
+    held: u32,
     failed: u32,
 }
 

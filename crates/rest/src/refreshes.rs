@@ -72,6 +72,8 @@ enum OutcomeWord {
     Pending,
     Unchanged,
     Changed,
+    /// Something is missing from the feed and waits to be believed; it still blocks.
+    Held,
     Failed,
 }
 
@@ -79,7 +81,8 @@ impl From<RefreshOutcome> for OutcomeJson {
     fn from(one: RefreshOutcome) -> Self {
         let (outcome, reason, blocks_added, blocks_removed, blocks_held) = match one.outcome {
             Outcome::Pending => (OutcomeWord::Pending, None, 0, 0, 0),
-            Outcome::Unchanged { blocks_held } => (OutcomeWord::Unchanged, None, 0, 0, blocks_held),
+            Outcome::Unchanged { blocks_held: 0 } => (OutcomeWord::Unchanged, None, 0, 0, 0),
+            Outcome::Unchanged { blocks_held } => (OutcomeWord::Held, None, 0, 0, blocks_held),
             Outcome::Changed { blocks_added, blocks_removed, blocks_held } => {
                 (OutcomeWord::Changed, None, blocks_added, blocks_removed, blocks_held)
             }

@@ -272,3 +272,34 @@ async fn a_property_has_five_thousand_blocks_of_its_own_at_most() {
     let full = api.post(&format!("/v1/properties/{flat}/blocks"), body).await.problem(409);
     assert_eq!((&full["type"], &full["limit"]), (&json!("/problems/limit-reached"), &json!(5000)));
 }
+
+#[tokio::test]
+async fn an_extension_touches_its_stay_and_anything_else_is_refused() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    let stay = api.block(&flat, "2026-12-04", "2026-12-07").await;
+    let path = format!("/v1/properties/{flat}/blocks");
+    let extend = |start: &str, end: &str| {
+        let body = json!({"kind": "reservation", "start": start, "end": end, "extends": stay, "force": true});
+        api.post(&path, body)
+    };
+    for (start, end) in [
+        ("2026-12-08", "2026-12-09"),
+        ("2026-12-02", "2026-12-03"),
+        ("2027-12-07", "2027-12-08"),
+        ("2026-12-07T12:00", "2026-12-07T14:00"),
+    ] {
+        assert_eq!(extend(start, end).await.pointers(), ["/extends"], "{start}");
+    }
+    for (start, end) in [
+        ("2026-12-07", "2026-12-08"),
+        ("2026-12-03", "2026-12-04"),
+        ("2026-12-07T11:00", "2026-12-07T14:00"),
+        ("2026-12-06T20:00", "2026-12-07T14:00"),
+    ] {
+        assert_eq!(extend(start, end).await.status, 201, "{start}");
+    }
+    let last = extend("2026-12-07", "2026-12-08").await.json();
+    let moved = json!({"start": "2026-12-20", "end": "2026-12-21"});
+    assert_eq!(api.patch(&format!("/v1/blocks/{}", last["id"].as_str().unwrap()), moved).await.pointers(), ["/extends"]);
+}

@@ -48,6 +48,24 @@ async fn an_unchanged_refresh_moves_when_it_was_read_last() {
 }
 
 #[tokio::test]
+async fn a_refresh_that_finds_a_feed_emptied_is_held_and_so_is_the_next() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    api.connect(&flat, "a", airbnb(&[STAY])).await;
+    api.work().await;
+    api.feeds.serve(&url("a"), airbnb(&[]));
+    for _ in 0..2 {
+        api.clock.advance(SignedDuration::from_mins(1));
+        let asked = api.post(&format!("/v1/properties/{flat}/refresh"), json!({})).await.json();
+        api.work().await;
+        let done = api.get(&format!("/v1/refreshes/{}", asked["id"].as_str().unwrap())).await.json();
+        let one = &done["connections"][0];
+        assert_eq!((&one["outcome"], &one["blocks_held"]), (&json!("held"), &json!(1)), "{done}");
+    }
+    assert_eq!(api.taken(&flat, "2026-12-01", "2026-12-15").await.len(), 3);
+}
+
+#[tokio::test]
 async fn a_failed_refresh_says_why() {
     let api = TestApi::new().await;
     let flat = api.flat().await;
