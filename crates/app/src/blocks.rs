@@ -469,7 +469,10 @@ fn check_extends(
     match (draft.block(extends), extent) {
         (None, _) => flaws.add("extends", "must be a block of the same property"),
         (Some(stay), Some(extent)) if !touches(stay.extent, extent, house) => {
-            flaws.add("extends", "must be a stay that this block touches: it ends where the block begins, or overlaps it");
+            flaws.add(
+                "extends",
+                "must be a stay that this block touches: it ends where the block begins, or overlaps it",
+            );
         }
         (Some(_), _) => {}
     }

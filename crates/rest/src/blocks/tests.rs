@@ -301,5 +301,8 @@ async fn an_extension_touches_its_stay_and_anything_else_is_refused() {
     }
     let last = extend("2026-12-07", "2026-12-08").await.json();
     let moved = json!({"start": "2026-12-20", "end": "2026-12-21"});
-    assert_eq!(api.patch(&format!("/v1/blocks/{}", last["id"].as_str().unwrap()), moved).await.pointers(), ["/extends"]);
+    assert_eq!(
+        api.patch(&format!("/v1/blocks/{}", last["id"].as_str().unwrap()), moved).await.pointers(),
+        ["/extends"]
+    );
 }
