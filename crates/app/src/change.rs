@@ -10,7 +10,7 @@ use crate::{
     App, Keys,
     model::{
         Activity, ActivityKind, ClosedHold, ConflictRecord, Connection, Dirty, FetchPlan, LinkOwner, LinkToken,
-        Property, PropertyState, Replaced, without_secrets, without_words,
+        Property, PropertyState, Replaced, happened, without_secrets, without_words,
     },
     ports::{Event, PlanChange, PropertyCommit, StoreError},
 };
@@ -143,6 +143,21 @@ impl App {
         &self,
         id: &PropertyId,
         deleted_too: bool,
+        decide: impl FnMut(&mut Draft) -> Result<T, E> + Send,
+    ) -> Result<Changed<T>, ChangeError<E>>
+    where
+        T: Send,
+        E: Send,
+    {
+        self.commit_change_of(id, None, deleted_too, decide).await
+    }
+
+    /// The same, decided first on a state that was loaded a moment ago, which saves reading all of it again.
+    pub(crate) async fn commit_change_of<T, E>(
+        &self,
+        id: &PropertyId,
+        mut known: Option<PropertyState>,
+        deleted_too: bool,
         mut decide: impl FnMut(&mut Draft) -> Result<T, E> + Send,
     ) -> Result<Changed<T>, ChangeError<E>>
     where
@@ -151,7 +166,10 @@ impl App {
     {
         let mut attempt = 0;
         loop {
-            let before = self.properties.load(id).await?.ok_or(ChangeError::NotFound)?;
+            let before = match known.take() {
+                Some(known) => known,
+                None => self.properties.load(id).await?.ok_or(ChangeError::NotFound)?,
+            };
             if before.property.deleted_at.is_some() && !deleted_too {
                 return Err(ChangeError::NotFound);
             }
@@ -164,10 +182,10 @@ impl App {
                 return Ok(Changed { value, state, written: false });
             }
             state.property.revision = before.property.revision + 1;
-            // Clocks differ a little; later revisions are never made earlier.
-            state.property.revised_at = before.property.revised_at.max(Some(now));
+            // Clocks differ a little; later revisions are never made earlier, unless a clock was wrong.
+            state.property.revised_at = happened(before.property.revised_at, now).max(Some(now));
             // What became due first stays due: who tells of it must know since when.
-            let since = before.property.dirty.map_or(now, |dirty| dirty.since);
+            let since = happened(before.property.dirty.map(|dirty| dirty.since), now).unwrap_or(now);
             state.property.dirty = Some(Dirty { since, ..Dirty::new(now) });
             let commit = difference(Some(&before), &state, history);
             match self.properties.commit(&commit).await {

@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::{
     App, InvalidField, Reach, TooMany,
+    aside::{AsideError, aside, unreadable},
     blocks::{Span, span_of},
     edit::{ZONE_WANTED, counted, known_zone},
     judge_feed,
@@ -92,6 +93,9 @@ pub enum CheckError {
     /// The address is not a public one, or not one that feeds are read from.
     #[error("the address is refused: {detail}")]
     AddressRefused { detail: String },
+    /// Others are checked at present; ask again.
+    #[error("too much is checked at present")]
+    Busy,
     #[error(transparent)]
     TooMany(#[from] TooMany),
     #[error(transparent)]
@@ -156,11 +160,11 @@ impl App {
         let mut report = match source {
             CheckSource::Ics(body) => {
                 let _look = self.admit_look(&Spender::Checks(reach.account.clone()), CHECKS, None).await?;
-                check_body(&body, zone.as_ref(), now, None)
+                check_aside(body, zone, now, None).await?
             }
             CheckSource::Url(url) => {
                 match self.fetch_now(&Spender::Checks(reach.account.clone()), CHECKS, &url).await {
-                    Ok((body, ..)) => check_body(&body, zone.as_ref(), now, url.to_url().as_ref()),
+                    Ok((body, ..)) => check_aside(body, zone, now, url.to_url()).await?,
                     Err(Unseen::Failed(FetchFailure { kind: FailureKind::AddressRefused, detail, .. })) => {
                         return Err(CheckError::AddressRefused { detail });
                     }
@@ -182,9 +186,13 @@ impl App {
         let spender = Spender::NewFeeds(reach.account.clone());
         let (body, validators, _look) = self.fetch_now(&spender, NEW_FEEDS, url).await?;
         let read_at = self.clock.now();
-        let (reading, profile) = read_detected(&body, url.to_url().as_ref(), house, read_at)
-            .map_err(|refusal| for_who_waits(refused(&refusal)))?;
-        let snapshot = Snapshot(ics::meaning(&body).to_string());
+        let (text, url, house) = (body.clone(), url.to_url(), house.clone());
+        let examine = move || {
+            let (reading, profile) = read_detected(&text, url.as_ref(), &house, read_at)?;
+            Ok::<_, ics::Refusal>((reading, profile, Snapshot(ics::meaning(&text).to_string())))
+        };
+        let examined = aside(examine).await.map_err(|error| for_who_waits(unreadable(&error)))?;
+        let (reading, profile, snapshot) = examined.map_err(|refusal| for_who_waits(refused(&refusal)))?;
         Ok(Examined { body, validators, reading, snapshot, profile, read_at })
     }
 
@@ -252,6 +260,21 @@ pub(crate) fn refusal_of(provider: &str) -> String {
         "{name} is not connected by calendar links here: the manager of this service allows {name} by {name}'s own \
          API only. Connect it there, or ask the manager."
     )
+}
+
+/// Checks a body beside the threads that wait.
+async fn check_aside(
+    body: Bytes,
+    zone: Option<TimeZone>,
+    now: Timestamp,
+    url: Option<Url>,
+) -> Result<CheckReport, CheckError> {
+    let profile = detect(url.as_ref(), None);
+    match aside(move || check_body(&body, zone.as_ref(), now, url.as_ref())).await {
+        Ok(report) => Ok(report),
+        Err(AsideError::Full) => Err(CheckError::Busy),
+        Err(error) => Ok(unusable(profile, &unreadable(&error))),
+    }
 }
 
 /// Reads a body by the quirks of the provider that its URL or its own words give away.

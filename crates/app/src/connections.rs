@@ -601,7 +601,7 @@ impl App {
             Needed::Read(url) => self.prepare_url(reach, state, id, url, edit.skip_check).await?,
             Needed::Judge => {
                 let mut kept = KeptBodies::default();
-                kept.load(self, known).await?;
+                kept.load(self, known, &state.house()).await?;
                 self.prepare(reach, Needed::Judge, Feed::Kept(kept)).await?
             }
             Needed::Nothing => self.prepare(reach, Needed::Nothing, Feed::Untouched).await?,
@@ -706,7 +706,7 @@ impl App {
             // In the order asked: one for each connection that exports.
             let reads = connection.export.as_ref().map(|_| reads.next().unwrap_or_default());
             let reads = reads.unwrap_or_default();
-            let import = readings.telemetry(connection, &state.blocks, now).map(|mut import| {
+            let import = readings.telemetry(connection, &state.property, &state.blocks).map(|mut import| {
                 import.warnings.extend(advice.about(&connection.id));
                 import
             });

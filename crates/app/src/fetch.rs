@@ -14,10 +14,12 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
 
 use crate::{
-    App, READER,
+    App, READER, Settings,
+    aside::{AsideError, aside, unreadable},
     model::{
-        Activity, ActivityKind, Connection, Failure, FailureKind, FetchPlan, FetchState, Fetched, HostPause, Outcome,
-        Refresh, RefreshScope, Snapshot, SweepRecord, bucket_of,
+        Activity, ActivityKind, AnnouncedReading, CLOCKS_DIFFER, Connection, Failure, FailureKind, FetchPlan,
+        FetchState, Fetched, HostPause, NOT_TAKEN_IN, Outcome, READ_AGAIN, Refresh, RefreshScope, Snapshot,
+        SweepRecord, bucket_of, happened, is_ahead,
     },
     ports::{Event, FeedRequest, FetchFailure, PageRequest, ParkedBody, StoreError},
     work::WorkError,
@@ -47,6 +49,9 @@ const YOUNG_PLAN: SignedDuration = SignedDuration::from_secs(5);
 const AS_ASKED: u32 = 2;
 const LONGEST_BACK_OFF: SignedDuration = SignedDuration::from_hours(4);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// So long a site may ask to be left alone, at most.
+const LONGEST_ASKED: SignedDuration = SignedDuration::from_hours(1);
+const LONGEST_OWN_BACK_OFF: SignedDuration = SignedDuration::from_hours(1);
 
 /// What reading one feed led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,14 +196,17 @@ impl App {
 
     /// Whether a sweep reads this connection: its own back-off is over, and its provider's pace allows it.
     fn is_due(&self, state: &FetchState, number: i64, now: Timestamp) -> bool {
-        if state.health.failure.as_ref().is_some_and(|failure| failure.retry_at > now) {
+        if state.health.failure.as_ref().is_some_and(|failure| keeps_away(failure, now)) {
             return false;
         }
         is_turn_of(&state.plan.connection, &state.plan.provider, number, self.settings.sweep_period)
     }
 
     async fn paused_hosts(&self, now: Timestamp) -> Result<BTreeSet<String>, StoreError> {
-        Ok(self.fetches.paused_hosts(now).await?.into_iter().map(|pause| pause.host).collect())
+        // No site is left alone for longer than it may ask for: such a pause is of a clock that was ahead.
+        let longest = now.later(LONGEST_ASKED).later(CLOCKS_DIFFER);
+        let pauses = self.fetches.paused_hosts(now).await?.into_iter();
+        Ok(pauses.filter(|pause| pause.until <= longest).map(|pause| pause.host).collect())
     }
 
     /// Reads many feeds at once, within a budget for each host and one for all: a host that hangs holds up nobody
@@ -292,11 +300,19 @@ impl App {
                 None => Err(unasked_304()),
             },
             Ok(Fetched::Body { bytes, validators, .. }) => {
-                let snapshot = Snapshot(ics::meaning(&bytes).to_string());
-                if plan.applied.as_ref() == Some(&snapshot) {
-                    Ok((snapshot, None))
-                } else {
-                    understand(&bytes).map(|()| (snapshot, Some(ParkedBody { body: bytes, validators })))
+                let known = plan.applied.clone();
+                let body = bytes.clone();
+                let look = move || {
+                    let snapshot = Snapshot(ics::meaning(&body).to_string());
+                    let is_known = known.as_ref() == Some(&snapshot);
+                    if is_known { Ok((snapshot, true)) } else { understand(&body).map(|()| (snapshot, false)) }
+                };
+                match aside(look).await {
+                    Ok(Ok((snapshot, true))) => Ok((snapshot, None)),
+                    Ok(Ok((snapshot, false))) => Ok((snapshot, Some(ParkedBody { body: bytes, validators }))),
+                    Ok(Err(failure)) => Err(failure),
+                    Err(AsideError::Full) => return Err(WorkError::NoThread),
+                    Err(error) => Err(unreadable(&error)),
                 }
             }
             Err(failure) => Err(failure),
@@ -325,11 +341,15 @@ impl App {
         anew: bool,
     ) -> Result<ReadResult, WorkError> {
         let plan = &state.plan;
-        // What changed is a success only once it was taken in; merge says so.
-        if body.is_none() && (state.health.failure.is_some() || refresh.is_some()) {
+        // What changed is a success only once it was taken in; merge says so. One that was announced and never taken in
+        // is over when the feed says again what is known.
+        let troubled = state.health.failure.is_some() || state.awaits().is_some();
+        if body.is_none() && (troubled || refresh.is_some()) {
             self.take_recovery(state, read_at).await?;
         }
-        if body.is_none() && !plan.pending && !anew {
+        // What a clock wrote that was ahead is written anew with this reading.
+        let ahead = is_ahead(plan.since, read_at) || plan.applied_read_at.is_some_and(|at| is_ahead(at, read_at));
+        if body.is_none() && !plan.pending && !anew && !ahead {
             // Whoever asked waits for the exports too: merge makes them stand where they have not followed yet.
             let is_awaited = refresh.is_some() && self.is_dirty(&plan.property).await?;
             if !is_awaited {
@@ -339,14 +359,40 @@ impl App {
         let result = if body.is_some() { ReadResult::Announced } else { ReadResult::Awaited };
         if let Some(body) = body {
             self.snapshots.park(&plan.account, &plan.connection, &snapshot, &body).await?;
+            // Written before it is announced: should the event be lost, this tells of it.
+            self.await_merge(state, read_at).await?;
+            self.forget_if_gone(&plan.account, &plan.property, &plan.connection).await?;
         }
         self.bus.publish(&[feed_read(plan, snapshot, read_at, refresh)]).await?;
         Ok(result)
     }
 
+    /// Writes down that a reading is on its way to merge. One before it that never arrived is a failure.
+    async fn await_merge(&self, state: &FetchState, read_at: Timestamp) -> Result<(), WorkError> {
+        let plan = &state.plan;
+        if state.is_overdue(read_at).is_some() {
+            self.take_failure(state, not_taken_in(), read_at).await?;
+        }
+        let awaited = state.awaits().filter(|awaited| awaited.since <= read_at);
+        // Sweeps say nothing of a feed that waits: what they last said is kept before.
+        let last = match awaited.is_some() || state.health.failure.is_some() {
+            true => None,
+            false => {
+                last_swept(state, &self.fetches.sweeps(&[bucket_of(&plan.connection)]).await?, &self.settings, read_at)
+            }
+        };
+        let last = last.max(happened(state.health.last_success_at, read_at));
+        let announced = AnnouncedReading { since: awaited.map_or(read_at, |awaited| awaited.since), read_at };
+        match self.fetches.record_announced(&plan.connection, plan.since, &announced, last).await {
+            Ok(()) | Err(StoreError::Stale) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Writes a good reading down; one after failures is told to the host.
     pub(crate) async fn take_recovery(&self, state: &FetchState, read_at: Timestamp) -> Result<(), WorkError> {
-        match self.fetches.record_success(&state.plan.connection, state.plan.since, read_at).await {
+        let (plan, now) = (&state.plan, self.clock.now());
+        match self.fetches.record_success(&plan.connection, plan.since, read_at, now).await {
             // The plan changed while the feed was read: that reading says nothing of the new one.
             Err(StoreError::Stale) => return Ok(()),
             other => other?,
@@ -364,27 +410,34 @@ impl App {
         now: Timestamp,
     ) -> Result<(), WorkError> {
         let plan = &state.plan;
-        let known = state.health.failure.as_ref();
-        if known.is_none() {
+        // One of the future is of a clock that was wrong.
+        let known = state.health.failure.as_ref().filter(|known| !is_ahead(known.last_attempt_at, now));
+        // A reading that is delivered again fails again, and is one reading.
+        let is_again = |known: &Failure| known.kind == FailureKind::NotTakenIn && known.last_attempt_at >= now;
+        if failure.kind == FailureKind::NotTakenIn && known.is_some_and(is_again) {
+            return Ok(());
+        }
+        if known.is_none() && state.awaits().is_none() {
             self.remember_last_success(state).await?;
         }
         let count = known.map_or(0, |known| known.count).saturating_add(1);
-        let asked = failure.retry_after.unwrap_or(SignedDuration::ZERO);
+        let asked = failure.retry_after.unwrap_or(SignedDuration::ZERO).min(LONGEST_ASKED);
         let kind = failure.kind;
         // The connection stands, so it is tried again whatever the host does.
-        let again = if kind.may_pass() { " It is read again by itself." } else { "" };
+        let again = if kind.may_pass() { READ_AGAIN } else { "" };
         let detail = format!("{}{again}", failure.detail);
         let asked_for_less = kind == FailureKind::RateLimited && failure.retry_after.is_some();
         let record = Failure {
             kind,
             detail: detail.clone(),
-            since: known.map_or(now, |known| known.since),
+            since: known
+                .map_or_else(|| state.awaits().map_or(now, |awaited| awaited.since.min(now)), |known| known.since),
             count,
             last_attempt_at: now,
             retry_at: now.later(if asked_for_less && count <= AS_ASKED {
                 asked
             } else {
-                self.back_off(count).max(asked)
+                self.back_off(kind, count).max(asked)
             }),
         };
         match self.fetches.record_failure(&plan.connection, plan.since, &record).await {
@@ -413,8 +466,9 @@ impl App {
     async fn remember_last_success(&self, state: &FetchState) -> Result<(), StoreError> {
         let plan = &state.plan;
         let sweeps = self.fetches.sweeps(&[bucket_of(&plan.connection)]).await?;
-        match last_swept(state, &sweeps, self.settings.sweep_period) {
-            Some(at) => match self.fetches.record_success(&plan.connection, plan.since, at).await {
+        let now = self.clock.now();
+        match last_swept(state, &sweeps, &self.settings, now) {
+            Some(at) => match self.fetches.record_success(&plan.connection, plan.since, at, now).await {
                 Err(StoreError::Stale) => Ok(()),
                 other => other,
             },
@@ -423,10 +477,12 @@ impl App {
     }
 
     /// How long sweeps leave a failing feed alone: the next two sweeps try again, then ever fewer, with jitter.
-    fn back_off(&self, count: u32) -> SignedDuration {
+    fn back_off(&self, kind: FailureKind, count: u32) -> SignedDuration {
         let period = self.settings.sweep_period;
+        // Nobody but ourselves can mend what we could not take in, and a booking may wait in it.
+        let longest = if kind == FailureKind::NotTakenIn { LONGEST_OWN_BACK_OFF } else { LONGEST_BACK_OFF };
         let doublings = count.saturating_sub(2).min(10);
-        let steady = period.checked_mul(1 << doublings).unwrap_or(LONGEST_BACK_OFF).min(LONGEST_BACK_OFF.max(period));
+        let steady = period.checked_mul(1 << doublings).unwrap_or(longest).min(longest.max(period));
         let [jitter, ..] = self.randomness.id();
         // Between a half and nine tenths, so that a sweep a period later always finds it due.
         (steady / 2).saturating_add(steady.saturating_mul(i32::from(jitter)) / 640)
@@ -594,10 +650,20 @@ struct SweepCounts {
     failed: u32,
 }
 
+/// Whether a failure's back-off is not over. One that a clock wrote that was ahead keeps nobody away.
+pub(crate) fn keeps_away(failure: &Failure, now: Timestamp) -> bool {
+    failure.retry_at > now && !is_ahead(failure.last_attempt_at, now)
+}
+
+/// A good reading that we could not take in.
+pub(crate) fn not_taken_in() -> FetchFailure {
+    FetchFailure { kind: FailureKind::NotTakenIn, detail: NOT_TAKEN_IN.to_owned(), retry_after: None, host: None }
+}
+
 /// Whether this connection's own site asked not to be read yet.
 fn asked_for_less(state: &FetchState, now: Timestamp) -> bool {
     let failure = state.health.failure.as_ref();
-    failure.is_some_and(|failure| failure.kind == FailureKind::RateLimited && failure.retry_at > now)
+    failure.is_some_and(|failure| failure.kind == FailureKind::RateLimited && keeps_away(failure, now))
 }
 
 /// Hosts that have just asked several accounts to come less often: they mean everybody. One account alone may have
@@ -614,17 +680,25 @@ fn asking_several(states: &[FetchState], now: Timestamp) -> BTreeSet<String> {
     asked.into_iter().filter(|(_, accounts)| accounts.len() > 1).map(|(host, _)| host).collect()
 }
 
-/// The latest of these sweeps that read this connection well; none while it fails.
-pub(crate) fn last_swept(state: &FetchState, sweeps: &[SweepRecord], period: SignedDuration) -> Option<Timestamp> {
+/// The latest of these sweeps that read this connection well; none while it fails, or while what was read of it is
+/// not taken in yet.
+pub(crate) fn last_swept(
+    state: &FetchState,
+    sweeps: &[SweepRecord],
+    settings: &Settings,
+    now: Timestamp,
+) -> Option<Timestamp> {
     let FetchState { plan, health } = state;
-    if health.failure.is_some() {
+    let period = settings.sweep_period;
+    if health.failure.is_some() || state.awaits().is_some() {
         return None;
     }
     let bucket = bucket_of(&plan.connection);
     let read = sweeps.iter().filter(|sweep| {
         (sweep.first_bucket..=sweep.last_bucket).contains(&bucket)
             // A plan this young may have been missing from the sweep's query.
-            && plan.since.later(YOUNG_PLAN) < sweep.started_at
+            && (is_ahead(plan.since, now) || plan.since.later(YOUNG_PLAN) < sweep.started_at)
+            && !is_ahead(sweep.started_at, now)
             && !sweep.skipped.contains(&plan.connection)
             && is_turn_of(&plan.connection, &plan.provider, sweep.number, period)
     });

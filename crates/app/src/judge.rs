@@ -115,11 +115,14 @@ impl PropertyState {
         reading.map(|connection| (connection.id.clone(), source_of(connection))).collect()
     }
 
-    /// The rules of the property's days. Stored properties always have them; should one not, its zone's defaults
-    /// of an ordinary house are taken.
+    /// The rules of the property's days. Stores refuse a property that has none; should one be decided on that way, it
+    /// is told, and an ordinary house is taken.
     #[must_use]
     pub fn house(&self) -> House {
-        self.property.house().unwrap_or_else(|_| House::ordinary())
+        self.property.house().unwrap_or_else(|error| {
+            tracing::error!(property.id = %self.property.id, error = &error as &dyn std::error::Error, "a property without days");
+            House::ordinary()
+        })
     }
 
     /// All that is taken, by all sources together.

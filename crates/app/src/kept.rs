@@ -1,45 +1,92 @@
 //! Kept snapshots, read again: when the host changes how a feed is judged, what was read last is judged anew in the
 //! same change, so that no crash can part the two.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use bytes::Bytes;
-use calmesh_calendar::{ConnectionId, House};
-use calmesh_profiles::{Profile, detect};
+use calmesh_calendar::{ConnectionId, FeedReading, House};
+use calmesh_profiles::{Profile, Quirks, detect};
 use jiff::Timestamp;
 
 use crate::{
     AcceptedFeed, App, Draft,
-    model::{Connection, Snapshot},
+    aside::AsideError,
+    model::{ActivityKind, Connection, FailureKind, Snapshot},
     ports::ObjectError,
     read_body, take_reading,
+    work::read_aside,
 };
 
 /// The body that was last taken in, for each loaded connection.
 #[derive(Debug, Default)]
-pub(crate) struct KeptBodies(BTreeMap<ConnectionId, (Snapshot, Option<Bytes>)>);
+pub(crate) struct KeptBodies(BTreeMap<ConnectionId, Kept>);
+
+/// A loaded body, read already as it will most likely be needed.
+#[derive(Debug)]
+struct Kept {
+    snapshot: Snapshot,
+    body: Option<Bytes>,
+    read: Option<Read>,
+}
+
+/// What a body says, and by what it was read.
+#[derive(Debug)]
+struct Read {
+    house: House,
+    quirks: Quirks,
+    now: Timestamp,
+    reading: Option<FeedReading>,
+}
 
 /// Another body was taken in since the kept one was loaded: load again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moved;
 
 impl KeptBodies {
-    /// Loads the body that was last taken in, if any.
-    pub(crate) async fn load(&mut self, app: &App, connection: &Connection) -> Result<(), ObjectError> {
+    /// Loads the body that was last taken in, if any, and reads it for a house beside the threads that wait.
+    pub(crate) async fn load(&mut self, app: &App, connection: &Connection, house: &House) -> Result<(), ObjectError> {
         let Some(applied) = connection.applied() else { return Ok(()) };
         let parked = app.snapshots.parked(&connection.account, &connection.id, &applied.snapshot).await?;
-        self.0.insert(connection.id.clone(), (applied.snapshot.clone(), parked.map(|parked| parked.body)));
+        let body = parked.map(|parked| parked.body);
+        let (quirks, now) = (connection.profile().quirks, app.clock.now());
+        let read = match &body {
+            Some(body) => match read_aside(body.clone(), house.clone(), connection.profile(), now).await {
+                Ok(reading) => Some(Read { house: house.clone(), quirks, now, reading: reading.ok() }),
+                // What can't be read in its time is not read again where it would hold up others.
+                Err(AsideError::TooSlow | AsideError::Panicked) => {
+                    Some(Read { house: house.clone(), quirks, now, reading: None })
+                }
+                Err(AsideError::Full) => {
+                    let what = "no thread was free to read a kept feed".to_owned();
+                    return Err(ObjectError { what, source: None });
+                }
+            },
+            None => None,
+        };
+        self.0.insert(connection.id.clone(), Kept { snapshot: applied.snapshot.clone(), body, read });
         Ok(())
     }
-}
 
-impl KeptBodies {
     /// The provider that a connection's URL, or else the words of its kept body, give away.
     pub(crate) fn provider(&self, connection: &Connection, house: &House, now: Timestamp) -> &'static Profile {
         let url = connection.import.as_ref().and_then(|import| import.url.to_url());
-        let body = self.0.get(&connection.id).and_then(|(_, body)| body.as_ref());
-        let reading = body.and_then(|body| read_body(body, house, connection.profile(), now).ok());
-        detect(url.as_ref(), reading.and_then(|reading| reading.prodid).as_deref())
+        let kept = self.0.get(&connection.id);
+        let reading = kept.and_then(|kept| kept.read_for(house, connection.profile(), now));
+        detect(url.as_ref(), reading.and_then(|(reading, _)| reading.prodid.clone()).as_deref())
+    }
+}
+
+impl Kept {
+    /// What the body says to this house, and around when the horizon lay; none where nothing can be read.
+    fn read_for(&self, house: &House, profile: &Profile, now: Timestamp) -> Option<(Cow<'_, FeedReading>, Timestamp)> {
+        let body = self.body.as_ref()?;
+        match &self.read {
+            Some(read) if read.house == *house && read.quirks == profile.quirks => {
+                Some((Cow::Borrowed(read.reading.as_ref()?), read.now))
+            }
+            // The host says at this moment that it is another provider's, with quirks of its own.
+            _ => Some((Cow::Owned(read_body(body, house, profile, now).ok()?), now)),
+        }
     }
 }
 
@@ -57,16 +104,16 @@ pub(crate) fn take_kept(
 ) -> Result<(), Moved> {
     let Some(known) = draft.connection(connection) else { return Ok(()) };
     let Some(applied) = known.applied().cloned() else { return Ok(()) };
-    let (_, body) = kept.0.get(connection).filter(|(snapshot, _)| *snapshot == applied.snapshot).ok_or(Moved)?;
+    let kept = kept.0.get(connection).filter(|kept| kept.snapshot == applied.snapshot).ok_or(Moved)?;
     let house = draft.state.house();
-    match body.as_ref().and_then(|body| read_body(body, &house, known.profile(), draft.now).ok()) {
-        Some(reading) => {
+    match kept.read_for(&house, known.profile(), draft.now) {
+        Some((reading, horizon_at)) => {
             let feed = AcceptedFeed {
                 reading: &reading,
                 snapshot: &applied.snapshot,
                 validators: &applied.validators,
                 read_at: applied.read_at,
-                horizon_at: draft.now,
+                horizon_at,
             };
             take_reading(draft, connection, feed, ids);
         }
@@ -74,7 +121,16 @@ pub(crate) fn take_kept(
             if let Some(import) = draft.connection_mut(connection).and_then(|connection| connection.import.as_mut()) {
                 import.applied = None;
             }
+            // What was known goes on to block; the host is told why nothing new is judged.
+            draft.note(
+                Some(connection),
+                ActivityKind::FeedFailed { failure: FailureKind::NotTakenIn, detail: KEPT_UNREADABLE.to_owned() },
+            );
         }
     }
     Ok(())
 }
+
+/// What a host is told of a kept body that is lost or can't be read.
+const KEPT_UNREADABLE: &str = "What was read of this calendar last is not there any more or can't be read: what was \
+    known before still blocks, and the calendar is read anew at the next turn.";

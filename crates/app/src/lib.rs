@@ -5,6 +5,7 @@
 mod accounts;
 mod advice;
 mod app;
+mod aside;
 mod availability;
 mod blocks;
 mod change;

@@ -275,8 +275,18 @@ impl App {
         };
         let mut kept = KeptBodies::default();
         if edit.time_zone.as_ref().is_some_and(|zone| *zone != state.property.time_zone) {
+            let zone = edit.time_zone.clone().unwrap_or_default();
+            let edited = Property {
+                time_zone: zone,
+                check_in: edit.check_in.over(state.property.check_in, || DEFAULT_CHECK_IN),
+                check_out: edit.check_out.over(state.property.check_out, || DEFAULT_CHECK_OUT),
+                turnover_nights: edit.turnover_nights.over(state.property.turnover_nights, || 0),
+                ..state.property.clone()
+            };
+            // As the edit will leave it; what is not valid is said by the edit itself.
+            let house = edited.house().unwrap_or_else(|_| state.house());
             for connection in &state.connections {
-                kept.load(self, connection).await?;
+                kept.load(self, connection, &house).await?;
             }
         }
         Ok((kept, prefix))

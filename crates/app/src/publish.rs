@@ -19,7 +19,7 @@ use crate::{
     kept::{KeptBodies, take_kept},
     model::{
         ActivityKind, Connection, Detail, Dirty, ExtraLink, Format, LinkToken, Property, PropertyState, RetiringLink,
-        RetiringServes, Status,
+        RetiringServes, Status, is_ahead,
     },
     ports::{Event, ExportObject, ExportWriteError, PageRequest, StoreError},
     served::stays_on_link,
@@ -452,20 +452,26 @@ impl App {
     async fn let_time_pass(&self, state: PropertyState) -> Result<PropertyState, WorkError> {
         let now = self.clock.now();
         let mut kept = KeptBodies::default();
-        for connection in state.connections.iter().filter(|connection| horizon_moved(connection, now)) {
-            kept.load(self, connection).await?;
+        for connection in
+            state.connections.iter().filter(|connection| must_be_judged_anew(&state.property, connection, now))
+        {
+            kept.load(self, connection, &state.house()).await?;
         }
         let pass = |draft: &mut Draft| {
             let moved: Vec<ConnectionId> = draft
                 .state
                 .connections
                 .iter()
-                .filter(|connection| horizon_moved(connection, draft.now))
+                .filter(|connection| must_be_judged_anew(&draft.state.property, connection, draft.now))
                 .map(|connection| connection.id.clone())
                 .collect();
             for connection in &moved {
                 // One that has taken in another body since is judged by the next wake.
                 let _ = take_kept(draft, connection, &kept, &mut || self.randomness.id());
+            }
+            // A change by a clock that was ahead is followed by one at the right time.
+            if was_changed_ahead(&draft.state.property, draft.now) {
+                draft.state.property.revised_at = None;
             }
             Ok::<_, WorkError>(pass_time(draft))
         };
@@ -519,9 +525,18 @@ fn pass_time(draft: &mut Draft) -> Vec<ConnectionId> {
     resumed.into_iter().map(|(id, _)| id).collect()
 }
 
-/// Whether a feed was read by a horizon beyond which it says more that is in reach by now.
-fn horizon_moved(connection: &Connection, now: Timestamp) -> bool {
-    connection.reads() && connection.applied().is_some_and(|applied| applied.more_at.is_some_and(|at| at <= now))
+/// Whether what a feed says within the horizon may be more by now, or was decided by a clock that was ahead.
+fn must_be_judged_anew(property: &Property, connection: &Connection, now: Timestamp) -> bool {
+    let was_ahead = was_changed_ahead(property, now);
+    connection.reads()
+        && connection.applied().is_some_and(|applied| {
+            was_ahead || is_ahead(applied.horizon_at, now) || applied.more_at.is_some_and(|at| at <= now)
+        })
+}
+
+/// Whether a property was changed by a clock that was ahead: then stays may have been taken for departed.
+fn was_changed_ahead(property: &Property, now: Timestamp) -> bool {
+    property.revised_at.is_some_and(|at| is_ahead(at, now))
 }
 
 /// When something must happen next though no feed changes.
@@ -532,7 +547,10 @@ fn wake_at(state: &PropertyState, now: Timestamp) -> Option<Timestamp> {
         Status::Active => None,
     });
     let reading = state.connections.iter().filter(|connection| connection.reads());
-    let horizons = reading.filter_map(|connection| connection.applied()?.more_at);
+    let horizons = reading.filter_map(|connection| {
+        let applied = connection.applied()?;
+        is_ahead(applied.horizon_at, now).then_some(now).or(applied.more_at)
+    });
     let links = state.retiring.iter().map(|link| link.until);
     let forgotten = state
         .blocks
@@ -542,7 +560,8 @@ fn wake_at(state: &PropertyState, now: Timestamp) -> Option<Timestamp> {
     let departures = next_departure(&state.blocks, &house, now);
     // A site that is asked and can't be read is asked no more after a while.
     let questions = state.claims.questions_end_at();
-    pauses.chain(questions).chain(horizons).chain(links).chain(forgotten).chain(departures).min()
+    let mended = was_changed_ahead(&state.property, now).then_some(now);
+    pauses.chain(mended).chain(questions).chain(horizons).chain(links).chain(forgotten).chain(departures).min()
 }
 
 /// The tokens of every link of a property that serves something.

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp, civil::Date};
 use crate::{
     Draft,
     judge::{judge_feed, unread_uids, warnings_of},
-    model::{ActivityKind, Applied, ClosedHold, Snapshot, Validators},
+    model::{ActivityKind, Applied, ClosedHold, Snapshot, Validators, happened, is_ahead},
     tags::carries_our_tag,
 };
 
@@ -73,10 +73,12 @@ pub fn take_reading(
     let house = draft.state.house();
     let source = draft.connection(connection)?.clone();
     let import = source.import.as_ref()?;
-    let known = import.applied.as_ref();
-    let repeated = known.is_some_and(|applied| applied.read_at == feed.read_at);
+    let repeated = import.applied.as_ref().is_some_and(|applied| applied.read_at == feed.read_at);
+    // What a clock wrote that was ahead orders nothing.
+    let known = import.applied.as_ref().filter(|applied| repeated || !is_ahead(applied.read_at, draft.now));
+    let since = happened(Some(import.since), draft.now);
     // What was taken in already is judged anew also after a pause that ended since.
-    if feed.read_at < import.since && !repeated {
+    if since.is_some_and(|since| feed.read_at < since) && !repeated {
         return None;
     }
     if known.is_some_and(|applied| applied.read_at > feed.read_at) {
@@ -105,8 +107,9 @@ pub fn take_reading(
         mass_vanish: policy.mass_vanish,
         expected_to_go: &expected_to_go,
     };
-    let (mine, others): (Vec<Block>, Vec<Block>) =
+    let (mut mine, others): (Vec<Block>, Vec<Block>) =
         std::mem::take(&mut draft.state.blocks).into_iter().partition(|block| block.connection() == Some(connection));
+    mine.iter_mut().for_each(|block| begin_no_hold_later(block, draft.now));
     let result = reconcile(mine, &reading, &judging, ids);
     let report =
         ReadingReport { added: result.added, changed: result.changed, removed: result.removed, held: result.held };
@@ -128,7 +131,7 @@ pub fn take_reading(
     report_orphaned_extensions(draft);
 
     let changed_at = match known {
-        Some(applied) if !report.changed_something() => applied.changed_at,
+        Some(applied) if !report.changed_something() && !is_ahead(applied.changed_at, draft.now) => applied.changed_at,
         _ => feed.read_at,
     };
     let mut warnings = warnings_of(feed.reading, &policy);
@@ -145,11 +148,22 @@ pub fn take_reading(
     };
     if let Some(import) = draft.connection_mut(connection).and_then(|connection| connection.import.as_mut()) {
         import.applied = Some(applied);
+        import.since = since.unwrap_or(feed.read_at);
     }
     if !repeated {
         draft.read = Some((connection.clone(), feed.read_at));
     }
     Some(report)
+}
+
+/// A hold that a clock opened that was ahead begins now: it would else last until that time has come.
+fn begin_no_hold_later(block: &mut Block, now: Timestamp) {
+    let Origin::Feed(feed) = &mut block.origin else { return };
+    if let Some(hold) = feed.hold.as_mut().filter(|hold| is_ahead(hold.opened_at, now)) {
+        let lasts = hold.earliest_release_at.duration_since(hold.opened_at);
+        hold.opened_at = now;
+        hold.earliest_release_at = now.saturating_add(lasts).unwrap_or(now);
+    }
 }
 
 /// The hold of a block that vanished together with others and of which the host has said nothing yet.

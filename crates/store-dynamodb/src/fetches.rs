@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use calmesh_app::{
-    model::{Failure, FetchHealth, FetchPlan, FetchState, HostPause, SweepRecord, bucket_of},
+    model::{
+        AnnouncedReading, CLOCKS_DIFFER, Failure, FetchHealth, FetchPlan, FetchState, HostPause, SweepRecord, bucket_of,
+    },
     ports::{FetchStore, Page, PageRequest, StoreError},
 };
 use calmesh_calendar::ConnectionId;
@@ -31,7 +33,13 @@ fn read_state(item: &Item) -> Result<FetchState, StoreError> {
     let failure = item::find_text(item, attr::FAILURE).map(Failure::decode).transpose()?;
     Ok(FetchState {
         plan,
-        health: FetchHealth { failure, last_success_at: item::find_instant(item, attr::SUCCESS_AT)? },
+        health: FetchHealth {
+            failure,
+            last_success_at: item::find_instant(item, attr::SUCCESS_AT)?,
+            announced: item::find_instant(item, attr::ANNOUNCED_SINCE)?
+                .zip(item::find_instant(item, attr::ANNOUNCED_READ_AT)?)
+                .map(|(since, read_at)| AnnouncedReading { since, read_at }),
+        },
     })
 }
 
@@ -84,8 +92,10 @@ impl DynamoStore {
         item.insert(attr::STARTED_AT.to_owned(), item::instant(record.started_at));
         item.insert(attr::CHUNKS.to_owned(), item::number(count));
         item.insert(attr::DOC.to_owned(), item::text(joined(own)));
-        let newer = Condition::new("attribute_not_exists(#pk) OR #number <= :number")
-            .with("number", item::number(record.number));
+        let ahead = record.started_at.saturating_add(CLOCKS_DIFFER).unwrap_or(Timestamp::MAX);
+        let newer = Condition::new("attribute_not_exists(#pk) OR #number <= :number OR #started_at > :ahead")
+            .with("number", item::number(record.number))
+            .with("ahead", item::instant(ahead));
         match self.table.write(Write::put(item).when(newer)).await {
             Ok(_) | Err(CallError::Refused(_)) => Ok(()),
             Err(error) => Err(error.or_stale()),
@@ -191,11 +201,14 @@ impl FetchStore for DynamoStore {
         connection: &ConnectionId,
         plan_since: Timestamp,
         at: Timestamp,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
         let set = vec![(attr::SUCCESS_AT.to_owned(), item::instant(at))];
         let newer = Condition::new(
-            "#plan_since = :since AND (attribute_not_exists(#success_at) OR #success_at <= :set_success_at)",
+            "#plan_since = :since AND (attribute_not_exists(#success_at) OR #success_at <= :set_success_at OR \
+             #success_at > :now)",
         )
+        .with("now", item::instant(now))
         .with("since", item::instant(plan_since));
         let write = Write::set(schema::fetch_plan(connection), set, &[attr::FAILURE]).when(newer);
         match self.table.write(write).await {
@@ -205,6 +218,22 @@ impl FetchStore for DynamoStore {
                 _ => Err(error.or_stale()),
             },
         }
+    }
+
+    async fn record_announced(
+        &self,
+        connection: &ConnectionId,
+        plan_since: Timestamp,
+        announced: &AnnouncedReading,
+        last_success_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        let mut set = vec![
+            (attr::ANNOUNCED_SINCE.to_owned(), item::instant(announced.since)),
+            (attr::ANNOUNCED_READ_AT.to_owned(), item::instant(announced.read_at)),
+        ];
+        set.extend(last_success_at.map(|at| (attr::SUCCESS_AT.to_owned(), item::instant(at))));
+        let write = Write::set(schema::fetch_plan(connection), set, &[]).when(stands_since(plan_since));
+        self.table.write(write).await.map(|_| ()).map_err(CallError::or_stale)
     }
 
     async fn record_sweep(&self, record: &SweepRecord) -> Result<(), StoreError> {

@@ -191,7 +191,9 @@ pub(crate) fn steps_of(commit: &PropertyCommit, unique: &str) -> Result<Vec<Step
             PlanChange::Put { plan, fresh } => {
                 let attributes =
                     [(attr::PLAN, encoded(plan)?), (attr::PLAN_SINCE, Value::S(schema::sortable(plan.since)))];
-                let stale = [attr::FAILURE, attr::SUCCESS_AT].into_iter().filter(|_| *fresh);
+                let stale = [attr::FAILURE, attr::SUCCESS_AT, attr::ANNOUNCED_SINCE, attr::ANNOUNCED_READ_AT]
+                    .into_iter()
+                    .filter(|_| *fresh);
                 Step::set(schema::fetch_plan(&plan.connection), attributes, stale)
             }
             PlanChange::Remove(connection) => Step::delete(schema::fetch_plan(connection)),

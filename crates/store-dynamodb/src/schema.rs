@@ -46,6 +46,9 @@ pub(crate) mod attr {
     pub(crate) const PLAN_SINCE: &str = "plan_since";
     pub(crate) const FAILURE: &str = "failure";
     pub(crate) const SUCCESS_AT: &str = "success_at";
+    /// Of a plan: the reading that was announced last, and the first one that was not taken in before it.
+    pub(crate) const ANNOUNCED_SINCE: &str = "announced_since";
+    pub(crate) const ANNOUNCED_READ_AT: &str = "announced_read_at";
     pub(crate) const LAST_READ_AT: &str = "last_read_at";
     /// Of a link's owner: the last hour of which some times of reads were dropped.
     pub(crate) const THINNED: &str = "thinned";

@@ -1,8 +1,14 @@
 //! Plans, health, passes, pauses.
 
 use super::{a_plan, a_property, a_url, all, an_account_stands, at, connection_id, nothing_but};
+use calmesh_calendar::ConnectionId;
+use jiff::Timestamp;
+
 use crate::{
-    model::{Failure, FailureKind, FetchHealth, FetchPlan, FetchState, HostPause, Property, SweepRecord, bucket_of},
+    model::{
+        AnnouncedReading, Failure, FailureKind, FetchHealth, FetchPlan, FetchState, HostPause, Property, SweepRecord,
+        bucket_of,
+    },
     ports::{AccountStore, FetchStore, PageRequest, PlanChange, PropertyCommit, PropertyStore, StoreError},
 };
 
@@ -51,7 +57,7 @@ async fn health(store: &dyn FetchStore, properties: &dyn PropertyStore, property
     let id = connection_id(3);
     let plan = a_plan(property, 3);
     store.record_failure(&id, plan.since, &a_failure(10)).await.unwrap();
-    let failed = FetchHealth { failure: Some(a_failure(10)), last_success_at: None };
+    let failed = FetchHealth { failure: Some(a_failure(10)), last_success_at: None, announced: None };
     assert_eq!(state_of(store, 3).await.unwrap().health, failed, "a failure is kept");
     let page = PageRequest { limit: 300, after: None };
     let listed = store.plans(bucket_of(&id), bucket_of(&id), page).await.unwrap();
@@ -62,17 +68,22 @@ async fn health(store: &dyn FetchStore, properties: &dyn PropertyStore, property
     assert!(matches!(unknown, Err(StoreError::Stale)), "so is one of no plan");
     assert_eq!(state_of(store, 99).await, None, "and makes none");
 
-    store.record_success(&id, plan.since, at(20)).await.unwrap();
-    let well = FetchHealth { failure: None, last_success_at: Some(at(20)) };
+    store.record_success(&id, plan.since, at(20), at(40)).await.unwrap();
+    let well = FetchHealth { failure: None, last_success_at: Some(at(20)), announced: None };
     assert_eq!(state_of(store, 3).await.unwrap().health, well, "a good reading clears the failure");
     store.record_failure(&id, plan.since, &a_failure(25)).await.unwrap();
-    store.record_success(&id, plan.since, at(15)).await.unwrap();
-    let failed = FetchHealth { failure: Some(a_failure(25)), last_success_at: Some(at(20)) };
+    store.record_success(&id, plan.since, at(15), at(40)).await.unwrap();
+    let failed = FetchHealth { failure: Some(a_failure(25)), last_success_at: Some(at(20)), announced: None };
     assert_eq!(state_of(store, 3).await.unwrap().health, failed, "an older good reading changes nothing");
-    assert!(matches!(store.record_success(&id, at(1), at(30)).await, Err(StoreError::Stale)), "plans are told apart");
-    let unknown = store.record_success(&connection_id(99), at(0), at(30)).await;
+    assert!(
+        matches!(store.record_success(&id, at(1), at(30), at(40)).await, Err(StoreError::Stale)),
+        "plans are told apart"
+    );
+    let unknown = store.record_success(&connection_id(99), at(0), at(30), at(40)).await;
     assert!(matches!(unknown, Err(StoreError::Stale)), "a good reading of no plan is stale");
 
+    announced(store, &id, plan.since).await;
+    let failed = state_of(store, 3).await.unwrap().health;
     let pending = FetchPlan { pending: true, ..plan.clone() };
     let second = Property { revision: 2, ..property.clone() };
     let change = PlanChange::Put { plan: pending.clone(), fresh: false };
@@ -85,11 +96,37 @@ async fn health(store: &dyn FetchStore, properties: &dyn PropertyStore, property
     properties.commit(&PropertyCommit { plans: vec![change], ..nothing_but(&third) }).await.unwrap();
     let expected = FetchState { plan: moved, health: FetchHealth::default() };
     assert_eq!(state_of(store, 3).await, Some(expected), "a fresh plan begins with good health");
-    assert!(matches!(store.record_success(&id, at(0), at(60)).await, Err(StoreError::Stale)), "it is another plan");
+    assert!(
+        matches!(store.record_success(&id, at(0), at(60), at(40)).await, Err(StoreError::Stale)),
+        "it is another plan"
+    );
     let fourth = Property { revision: 4, ..property.clone() };
     let commit = PropertyCommit { plans: vec![PlanChange::Remove(id)], ..nothing_but(&fourth) };
     properties.commit(&commit).await.unwrap();
     assert_eq!(state_of(store, 3).await, None, "a removed plan is gone");
+}
+
+/// 3 has a failure since 25, and was read well at 20.
+async fn announced(store: &dyn FetchStore, id: &ConnectionId, since: Timestamp) {
+    let first = AnnouncedReading { since: at(26), read_at: at(26) };
+    store.record_announced(id, since, &first, None).await.unwrap();
+    let health = state_of(store, 3).await.unwrap().health;
+    assert_eq!(health.announced, Some(first), "what was announced is kept");
+    assert_eq!((health.failure, health.last_success_at), (Some(a_failure(25)), Some(at(20))), "beside all the rest");
+    let second = AnnouncedReading { since: at(26), read_at: at(30) };
+    store.record_announced(id, since, &second, Some(at(22))).await.unwrap();
+    let health = state_of(store, 3).await.unwrap().health;
+    assert_eq!((health.announced, health.last_success_at), (Some(second), Some(at(22))), "the last one is kept");
+    let elsewhen = store.record_announced(id, at(1), &first, None).await;
+    assert!(matches!(elsewhen, Err(StoreError::Stale)), "of another plan it is stale");
+    let unknown = store.record_announced(&connection_id(99), at(0), &first, None).await;
+    assert!(matches!(unknown, Err(StoreError::Stale)), "and so of none");
+
+    store.record_success(id, since, at(90_000), at(90_000)).await.unwrap();
+    store.record_success(id, since, at(31), at(32)).await.unwrap();
+    let health = state_of(store, 3).await.unwrap().health;
+    assert_eq!(health.last_success_at, Some(at(31)), "a success of the future is replaced by one of the present");
+    assert_eq!(health.announced, Some(second), "and what was announced stays written");
 }
 
 /// The number that is known of a bucket's last pass, and whether it says that this connection was skipped.

@@ -87,8 +87,9 @@ async fn backing_off(store: &dyn MarkStore, properties: &dyn PropertyStore, link
         let property = properties.property(&both).await.unwrap().unwrap();
         assert_eq!(property.wake_at, Some(at(due)), "a wake-up waits with the dirty mark, which serves it too");
         let property = properties.property(&sleeping).await.unwrap().unwrap();
-        assert_eq!(property.wake_at, Some(at(now + 120)), "a wake-up alone is announced every two minutes");
-        assert_eq!(property.dirty, None, "and makes nothing dirty");
+        assert_eq!(property.wake_at, Some(at(due)), "a wake-up that has come is announced ever less often, too");
+        let dirty = property.dirty.map(|dirty| (dirty.since, dirty.announce_at));
+        assert_eq!(dirty, Some((at(380), at(due))), "it has become work that is left undone");
         now = due;
     }
 }

@@ -15,10 +15,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     model::{
-        Account, Activity, Budget, ClosedHold, ConflictRecord, Connection, Dirty, ExtraLink, Failure, FetchHealth,
-        FetchPlan, FetchState, HostPause, LinkOwner, LinkReads, LinkToken, Outcome, Property, PropertyState, ReadTimes,
-        Refresh, RefreshOutcome, RefreshScope, Replaced, RetiringLink, SecretHash, Spender, Spent, SweepRecord, Token,
-        bucket_of, postponed,
+        Account, Activity, AnnouncedReading, Budget, ClosedHold, ConflictRecord, Connection, Dirty, ExtraLink, Failure,
+        FetchHealth, FetchPlan, FetchState, HostPause, LinkOwner, LinkReads, LinkToken, Outcome, Property,
+        PropertyState, ReadTimes, Refresh, RefreshOutcome, RefreshScope, Replaced, RetiringLink, SecretHash, Spender,
+        Spent, SweepRecord, Token, bucket_of, is_ahead, postponed,
     },
     ports::{
         AccountStore, ActivityStore, BudgetStore, FetchStore, IdempotencyStart, IdempotencyStore, LinkStore, Location,
@@ -644,12 +644,28 @@ impl FetchStore for MemoryStore {
         connection: &ConnectionId,
         plan_since: Timestamp,
         at: Timestamp,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
         self.call(|state| {
             let (_, health) = standing(state, connection, plan_since)?;
-            if health.last_success_at.is_none_or(|known| known <= at) {
-                *health = FetchHealth { failure: None, last_success_at: Some(at) };
+            if health.last_success_at.is_none_or(|known| known <= at || known > now) {
+                *health = FetchHealth { failure: None, last_success_at: Some(at), announced: health.announced };
             }
+            Ok(())
+        })
+    }
+
+    async fn record_announced(
+        &self,
+        connection: &ConnectionId,
+        plan_since: Timestamp,
+        announced: &AnnouncedReading,
+        last_success_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        self.call(|state| {
+            let (_, health) = standing(state, connection, plan_since)?;
+            health.announced = Some(*announced);
+            health.last_success_at = last_success_at.or(health.last_success_at);
             Ok(())
         })
     }
@@ -657,7 +673,9 @@ impl FetchStore for MemoryStore {
     async fn record_sweep(&self, record: &SweepRecord) -> Result<(), StoreError> {
         self.call(|state| {
             let key = (record.first_bucket, record.last_bucket);
-            if state.sweeps.get(&key).is_none_or(|known| known.number <= record.number) {
+            let is_later =
+                |known: &SweepRecord| known.number > record.number && !is_ahead(known.started_at, record.started_at);
+            if !state.sweeps.get(&key).is_some_and(is_later) {
                 state.sweeps.insert(key, record.clone());
             }
             Ok(())

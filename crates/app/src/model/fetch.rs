@@ -44,7 +44,22 @@ pub struct FetchHealth {
     pub failure: Option<Failure>,
     /// The last good reading that was recorded; unchanged sweeps are in the sweep record alone.
     pub last_success_at: Option<Timestamp>,
+    /// What was read last and announced to be taken in. It stays written when that was done: `FetchState::awaits`
+    /// tells.
+    pub announced: Option<AnnouncedReading>,
 }
+
+/// A reading that was parked and announced, so that merge takes it in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnnouncedReading {
+    /// The first reading since the last one that was taken in.
+    pub since: Timestamp,
+    /// The last one: when its body was read.
+    pub read_at: Timestamp,
+}
+
+/// Merge has so long for a reading; one that waits longer was lost on its way, which is a failure.
+pub(crate) const TAKEN_IN_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 
 /// Plan and health of one importing connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +67,48 @@ pub struct FetchState {
     pub plan: FetchPlan,
     pub health: FetchHealth,
 }
+
+impl FetchState {
+    /// The reading that was fetched and is not taken in yet, if any.
+    #[must_use]
+    pub fn awaits(&self) -> Option<AnnouncedReading> {
+        let done = self.plan.applied_read_at.max(self.health.last_success_at);
+        self.health.announced.filter(|announced| done.is_none_or(|done| done < announced.read_at))
+    }
+
+    /// The reading that should have been taken in by now and was not.
+    #[must_use]
+    pub fn is_overdue(&self, now: Timestamp) -> Option<AnnouncedReading> {
+        self.awaits().filter(|awaited| now.duration_since(awaited.since) > TAKEN_IN_WITHIN)
+    }
+
+    /// The failure that the host is told of: the recorded one, or a reading that never was taken in.
+    #[must_use]
+    pub fn failure(&self, now: Timestamp) -> Option<Failure> {
+        let overdue = || {
+            let AnnouncedReading { since, read_at } = self.is_overdue(now)?;
+            Some(Failure {
+                kind: FailureKind::NotTakenIn,
+                detail: format!("{NOT_TAKEN_IN}{READ_AGAIN}"),
+                since,
+                count: 1,
+                last_attempt_at: read_at,
+                retry_at: now,
+            })
+        };
+        self.health.failure.clone().or_else(overdue)
+    }
+}
+
+/// What a host is told of a reading that was good and could not be taken in.
+pub(crate) const NOT_TAKEN_IN: &str = "The calendar was read, but what is new in it could not be taken in: what was \
+    known before still blocks, and what is new does not block yet. Nothing is wrong with the link.";
+/// What a host is told of links that don't follow.
+pub(crate) const NOT_IN_LINKS: &str = "What changed in this property could not be put into its private links yet: the \
+    sites are shown what stood before. Nothing is wrong with the link that is read.";
+/// What is added where nobody has to do anything.
+pub(crate) const READ_AGAIN: &str = " It is read again by itself.";
+pub(crate) const TRIED_AGAIN: &str = " It is tried again by itself.";
 
 /// The failures of SAFETY.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,6 +123,8 @@ pub enum FailureKind {
     TimedOut,
     TooLarge,
     AddressRefused,
+    /// The reading was good, and we could not take it in.
+    NotTakenIn,
 }
 
 impl FailureKind {
@@ -73,12 +132,17 @@ impl FailureKind {
     #[must_use]
     pub fn may_pass(self) -> bool {
         match self {
-            Self::Truncated | Self::RateLimited | Self::ServerError | Self::Unreachable | Self::TimedOut => true,
+            Self::Truncated
+            | Self::RateLimited
+            | Self::ServerError
+            | Self::Unreachable
+            | Self::TimedOut
+            | Self::NotTakenIn => true,
             Self::NotACalendar | Self::LinkRefused | Self::LinkGone | Self::TooLarge | Self::AddressRefused => false,
         }
     }
 
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NotACalendar,
         Self::Truncated,
         Self::LinkRefused,
@@ -89,6 +153,7 @@ impl FailureKind {
         Self::TimedOut,
         Self::TooLarge,
         Self::AddressRefused,
+        Self::NotTakenIn,
     ];
 
     /// The word that JSON, logs and tables use.
@@ -105,6 +170,7 @@ impl FailureKind {
             Self::TimedOut => "timed_out",
             Self::TooLarge => "too_large",
             Self::AddressRefused => "address_refused",
+            Self::NotTakenIn => "not_taken_in",
         }
     }
 }
@@ -132,15 +198,22 @@ pub enum Health {
     Dead,
 }
 
+impl Health {
+    #[must_use]
+    pub fn of(failure: Option<&Failure>, now: Timestamp) -> Self {
+        match failure {
+            None => Self::Ok,
+            Some(failure) if now.duration_since(failure.since).as_hours() >= 24 => Self::Dead,
+            Some(failure) if failure.count >= 3 => Self::Failing,
+            Some(_) => Self::Degraded,
+        }
+    }
+}
+
 impl FetchHealth {
     #[must_use]
     pub fn health(&self, now: Timestamp) -> Health {
-        match &self.failure {
-            None => Health::Ok,
-            Some(failure) if now.duration_since(failure.since).as_hours() >= 24 => Health::Dead,
-            Some(failure) if failure.count >= 3 => Health::Failing,
-            Some(_) => Health::Degraded,
-        }
+        Health::of(self.failure.as_ref(), now)
     }
 }
 

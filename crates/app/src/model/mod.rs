@@ -3,6 +3,7 @@
 mod account;
 mod activity;
 mod budget;
+mod clock;
 mod connection;
 mod fetch;
 mod link;
@@ -14,19 +15,21 @@ mod secret;
 pub use account::{Account, Scope, Token};
 pub use activity::{Activity, ActivityKind};
 pub use budget::{Budget, Spender, Spent};
+pub use clock::{CLOCKS_DIFFER, happened, is_ahead};
 pub use connection::{
     Applied, Connection, Detail, Direction, EchoOverrides, ExportSide, Format, HoldOverrides, ImportSide,
     MassVanishOverrides, PolicyOverrides, Status,
 };
 pub use fetch::{
-    Failure, FailureKind, FetchHealth, FetchPlan, FetchState, Fetched, Health, HostPause, Snapshot, SweepRecord,
-    Validators, bucket_of,
+    AnnouncedReading, Failure, FailureKind, FetchHealth, FetchPlan, FetchState, Fetched, Health, HostPause, Snapshot,
+    SweepRecord, Validators, bucket_of,
 };
+pub(crate) use fetch::{NOT_IN_LINKS, NOT_TAKEN_IN, READ_AGAIN, TRIED_AGAIN};
 pub use link::{
     ExtraLink, LinkOwner, LinkReads, LinkScope, RETIRES_AFTER, ReadTimes, RetiringLink, RetiringServes, StoppedExport,
 };
 pub use past::{PAST_KEPT, Replaced};
 pub(crate) use past::{without_secrets, without_words};
-pub use property::{ClosedHold, ConflictRecord, Dirty, Property, PropertyState, postponed};
+pub use property::{ClosedHold, ConflictRecord, Dirty, Property, PropertyHouseError, PropertyState, postponed};
 pub use refresh::{Outcome, Refresh, RefreshOutcome, RefreshScope};
 pub use secret::{FeedUrl, FeedUrlError, LinkToken, SecretHash, TokenSecret};

@@ -5,7 +5,7 @@ use calmesh_calendar::{
 };
 use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
 
-use super::{Connection, RetiringLink};
+use super::{Connection, RetiringLink, happened, is_ahead};
 
 /// One bookable unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,15 @@ pub struct Property {
     pub deleted_at: Option<Timestamp>,
 }
 
+/// Why a property's days can't be told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PropertyHouseError {
+    #[error("its time zone is not known here")]
+    UnknownZone,
+    #[error(transparent)]
+    House(#[from] HouseError),
+}
+
 /// A change that the exports have not followed yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dirty {
@@ -64,33 +73,36 @@ impl Dirty {
     }
 }
 
-/// A mark after its announcement at `now`. A wake-up that has come on a dirty thing waits with it, since one
-/// announcement serves both; any other one is left alone for two minutes and never grows tired.
+/// A mark after its announcement at `now`. A wake-up that has come makes the thing dirty: what is due is work like any
+/// other, and is tried ever less often where it fails. Then it waits with the dirty mark, since one announcement serves
+/// both. A mark that a clock dated that was ahead begins anew.
 #[must_use]
 pub fn postponed(
     dirty: Option<Dirty>,
     wake_at: Option<Timestamp>,
     now: Timestamp,
 ) -> (Option<Dirty>, Option<Timestamp>) {
-    let pause = |at: Timestamp| match dirty {
-        Some(dirty) if at <= now => dirty.pause(),
-        _ => REANNOUNCE_AFTER,
-    };
-    let wake_at = wake_at.map(|at| at.max(now.later(pause(at))));
-    let dirty = dirty.map(|dirty| Dirty {
+    let dirty = dirty.map(|dirty| if is_ahead(dirty.since, now) { Dirty::new(now) } else { dirty });
+    let woken = wake_at.filter(|at| *at <= now).map(|_| Dirty::new(now));
+    let pause = dirty.or(woken).map_or(REANNOUNCE_AFTER, Dirty::pause);
+    let wake_at = wake_at.map(|at| at.max(now.later(if at <= now { pause } else { REANNOUNCE_AFTER })));
+    let dirty = dirty.or(woken).map(|dirty| Dirty {
         attempts: dirty.attempts.saturating_add(1),
-        announce_at: dirty.announce_at.max(now.later(dirty.pause())),
+        announce_at: now.later(dirty.pause()).max(happened(Some(dirty.announce_at), now).unwrap_or(now)),
         ..dirty
     });
     (dirty, wake_at)
 }
 
 impl Property {
+    /// The rules of its days.
+    ///
     /// # Errors
-    /// When `check_out` is after `check_in`; stored properties never are.
-    pub fn house(&self) -> Result<House, HouseError> {
-        let zone = TimeZone::get(&self.time_zone).unwrap_or(TimeZone::UTC);
-        House::new(zone, self.check_in, self.check_out, self.turnover_nights)
+    /// When its zone is not known here, or `check_out` is after `check_in`. Neither is ever stored, and a store that finds
+    /// it all the same calls the property corrupt: another clock would open nights in silence.
+    pub fn house(&self) -> Result<House, PropertyHouseError> {
+        let zone = TimeZone::get(&self.time_zone).map_err(|_| PropertyHouseError::UnknownZone)?;
+        Ok(House::new(zone, self.check_in, self.check_out, self.turnover_nights)?)
     }
 }
 

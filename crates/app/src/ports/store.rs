@@ -12,9 +12,9 @@ use calmesh_calendar::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{
-    Account, Activity, Budget, ClosedHold, ConflictRecord, Connection, ExtraLink, Failure, FetchPlan, FetchState,
-    HostPause, LinkOwner, LinkReads, LinkToken, Outcome, Property, PropertyState, ReadTimes, Refresh, RefreshOutcome,
-    RefreshScope, Replaced, RetiringLink, SecretHash, Spender, Spent, SweepRecord, Token,
+    Account, Activity, AnnouncedReading, Budget, ClosedHold, ConflictRecord, Connection, ExtraLink, Failure, FetchPlan,
+    FetchState, HostPause, LinkOwner, LinkReads, LinkToken, Outcome, Property, PropertyState, ReadTimes, Refresh,
+    RefreshOutcome, RefreshScope, Replaced, RetiringLink, SecretHash, Spender, Spent, SweepRecord, Token,
 };
 
 /// Why the store did not do it.
@@ -234,7 +234,8 @@ pub trait FetchStore: Send + Sync {
         failure: &Failure,
     ) -> Result<(), StoreError>;
 
-    /// Writes a good reading at `at` and clears the failure; an older reading than the recorded one changes nothing.
+    /// Writes a good reading at `at` and clears the failure; an older reading than the recorded one changes nothing,
+    /// unless that one is of a time after `now`, which only a wrong clock can have written.
     /// # Errors
     /// MUST be `Stale` when there is no plan or it stands since another instant than `plan_since`.
     async fn record_success(
@@ -242,9 +243,23 @@ pub trait FetchStore: Send + Sync {
         connection: &ConnectionId,
         plan_since: Timestamp,
         at: Timestamp,
+        now: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// Replaces the record of this run of buckets unless the stored one has a higher number.
+    /// Writes down that a reading was parked and is announced, replacing what was announced before, and when the feed
+    /// was last read well before it.
+    /// # Errors
+    /// MUST be `Stale` when there is no plan or it stands since another instant than `plan_since`.
+    async fn record_announced(
+        &self,
+        connection: &ConnectionId,
+        plan_since: Timestamp,
+        announced: &AnnouncedReading,
+        last_success_at: Option<Timestamp>,
+    ) -> Result<(), StoreError>;
+
+    /// Replaces the record of this run of buckets unless the stored one has a higher number. One that began more than
+    /// `CLOCKS_DIFFER` after this one was written by a clock that was wrong, and is replaced whatever its number.
     async fn record_sweep(&self, record: &SweepRecord) -> Result<(), StoreError>;
 
     /// The records of runs that contain any of these buckets; several when the number of shards was changed. A
