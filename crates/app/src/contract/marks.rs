@@ -65,7 +65,7 @@ pub async fn mark_store(
     links.settle_link(&link_id(5), 1, None, None).await.unwrap();
     assert_eq!(store.due(at(89_999), 10).await.unwrap(), vec![of(2)], "until nothing is left to wake it for");
     assert_eq!(store.due(at(90_000), 10).await.unwrap(), vec![of(2), of(3)], "what sleeps is found when it must wake");
-    assert!(store.dirty(10).await.unwrap().is_empty(), "and is not dirty");
+    assert_eq!(store.dirty(10).await.unwrap(), vec![of(2)], "but what has woken is work like any other");
     properties.purge(&property_id(3)).await.unwrap();
     assert_eq!(store.due(at(90_000), 10).await.unwrap(), vec![of(2)], "what is purged needs nothing");
 }

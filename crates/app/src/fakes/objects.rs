@@ -44,6 +44,7 @@ struct Objects {
     current: BTreeMap<SnapshotKey, ParkedBody>,
     superseded: BTreeMap<SnapshotKey, ParkedBody>,
     fault: Option<Fault>,
+    poisoned: Option<LinkToken>,
     exports_put: usize,
     bodies_parked: usize,
 }
@@ -76,6 +77,11 @@ impl MemoryObjects {
     /// The next call, whichever it is, fails like this.
     pub fn fail_next(&self, fault: Fault) {
         lock(&self.objects).fault = Some(fault);
+    }
+
+    /// Whoever reads or puts this export panics from now on; nobody does with none.
+    pub fn poison(&self, token: Option<LinkToken>) {
+        lock(&self.objects).poisoned = token;
     }
 
     /// How many puts of an export went through.
@@ -144,7 +150,10 @@ fn snapshot_key(account: &AccountId, connection: &ConnectionId, snapshot: &Snaps
 #[async_trait]
 impl ExportStore for MemoryObjects {
     async fn export(&self, token: &LinkToken) -> Result<Option<ExportObject>, ObjectError> {
-        self.call(|objects| Ok(objects.exports.get(token).cloned()))
+        self.call(|objects| {
+            assert!(objects.poisoned.as_ref() != Some(token), "this export is poisoned");
+            Ok(objects.exports.get(token).cloned())
+        })
     }
 
     async fn put_export(

@@ -25,6 +25,7 @@ async fn an_unchanged_feed_costs_no_write_no_event_and_no_put() {
     world.serve("a", airbnb(1, STAYS));
     world.sweep().await;
     let (state, puts, bodies) = (world.state().await, world.objects.exports_put(), world.objects.bodies_parked());
+    let health = world.health(&a).await;
     world.serve("a", airbnb(2, STAYS));
     world.clock.advance(SignedDuration::from_mins(15));
     world.app.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
@@ -36,7 +37,7 @@ async fn an_unchanged_feed_costs_no_write_no_event_and_no_put() {
     assert!(world.bus.events().is_empty(), "no event");
     assert_eq!(world.state().await, state, "no write");
     assert_eq!((world.objects.exports_put(), world.objects.bodies_parked()), (puts, bodies), "no put");
-    assert_eq!(world.health(&a).await, FetchHealth::default());
+    assert_eq!((world.health(&a).await, &health.failure), (health.clone(), &None));
     let sweeps = world.store.sweeps(&[bucket_of(&a)]).await.unwrap();
     assert_eq!(sweeps.iter().map(|sweep| sweep.started_at).max(), Some(world.now()), "the sweep record says when");
 }
