@@ -6,10 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::Semaphore,
-    time::{timeout, timeout_at},
-};
+use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{model::FailureKind, ports::FetchFailure};
 
@@ -46,13 +43,12 @@ pub(crate) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + '
         Ok(Ok(place)) => place,
         Ok(Err(_)) | Err(_) => return Err(AsideError::Full),
     };
-    let end = tokio::time::Instant::now() + READ_WITHIN;
     let done = tokio::task::spawn_blocking(move || {
         let value = work();
         drop(place);
         value
     });
-    match timeout_at(end, done).await {
+    match timeout(READ_WITHIN, done).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(_)) => Err(AsideError::Panicked),
         Err(_) => Err(AsideError::TooSlow),

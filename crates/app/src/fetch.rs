@@ -836,9 +836,9 @@ mod tests {
     fn minutes_that_were_missed_are_made_up_for_and_nothing_comes_twice() {
         for period in [90, 150, 600, 900] {
             for gap in [2, 3, 5, 9] {
-                let steps = (0..60).filter(|minute| minute % gap == 0).map(|minute| START + minute * TICK);
+                let mut steps = (0..60).filter(|minute| minute % gap == 0).map(|minute| START + minute * TICK);
                 let found = announced(steps.clone(), period, 64);
-                let end = steps.last().unwrap() + TICK;
+                let end = steps.next_back().unwrap() + TICK;
                 let wanted = sorted(due(START, end, period, 64));
                 let found = sorted(found);
                 assert!(found.windows(2).all(|two| two[0] != two[1]), "{period} s, every {gap}th minute: none twice");

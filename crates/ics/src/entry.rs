@@ -41,6 +41,7 @@ pub(crate) fn means_whole_days(drafts: &[Draft]) -> bool {
 
 /// Why an event is not read at all. Displays as the end of a sentence about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(clippy::enum_variant_names, reason = "each names what an event lacks")]
 pub(crate) enum Fault {
     #[error("it has no start")]
     NoStart,

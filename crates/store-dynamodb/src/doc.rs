@@ -944,6 +944,7 @@ enum FailureKindDoc {
     TimedOut,
     TooLarge,
     AddressRefused,
+    NotTakenIn,
 }
 
 #[derive(Serialize, Deserialize)]

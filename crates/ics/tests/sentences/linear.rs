@@ -6,6 +6,9 @@ use calmesh_ics::{Limits, accept, meaning};
 
 use crate::support::*;
 
+/// What is done with a body.
+type Way<'a> = &'a dyn Fn(&[u8]);
+
 /// A body of about so many bytes.
 type Shape = fn(usize) -> Vec<u8>;
 
@@ -206,7 +209,7 @@ fn twice_the_bytes_take_twice_the_time_whatever_they_say() {
     let read = |body: &[u8]| _ = black_box(try_read(body));
     let accept = |body: &[u8]| _ = black_box(accept(body, &Limits::default()));
     let meaning = |body: &[u8]| _ = black_box(meaning(body));
-    let ways: [(&str, &dyn Fn(&[u8])); 3] = [("read", &read), ("accept", &accept), ("meaning", &meaning)];
+    let ways: [(&str, Way<'_>); 3] = [("read", &read), ("accept", &accept), ("meaning", &meaning)];
     let mut slow = Vec::new();
     // What is worked out once for all is not part of any.
     read(&in_event("DTSTART;TZID=(UTC+01:00) Nowhere:20270110T100000"));
