@@ -132,6 +132,7 @@ impl From<CheckError> for Problem {
                 Self::invalid_field("/url", detail.clone()).saying(detail).sort("address-refused")
             }
             CheckError::TooMany(refused) => refused.into(),
+            CheckError::Busy => Self::unavailable(&error),
             CheckError::Store(error) => error.into(),
         }
     }

@@ -162,8 +162,8 @@ impl Problem {
         Self { kind, slug: None, detail: detail.into(), errors: Vec::new(), members: Map::new(), headers: Vec::new() }
     }
 
-    /// 429. `what` there is too much of, such as `requests are sent by this account`; after how many seconds one more is
-    /// taken.
+    /// Status 429: `what` there is too much of, such as `requests are sent by this account`, and after how many seconds
+    /// one more is taken.
     #[must_use]
     pub(crate) fn rate_limited(what: &str, seconds: u64) -> Self {
         let wait = counted(i64::try_from(seconds).unwrap_or(i64::MAX), "second");
