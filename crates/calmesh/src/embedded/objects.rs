@@ -536,7 +536,7 @@ mod tests {
                 let found = Objects::open(after.path(), &[BUCKET]).unwrap();
                 for key in ["f/a", "f/b", "deep/er/c"] {
                     let of_key = || acknowledged.iter().filter(|change| change.1 == key);
-                    let stood = of_key().filter(|change| change.0 <= end).next_back().and_then(|change| change.2);
+                    let stood = of_key().rfind(|change| change.0 <= end).and_then(|change| change.2);
                     let coming = of_key().find(|change| change.0 > end).and_then(|change| change.2);
                     let bytes = bytes_of(&found, key).await;
                     // The next change may have come through, unless it was acknowledged: then it has.
