@@ -280,10 +280,11 @@ impl App {
         anew: bool,
     ) -> Result<ReadResult, WorkError> {
         let plan = &state.plan;
-        if refresh.is_some() && self.is_fresh(&state).await? {
+        let anew = anew && plan.applied_by.is_some_and(|reader| reader != READER);
+        // What an older reader understood is not fresh, however young.
+        if refresh.is_some() && !anew && self.is_fresh(&state).await? {
             return Ok(ReadResult::Unchanged);
         }
-        let anew = anew && plan.applied_by.is_some_and(|reader| reader != READER);
         let request = FeedRequest {
             url: plan.url.clone(),
             validators: plan.validators.clone(),
