@@ -77,6 +77,7 @@ async fn what_is_not_a_calendar_is_refused_with_the_checks_words_unless_that_is_
     }
     assert_eq!(api.get(&path).await.json()["items"], json!([]), "nothing was made");
 
+    api.feeds.fail(&url("a"), FailureKind::AddressRefused);
     let mut skipped = body;
     skipped["skip_check"] = json!(true);
     api.work().await;
