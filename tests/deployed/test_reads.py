@@ -1,6 +1,7 @@
 """Who still reads a link, out of CloudFront's log. The emulator writes none: the test puts into the bucket what CloudFront would."""
 
 import gzip
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -28,6 +29,14 @@ def put(world, deployed, name, body):
     return key
 
 
+def own_agent(world):
+    """The name of this stack's fetcher as CloudFront logs it: its mark is a digest of the stack's id."""
+    told = world.emulator.client("lambda").get_function_configuration(FunctionName=world.functions()["access"])
+    stack = told["Environment"]["Variables"]["CALMESH_STACK_ID"]
+    mark = hashlib.sha256(b"calmesh reader\0" + stack.encode()).hexdigest()[:16]
+    return f"Mozilla/5.0%20(compatible;%20Calmesh/1.0;%20+https://calmesh.example/%23{mark})"
+
+
 def logs(world, deployed):
     listed = world.emulator.client("s3").list_objects_v2(Bucket=deployed.outputs["AccessLogsBucket"])
     return [one["Key"] for one in listed.get("Contents", [])]
@@ -48,8 +57,8 @@ def test_a_log_of_cloudfronts_moves_last_read_at_once_and_does_not_stay(world, d
         (before, b.url, 200, "Booking.com"),
         (last, b.url, 304, "Booking.com"),
         (last + timedelta(minutes=5), b.url, 404, "Booking.com"),
-        (last + timedelta(minutes=6), b.url, 200, "Calmesh/0.1.0%20(calendar%20sync)"),
-        (before, v.url, 200, "Vrbo"),
+        (last + timedelta(minutes=6), b.url, 200, own_agent(world)),
+        (before, v.url, 200, "Mozilla/5.0%20(compatible;%20Calmesh/1.0;%20+https://calmesh.example/%23fedcba9876543210)"),
     )
     key = put(world, deployed, "first", log)
     told = f"{last:%Y-%m-%dT%H:%M:%SZ}"

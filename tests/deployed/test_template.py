@@ -75,3 +75,12 @@ def test_a_build_without_its_tools_says_which(tmp_path):
     done = subprocess.run(command, cwd=sam.HOME, env=bare, capture_output=True, text=True)
     assert done.returncode != 0
     assert "cargo" in (done.stdout + done.stderr).lower(), done.stderr
+
+
+def test_the_gateways_log_holds_nothing_that_a_caller_typed():
+    template = (sam.HOME / "infra/template.yaml").read_text()
+    formats = re.findall(r"^        Format: '(.*)'$", template, re.M)
+    assert formats, "the stage keeps a log"
+    told = set(re.findall(r"\$context\.([A-Za-z.]+)", " ".join(formats)))
+    typed = {"path", "identity.userAgent", "domainName", "error.message", "error.messageString", "authorizer.error", "customDomain.basePathMatched"}
+    assert "status" in told and not told & typed, told

@@ -16,6 +16,7 @@ use jiff::SignedDuration;
 async fn fetch(url: &str, validators: Validators) -> Result<Fetched, FetchFailure> {
     let config = HttpFeedsConfig { private_feeds: true, roots: Roots::Bundled, ..HttpFeedsConfig::new("Calmesh test") };
     let request = FeedRequest {
+        user_agent: None,
         url: url.parse().unwrap(),
         validators,
         connect_timeout: Duration::from_secs(5),

@@ -189,6 +189,7 @@ impl FakeCloud {
             ("CALMESH_SNAPSHOTS_BUCKET", SNAPSHOTS.to_owned()),
             ("CALMESH_ACCESS_LOG_BUCKET", ACCESS_LOGS.to_owned()),
             ("CALMESH_BUS", "calmesh".to_owned()),
+            ("CALMESH_STACK_ID", "arn:aws:cloudformation:eu-west-1:1:stack/calmesh/1".to_owned()),
             ("CALMESH_LINKS_BASE", "https://d111.cloudfront.net".to_owned()),
             ("CALMESH_DEPLOYMENT_SECRET", "deployment".to_owned()),
             ("CALMESH_OPERATOR_KEY", "operator".to_owned()),

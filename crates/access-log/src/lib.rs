@@ -31,15 +31,16 @@ const NOT_WHOLE: &str = "it is not gzip, or not whole";
 pub struct AccessLogs {
     client: OnDemand<Client>,
     bucket: String,
-    own_agent: &'static str,
+    own_mark: String,
 }
 
 impl AccessLogs {
-    /// `own_agent` is how our own fetcher's name begins: what it reads is no read. Time-outs, retries and the endpoint
-    /// are the client's.
+    /// `own_mark` stands in the name of this deployment's fetcher alone: what it reads is no read, and what another
+    /// deployment's reads is one. Where it is empty every read counts. Time-outs, retries and the endpoint are the
+    /// client's.
     #[must_use]
-    pub fn new(client: impl Into<OnDemand<Client>>, bucket: String, own_agent: &'static str) -> Self {
-        Self { client: client.into(), bucket, own_agent }
+    pub fn new(client: impl Into<OnDemand<Client>>, bucket: String, own_mark: &str) -> Self {
+        Self { client: client.into(), bucket, own_mark: own_mark.to_owned() }
     }
 
     /// The bucket that logs are in.
@@ -49,7 +50,7 @@ impl AccessLogs {
     }
 
     async fn unzipped(&self, mut body: ByteStream) -> Result<LoggedReads, ReadLogError> {
-        let mut decoder = MultiGzDecoder::new(LogText::new(self.own_agent));
+        let mut decoder = MultiGzDecoder::new(LogText::new(self.own_mark.clone()));
         let mut zipped = 0_usize;
         while let Some(chunk) = body.next().await {
             let chunk = chunk.map_err(|_| told("GetObject", "broke off"))?;

@@ -13,7 +13,7 @@ const READS_MOST: usize = 500_000;
 /// Takes a text in pieces of any size. Keeps one line at most, and what was read.
 #[derive(Debug)]
 pub(crate) struct LogText {
-    own_agent: &'static str,
+    own_mark: String,
     columns: Option<Columns>,
     line: Vec<u8>,
     /// The line that is being taken is longer than one may be: its rest is passed over.
@@ -50,9 +50,9 @@ impl Columns {
 }
 
 impl LogText {
-    pub(crate) fn new(own_agent: &'static str) -> Self {
+    pub(crate) fn new(own_mark: String) -> Self {
         Self {
-            own_agent,
+            own_mark,
             columns: None,
             line: Vec::new(),
             too_long: false,
@@ -88,7 +88,7 @@ impl LogText {
             self.columns = Some(columns);
         } else if !line.is_empty() && !line.starts_with('#') {
             let columns = self.columns.ok_or("it has no #Fields line before its first line")?;
-            match read_line(line, columns, self.own_agent) {
+            match read_line(line, columns, &self.own_mark) {
                 Some(Some((token, at))) => {
                     self.count += usize::from(self.found.reads.entry(token.hash()).or_default().insert(at));
                     if self.count > READS_MOST {
@@ -141,12 +141,12 @@ impl Write for LogText {
 }
 
 /// The read that a line tells of; `Some(None)` where it tells of something else, None where no sense can be made of it.
-fn read_line(line: &str, columns: Columns, own_agent: &str) -> Option<Option<(LinkToken, Timestamp)>> {
+fn read_line(line: &str, columns: Columns, own_mark: &str) -> Option<Option<(LinkToken, Timestamp)>> {
     let cells: Vec<&str> = line.split('\t').collect();
     let cell = |place: usize| cells.get(place).copied();
     let (method, status, path) = (cell(columns.method)?, cell(columns.status)?, cell(columns.path)?);
     let (date, time, agent) = (cell(columns.date)?, cell(columns.time)?, cell(columns.agent)?);
-    if method != "GET" || !matches!(status, "200" | "304") || agent.starts_with(own_agent) {
+    if method != "GET" || !matches!(status, "200" | "304") || is_ours(agent, own_mark) {
         return Some(None);
     }
     // A token has no letter that would be escaped in a log.
@@ -158,10 +158,16 @@ fn read_line(line: &str, columns: Columns, own_agent: &str) -> Option<Option<(Li
     Some(Some((token, at)))
 }
 
+/// By the mark of this deployment's own fetcher; no mark, no own reads.
+fn is_ours(agent: &str, own_mark: &str) -> bool {
+    !own_mark.is_empty() && agent.contains(own_mark)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const MARK: &str = "0123456789abcdef";
     const HEAD: &str = "#Version: 1.0\n#Fields: date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status \
                         cs(Referer) cs(User-Agent) cs-uri-query\n";
 
@@ -181,7 +187,7 @@ mod tests {
 
     fn told(text: &str) -> LoggedReads {
         // In pieces that end anywhere.
-        let mut log = LogText::new("Calmesh/");
+        let mut log = LogText::new(MARK.to_owned());
         for piece in text.as_bytes().chunks(7) {
             log.write_all(piece).unwrap();
         }
@@ -214,12 +220,29 @@ mod tests {
             line("10:00:01", "HEAD", &path(1), 200, "x"),
             line("10:00:01", "GET", &path(1), 404, "x"),
             line("10:00:01", "GET", &path(1), 206, "x"),
-            line("10:00:01", "GET", &path(1), 200, "Calmesh/0.1.0%20(calendar%20sync)"),
+            line(
+                "10:00:01",
+                "GET",
+                &path(1),
+                200,
+                &format!("Mozilla/5.0%20(compatible;%20Calmesh/1.0;%20+https://calmesh.example/%23{MARK})"),
+            ),
             line("10:00:01", "GET", "/not-found.txt", 200, "x"),
             line("10:00:01", "GET", "/f/short.ics", 200, "x"),
             line("10:00:01", "GET", "/", 200, "x"),
         ];
         assert_eq!(told(&text.concat()), LoggedReads::default());
+    }
+
+    #[test]
+    fn a_read_by_another_deployment_counts() {
+        let other = "Mozilla/5.0%20(compatible;%20Calmesh/1.0;%20+https://calmesh.example/%23fedcba9876543210)";
+        let bare = "Mozilla/5.0%20(compatible;%20Calmesh/1.0;%20+https://calmesh.example/)";
+        let lines = [line("10:00:01", "GET", &path(1), 200, other), line("10:00:02", "GET", &path(1), 200, bare)];
+        assert_eq!(instants(&told(&format!("{HEAD}{}", lines.concat())), 1).len(), 2);
+        let mut unmarked = LogText::new(String::new());
+        unmarked.write_all(format!("{HEAD}{}", lines.concat()).as_bytes()).unwrap();
+        assert_eq!(instants(&unmarked.finish().unwrap(), 1).len(), 2, "without a mark of our own every read counts");
     }
 
     #[test]
@@ -244,7 +267,7 @@ mod tests {
     #[test]
     fn a_text_without_the_columns_is_no_log() {
         let read = |text: &str| {
-            let mut log = LogText::new("Calmesh/");
+            let mut log = LogText::new(MARK.to_owned());
             log.write_all(text.as_bytes()).map_err(|_| log.refusal().unwrap()).and_then(|()| log.finish())
         };
         let line = line("10:00:01", "GET", &path(1), 200, "x");

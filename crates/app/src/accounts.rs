@@ -125,7 +125,13 @@ impl App {
             expires_at: None,
             created_at: now,
         };
-        self.accounts.create_account(&account, Some(&token)).await?;
+        match self.accounts.create_account(&account, Some(&token)).await {
+            Err(StoreError::Exists) if self.randomness.repeats() => {
+                let made = self.accounts.account(&account.id).await?;
+                return Ok((made.unwrap_or(account), secret));
+            }
+            other => other?,
+        }
         Ok((account, secret))
     }
 

@@ -490,6 +490,10 @@ fn apply_creation(draft: &mut Draft, reach: &Reach, id: &BlockId, new: &NewBlock
     if !reach.shows(&draft.state.property) {
         return Err(BlockError::NotFound);
     }
+    // By the same request, which runs a second time.
+    if draft.block(id).is_some() {
+        return Ok(());
+    }
     let house = draft.state.house();
     let mut flaws = Flaws::default();
     let extent = extent_of(new.start, new.end, &house);

@@ -319,6 +319,7 @@ pub(crate) fn plan_of(connection: &Connection, blocks: &[Block], claims: &Claims
         url: import.url.clone(),
         applied: applied.map(|applied| applied.snapshot.clone()),
         validators: applied.map(|applied| applied.validators.clone()).unwrap_or_default(),
+        validators_at: None,
         applied_read_at: applied.map(|applied| applied.read_at),
         applied_by: applied.map(|applied| applied.reader),
         pending: blocks.iter().any(waits) || claims.waits_for_readings(&connection.id),

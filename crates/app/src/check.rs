@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use calmesh_calendar::{BlockKind, FeedReading, House, Policy, ReadWarning, Verdict};
+use calmesh_calendar::{BlockKind, FeedReading, House, Nights, Policy, ReadWarning, Verdict};
 use calmesh_ics as ics;
-use calmesh_profiles::{Profile, detect};
+use calmesh_profiles::{Profile, detect, generic};
 use jiff::{
-    Timestamp,
+    Timestamp, ToSpan,
     civil::{Date, Time},
     tz::TimeZone,
 };
@@ -24,6 +24,7 @@ use crate::{
         Budget, FailureKind, FeedUrl, Fetched, LinkOwner, LinkToken, PolicyOverrides, Snapshot, Spender, Validators,
     },
     ports::{FeedRequest, FetchFailure, StoreError},
+    provider_words::{user_agent_for, with_help},
     read_body, refused,
     traffic::{CHECKS, HOST_WORDS, Look, NEW_FEEDS, NotNow},
     warnings_of,
@@ -51,11 +52,15 @@ pub struct CheckReport {
     /// The calendar's own name.
     pub name: Option<String>,
     pub events: EventCounts,
-    /// What it would block, in order of time.
+    /// What it would block, in order of time; the first `BLOCKS_TOLD`.
     pub blocks: Vec<CheckedBlock>,
-    /// The nights that it would take, in order.
+    /// How many more it would block.
+    pub blocks_left_out: usize,
+    /// The nights that it would take, in order, from 30 days back to 760 days ahead.
     pub nights: Vec<Date>,
+    /// The first `WARNINGS_TOLD`.
     pub warnings: Vec<ReadWarning>,
+    pub warnings_left_out: usize,
     pub problem: Option<Problem>,
 }
 
@@ -186,13 +191,14 @@ impl App {
         let spender = Spender::NewFeeds(reach.account.clone());
         let (body, validators, _look) = self.fetch_now(&spender, NEW_FEEDS, url).await?;
         let read_at = self.clock.now();
-        let (text, url, house) = (body.clone(), url.to_url(), house.clone());
+        let (text, address, of) = (body.clone(), url.to_url(), house.clone());
         let examine = move || {
-            let (reading, profile) = read_detected(&text, url.as_ref(), &house, read_at)?;
+            let (reading, profile) = read_detected(&text, address.as_ref(), &of, read_at)?;
             Ok::<_, ics::Refusal>((reading, profile, Snapshot(ics::meaning(&text).to_string())))
         };
-        let examined = aside(examine).await.map_err(|error| for_who_waits(unreadable(&error)))?;
-        let (reading, profile, snapshot) = examined.map_err(|refusal| for_who_waits(refused(&refusal)))?;
+        let told = |failure| for_who_waits(with_help(failure, url, generic().id.as_str()));
+        let examined = aside(examine).await.map_err(|error| told(unreadable(&error)))?;
+        let (reading, profile, snapshot) = examined.map_err(|refusal| told(refused(&refusal)))?;
         Ok(Examined { body, validators, reading, snapshot, profile, read_at })
     }
 
@@ -209,13 +215,15 @@ impl App {
         let request = FeedRequest {
             url: url.clone(),
             validators: Validators::default(),
+            user_agent: user_agent_for(url),
             connect_timeout: CONNECT_TIMEOUT,
             total_timeout: TOTAL_TIMEOUT,
             hops: Some(self.gate_of_looks()),
         };
-        match self.feeds.fetch(request).await.map_err(for_who_waits)? {
+        let told = |failure| for_who_waits(with_help(failure, url, generic().id.as_str()));
+        match self.feeds.fetch(request).await.map_err(told)? {
             Fetched::Body { bytes, validators, .. } => Ok((bytes, validators, look)),
-            Fetched::NotModified => Err(for_who_waits(crate::fetch::unasked_304()).into()),
+            Fetched::NotModified => Err(told(crate::fetch::unasked_304()).into()),
             Fetched::HeldBack { wait } => Err(TooMany { what: HOST_WORDS, retry_after: wait }.into()),
         }
     }
@@ -301,12 +309,43 @@ pub fn check_body(body: &[u8], zone: Option<&TimeZone>, now: Timestamp, url: Opt
     let house = House::new(zone, Time::constant(15, 0, 0, 0), Time::constant(11, 0, 0, 0), 0)
         .unwrap_or_else(|_| House::ordinary());
     match read_detected(body, url, &house, now) {
-        Ok((reading, profile)) => report(&reading, profile, &house),
-        Err(refusal) => unusable(detect(url, None), &refused(&refusal)),
+        Ok((reading, profile)) => report(&reading, profile, &house, now),
+        Err(refusal) => {
+            let (profile, failure) = (detect(url, None), refused(&refusal));
+            let known = url.and_then(|url| url.as_str().parse::<FeedUrl>().ok());
+            let failure = known.map_or(failure.clone(), |url| with_help(failure, &url, generic().id.as_str()));
+            unusable(profile, &failure)
+        }
     }
 }
 
-fn report(reading: &FeedReading, profile: &'static Profile, house: &House) -> CheckReport {
+/// So much is told of one feed: a page that a person reads, and no text can make it longer.
+pub const BLOCKS_TOLD: usize = 1_000;
+pub const WARNINGS_TOLD: usize = 100;
+const UID_TOLD: usize = 255;
+const NAME_TOLD: usize = 255;
+const DETAIL_TOLD: usize = 1_000;
+/// Nights are told from so many days back to so many ahead, as far as feeds are read.
+const NIGHTS_BACK: i64 = 30;
+const NIGHTS_AHEAD: i64 = 760;
+
+/// A text of a feed's own, cut where it is longer than anybody reads.
+fn told(text: String, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text,
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+    }
+}
+
+/// The nights around now, in which lists of nights are told.
+fn nights_told(house: &House, now: Timestamp) -> Option<Nights> {
+    let today = house.date(now);
+    let first = today.checked_sub(NIGHTS_BACK.days()).ok()?;
+    Nights::new(first, today.checked_add(NIGHTS_AHEAD.days()).ok()?).ok()
+}
+
+fn report(reading: &FeedReading, profile: &'static Profile, house: &House, now: Timestamp) -> CheckReport {
+    let window = nights_told(house, now);
     let policy: Policy = PolicyOverrides::default().resolve(&profile.policy, profile.aggregates);
     let mut blocks = Vec::new();
     let mut nights = BTreeSet::new();
@@ -315,26 +354,39 @@ fn report(reading: &FeedReading, profile: &'static Profile, house: &House) -> Ch
         let Verdict::Blocks(kind) = sighting.verdict else { continue };
         // A recurring event counts once, as in the text.
         blocking.insert(event.lines);
-        nights.extend(sighting.extent.nights(house).into_iter().flat_map(calmesh_calendar::Nights::iter));
+        let in_window = sighting.extent.nights(house).zip(window).and_then(|(its, window)| its.intersection(window));
+        nights.extend(in_window.into_iter().flat_map(Nights::iter));
         blocks.push((sighting.extent.times(house), kind, sighting.extent, sighting.key.map(|key| key.uid)));
     }
     blocks.sort_by(|a, b| (a.0, &a.3).cmp(&(b.0, &b.3)));
+    let blocks_left_out = blocks.len().saturating_sub(BLOCKS_TOLD);
+    let cut = |uid: Option<String>| uid.map(|uid| told(uid, UID_TOLD));
     let blocks: Vec<CheckedBlock> = blocks
         .into_iter()
-        .map(|(_, kind, extent, uid)| CheckedBlock { span: span_of(extent, house), kind, uid })
+        .take(BLOCKS_TOLD)
+        .map(|(_, kind, extent, uid)| CheckedBlock { span: span_of(extent, house), kind, uid: cut(uid) })
         .collect();
+    let mut warnings = warnings_of(reading, &policy);
+    let warnings_left_out = warnings.len().saturating_sub(WARNINGS_TOLD);
+    warnings.truncate(WARNINGS_TOLD);
+    for warning in &mut warnings {
+        warning.detail = told(std::mem::take(&mut warning.detail), DETAIL_TOLD);
+        warning.uid = cut(warning.uid.take());
+    }
     CheckReport {
         usable: true,
         provider: profile.id.as_str().to_owned(),
-        name: reading.name.clone(),
+        name: reading.name.clone().map(|name| told(name, NAME_TOLD)),
         events: EventCounts {
             in_text: reading.events_in_text,
             read: reading.events_read,
             blocking: u32::try_from(blocking.len()).unwrap_or(u32::MAX),
         },
         blocks,
+        blocks_left_out,
         nights: nights.into_iter().collect(),
-        warnings: warnings_of(reading, &policy),
+        warnings,
+        warnings_left_out,
         problem: None,
     }
 }
@@ -346,8 +398,10 @@ fn unusable(profile: &'static Profile, failure: &FetchFailure) -> CheckReport {
         name: None,
         events: EventCounts::default(),
         blocks: Vec::new(),
+        blocks_left_out: 0,
         nights: Vec::new(),
         warnings: Vec::new(),
+        warnings_left_out: 0,
         problem: Some(Problem { kind: failure.kind.as_str(), detail: failure.detail.clone() }),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use calmesh_calendar::{BlockId, ConnectionId, Policy, PropertyId, span::Later};
+use calmesh_calendar::{BlockId, ConnectionId, Policy, PropertyId, RefreshId, span::Later};
 use calmesh_profiles::{Via, detect};
 use jiff::Timestamp;
 
@@ -32,6 +32,10 @@ use crate::{
 
 /// A decision is prepared anew so often when the property changes under it.
 const PREPARATIONS: u32 = 6;
+/// So many rotated links of one connection are kept up to date beside the present one.
+const ROTATED_MOST: usize = 5;
+/// So many links of one property serve an empty calendar: twice as many as it may have connections.
+const EMPTIED_MOST: usize = 100;
 
 /// A connection to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,6 +159,8 @@ pub struct ExportView {
     pub reads: LinkReads,
     /// What the edit that this answers did to the link; none where it left it alone.
     pub turned_on: Option<TurnedOn>,
+    /// What else a rotation did, in a sentence.
+    pub notice: Option<String>,
 }
 
 /// What became of a connection's link when its export was turned on.
@@ -289,9 +295,15 @@ impl App {
     ) -> Result<ConnectionView, ConnectionError> {
         let state = self.state_within(reach, property).await?.ok_or(ConnectionError::NotFound)?;
         let url = validated(new)?;
+        let id = ConnectionId::from_random(self.randomness.id());
+        // Drawn here, so that the same request draws the same one whatever it finds.
+        let refresh = RefreshId::from_random(self.randomness.id());
+        // Made by a request that was cut off before it could say so.
+        if self.randomness.repeats() && state.connection(&id).is_some() {
+            return self.connection_made(reach, new, state, &id, refresh).await;
+        }
         // Before the site is asked; decided again with the change.
         limits::CONNECTIONS.room_beside(state.connections.len())?;
-        let id = ConnectionId::from_random(self.randomness.id());
         let prepared = match url {
             Some(url) => self.prepare_url(reach, &state, &id, url, new.skip_check).await?,
             None => self.prepare(reach, Needed::Nothing, Feed::Untouched).await?,
@@ -308,11 +320,23 @@ impl App {
                 return Err(error);
             }
         };
-        if matches!(prepared.feed, Feed::Unchecked) && !new.paused {
-            self.refresh_soon(reach, property, &id).await;
+        self.connection_made(reach, new, changed.state, &id, refresh).await
+    }
+
+    /// What follows once a new connection is written down.
+    async fn connection_made(
+        &self,
+        reach: &Reach,
+        new: &NewConnection,
+        state: PropertyState,
+        id: &ConnectionId,
+        refresh: RefreshId,
+    ) -> Result<ConnectionView, ConnectionError> {
+        if new.skip_check && new.url.is_some() && !new.paused {
+            self.refresh_soon_as(refresh, reach, &state.property.id, id).await;
         }
-        let state = self.served_at_once(changed.state).await?;
-        self.view_connection(&state, &id).await
+        let state = self.served_at_once(state).await?;
+        self.view_connection(&state, id).await
     }
 
     /// The connections of a property, in order of creation.
@@ -479,8 +503,16 @@ impl App {
         let (property, _) = self.state_of_connection(reach, id).await?;
         let token = LinkToken::from_random(self.randomness.secret());
         let changed = self.change(&property, |draft| apply_rotation(draft, reach, id, &token, revoke)).await?;
+        let emptied = changed.value;
         let state = self.served_at_once(changed.state).await?;
-        self.view_connection(&state, id).await
+        let mut view = self.view_connection(&state, id).await?;
+        if let Some(export) = view.export.as_mut().filter(|_| emptied > 0) {
+            export.notice = Some(format!(
+                "Only the last {ROTATED_MOST} links before this one are kept up to date beside it; an older one serves an \
+                 empty calendar from now on. Paste this link wherever an older one may still be read."
+            ));
+        }
+        Ok(view)
     }
 
     /// What giving it a new link would open: all that the old one shows, where that is revoked.
@@ -728,6 +760,7 @@ impl App {
                 url: self.link_url(&export.token),
                 reads,
                 turned_on: None,
+                notice: None,
             }),
             connection: connection.clone(),
         }
@@ -924,6 +957,10 @@ fn apply_creation(
 ) -> Result<(), ConnectionError> {
     if !reach.shows(&draft.state.property) {
         return Err(ConnectionError::NotFound);
+    }
+    // By the same request, which runs a second time.
+    if draft.state.connection(id).is_some() {
+        return Ok(());
     }
     limits::CONNECTIONS.room_beside(draft.state.connections.len())?;
     let url = match &prepared.needed {
@@ -1217,9 +1254,13 @@ fn apply_rotation(
     id: &ConnectionId,
     token: &LinkToken,
     revoke: bool,
-) -> Result<(), ConnectionError> {
+) -> Result<usize, ConnectionError> {
     let before = known(draft, reach, id)?;
     let Some(export) = &before.export else { return Err(ConnectionError::NoLink) };
+    // By the same request, which runs a second time.
+    if export.token == *token || draft.state.retiring.iter().any(|link| link.token == *token) {
+        return Ok(0);
+    }
     let serves = if revoke {
         RetiringServes::Empty { provider: before.provider.clone() }
     } else {
@@ -1236,6 +1277,8 @@ fn apply_rotation(
         }
     }
     draft.state.retiring.push(RetiringLink { token: export.token.clone(), serves, until });
+    let emptied = empty_oldest_rotated(draft, id, &before.provider);
+    give_up_oldest_emptied(draft);
     // What was read of the old link still tells what its site knows, until that link empties.
     let recorded_since = if revoke { draft.now } else { export.recorded_since };
     if let Some(connection) = draft.connection_mut(id) {
@@ -1244,7 +1287,36 @@ fn apply_rotation(
             Some(ExportSide { token: token.clone(), last_changed_at: None, recorded_since, ..export.clone() });
     }
     draft.note(Some(id), ActivityKind::LinkRotated { name: before.name });
-    Ok(())
+    Ok(emptied)
+}
+
+/// A new link is never refused, since a host asks for one because an old one leaked: so the oldest goes first. Answers
+/// how many were emptied.
+fn empty_oldest_rotated(draft: &mut Draft, id: &ConnectionId, provider: &str) -> usize {
+    let current = RetiringServes::Current { connection: id.clone() };
+    let until = draft.now.later(RETIRES_AFTER);
+    let mut alive: Vec<&mut RetiringLink> =
+        draft.state.retiring.iter_mut().filter(|link| link.serves == current).collect();
+    alive.sort_by_key(|link| link.until);
+    let too_many = alive.len().saturating_sub(ROTATED_MOST);
+    for link in alive.into_iter().take(too_many) {
+        link.serves = RetiringServes::Empty { provider: provider.to_owned() };
+        link.until = until;
+    }
+    too_many
+}
+
+/// So many emptied links of a property are served, of its deleted connections too; those that were emptied first are
+/// given up before their week is over.
+fn give_up_oldest_emptied(draft: &mut Draft) {
+    let now = draft.now;
+    let is_emptied = |link: &&mut RetiringLink| matches!(link.serves, RetiringServes::Empty { .. }) && link.until > now;
+    let mut emptied: Vec<&mut RetiringLink> = draft.state.retiring.iter_mut().filter(is_emptied).collect();
+    emptied.sort_by_key(|link| link.until);
+    let too_many = emptied.len().saturating_sub(EMPTIED_MOST);
+    for link in emptied.into_iter().take(too_many) {
+        link.until = now;
+    }
 }
 
 fn apply_deletion(
@@ -1283,6 +1355,7 @@ fn retire_link(draft: &mut Draft, id: &ConnectionId, provider: &str, token: Link
     }
     let serves = RetiringServes::Empty { provider: provider.to_owned() };
     draft.state.retiring.push(RetiringLink { token, serves, until });
+    give_up_oldest_emptied(draft);
 }
 
 /// The same for a connection that stays: turned on again while they are empty, the same links live again.

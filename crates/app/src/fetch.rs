@@ -19,9 +19,10 @@ use crate::{
     model::{
         Activity, ActivityKind, AnnouncedReading, CLOCKS_DIFFER, Connection, Failure, FailureKind, FetchPlan,
         FetchState, Fetched, HostPause, NOT_TAKEN_IN, Outcome, READ_AGAIN, Refresh, RefreshScope, Snapshot,
-        SweepRecord, bucket_of, happened, is_ahead,
+        SweepRecord, Validators, bucket_of, happened, is_ahead,
     },
     ports::{Event, FeedRequest, FetchFailure, PageRequest, ParkedBody, StoreError},
+    provider_words::{user_agent_for, with_help},
     work::WorkError,
 };
 
@@ -47,6 +48,8 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
 const YOUNG_PLAN: SignedDuration = SignedDuration::from_secs(5);
 /// So many times in a row a site is left alone for exactly as long as it asked; then for longer.
 const AS_ASKED: u32 = 2;
+/// Validators that changed under an equal body are kept again after so long.
+const VALIDATORS_KEPT_FOR: SignedDuration = SignedDuration::from_hours(6);
 const LONGEST_BACK_OFF: SignedDuration = SignedDuration::from_hours(4);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// So long a site may ask to be left alone, at most.
@@ -271,8 +274,8 @@ impl App {
         Box::pin(stream::iter(hosts).flatten_unordered(None))
     }
 
-    /// Reads one feed and writes or announces what must be. `anew`: what an older reader understood is announced too,
-    /// though it is unchanged.
+    /// Reads one feed and writes or announces what must be. `anew`: its site is asked for the whole and not for changes
+    /// alone, and what an older reader understood is announced though it is unchanged.
     async fn read_one(
         &self,
         state: FetchState,
@@ -280,14 +283,19 @@ impl App {
         anew: bool,
     ) -> Result<ReadResult, WorkError> {
         let plan = &state.plan;
-        let anew = anew && plan.applied_by.is_some_and(|reader| reader != READER);
         // What an older reader understood is not fresh, however young.
-        if refresh.is_some() && !anew && self.is_fresh(&state).await? {
+        let misread = anew && plan.applied_by.is_some_and(|reader| reader != READER);
+        if refresh.is_some() && !misread && self.is_fresh(&state).await? {
             return Ok(ReadResult::Unchanged);
         }
+        // A site, or a cache before it, that answers 304 for ever would else hide every booking.
+        let validators = if anew { Validators::default() } else { plan.validators.clone() };
+        let asked_for_changes = validators != Validators::default();
+        let anew = misread;
         let request = FeedRequest {
             url: plan.url.clone(),
-            validators: plan.validators.clone(),
+            validators,
+            user_agent: user_agent_for(&plan.url),
             connect_timeout: CONNECT_TIMEOUT,
             total_timeout: TOTAL_TIMEOUT,
             hops: Some(self.gate_of_reads()),
@@ -297,8 +305,8 @@ impl App {
         let read = match fetched {
             Ok(Fetched::HeldBack { .. }) => return Ok(ReadResult::NotReached),
             Ok(Fetched::NotModified) => match &plan.applied {
-                Some(applied) => Ok((applied.clone(), None)),
-                None => Err(unasked_304()),
+                Some(applied) if asked_for_changes => Ok((applied.clone(), None)),
+                _ => Err(unasked_304()),
             },
             Ok(Fetched::Body { bytes, validators, .. }) => {
                 let known = plan.applied.clone();
@@ -309,7 +317,10 @@ impl App {
                     if is_known { Ok((snapshot, true)) } else { understand(&body).map(|()| (snapshot, false)) }
                 };
                 match aside(look).await {
-                    Ok(Ok((snapshot, true))) => Ok((snapshot, None)),
+                    Ok(Ok((snapshot, true))) => {
+                        self.keep_validators(plan, validators, read_at).await?;
+                        Ok((snapshot, None))
+                    }
                     Ok(Ok((snapshot, false))) => Ok((snapshot, Some(ParkedBody { body: bytes, validators }))),
                     Ok(Err(failure)) => Err(failure),
                     Err(AsideError::Full) => return Err(WorkError::NoThread),
@@ -329,6 +340,19 @@ impl App {
                 }
                 Ok(ReadResult::Failed(kind))
             }
+        }
+    }
+
+    /// Keeps the validators of a body that says what the known one said. A site that names each answer anew is believed
+    /// only a few times a day, since each of these writes costs.
+    async fn keep_validators(&self, plan: &FetchPlan, came: Validators, at: Timestamp) -> Result<(), StoreError> {
+        let lately = plan.validators_at.is_some_and(|kept| at.duration_since(kept) < VALIDATORS_KEPT_FOR);
+        if came == plan.validators || lately {
+            return Ok(());
+        }
+        match self.fetches.record_validators(&plan.connection, plan.since, &came, at).await {
+            Err(StoreError::Stale) => Ok(()),
+            other => other,
         }
     }
 
@@ -421,6 +445,7 @@ impl App {
         if known.is_none() && state.awaits().is_none() {
             self.remember_last_success(state).await?;
         }
+        let failure = with_help(failure, &plan.url, &plan.provider);
         let count = known.map_or(0, |known| known.count).saturating_add(1);
         let asked = failure.retry_after.unwrap_or(SignedDuration::ZERO).min(LONGEST_ASKED);
         let kind = failure.kind;
@@ -714,9 +739,9 @@ pub fn is_turn_of(connection: &ConnectionId, provider: &str, number: i64, period
     (number + i64::from(bucket_of(connection))).rem_euclid(every) == 0
 }
 
-/// Whether this sweep is the one of its day in which a connection is read anew if an older reader understood its body:
-/// after an upgrade all of them come to it within a day, and no sweep has more than its share. A failing one is asked so
-/// seldom that every time is its turn.
+/// Whether this sweep is the one of its day in which a connection is read without validators, and anew if an older reader
+/// understood its body: after an upgrade all of them come to it within a day, and no sweep has more than its share. A
+/// failing one is asked so seldom that every time is its turn; after a failure, a 304 may be all that the site has to say.
 fn is_turn_to_read_anew(state: &FetchState, number: i64, period: SignedDuration) -> bool {
     let FetchState { plan, health } = state;
     if health.failure.is_some() {
@@ -777,7 +802,7 @@ pub fn refused(refusal: &ics::Refusal) -> FetchFailure {
 pub(crate) fn unasked_304() -> FetchFailure {
     FetchFailure {
         kind: FailureKind::ServerError,
-        detail: "The site answered that nothing changed though nothing was read from it before.".to_owned(),
+        detail: "The site answered that nothing has changed though it was asked for the whole calendar.".to_owned(),
         retry_after: None,
         host: None,
     }

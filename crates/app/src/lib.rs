@@ -30,6 +30,7 @@ pub mod model;
 pub mod ports;
 mod preview;
 mod properties;
+mod provider_words;
 mod publish;
 mod reach;
 mod reading;
@@ -51,7 +52,9 @@ pub use app::App;
 pub use availability::{AVAILABILITY_DAYS, AvailabilityError, AvailabilityView, SaleCheck, TakenInterval};
 pub use blocks::{BlockEdit, BlockError, BlockSource, BlockView, NewBlock, OwnKind, Pruning, Span, When};
 pub use change::{ChangeError, Changed, Draft};
-pub use check::{CheckError, CheckReport, CheckSource, CheckedBlock, EventCounts, Problem, check_body};
+pub use check::{
+    BLOCKS_TOLD, CheckError, CheckReport, CheckSource, CheckedBlock, EventCounts, Problem, WARNINGS_TOLD, check_body,
+};
 pub use conflicts::{ConflictError, ConflictStatus, ConflictView};
 pub use connections::{
     ConnectionEdit, ConnectionError, ConnectionView, ExportView, NewConnection, PolicyEdit, SideEdit, TurnedOn,
@@ -66,6 +69,7 @@ pub use links::{LinkEdit, LinkError, LinkView, NewLink, WantedScope};
 pub use mend::Mended;
 pub use preview::Openings;
 pub use properties::{DEFAULT_CHECK_IN, DEFAULT_CHECK_OUT, NewProperty, PropertyEdit, PropertyError};
+pub use provider_words::user_agent_for;
 pub use reach::Reach;
 pub use reading::{AcceptedFeed, READER, ReadingReport, take_reading};
 pub use reads::TakeLogError;

@@ -85,11 +85,16 @@ impl App {
             Some(detail) => detail,
             None => self.default_detail(reach).await?,
         };
+        let id = LinkId::from_random(self.randomness.id());
+        let made = if self.randomness.repeats() { self.links.link(&id).await? } else { None };
+        if let Some(link) = made {
+            return self.link_made(link).await;
+        }
         let limit = limits::LINKS;
         limit.room_beside(self.links.count_links(&reach.account, limit.most).await?)?;
         let now = self.clock.now();
         let link = ExtraLink {
-            id: LinkId::from_random(self.randomness.id()),
+            id,
             account: reach.account.clone(),
             name,
             scope,
@@ -104,6 +109,11 @@ impl App {
             deleted_at: None,
         };
         self.links.put_link(&link).await?;
+        self.link_made(link).await
+    }
+
+    /// Serves a link that was just made before its address is told.
+    async fn link_made(&self, link: ExtraLink) -> Result<LinkView, LinkError> {
         self.announce_soon(&[Event::LinkDirty { link: link.id.clone() }]).await;
         self.serve_link_at_once(&link.id).await;
         let link = self.links.link(&link.id).await?.unwrap_or(link);

@@ -114,6 +114,12 @@ impl App {
             deleted_at: None,
         };
         let property = validated(property)?;
+        // Made by a request that was cut off before it could say so.
+        if self.randomness.repeats()
+            && let Some(made) = self.properties.property(&property.id).await?
+        {
+            return Ok(made);
+        }
         let limit = limits::PROPERTIES;
         limit.room_beside(self.properties.count_properties(&reach.account, limit.most).await?)?;
         let state = PropertyState::of(property);

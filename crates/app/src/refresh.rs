@@ -126,8 +126,8 @@ impl App {
         }
         let spender = Spender::Refreshes(reach.account.clone());
         self.spend(&spender, REFRESHES, "refreshes are asked for by this account").await?;
-        let refresh = self.new_refresh(reach, scope, spread);
-        self.refreshes.create_refresh(&refresh, connections).await?;
+        let refresh = self.new_refresh(RefreshId::from_random(self.randomness.id()), reach, scope, spread);
+        self.keep_refresh(&refresh, connections).await?;
         match self.refreshes.claim_latest(&refresh, known.as_ref()).await {
             Err(StoreError::Stale) => {
                 // Somebody asked at the same time and was first. Nobody was told of this one.
@@ -153,9 +153,16 @@ impl App {
     }
 
     /// `spread`: every connection that the scope has is added at once.
-    fn new_refresh(&self, reach: &Reach, scope: RefreshScope, spread: bool) -> Refresh {
-        let id = RefreshId::from_random(self.randomness.id());
+    fn new_refresh(&self, id: RefreshId, reach: &Reach, scope: RefreshScope, spread: bool) -> Refresh {
         Refresh { id, account: reach.account.clone(), scope, requested_at: self.clock.now(), spread }
+    }
+
+    async fn keep_refresh(&self, refresh: &Refresh, connections: &[ConnectionId]) -> Result<(), StoreError> {
+        match self.refreshes.create_refresh(refresh, connections).await {
+            // Asked for by a request that was cut off, perhaps before anybody was told.
+            Err(StoreError::Exists) if self.randomness.repeats() => Ok(()),
+            other => other,
+        }
     }
 
     async fn announce_refresh(
@@ -175,10 +182,21 @@ impl App {
     /// Refreshes connections without anybody waiting for the answer. Where it can't be announced, the next sweep
     /// reads them.
     pub(crate) async fn refresh_soon(&self, reach: &Reach, property: &PropertyId, connection: &ConnectionId) {
+        self.refresh_soon_as(RefreshId::from_random(self.randomness.id()), reach, property, connection).await;
+    }
+
+    /// The same under an id that was drawn before.
+    pub(crate) async fn refresh_soon_as(
+        &self,
+        id: RefreshId,
+        reach: &Reach,
+        property: &PropertyId,
+        connection: &ConnectionId,
+    ) {
         let scope = RefreshScope::Connection { property: property.clone(), connection: connection.clone() };
-        let refresh = self.new_refresh(reach, scope, true);
+        let refresh = self.new_refresh(id, reach, scope, true);
         let connections = std::slice::from_ref(connection);
-        let asked = match self.refreshes.create_refresh(&refresh, connections).await {
+        let asked = match self.keep_refresh(&refresh, connections).await {
             Ok(()) => self.announce_refresh(refresh, connections).await,
             Err(error) => Err(error.into()),
         };

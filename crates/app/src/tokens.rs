@@ -74,9 +74,14 @@ impl App {
         if !invalid.is_empty() {
             return Err(TokenError::Invalid(invalid));
         }
+        let secret = TokenSecret::from_random(self.randomness.secret());
+        if self.randomness.repeats()
+            && let Some(made) = self.accounts.token_by_hash(&secret.hash()).await?
+        {
+            return Ok((made, secret));
+        }
         let limit = limits::TOKENS;
         limit.room_beside(self.all_tokens(reach, limit.most).await?.len())?;
-        let secret = TokenSecret::from_random(self.randomness.secret());
         let token = Token {
             id: TokenId::from_random(self.randomness.id()),
             account: reach.account.clone(),

@@ -31,7 +31,8 @@ pub use house::{House, HouseError};
 pub use id::{AccountId, BlockId, ConflictId, ConnectionId, HoldId, IdError, LinkId, PropertyId, RefreshId, TokenId};
 pub use mirror::{mirrored, superfluous_mirrors};
 pub use occupancy::{
-    Availability, BusyInterval, NightAvailability, Taken, Turnovers, availability, in_the_way, taken, taken_nights,
+    Availability, BusyInterval, NAMED_MOST, NightAvailability, Taken, Turnovers, availability, in_the_way, taken,
+    taken_nights,
 };
 pub use picture::{Picture, Source};
 pub use policy::{EchoPolicy, HoldPolicy, MassVanishPolicy, Policy};

@@ -129,11 +129,21 @@ fn nights_after(
     house.turnover_after(end)
 }
 
+/// So many blocks are named as what takes one night, one run or one span: thousands may, and more names help nobody.
+pub const NAMED_MOST: usize = 50;
+
+/// Names a block once, unless enough are named.
+fn name(blocks: &mut Vec<BlockId>, block: &BlockId) {
+    if blocks.len() < NAMED_MOST && !blocks.contains(block) {
+        blocks.push(block.clone());
+    }
+}
+
 /// One night and what takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NightAvailability {
     pub date: Date,
-    /// In order of time, then id; empty for a free night.
+    /// The first `NAMED_MOST`, in order of time, then id; empty for a free night.
     pub blocks: Vec<BlockId>,
 }
 
@@ -160,10 +170,8 @@ pub fn availability(taken: &[Taken], house: &House, from: Date, to: Date) -> Ava
     for one in taken {
         let Some(common) = one.extent.nights(house).and_then(|nights| nights.intersection(window)) else { continue };
         for date in common.iter() {
-            if let Some(blocks) = nights.get_mut(&date)
-                && !blocks.contains(&one.block)
-            {
-                blocks.push(one.block.clone());
+            if let Some(blocks) = nights.get_mut(&date) {
+                name(blocks, &one.block);
             }
         }
     }
@@ -178,9 +186,7 @@ pub fn availability(taken: &[Taken], house: &House, from: Date, to: Date) -> Ava
                 if let Ok(joined) = Times::new(last.times.start(), last.times.end().max(times.end())) {
                     last.times = joined;
                 }
-                if !last.blocks.contains(block) {
-                    last.blocks.push(block.clone());
-                }
+                name(&mut last.blocks, block);
             }
             _ => intervals.push(BusyInterval { times, blocks: vec![block.clone()] }),
         }
@@ -197,9 +203,7 @@ pub fn availability(taken: &[Taken], house: &House, from: Date, to: Date) -> Ava
 pub fn in_the_way(taken: &[Taken], extent: Extent, house: &House) -> Vec<BlockId> {
     let mut blocks: Vec<BlockId> = Vec::new();
     for one in taken.iter().filter(|one| one.extent.overlaps(extent, house)) {
-        if !blocks.contains(&one.block) {
-            blocks.push(one.block.clone());
-        }
+        name(&mut blocks, &one.block);
     }
     blocks
 }

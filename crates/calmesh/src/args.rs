@@ -2,6 +2,7 @@
 
 use std::{fmt, net::Ipv6Addr, path::PathBuf, str::FromStr};
 
+use calmesh_lambda_kit::CONTACT_URL;
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, builder::FalseyValueParser};
 use jiff::{SignedDuration, tz::TimeZone};
 use url::Url;
@@ -74,6 +75,10 @@ pub(crate) struct Serve {
     /// Providers that may not be connected over iCalendar, by commas
     #[arg(long, env = "CALMESH_REFUSE_PROVIDERS", value_name = "PROVIDERS", value_delimiter = ',', value_parser = provider)]
     pub(crate) refuse_providers: Vec<String>,
+
+    /// A page that says who reads feeds, for those who run the sites; the fetcher names it in its User-Agent
+    #[arg(long, env = "CALMESH_CONTACT_URL", value_name = "URL", default_value = CONTACT_URL, value_parser = contact_url)]
+    pub(crate) contact_url: Url,
 
     /// Print one line of JSON when ready, with the address, the token and the operator's key
     #[arg(long, env = "CALMESH_JSON", value_parser = FalseyValueParser::new())]
@@ -211,6 +216,11 @@ fn public_url(text: &str) -> Result<Url, String> {
     if plain { Ok(url) } else { Err("give scheme and host alone, such as https://calendars.example.com".to_owned()) }
 }
 
+fn contact_url(text: &str) -> Result<Url, String> {
+    let url: Option<Url> = text.parse().ok().filter(|url: &Url| url.scheme() == "https");
+    url.ok_or_else(|| "give the https address of a page, such as https://calendars.example.com/about".to_owned())
+}
+
 fn provider(text: &str) -> Result<String, String> {
     let id = text.trim();
     match calmesh_profiles::find(id) {
@@ -267,6 +277,7 @@ mod tests {
             ("--listen", "[localhost]:8080", "[::1]:8080"),
             ("--listen", "http://localhost:8080", "localhost:8080"),
             ("--listen", "127.0.0.1:65536", "127.0.0.1:8080"),
+            ("--contact-url", "http://example.com", "https address"),
             ("--refuse-providers", "airbnb,nobody", "nobody"),
         ] {
             let error = Command::try_parse_from(["calmesh", flag, value]).unwrap_err().to_string();

@@ -28,7 +28,7 @@ pub(crate) async fn run(args: &Check) -> Result<bool, SourceError> {
     if args.allow_private_feeds {
         output::warn("calmesh: WARNING: --allow-private-feeds is on; use it for tests only.");
     }
-    let fetched = source.body(&source::feeds(args.allow_private_feeds, None)?).await;
+    let fetched = source.body(&source::feeds(&source::agent_of_nobody(), args.allow_private_feeds, None)?).await;
     let url = source.url();
     let report = match fetched {
         Ok(body) => check_body(&body, args.zone.as_ref(), SystemClock.now(), url.as_ref()),
@@ -38,8 +38,10 @@ pub(crate) async fn run(args: &Check) -> Result<bool, SourceError> {
             name: None,
             events: EventCounts::default(),
             blocks: Vec::new(),
+            blocks_left_out: 0,
             nights: Vec::new(),
             warnings: Vec::new(),
+            warnings_left_out: 0,
             problem: Some(Problem { kind: failure.kind.as_str(), detail: failure.detail }),
         },
         Err(error) => return Err(error),

@@ -17,6 +17,7 @@ use calmesh_app::{
     model::LinkToken,
     ports::{Clock, ExportObject, ExportStore, LinkStore},
 };
+use calmesh_lambda_kit::OwnAgent;
 use jiff::{Timestamp, fmt::rfc2822};
 
 const CONTENT_TYPE: &str = "text/calendar; charset=utf-8";
@@ -30,8 +31,8 @@ pub(crate) struct Links {
     pub(crate) clock: Arc<dyn Clock>,
     /// Whether what is not there may only be missing: after a loss of power, until all links were compared.
     pub(crate) unsure: Arc<AtomicBool>,
-    /// How our own fetcher names itself: what it reads is no read.
-    pub(crate) own_user_agent: &'static str,
+    /// The name of this deployment's own fetcher: what it reads is no read.
+    pub(crate) own_agent: OwnAgent,
 }
 
 impl std::fmt::Debug for Links {
@@ -60,7 +61,7 @@ async fn serve(State(links): State<Links>, method: Method, Path(file): Path<Stri
         }
     };
     let response = answer(&object, &headers);
-    if method == Method::GET && !is_ours(&headers, links.own_user_agent) {
+    if method == Method::GET && !is_ours(&headers, &links.own_agent) {
         // The reader gets its calendar whether or not the read can be recorded.
         if let Err(error) = links.reads.record_reads(&token.hash(), &[links.clock.now()].into()).await {
             tracing::warn!(error = calmesh_lambda_kit::telemetry::chain(&error), "a read was not recorded");
@@ -73,8 +74,9 @@ fn later() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "30")]).into_response()
 }
 
-fn is_ours(headers: &HeaderMap, own_user_agent: &str) -> bool {
-    headers.get(header::USER_AGENT).is_some_and(|agent| agent.as_bytes() == own_user_agent.as_bytes())
+fn is_ours(headers: &HeaderMap, own: &OwnAgent) -> bool {
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    own.mark().is_some_and(|mark| agent.contains(mark))
 }
 
 /// 304 where the reader has these bytes already, else 200 with them.
@@ -144,6 +146,19 @@ mod tests {
     fn status(headers: &[(header::HeaderName, &str)]) -> StatusCode {
         let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()));
         answer(&object(), &headers.collect()).status()
+    }
+
+    #[test]
+    fn what_our_own_fetcher_reads_is_no_read_and_what_another_deployments_reads_is_one() {
+        let contact = "https://calmesh.example/".parse().unwrap();
+        let own = OwnAgent::of_deployment(&contact, b"ours");
+        let by = |agent: &OwnAgent| {
+            [(header::USER_AGENT, HeaderValue::from_str(agent.as_str()).unwrap())].into_iter().collect::<HeaderMap>()
+        };
+        assert!(is_ours(&by(&own), &own));
+        assert!(!is_ours(&by(&OwnAgent::of_deployment(&contact, b"a neighbour's")), &own));
+        assert!(!is_ours(&by(&OwnAgent::of_nobody(&contact)), &own));
+        assert!(!is_ours(&HeaderMap::new(), &own));
     }
 
     #[test]

@@ -66,7 +66,8 @@ pub(crate) async fn run(args: &Merge) -> Result<(), MergeError> {
     let zone = args.zone.clone().unwrap_or(TimeZone::UTC);
     let house = House::new(zone, time(15, 0, 0, 0), time(11, 0, 0, 0), 0).unwrap_or_else(|_| House::ordinary());
     let now = SystemClock.now();
-    let feeds = source::feeds(args.allow_private_feeds, None).map_err(MergeError::Fetcher)?;
+    let feeds =
+        source::feeds(&source::agent_of_nobody(), args.allow_private_feeds, None).map_err(MergeError::Fetcher)?;
     let progress = output::progress("reading calendars", args.sources.len());
     let parts: Vec<Result<Part, MergeError>> = stream::iter(&args.sources)
         .map(|text| async {

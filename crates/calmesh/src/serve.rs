@@ -21,7 +21,7 @@ use calmesh_app::{
 };
 use calmesh_exports_s3::{Buckets, ObjectKey, S3Objects};
 use calmesh_feeds_http::{HttpFeedsError, is_public};
-use calmesh_lambda_kit::{OsRandomness, SystemClock, USER_AGENT, metrics, telemetry};
+use calmesh_lambda_kit::{OsRandomness, OwnAgent, SystemClock, metrics, telemetry};
 use calmesh_secrets::{KeyFileSealer, derive_keys};
 use calmesh_store_dynamodb::{DynamoStore, create_table_if_missing};
 use futures::{StreamExt, stream};
@@ -159,7 +159,9 @@ impl Service {
         }
         let s3 = open_objects(&folder.objects()?).map_err(ServeError::Objects)?;
         let bus = LocalBus::new();
-        let app = wire(args, &folder, &credentials, &api, &dynamo, &s3, &bus, demo.as_ref()).await?;
+        let secret = credentials.deployment_secret().ok_or_else(|| FolderError::Damaged(folder.credentials_file()))?;
+        let own_agent = OwnAgent::of_deployment(&args.contact_url, &secret);
+        let app = wire(args, &folder, &credentials, &api, &dynamo, &s3, &bus, demo.as_ref(), &own_agent).await?;
         ensure_account(&app, &credentials).await.map_err(|error| ServeError::Store(error.into()))?;
         finish_unfinished(&app).await.map_err(|error| ServeError::Store(error.into()))?;
 
@@ -178,7 +180,7 @@ impl Service {
             }
         });
         let unsure = Arc::new(AtomicBool::new(folder.was_cut_short()));
-        let router = router(&app, demo.as_ref(), unsure.clone());
+        let router = router(&app, demo.as_ref(), unsure.clone(), own_agent);
         let server = tokio::spawn(listener::serve(listener, router.clone(), Limits::USUAL, stopped.clone()));
         let comparing = tokio::spawn(compare(app.clone(), unsure));
         let demo = match demo {
@@ -343,6 +345,7 @@ async fn wire(
     s3: &EmbeddedS3,
     bus: &LocalBus,
     demo: Option<&Demo>,
+    own_agent: &OwnAgent,
 ) -> Result<App, ServeError> {
     let client = dynamo.client();
     create_table_if_missing(&client, TABLE).await.map_err(|error| ServeError::Store(error.into()))?;
@@ -353,7 +356,7 @@ async fn wire(
     let secret = credentials.deployment_secret().ok_or_else(|| FolderError::Damaged(folder.credentials_file()))?;
     // The demo's feeds are at the address that clients on this machine use.
     let own_listener = demo.and_then(|_| api.socket_addrs(|| None).ok()?.first().copied());
-    let feeds = source::feeds(args.allow_private_feeds, own_listener)?;
+    let feeds = source::feeds(own_agent, args.allow_private_feeds, own_listener)?;
     let settings = Settings {
         links_base: args.public_url.clone().unwrap_or_else(|| api.clone()),
         refused_providers: args.refuse_providers.iter().cloned().collect(),
@@ -458,14 +461,9 @@ async fn finish_unfinished(app: &App) -> Result<(), WorkError> {
     }
 }
 
-fn router(app: &App, demo: Option<&Demo>, unsure: Arc<AtomicBool>) -> Router {
-    let links = Links {
-        exports: app.exports.clone(),
-        reads: app.links.clone(),
-        clock: app.clock.clone(),
-        unsure,
-        own_user_agent: USER_AGENT,
-    };
+fn router(app: &App, demo: Option<&Demo>, unsure: Arc<AtomicBool>, own_agent: OwnAgent) -> Router {
+    let links =
+        Links { exports: app.exports.clone(), reads: app.links.clone(), clock: app.clock.clone(), unsure, own_agent };
     let router = calmesh_rest::router(app.clone(), calmesh_rest::RestOptions::new(env!("CARGO_PKG_VERSION")))
         .route("/", get(|| async { Redirect::temporary("/v1/docs") }))
         .merge(links::router(links));

@@ -8,7 +8,7 @@ use calmesh_app::{
     ports::{FeedRequest, FeedSource, FetchFailure},
 };
 use calmesh_feeds_http::{HttpFeeds, HttpFeedsConfig, HttpFeedsError};
-use calmesh_lambda_kit::USER_AGENT;
+use calmesh_lambda_kit::{CONTACT_URL, OwnAgent};
 use tokio::io::AsyncReadExt;
 use url::Url;
 
@@ -21,11 +21,26 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// When TLS can't be set up.
-pub(crate) fn feeds(private: bool, own_listener: Option<SocketAddr>) -> Result<HttpFeeds, HttpFeedsError> {
-    let mut config = HttpFeedsConfig::new(USER_AGENT);
+pub(crate) fn feeds(
+    agent: &OwnAgent,
+    private: bool,
+    own_listener: Option<SocketAddr>,
+) -> Result<HttpFeeds, HttpFeedsError> {
+    let mut config = HttpFeedsConfig::new(agent.as_str());
     config.private_feeds = private;
     config.extra_allowed.extend(own_listener);
     HttpFeeds::new(config)
+}
+
+/// The fetcher's name where there is no service, and so no link of its own.
+pub(crate) fn agent_of_nobody() -> OwnAgent {
+    OwnAgent::of_nobody(&contact())
+}
+
+/// The page that the fetcher names when nobody says another one.
+#[expect(clippy::expect_used, reason = "a constant, and a test reads it")]
+pub(crate) fn contact() -> Url {
+    CONTACT_URL.parse().expect("the constant is a URL")
 }
 
 /// Where a calendar comes from.
@@ -93,6 +108,7 @@ impl Source {
         match self {
             Self::Url(url) => {
                 let request = FeedRequest {
+                    user_agent: calmesh_app::user_agent_for(url),
                     url: url.clone(),
                     validators: Validators::default(),
                     connect_timeout: CONNECT_TIMEOUT,

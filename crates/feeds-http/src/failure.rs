@@ -125,7 +125,8 @@ impl Trouble {
             Self::Address(_) | Self::PrivateName | Self::Redirect(RedirectRefusal::Address(_)) => {
                 FailureKind::AddressRefused
             }
-            Self::Redirect(_) | Self::UnaskedNotModified | Self::NotAUrl => FailureKind::LinkRefused,
+            Self::Redirect(_) | Self::NotAUrl => FailureKind::LinkRefused,
+            Self::UnaskedNotModified => FailureKind::ServerError,
             Self::Status(status, _) => match *status {
                 StatusCode::NOT_FOUND | StatusCode::GONE => FailureKind::LinkGone,
                 StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => FailureKind::RateLimited,
@@ -217,7 +218,10 @@ fn status_sentence(host: &str, status: StatusCode) -> String {
             format!("{host} asks to be read less often (status {number}).")
         }
         status if status.is_server_error() => {
-            format!("{host} has trouble of its own (status {number}); there is nothing to do here.")
+            format!(
+                "{host} could not give the calendar (status {number}). If it stays so, open the link in a private browser \
+                 window: where no calendar comes there either, create the link anew there and replace it here."
+            )
         }
         _ => format!(
             "{host} refuses this link (status {number}). Check that it is the calendar's export link; if so, create it \
@@ -302,7 +306,7 @@ mod tests {
             (204, FailureKind::NotACalendar),
             (206, FailureKind::Truncated),
             (300, FailureKind::LinkRefused),
-            (304, FailureKind::LinkRefused),
+            (304, FailureKind::ServerError),
             (305, FailureKind::LinkRefused),
             (400, FailureKind::LinkRefused),
             (401, FailureKind::LinkRefused),

@@ -22,7 +22,7 @@ use reqwest::{
     Client, Response, StatusCode,
     header::{
         ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE,
-        IF_NONE_MATCH, LAST_MODIFIED, LOCATION,
+        IF_NONE_MATCH, LAST_MODIFIED, LOCATION, USER_AGENT,
     },
     redirect,
 };
@@ -132,7 +132,12 @@ impl HttpFeeds {
             let same_host = url.host() == first.host();
             let conditions = if same_host { validators.clone() } else { HeaderMap::new() };
             let conditional = !conditions.is_empty();
-            let response = get(&client, &url, conditions, request.connect_timeout).await?;
+            let mut headers = conditions;
+            // Nor is the name that one site wants known to another.
+            if let Some(name) = request.user_agent.filter(|_| same_host) {
+                headers.insert(USER_AGENT, HeaderValue::from_static(name));
+            }
+            let response = get(&client, &url, headers, request.connect_timeout).await?;
             let answered_by = url.host_str().map(str::to_owned);
             let stopped = |trouble| Stopped { trouble, answered_by: answered_by.clone() };
             match response.status() {

@@ -23,7 +23,7 @@ use jiff::SignedDuration;
 use lambda_runtime::LambdaEvent;
 
 use crate::{
-    BatchLimits, Config, ConfigError, Function, MessageError, OWN_AGENT, OsRandomness, SystemClock, USER_AGENT, aws,
+    BatchLimits, Config, ConfigError, Function, MessageError, OsRandomness, OwnAgent, SystemClock, aws,
     not_found_page::WithNotFoundPage, telemetry, work_batch,
 };
 
@@ -88,7 +88,9 @@ impl Cloud {
         let sdk = aws::from_env(aws_http_client(Roots::Bundled, aws::CONNECT_TIMEOUT)?)?;
         let store = Arc::new(DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.table.clone()));
         let s3 = aws::on_demand(&sdk, aws::s3);
-        let logs = AccessLogs::new(s3.clone(), config.access_log_bucket.clone().unwrap_or_default(), OWN_AGENT);
+        let agent = OwnAgent::of_deployment(&config.contact, config.stack_id.as_bytes());
+        let log_bucket = config.access_log_bucket.clone().unwrap_or_default();
+        let logs = AccessLogs::new(s3.clone(), log_bucket, agent.mark().unwrap_or_default());
         let buckets = Buckets { exports: config.exports_bucket.clone(), snapshots: config.snapshots_bucket.clone() };
         let objects = S3Objects::new(s3, buckets);
         // All at once: over new connections, one after the other would take as many times as long.
@@ -109,7 +111,7 @@ impl Cloud {
         let bus = EventBridgeBus::new(aws::on_demand(&sdk, aws_sdk_eventbridge::Client::new), config.bus.clone());
         let sealing = config.kms_key.clone().unwrap_or_default();
         let sealer = KmsSealer::new(aws::on_demand(&sdk, aws_sdk_kms::Client::new), sealing);
-        let mut feeds = HttpFeedsConfig::new(USER_AGENT);
+        let mut feeds = HttpFeedsConfig::new(agent.as_str());
         feeds.private_feeds = config.private_feeds;
         // Nothing is read from disk: at each start that would take as long as all the rest.
         feeds.roots = Roots::Bundled;

@@ -5,6 +5,8 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 use jiff::SignedDuration;
 use url::Url;
 
+use crate::CONTACT_URL;
+
 /// Which function this process is: each of them is given only what it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Function {
@@ -74,6 +76,10 @@ pub struct Config {
     pub bus: String,
     /// Where private links are served, such as `https://d111.cloudfront.net`.
     pub links_base: Url,
+    /// The page that the fetcher names to the hosts of feeds.
+    pub contact: Url,
+    /// CloudFormation's id of the stack, which no other stack has or had.
+    pub stack_id: String,
     /// Providers refused over iCalendar.
     pub refused_providers: BTreeSet<String>,
     /// Every connection is read once in this period.
@@ -148,6 +154,8 @@ impl Config {
                 "CALMESH_LINKS_BASE",
                 "the address of the CloudFront distribution, such as https://d111.cloudfront.net",
             )?,
+            contact: contact(&variables)?,
+            stack_id: variables.required("CALMESH_STACK_ID", "the id of the stack")?,
             refused_providers: variables.list("CALMESH_REFUSE_PROVIDERS").into_iter().collect(),
             sweep_period: period(&variables)?,
             shards: shards(&variables)?,
@@ -168,6 +176,14 @@ impl Config {
             concurrency: variables.or("CALMESH_CONCURRENCY", "a number from 1", 8_usize)?.max(1),
         })
     }
+}
+
+fn contact(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Url, ConfigError> {
+    const VARIABLE: &str = "CALMESH_CONTACT_URL";
+    const WANTED: &str = "the https address of a page that says who reads feeds";
+    let wrong = || ConfigError::Unreadable { variable: VARIABLE, wanted: WANTED };
+    let text = variables.text(VARIABLE).unwrap_or_else(|| CONTACT_URL.to_owned());
+    text.parse().ok().filter(|url: &Url| url.scheme() == "https").ok_or_else(wrong)
 }
 
 fn period(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<SignedDuration, ConfigError> {
@@ -257,6 +273,7 @@ mod tests {
             ("CALMESH_SNAPSHOTS_BUCKET", "calmesh-snapshots"),
             ("CALMESH_BUS", "calmesh"),
             ("CALMESH_LINKS_BASE", "https://d111.cloudfront.net"),
+            ("CALMESH_STACK_ID", "arn:aws:cloudformation:eu-west-1:1:stack/calmesh/1"),
             ("CALMESH_DEPLOYMENT_SECRET", "arn:aws:secretsmanager:eu-west-1:1:secret:deployment"),
             ("CALMESH_OPERATOR_KEY", "arn:aws:secretsmanager:eu-west-1:1:secret:operator"),
             ("CALMESH_KMS_KEY", "arn:aws:kms:eu-west-1:1:key/1"),
@@ -302,6 +319,7 @@ mod tests {
             ("CALMESH_SWEEP_EVERY", "5s"),
             ("CALMESH_ALLOW_PRIVATE_FEEDS", "maybe"),
             ("CALMESH_LINKS_BASE", "hunter2"),
+            ("CALMESH_CONTACT_URL", "http://calmesh.example/"),
         ] {
             let before = variables.insert(name, value);
             let error = read(Function::Api, &variables).unwrap_err();

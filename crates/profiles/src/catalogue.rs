@@ -123,6 +123,44 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_a_refusal_is_sentences_and_never_a_way_around_the_check() {
+        for profile in all() {
+            let refusals = &profile.refusals;
+            let texts = [
+                &refusals.link_gone,
+                &refusals.link_refused,
+                &refusals.server_error,
+                &refusals.rate_limited,
+                &refusals.not_a_calendar,
+            ];
+            for text in texts.into_iter().flatten() {
+                assert_eq!(text.trim(), text, "{}: stray blanks", profile.id);
+                assert!(text.ends_with('.') && text.len() > 60, "{}: says too little: {text}", profile.id);
+                assert!(!text.contains("skip_check"), "{}: {text}", profile.id);
+            }
+        }
+    }
+
+    #[test]
+    fn the_sites_that_most_hosts_connect_say_what_helps_when_they_refuse() {
+        let of = |id: &str| find(id).unwrap().refusals.clone();
+        assert!(of("google_ical").link_gone.unwrap().contains("Secret address in iCal format"));
+        assert!(of("outlook").server_error.unwrap().contains("Publish a calendar"));
+        assert!(of("airbnb").link_refused.unwrap().contains("key after .ics"));
+        assert!(of("booking_com").link_refused.unwrap().contains("https://ical.booking.com/"));
+        assert!(of("vrbo").not_a_calendar.unwrap().contains("/icalendar/"));
+        assert!(of("generic").not_a_calendar.unwrap().contains("BEGIN:VCALENDAR"));
+    }
+
+    #[test]
+    fn a_profile_may_say_by_what_name_its_site_is_read() {
+        let named: Vec<_> = all().iter().filter(|p| p.user_agent.is_some()).map(|p| p.id.as_str()).collect();
+        assert_eq!(named, ["outlook"]);
+        let text = include_str!("../data/generic.toml").replacen("limits = [", "user_agent = \"a\\nb\"\nlimits = [", 1);
+        assert!(data::read_all(&[("odd", Box::leak(text.into_boxed_str()))]).is_err(), "no header can hold it");
+    }
+
+    #[test]
     fn only_google_calendar_and_kigo_are_connected_through_an_account() {
         let accounts: Vec<_> = all().iter().filter(|p| p.via == Via::Account).map(|p| p.id.as_str()).collect();
         assert_eq!(accounts, ["kigo", "google_calendar"]);

@@ -6,7 +6,7 @@ use crate::{
     detect::{Marks, UrlMark},
     judge::{CodePattern, CodePlace, EventClass, Rule, When},
     matcher::{Shape, Words},
-    profile::{Cadence, Directions, PolicyDefaults, Profile, ProviderId, Quirks, Via},
+    profile::{Cadence, Directions, PolicyDefaults, Profile, ProviderId, Quirks, Refusals, Via},
 };
 use calmesh_calendar::{EchoPolicy, HoldPolicy, MassVanishPolicy};
 
@@ -34,6 +34,10 @@ struct File {
     help: String,
     export_help: String,
     limits: Vec<String>,
+    /// What its site wants to be read by, in place of our own name.
+    user_agent: Option<String>,
+    #[serde(default)]
+    refusals: RefusalsTable,
     #[serde(default)]
     via: ViaText,
     directions: DirectionsTable,
@@ -55,6 +59,17 @@ struct File {
     rules: Vec<RuleTable>,
     #[serde(default)]
     codes: Vec<CodeTable>,
+}
+
+/// What a host does about a feed of this provider that can't be read, by what came in its place.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RefusalsTable {
+    link_gone: Option<String>,
+    link_refused: Option<String>,
+    server_error: Option<String>,
+    rate_limited: Option<String>,
+    not_a_calendar: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -242,6 +257,10 @@ fn read(id: &'static str, text: &str) -> Result<Profile, DataError> {
     if file.detect.urls.iter().any(|url| url.host.is_none() && url.brand.is_none() && !url.path_required) {
         return Err(wrong("a URL without host must require its path"));
     }
+    let printable = |name: &String| !name.is_empty() && name.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if file.user_agent.as_ref().is_some_and(|name| !printable(name)) {
+        return Err(wrong("a user agent is printable ASCII"));
+    }
     let policy = file.policy.over(PolicyDefaults::default());
     Ok(Profile {
         id: ProviderId(id),
@@ -249,6 +268,8 @@ fn read(id: &'static str, text: &str) -> Result<Profile, DataError> {
         help: one_line(&file.help),
         export_help: one_line(&file.export_help),
         limits: file.limits.iter().map(|text| one_line(text)).collect(),
+        user_agent: file.user_agent,
+        refusals: file.refusals.into(),
         directions: Directions { import: file.directions.import, export: file.directions.export },
         via: match file.via {
             ViaText::Ical => Via::Ical,
@@ -306,6 +327,19 @@ impl PolicyTable {
                 readings: t.readings,
                 minutes: t.minutes,
             }),
+        }
+    }
+}
+
+impl From<RefusalsTable> for Refusals {
+    fn from(t: RefusalsTable) -> Self {
+        let text = |text: Option<String>| text.map(|text| one_line(&text));
+        Self {
+            link_gone: text(t.link_gone),
+            link_refused: text(t.link_refused),
+            server_error: text(t.server_error),
+            rate_limited: text(t.rate_limited),
+            not_a_calendar: text(t.not_a_calendar),
         }
     }
 }

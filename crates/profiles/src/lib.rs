@@ -13,4 +13,4 @@ pub use catalogue::{all, find, generic};
 pub use data::DataError;
 pub use detect::detect;
 pub use judge::{EventClass, Judgement};
-pub use profile::{Cadence, Directions, PolicyDefaults, Profile, ProviderId, Quirks, UnknownProvider, Via};
+pub use profile::{Cadence, Directions, PolicyDefaults, Profile, ProviderId, Quirks, Refusals, UnknownProvider, Via};

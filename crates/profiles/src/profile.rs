@@ -100,6 +100,22 @@ pub struct Quirks {
     pub carries_guest_details: bool,
 }
 
+/// What a host does about a feed of this provider that could not be read: sentences, each for one way in which a site
+/// does not give a calendar. None where there is nothing to know beside what is true of every site.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Refusals {
+    /// 404 or 410.
+    pub link_gone: Option<String>,
+    /// 401, 403, or another status that refuses.
+    pub link_refused: Option<String>,
+    /// 5xx.
+    pub server_error: Option<String>,
+    /// 429 or 503.
+    pub rate_limited: Option<String>,
+    /// What came is no calendar: most often a page.
+    pub not_a_calendar: Option<String>,
+}
+
 /// What a new connection's policy starts from (API.md, "A connection").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyDefaults {
@@ -107,7 +123,7 @@ pub struct PolicyDefaults {
     pub busy_only: bool,
     pub tentative_blocks: bool,
     pub rule_closures_block: bool,
-    /// A word that must stand in SUMMARY, in any case.
+    /// A word that SUMMARY must say, in any case and not as a part of a longer one.
     pub required_word: Option<String>,
     pub hold: HoldPolicy,
     pub mass_vanish: MassVanishPolicy,
@@ -141,6 +157,9 @@ pub struct Profile {
     pub export_help: String,
     /// What a host should know: delays, limits, what is not confirmed. One sentence or two each.
     pub limits: Vec<String>,
+    /// What its site wants to be read by, where it does not give its calendars to our own name. Printable ASCII.
+    pub user_agent: Option<String>,
+    pub refusals: Refusals,
     pub directions: Directions,
     pub via: Via,
     /// How often we may read at most; None where nothing is known.

@@ -17,17 +17,23 @@ use crate::{
     when::{night, when, written_local},
 };
 
+/// So many intervals are listed at most.
+const INTERVALS_MOST: usize = 2_000;
+
 /// Nights and taken intervals between two dates.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Availability, example = json!({
     "nights": [{"date": "2026-12-04", "available": false, "blocks": ["blk_0k5w8v1x2y3z4a5b6c7d8e9f0g"]}],
-    "intervals": [{"start": "2026-12-04T15:00", "end": "2026-12-05T11:00", "blocks": ["blk_0k5w8v1x2y3z4a5b6c7d8e9f0g"]}]
+    "intervals": [{"start": "2026-12-04T15:00", "end": "2026-12-05T11:00", "blocks": ["blk_0k5w8v1x2y3z4a5b6c7d8e9f0g"]}],
+    "intervals_left_out": 0
 }))]
 struct AvailabilityJson {
     /// Every night from `from` to the one before `to`.
     nights: Vec<NightJson>,
-    /// The taken intervals that reach into this time, whole, as local date-times.
+    /// The taken intervals that reach into this time, whole, as local date-times; the first 2,000.
     intervals: Vec<IntervalJson>,
+    /// How many more there are; the nights tell of them too. Ask for a shorter time.
+    intervals_left_out: usize,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -35,7 +41,7 @@ struct AvailabilityJson {
 struct NightJson {
     date: String,
     available: bool,
-    /// What takes it.
+    /// What takes it; the first 50.
     blocks: Vec<String>,
 }
 
@@ -46,6 +52,7 @@ struct IntervalJson {
     start: String,
     /// Local date-time; not included.
     end: String,
+    /// The first 50 that are taken in it.
     blocks: Vec<String>,
 }
 
@@ -56,7 +63,7 @@ struct IntervalJson {
 }))]
 struct SaleJson {
     available: bool,
-    /// In order of time.
+    /// In order of time; the first 50.
     blocked_by: Vec<String>,
     /// Every calendar that is read was seen then or later; null while one of them was never read.
     #[schema(required)]
@@ -120,12 +127,13 @@ async fn show(
         available: night.blocks.is_empty(),
         blocks: texts(&night.blocks),
     });
-    let intervals = found.intervals.iter().map(|interval| IntervalJson {
+    let intervals_left_out = found.intervals.len().saturating_sub(INTERVALS_MOST);
+    let intervals = found.intervals.iter().take(INTERVALS_MOST).map(|interval| IntervalJson {
         start: written_local(interval.start),
         end: written_local(interval.end),
         blocks: texts(&interval.blocks),
     });
-    Ok(answer::plain(AvailabilityJson { nights: nights.collect(), intervals: intervals.collect() }))
+    Ok(answer::plain(AvailabilityJson { nights: nights.collect(), intervals: intervals.collect(), intervals_left_out }))
 }
 
 /// Whether this extra night or late check-out may be sold.

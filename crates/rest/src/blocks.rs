@@ -5,7 +5,7 @@ use axum::{
     response::Response,
 };
 use calmesh_app::{BlockEdit, BlockError, BlockSource, BlockView, NewBlock, Pruning};
-use calmesh_calendar::{BlockId, PropertyId};
+use calmesh_calendar::{BlockId, NAMED_MOST, PropertyId};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -53,7 +53,7 @@ pub(crate) struct BlockJson {
     #[schema(required)]
     extends: Option<String>,
     state: StateWord,
-    /// Imported stays that cover this own block wholly.
+    /// Imported stays that cover this own block wholly; the first 50 of them.
     covered_by: Vec<String>,
     first_seen_at: Instant,
     changed_at: Instant,
@@ -93,8 +93,9 @@ impl From<BlockView> for BlockJson {
     }
 }
 
+/// The ids of what an answer names for one thing, at most as many as the domain names.
 pub(crate) fn texts(ids: &[BlockId]) -> Vec<String> {
-    ids.iter().map(ToString::to_string).collect()
+    ids.iter().take(NAMED_MOST).map(ToString::to_string).collect()
 }
 
 /// A block of the host's own to be made.

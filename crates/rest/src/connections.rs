@@ -36,7 +36,7 @@ const IMPORT_READ_ONLY: &[&str] = &[
     "holds",
     "warnings",
 ];
-const EXPORT_READ_ONLY: &[&str] = &["url", "last_changed_at", "last_read_at", "reads_24h", "note"];
+const EXPORT_READ_ONLY: &[&str] = &["url", "last_changed_at", "last_read_at", "reads_24h", "note", "notice"];
 /// Larger numbers than any setting takes; what fits which, the use case says.
 const NUMBER_MOST: u32 = 1_000_000;
 
@@ -130,7 +130,8 @@ struct PolicyJson {
     busy_only: bool,
     tentative_blocks: bool,
     rule_closures_block: bool,
-    /// Only events with this word in their summary count, in any case: `reserved` is in "Reserved - Ana", not in "Unreserved".
+    /// Only events whose summary says this word count: in any case, and not as a part of a longer word (`booked` is said
+    /// by "Booked (Anna)" and not by "overbooked"). Several words count as they stand.
     #[schema(required)]
     required_word: Option<String>,
     /// The feed repeats stays of other connections.
@@ -195,6 +196,9 @@ struct ExportJson {
     /// is to be pasted on the other site.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'static str>,
+    /// What else a rotation did: there where it emptied an older link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notice: Option<String>,
 }
 
 impl From<ConnectionView> for ConnectionJson {
@@ -249,6 +253,7 @@ fn export_json(side: &ExportSide, view: ExportView) -> ExportJson {
             }
             TurnedOn::NewLink => "This is a new link: paste it on the other site, in place of any that is there.",
         }),
+        notice: view.notice,
     }
 }
 
@@ -341,6 +346,7 @@ struct PolicyEditSchema {
     busy_only: Option<bool>,
     tentative_blocks: Option<bool>,
     rule_closures_block: Option<bool>,
+    /// Only events whose summary says this word count: in any case, and not as a part of a longer word.
     required_word: Option<String>,
     aggregates: Option<bool>,
     hold: Option<HoldEditSchema>,
@@ -526,10 +532,15 @@ impl From<ConnectionError> for Problem {
                 let problem = json!({"type": FailureKind::AddressRefused.as_str(), "detail": detail});
                 Self::invalid_field(URL, detail.clone()).saying(detail).sort("address-refused").with("problem", problem)
             }
-            ConnectionError::Unusable { kind, detail } => Self::invalid_field(URL, detail.clone())
-                .saying(format!("{detail} To make the connection all the same, send \"skip_check\": true."))
-                .sort("feed-unusable")
-                .with("problem", json!({"type": kind.as_str(), "detail": detail})),
+            ConnectionError::Unusable { kind, detail } => {
+                let problem = json!({"type": kind.as_str(), "detail": detail});
+                let mut said = detail.clone();
+                // What is no calendar now will be none later: a connection of it would only never read anything.
+                if kind.may_pass() {
+                    said.push_str(" To make the connection all the same, send \"skip_check\": true.");
+                }
+                Self::invalid_field(URL, detail).saying(said).sort("feed-unusable").with("problem", problem)
+            }
             ConnectionError::NoLink => Self::conflict(
                 "The connection only imports and has no private link. Set its direction to bidirectional to get one.",
             )

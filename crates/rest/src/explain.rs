@@ -2,7 +2,7 @@
 
 use axum::{extract::State, response::Response};
 use calmesh_app::{BlockSource, CarriedBy, ClaimView, ExplainError, Explanation, NotKnown};
-use calmesh_calendar::PropertyId;
+use calmesh_calendar::{NAMED_MOST, PropertyId};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -19,6 +19,9 @@ use crate::{
     words::{KindWord, StateWord},
 };
 
+/// So many claims on one night are told at most.
+const CLAIMS_MOST: usize = 200;
+
 /// All that is known of one night.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Explanation, example = json!({
@@ -30,14 +33,17 @@ use crate::{
         "rules": ["reservation by its code", "a reservation by its own text"], "since": "2026-11-01T09:30:00Z",
         "asked_since": null, "carried_by": ["con_1k5w8v1x2y3z4a5b6c7d8e9f0g", "lnk_0k5w8v1x2y3z4a5b6c7d8e9f0g"]
     }],
-    "not_known": []
+    "claims_left_out": 0, "not_known": []
 }))]
 struct ExplanationJson {
     night: String,
     available: bool,
     /// The instant that was asked about: now, if none was.
     as_of: Instant,
+    /// The first 200.
     claims: Vec<ClaimJson>,
+    /// How many more there are.
+    claims_left_out: usize,
     /// What is not known any more of a past instant: a connection (`con_…`) whose feed of then is not kept, so that `lines`
     /// are null; an extra link (`lnk_…`) that was edited since, so that it may be missing in `carried_by`.
     not_known: Vec<String>,
@@ -64,7 +70,7 @@ struct ClaimJson {
     #[schema(required)]
     asked_since: Option<Instant>,
     /// Whose private links show it on this night: connections (`con_…`), and extra links (`lnk_…`) of which your token sees
-    /// every property.
+    /// every property; the first 50.
     carried_by: Vec<String>,
 }
 
@@ -95,7 +101,7 @@ impl From<ClaimView> for ClaimJson {
             rules: claim.rules,
             since: claim.since.into(),
             asked_since: claim.asked_since.map(Instant),
-            carried_by: carried_by.iter().map(id_of).collect(),
+            carried_by: carried_by.iter().take(NAMED_MOST).map(id_of).collect(),
         }
     }
 }
@@ -172,7 +178,8 @@ async fn explain(
         night: night.to_string(),
         available,
         as_of: as_of.into(),
-        claims: claims.into_iter().map(ClaimJson::from).collect(),
+        claims_left_out: claims.len().saturating_sub(CLAIMS_MOST),
+        claims: claims.into_iter().take(CLAIMS_MOST).map(ClaimJson::from).collect(),
         not_known: not_known.iter().map(id_of_unknown).collect(),
     }))
 }

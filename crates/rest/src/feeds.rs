@@ -25,7 +25,7 @@ use crate::{
 #[schema(as = FeedCheck, example = json!({
     "usable": true, "provider": "airbnb", "name": null, "events": {"in_text": 1, "read": 1, "blocking": 1},
     "blocks": [{"start": "2026-12-04", "end": "2026-12-05", "kind": "reservation", "uid": "1418fb94e984-…@airbnb.com"}],
-    "nights": ["2026-12-04"], "warnings": [], "problem": null
+    "blocks_left_out": 0, "nights": ["2026-12-04"], "warnings": [], "warnings_left_out": 0, "problem": null
 }))]
 pub(crate) struct CheckJson {
     usable: bool,
@@ -34,10 +34,15 @@ pub(crate) struct CheckJson {
     #[schema(required)]
     name: Option<String>,
     events: EventCountsJson,
-    /// What it would block, in order of time.
+    /// What it would block, in order of time; the first 1,000.
     blocks: Vec<CheckedBlockJson>,
+    /// How many more it would block.
+    blocks_left_out: usize,
+    /// The nights that it would take, from 30 days back to 760 days ahead.
     nights: Vec<String>,
+    /// The first 100.
     warnings: Vec<WarningJson>,
+    warnings_left_out: usize,
     #[schema(required)]
     problem: Option<FeedProblem>,
 }
@@ -103,8 +108,10 @@ impl From<CheckReport> for CheckJson {
                 blocking: report.events.blocking,
             },
             blocks: blocks.collect(),
+            blocks_left_out: report.blocks_left_out,
             nights: report.nights.iter().map(ToString::to_string).collect(),
             warnings: report.warnings.into_iter().map(WarningJson::from).collect(),
+            warnings_left_out: report.warnings_left_out,
             problem: report.problem.map(|problem| FeedProblem { kind: problem.kind, detail: problem.detail }),
         }
     }

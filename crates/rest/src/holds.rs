@@ -2,7 +2,7 @@
 
 use axum::{extract::State, response::Response};
 use calmesh_app::{HoldError, HoldView};
-use calmesh_calendar::{HoldId, Nights, PropertyId};
+use calmesh_calendar::{HoldId, PropertyId};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -15,6 +15,7 @@ use crate::{
     properties::{Opens, or_opens},
     query::{ListPage, ListParams, Listing, Params, PathId, PreviewParams},
     routes::{Routes, routes},
+    when::nights_around,
     words::{CauseWord, HoldWord},
 };
 
@@ -35,7 +36,7 @@ struct HoldJson {
     /// What vanished together shares one.
     #[schema(required)]
     group: Option<String>,
-    /// The nights that it keeps, or kept, taken.
+    /// The nights that it keeps, or kept, taken, from 30 days before `opened_at` to 760 after it.
     nights: Vec<String>,
     opened_at: Instant,
     /// Good readings in a row without it.
@@ -53,7 +54,7 @@ impl From<HoldView> for HoldJson {
             status: view.status.into(),
             cause: view.hold.cause.into(),
             group: view.hold.group.map(|group| group.to_string()),
-            nights: view.nights.into_iter().flat_map(Nights::iter).map(|night| night.to_string()).collect(),
+            nights: nights_around(view.nights, view.hold.opened_at),
             opened_at: view.hold.opened_at.into(),
             readings: view.hold.readings,
             earliest_release_at: view.hold.earliest_release_at.into(),

@@ -61,6 +61,8 @@ pub(crate) struct Api {
 impl Api {
     fn new(app: App, options: RestOptions) -> Self {
         let limiter = Arc::new(Limiter::new(options.rate));
+        let randomness = Arc::new(idempotency::Repeatable(Arc::clone(&app.randomness)));
+        let app = App { randomness, ..app };
         Self { app: Arc::new(app), options: Arc::new(options), limiter, room: Room::new() }
     }
 }

@@ -99,6 +99,7 @@ documents! {
     "an activity": Activity, "ActivityDoc";
     "a fetch plan": FetchPlan, "FetchPlanDoc";
     "a failure": Failure, "FailureDoc";
+    "validators": Validators, "ValidatorsDoc";
     "an extra link": ExtraLink, "ExtraLinkDoc";
     "a link's owner": LinkOwner, "LinkOwnerDoc";
     "a refresh": Refresh, "RefreshDoc";
@@ -963,6 +964,9 @@ struct FetchPlanDoc {
     applied: Option<Snapshot>,
     #[serde(with = "ValidatorsDoc")]
     validators: Validators,
+    /// Stands beside the document, which a reading must not write.
+    #[serde(skip)]
+    validators_at: Option<Timestamp>,
     #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
     applied_read_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

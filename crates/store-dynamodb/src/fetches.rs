@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use calmesh_app::{
     model::{
-        AnnouncedReading, CLOCKS_DIFFER, Failure, FetchHealth, FetchPlan, FetchState, HostPause, SweepRecord, bucket_of,
+        AnnouncedReading, CLOCKS_DIFFER, Failure, FetchHealth, FetchPlan, FetchState, HostPause, SweepRecord,
+        Validators, bucket_of,
     },
     ports::{FetchStore, Page, PageRequest, StoreError},
 };
@@ -29,7 +30,11 @@ const SKIPPED_KEPT_DAYS: i64 = 30;
 const QUERIES_AT_ONCE: usize = 16;
 
 fn read_state(item: &Item) -> Result<FetchState, StoreError> {
-    let plan: FetchPlan = item::document(item, attr::PLAN)?;
+    let mut plan: FetchPlan = item::document(item, attr::PLAN)?;
+    if let Some(text) = item::find_text(item, attr::VALIDATORS) {
+        plan.validators = Validators::decode(text)?;
+        plan.validators_at = item::find_instant(item, attr::VALIDATORS_AT)?;
+    }
     let failure = item::find_text(item, attr::FAILURE).map(Failure::decode).transpose()?;
     Ok(FetchState {
         plan,
@@ -232,6 +237,21 @@ impl FetchStore for DynamoStore {
             (attr::ANNOUNCED_READ_AT.to_owned(), item::instant(announced.read_at)),
         ];
         set.extend(last_success_at.map(|at| (attr::SUCCESS_AT.to_owned(), item::instant(at))));
+        let write = Write::set(schema::fetch_plan(connection), set, &[]).when(stands_since(plan_since));
+        self.table.write(write).await.map(|_| ()).map_err(CallError::or_stale)
+    }
+
+    async fn record_validators(
+        &self,
+        connection: &ConnectionId,
+        plan_since: Timestamp,
+        validators: &Validators,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let set = vec![
+            (attr::VALIDATORS.to_owned(), item::text(validators.encode()?)),
+            (attr::VALIDATORS_AT.to_owned(), item::instant(at)),
+        ];
         let write = Write::set(schema::fetch_plan(connection), set, &[]).when(stands_since(plan_since));
         self.table.write(write).await.map(|_| ()).map_err(CallError::or_stale)
     }

@@ -191,9 +191,10 @@ pub(crate) fn steps_of(commit: &PropertyCommit, unique: &str) -> Result<Vec<Step
             PlanChange::Put { plan, fresh } => {
                 let attributes =
                     [(attr::PLAN, encoded(plan)?), (attr::PLAN_SINCE, Value::S(schema::sortable(plan.since)))];
-                let stale = [attr::FAILURE, attr::SUCCESS_AT, attr::ANNOUNCED_SINCE, attr::ANNOUNCED_READ_AT]
+                let health = [attr::FAILURE, attr::SUCCESS_AT, attr::ANNOUNCED_SINCE, attr::ANNOUNCED_READ_AT]
                     .into_iter()
                     .filter(|_| *fresh);
+                let stale = health.chain([attr::VALIDATORS, attr::VALIDATORS_AT]);
                 Step::set(schema::fetch_plan(&plan.connection), attributes, stale)
             }
             PlanChange::Remove(connection) => Step::delete(schema::fetch_plan(connection)),

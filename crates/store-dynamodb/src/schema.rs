@@ -49,6 +49,9 @@ pub(crate) mod attr {
     /// Of a plan: the reading that was announced last, and the first one that was not taken in before it.
     pub(crate) const ANNOUNCED_SINCE: &str = "announced_since";
     pub(crate) const ANNOUNCED_READ_AT: &str = "announced_read_at";
+    /// Of a plan: what a later body that says the same came with, and when.
+    pub(crate) const VALIDATORS: &str = "validators";
+    pub(crate) const VALIDATORS_AT: &str = "validators_at";
     pub(crate) const LAST_READ_AT: &str = "last_read_at";
     /// Of a link's owner: the last hour of which some times of reads were dropped.
     pub(crate) const THINNED: &str = "thinned";
@@ -60,6 +63,9 @@ pub(crate) mod attr {
     pub(crate) const SPREAD: &str = "spread";
     pub(crate) const FINGERPRINT: &str = "fingerprint";
     pub(crate) const STARTED_AT: &str = "started_at";
+    /// Of a kept answer: from what its request drew, and until when it is taken to run.
+    pub(crate) const SEED: &str = "seed";
+    pub(crate) const LEASE_UNTIL: &str = "lease_until";
     pub(crate) const SEALED: &str = "sealed";
     pub(crate) const ACCOUNT: &str = "account";
     pub(crate) const PROPERTY: &str = "property";

@@ -10,7 +10,7 @@ use std::{
 
 use aws_sdk_dynamodb::{
     Client,
-    config::http::HttpResponse,
+    config::{http::HttpResponse, retry::RetryConfig},
     error::{BuildError, ProvideErrorMetadata, SdkError},
     operation::{
         delete_item::DeleteItemError, put_item::PutItemError, transact_write_items::TransactWriteItemsError,
@@ -76,7 +76,12 @@ const BATCH_WRITE_ITEMS: usize = 25;
 /// DynamoDB takes 16 MB in a batch.
 const BATCH_WRITE_BYTES: usize = 8_000_000;
 const BATCHES_AT_ONCE: usize = 8;
+/// So many times in all a call is made that DynamoDB asks to make later.
 const TRIES: u32 = 8;
+/// So many that came to no answer, or to a fault of DynamoDB's own.
+const TRIES_OF_BROKEN: u32 = 4;
+/// No call is made again after this long: the caller's own time is short, and what calls it is tried again itself.
+const TRIED_FOR: Duration = Duration::from_secs(15);
 
 /// What DynamoDB answered when it did not do it. Never holds items.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +98,8 @@ pub(crate) enum CallError {
     Refused(Vec<(usize, Option<Item>)>),
     /// Asked for less, or clashed with a transaction: may be tried again.
     Busy(CallFailed),
+    /// Not answered, or not as it should be: may be tried again, since every write has its condition or its token.
+    Broken(CallFailed),
     Failed(StoreError),
 }
 
@@ -101,7 +108,7 @@ impl CallError {
     pub(crate) fn or_stale(self) -> StoreError {
         match self {
             Self::Refused(_) => StoreError::Stale,
-            Self::Busy(failed) => StoreError::Unavailable(Box::new(failed)),
+            Self::Busy(failed) | Self::Broken(failed) => StoreError::Unavailable(Box::new(failed)),
             Self::Failed(error) => error,
         }
     }
@@ -335,7 +342,9 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(client: Client, name: String) -> Self {
-        Self { client, name, meter: Arc::default() }
+        // Calls are tried again here and nowhere else: the client's own retries would multiply with these.
+        let once = client.config().to_builder().retry_config(RetryConfig::disabled()).build();
+        Self { client: Client::from_conf(once), name, meter: Arc::default() }
     }
 
     pub(crate) async fn get(&self, key: &Key) -> Result<Option<Item>, StoreError> {
@@ -533,11 +542,15 @@ impl Table {
     pub(crate) async fn transact(&self, writes: Vec<Write>) -> Result<(), CallError> {
         let actions: Vec<TransactWriteItem> =
             writes.into_iter().map(|write| write.into_action(&self.name)).collect::<Result<_, _>>()?;
+        // DynamoDB does what carries the same token once: an answer that was lost makes no second write, and its
+        // conditions are not held against what the first one wrote.
+        let token = token();
         let answer = self
             .persistently(|| {
                 let call = self
                     .client
                     .transact_write_items()
+                    .client_request_token(&token)
                     .set_transact_items(Some(actions.clone()))
                     .return_consumed_capacity(ReturnConsumedCapacity::Total);
                 async move { call.send().await.map_err(|error| cancellation(&error)) }
@@ -613,19 +626,23 @@ impl Table {
     where
         F: Future<Output = Result<T, CallError>>,
     {
-        let mut tries = 0;
+        let (mut tries, mut broken) = (0, 0);
+        let end = tokio::time::Instant::now() + TRIED_FOR;
         loop {
             self.meter.call();
-            match call().await {
-                Err(CallError::Busy(failed)) => {
-                    tries += 1;
-                    if tries == TRIES {
-                        return Err(CallError::Failed(StoreError::Unavailable(Box::new(failed))));
-                    }
-                    tokio::time::sleep(pause(tries)).await;
+            let failed = match call().await {
+                Err(CallError::Busy(failed)) => failed,
+                Err(CallError::Broken(failed)) => {
+                    broken += 1;
+                    failed
                 }
                 done => return done,
+            };
+            tries += 1;
+            if tries == TRIES || broken == TRIES_OF_BROKEN || tokio::time::Instant::now() >= end {
+                return Err(CallError::Failed(StoreError::Unavailable(Box::new(failed))));
             }
+            tokio::time::sleep(pause(tries)).await;
         }
     }
 }
@@ -641,6 +658,12 @@ async fn wait_or_give_up(tries: u32, operation: &'static str) -> Result<(), Stor
     }
     tokio::time::sleep(pause(tries)).await;
     Ok(())
+}
+
+/// A name for one transaction among those of the last minutes: no more than difference is asked of it.
+fn token() -> String {
+    let part = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", part(), part())
 }
 
 /// Twice as long each time, up to about a second, and never the same for two callers.
@@ -661,7 +684,18 @@ fn failure<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E,
             | "ProvisionedThroughputExceededException"
             | "RequestLimitExceeded",
         ) => CallError::Busy(failed),
+        _ if is_broken(error) => CallError::Broken(failed),
         _ => CallError::Failed(StoreError::Unavailable(Box::new(failed))),
+    }
+}
+
+/// Whether nothing was decided: no connection, no answer in time, or an answer that speaks of DynamoDB's own trouble.
+fn is_broken<E>(error: &SdkError<E, HttpResponse>) -> bool {
+    match error {
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
+        SdkError::DispatchFailure(failure) => failure.is_timeout() || failure.is_io(),
+        SdkError::ServiceError(refusal) => refusal.raw().status().is_server_error(),
+        _ => false,
     }
 }
 

@@ -90,7 +90,7 @@ def start(binary, aws):
         "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{aws.port}", "AWS_LAMBDA_FUNCTION_NAME": "it", "AWS_LAMBDA_FUNCTION_VERSION": "1",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256", "AWS_LAMBDA_LOG_GROUP_NAME": "g", "AWS_LAMBDA_LOG_STREAM_NAME": "s",
         "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_ENDPOINT_URL": here,
-        "CALMESH_TABLE": "table", "CALMESH_BUS": "bus", "CALMESH_LINKS_BASE": "https://d111.cloudfront.net",
+        "CALMESH_TABLE": "table", "CALMESH_BUS": "bus", "CALMESH_STACK_ID": "stack", "CALMESH_LINKS_BASE": "https://d111.cloudfront.net",
         "CALMESH_EXPORTS_BUCKET": "exports", "CALMESH_SNAPSHOTS_BUCKET": "snapshots", "CALMESH_DEPLOYMENT_SECRET": "d",
         "CALMESH_OPERATOR_KEY": "o", "CALMESH_KMS_KEY": "k", "CALMESH_ACCESS_LOG_BUCKET": "log",
     }

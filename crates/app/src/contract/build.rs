@@ -172,6 +172,7 @@ pub fn a_plan(property: &Property, n: u64) -> FetchPlan {
         url: a_url(n),
         applied: None,
         validators: Validators::default(),
+        validators_at: None,
         applied_read_at: None,
         applied_by: None,
         pending: false,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::{
     model::{
         AnnouncedReading, Failure, FailureKind, FetchHealth, FetchPlan, FetchState, HostPause, Property, SweepRecord,
-        bucket_of,
+        Validators, bucket_of,
     },
     ports::{AccountStore, FetchStore, PageRequest, PlanChange, PropertyCommit, PropertyStore, StoreError},
 };
@@ -84,12 +84,26 @@ async fn health(store: &dyn FetchStore, properties: &dyn PropertyStore, property
 
     announced(store, &id, plan.since).await;
     let failed = state_of(store, 3).await.unwrap().health;
+    let later = Validators { etag: Some("\"2\"".to_owned()), last_modified: None };
+    store.record_validators(&id, plan.since, &later, at(30)).await.unwrap();
+    let noted = FetchPlan { validators: later.clone(), validators_at: Some(at(30)), ..plan.clone() };
+    let expected = FetchState { plan: noted, health: failed.clone() };
+    assert_eq!(state_of(store, 3).await, Some(expected), "later validators are kept beside the health");
+    let elsewhen = store.record_validators(&id, at(1), &later, at(31)).await;
+    assert!(matches!(elsewhen, Err(StoreError::Stale)), "validators of another plan are stale");
+    let unknown = store.record_validators(&connection_id(99), at(0), &later, at(31)).await;
+    assert!(matches!(unknown, Err(StoreError::Stale)), "so are those of no plan");
+
     let pending = FetchPlan { pending: true, ..plan.clone() };
     let second = Property { revision: 2, ..property.clone() };
     let change = PlanChange::Put { plan: pending.clone(), fresh: false };
     properties.commit(&PropertyCommit { plans: vec![change], ..nothing_but(&second) }).await.unwrap();
     let expected = FetchState { plan: pending, health: failed };
-    assert_eq!(state_of(store, 3).await, Some(expected), "a plan that goes on keeps its health");
+    assert_eq!(
+        state_of(store, 3).await,
+        Some(expected),
+        "a plan that goes on keeps its health, and the validators that it says"
+    );
     let moved = FetchPlan { url: a_url(77), since: at(50), ..plan };
     let third = Property { revision: 3, ..property.clone() };
     let change = PlanChange::Put { plan: moved.clone(), fresh: true };

@@ -25,6 +25,8 @@ pub enum Answer {
     BodyWithoutValidators(Bytes),
     /// A body with these validators; 304 when the request carries one of them.
     BodyWith(Bytes, Validators),
+    /// 304 to everybody, as a broken cache answers; the fetcher refuses it where no validators were sent.
+    AlwaysNotModified,
     Fail(FetchFailure),
     /// Redirects to these hosts one after the other, and then this.
     Redirects(Vec<String>, Box<Answer>),
@@ -242,6 +244,11 @@ impl FeedSource for MemoryFeeds {
             }
             Some(Answer::BodyWithoutValidators(bytes)) => Ok(conditional(bytes, Validators::default(), &sent)),
             Some(Answer::BodyWith(bytes, validators)) => Ok(conditional(bytes, validators, &sent)),
+            Some(Answer::AlwaysNotModified) if sent == Validators::default() => {
+                let detail = "scripted: a 304 that was not asked for".to_owned();
+                Err(FetchFailure { kind: FailureKind::ServerError, detail, retry_after: None, host: Some(own_host) })
+            }
+            Some(Answer::AlwaysNotModified) => Ok(Fetched::NotModified),
             Some(Answer::Fail(failure)) => {
                 let answered = !matches!(failure.kind, FailureKind::Unreachable | FailureKind::TimedOut);
                 let host = failure.host.clone().or_else(|| answered.then_some(own_host));
@@ -266,6 +273,7 @@ mod tests {
         FeedRequest {
             url: URL.parse().unwrap(),
             validators,
+            user_agent: None,
             connect_timeout: Duration::from_secs(1),
             total_timeout: Duration::from_secs(2),
             hops: None,

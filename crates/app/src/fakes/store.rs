@@ -18,11 +18,12 @@ use crate::{
         Account, Activity, AnnouncedReading, Budget, ClosedHold, ConflictRecord, Connection, Dirty, ExtraLink, Failure,
         FetchHealth, FetchPlan, FetchState, HostPause, LinkOwner, LinkReads, LinkToken, Outcome, Property,
         PropertyState, ReadTimes, Refresh, RefreshOutcome, RefreshScope, Replaced, RetiringLink, SecretHash, Spender,
-        Spent, SweepRecord, Token, bucket_of, is_ahead, postponed,
+        Spent, SweepRecord, Token, Validators, bucket_of, is_ahead, postponed,
     },
     ports::{
-        AccountStore, ActivityStore, BudgetStore, FetchStore, IdempotencyStart, IdempotencyStore, LinkStore, Location,
-        Mark, MarkStore, Page, PageRequest, PlanChange, PropertyCommit, PropertyStore, RefreshStore, StoreError,
+        AccountStore, ActivityStore, BudgetStore, FetchStore, IDEMPOTENCY_LEASE, IdempotencyStart, IdempotencyStore,
+        LinkStore, Location, Mark, MarkStore, Page, PageRequest, PlanChange, PropertyCommit, PropertyStore,
+        RefreshStore, StoreError,
     },
 };
 
@@ -47,6 +48,8 @@ struct Faults {
     calls: u64,
     /// Numbers of calls that fail.
     planned: BTreeMap<u64, Moment>,
+    /// From this call on nothing is done.
+    dead_after: Option<u64>,
 }
 
 #[derive(Default)]
@@ -96,7 +99,9 @@ struct Owned {
 
 struct Answer {
     fingerprint: SecretHash,
+    seed: [u8; 16],
     at: Timestamp,
+    lease: Timestamp,
     sealed: Option<Vec<u8>>,
 }
 
@@ -130,6 +135,44 @@ impl MemoryStore {
         faults.planned.insert(at, moment);
     }
 
+    /// Call number `nth`, counted as `calls` does, and every later one are `Unavailable`: for whoever calls, it is the end.
+    pub fn die_at_call(&self, nth: u64, moment: Moment) {
+        let mut faults = lock(&self.faults);
+        faults.planned.insert(nth, moment);
+        faults.dead_after = Some(nth);
+    }
+
+    /// Ends what `die_at_call` began; answers whether it came to that call.
+    pub fn revive(&self) -> bool {
+        let mut faults = lock(&self.faults);
+        faults.planned.clear();
+        faults.dead_after.take().is_some_and(|nth| faults.calls >= nth)
+    }
+
+    /// How many there are of everything that a request makes: accounts, tokens, properties, connections, blocks,
+    /// retiring links, extra links, refreshes.
+    #[must_use]
+    pub fn inventory(&self) -> Vec<usize> {
+        let state = lock(&self.state);
+        let held = |count: fn(&Held) -> usize| state.properties.values().map(count).sum();
+        vec![
+            state.accounts.len(),
+            state.tokens.len(),
+            state.properties.len(),
+            held(|held| held.connections.len()),
+            held(|held| held.blocks.len()),
+            held(|held| held.retiring.len()),
+            state.links.len(),
+            state.refreshes.len(),
+        ]
+    }
+
+    /// How many answers are kept.
+    #[must_use]
+    pub fn kept_answers(&self) -> usize {
+        lock(&self.state).answers.values().filter(|answer| answer.sealed.is_some()).count()
+    }
+
     /// Forgets every failure that has not happened yet.
     pub fn heal(&self) {
         lock(&self.faults).planned.clear();
@@ -146,7 +189,8 @@ impl MemoryStore {
             let mut faults = lock(&self.faults);
             faults.calls += 1;
             let nth = faults.calls;
-            faults.planned.remove(&nth)
+            let dead = faults.dead_after.is_some_and(|after| nth > after);
+            faults.planned.remove(&nth).or(dead.then_some(Moment::Before))
         };
         if fault == Some(Moment::Before) {
             return Err(StoreError::Unavailable(Box::new(Planned)));
@@ -670,6 +714,21 @@ impl FetchStore for MemoryStore {
         })
     }
 
+    async fn record_validators(
+        &self,
+        connection: &ConnectionId,
+        plan_since: Timestamp,
+        validators: &Validators,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.call(|state| {
+            let (plan, _) = standing(state, connection, plan_since)?;
+            plan.validators = validators.clone();
+            plan.validators_at = Some(at);
+            Ok(())
+        })
+    }
+
     async fn record_sweep(&self, record: &SweepRecord) -> Result<(), StoreError> {
         self.call(|state| {
             let key = (record.first_bucket, record.last_bucket);
@@ -993,7 +1052,6 @@ impl RefreshStore for MemoryStore {
 }
 
 /// A request that has not come to its end after this long is taken for dead.
-const RUNS_AT_MOST: SignedDuration = SignedDuration::from_mins(1);
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(24);
 
 #[async_trait]
@@ -1003,22 +1061,34 @@ impl IdempotencyStore for MemoryStore {
         account: &AccountId,
         key: &str,
         fingerprint: &SecretHash,
+        seed: [u8; 16],
         now: Timestamp,
     ) -> Result<IdempotencyStart, StoreError> {
         self.call(|state| {
             let place = (account.clone(), key.to_owned());
-            if let Some(known) = state.answers.get(&place) {
-                let lasts = if known.sealed.is_some() { KEPT_FOR } else { RUNS_AT_MOST };
-                if now.duration_since(known.at) < lasts {
-                    return Ok(match &known.sealed {
-                        _ if known.fingerprint != *fingerprint => IdempotencyStart::Mismatch,
-                        None => IdempotencyStart::Running,
-                        Some(sealed) => IdempotencyStart::Done(sealed.clone()),
-                    });
+            let fresh =
+                Answer { fingerprint: *fingerprint, seed, at: now, lease: now + IDEMPOTENCY_LEASE, sealed: None };
+            let Some(known) = state.answers.get_mut(&place) else {
+                state.answers.insert(place, fresh);
+                return Ok(IdempotencyStart::New { seed, again: false });
+            };
+            let free = known.sealed.is_none() && now >= known.lease;
+            let same = known.fingerprint == *fingerprint;
+            if now.duration_since(known.at) >= KEPT_FOR || (free && !same) {
+                *known = fresh;
+                return Ok(IdempotencyStart::New { seed, again: false });
+            }
+            if !same {
+                return Ok(IdempotencyStart::Mismatch);
+            }
+            match &known.sealed {
+                Some(sealed) => Ok(IdempotencyStart::Done(sealed.clone())),
+                None if !free => Ok(IdempotencyStart::Running),
+                None => {
+                    known.lease = now + IDEMPOTENCY_LEASE;
+                    Ok(IdempotencyStart::New { seed: known.seed, again: true })
                 }
             }
-            state.answers.insert(place, Answer { fingerprint: *fingerprint, at: now, sealed: None });
-            Ok(IdempotencyStart::New)
         })
     }
 
@@ -1034,9 +1104,8 @@ impl IdempotencyStore for MemoryStore {
 
     async fn abandon(&self, account: &AccountId, key: &str) -> Result<(), StoreError> {
         self.call(|state| {
-            let place = (account.clone(), key.to_owned());
-            if state.answers.get(&place).is_some_and(|known| known.sealed.is_none()) {
-                state.answers.remove(&place);
+            if let Some(known) = state.answers.get_mut(&(account.clone(), key.to_owned())) {
+                known.lease = Timestamp::MIN;
             }
             Ok(())
         })

@@ -28,6 +28,8 @@ pub struct FetchPlan {
     /// What merge last took in, and the validators that came with that body.
     pub applied: Option<Snapshot>,
     pub validators: Validators,
+    /// Since when the validators are those of a later body that says the same; none for the applied body's own.
+    pub validators_at: Option<Timestamp>,
     /// When the applied body was read.
     pub applied_read_at: Option<Timestamp>,
     /// By which reader it was understood ([`crate::READER`]).

@@ -26,7 +26,10 @@ pub trait HopGate: fmt::Debug + Send + Sync {
 #[derive(Debug, Clone)]
 pub struct FeedRequest {
     pub url: FeedUrl,
+    /// What the body that is known came with; without them the whole feed is asked for, and a 304 is a failure.
     pub validators: Validators,
+    /// What the URL's own host wants to be read by, where its profile says so; else the fetcher's own name.
+    pub user_agent: Option<&'static str>,
     /// 5 s inside the API, 10 s in a worker.
     pub connect_timeout: std::time::Duration,
     /// 20 s inside the API, 30 s in a worker.

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::model::{
     Account, Activity, AnnouncedReading, Budget, ClosedHold, ConflictRecord, Connection, ExtraLink, Failure, FetchPlan,
     FetchState, HostPause, LinkOwner, LinkReads, LinkToken, Outcome, Property, PropertyState, ReadTimes, Refresh,
-    RefreshOutcome, RefreshScope, Replaced, RetiringLink, SecretHash, Spender, Spent, SweepRecord, Token,
+    RefreshOutcome, RefreshScope, Replaced, RetiringLink, SecretHash, Spender, Spent, SweepRecord, Token, Validators,
 };
 
 /// Why the store did not do it.
@@ -258,6 +258,18 @@ pub trait FetchStore: Send + Sync {
         last_success_at: Option<Timestamp>,
     ) -> Result<(), StoreError>;
 
+    /// Writes what a body that says the same as the applied one came with, at `at`. The next change of the property
+    /// may put the plan with the applied body's own again.
+    /// # Errors
+    /// MUST be `Stale` when there is no plan or it stands since another instant than `plan_since`.
+    async fn record_validators(
+        &self,
+        connection: &ConnectionId,
+        plan_since: Timestamp,
+        validators: &Validators,
+        at: Timestamp,
+    ) -> Result<(), StoreError>;
+
     /// Replaces the record of this run of buckets unless the stored one has a higher number. One that began more than
     /// `CLOCKS_DIFFER` after this one was written by a clock that was wrong, and is replaced whatever its number.
     async fn record_sweep(&self, record: &SweepRecord) -> Result<(), StoreError>;
@@ -416,8 +428,9 @@ pub trait RefreshStore: Send + Sync {
 /// What `Idempotency-Key` meets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdempotencyStart {
-    /// Nobody used the key: it is now ours, for one minute unless finished.
-    New,
+    /// It is now ours, for `IDEMPOTENCY_LEASE` unless finished. From `seed` follows all that the request draws at
+    /// random: with `again` it ran before and came to no answer, and what it makes may be there.
+    New { seed: [u8; 16], again: bool },
     /// The first request is still running.
     Running,
     /// The same request was answered: the sealed answer.
@@ -426,21 +439,27 @@ pub enum IdempotencyStart {
     Mismatch,
 }
 
+/// A request that came to no end is taken for dead after this long, and a repetition runs. Should it live all the same,
+/// both make the same things, so that a short time is safe.
+pub const IDEMPOTENCY_LEASE: SignedDuration = SignedDuration::from_secs(5);
+
 /// Kept answers, for 24 hours.
 #[async_trait]
 pub trait IdempotencyStore: Send + Sync {
-    /// `fingerprint` is of method, path and body.
+    /// `fingerprint` is of method, path and body. `seed` is kept if the request runs for the first time; a repetition
+    /// within 24 hours MUST get the one that was kept.
     async fn start(
         &self,
         account: &AccountId,
         key: &str,
         fingerprint: &SecretHash,
+        seed: [u8; 16],
         now: Timestamp,
     ) -> Result<IdempotencyStart, StoreError>;
 
     /// Keeps the answer. One that is too large to be kept (380 KB in DynamoDB) is dropped as by `abandon`.
     async fn finish(&self, account: &AccountId, key: &str, sealed: &[u8], now: Timestamp) -> Result<(), StoreError>;
 
-    /// The request did not come to an answer that is kept.
+    /// The request did not come to an answer that is kept: it may run again at once, from its own seed.
     async fn abandon(&self, account: &AccountId, key: &str) -> Result<(), StoreError>;
 }

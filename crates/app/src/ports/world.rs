@@ -112,6 +112,12 @@ pub trait Randomness: Send + Sync {
         bytes
     }
 
+    /// Whether the same bytes may have been drawn before, by a request that was cut off: what they name may be there,
+    /// and is then what was to be made.
+    fn repeats(&self) -> bool {
+        false
+    }
+
     fn secret(&self) -> [u8; 32] {
         let mut bytes = [0; 32];
         self.fill(&mut bytes);

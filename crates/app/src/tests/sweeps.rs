@@ -506,3 +506,84 @@ async fn a_refresh_reads_within_a_budget_tells_what_it_has_and_announces_the_res
     world.work().await;
     assert!(world.store.still_pending(&id, &[a, b]).await.unwrap().is_empty());
 }
+
+/// Sweeps a connection until its daily turn for a reading of the whole, and answers how many it took.
+async fn until_whole_turn(world: &World, name: &str) -> usize {
+    for count in 1..=100 {
+        world.sweep().await;
+        if world.feeds.requests(&World::url(name)).last().unwrap().validators == Validators::default() {
+            return count;
+        }
+    }
+    panic!("a day of sweeps went by");
+}
+
+#[tokio::test]
+async fn a_feed_is_read_without_validators_once_a_day_and_at_the_button() {
+    let world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    world.serve("a", airbnb(1, STAYS));
+    world.sweep().await;
+    until_whole_turn(&world, "a").await;
+    assert_eq!(until_whole_turn(&world, "a").await, 96, "a day of quarters of an hour");
+    world.sweep().await;
+    let validators = |world: &World| world.feeds.requests(&World::url("a")).last().unwrap().validators.clone();
+    assert!(validators(&world).etag.is_some());
+    let reach = crate::Reach::whole(world.account.clone());
+    world.app.request_connection_refresh(&reach, &a).await.unwrap();
+    world.work().await;
+    assert_eq!(validators(&world), Validators::default());
+}
+
+#[tokio::test]
+async fn a_server_that_always_answers_304_hides_a_booking_for_a_day_at_most_and_then_fails() {
+    let world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    world.serve("a", airbnb(1, STAYS));
+    world.sweep().await;
+    world.feeds.set(&World::url("a"), Answer::AlwaysNotModified);
+    until_whole_turn(&world, "a").await;
+    for _ in 0..3 {
+        assert_eq!(world.health(&a).await.failure.unwrap().kind, FailureKind::ServerError);
+        world.sweep().await;
+    }
+    let asked = world.feeds.requests(&World::url("a"));
+    assert_eq!(asked.last().unwrap().validators, Validators::default(), "a 304 does not mend it");
+    world.serve("a", airbnb(2, &[]));
+    world.clock.advance(SignedDuration::from_hours(4));
+    world.sweep().await;
+    assert!(world.health(&a).await.failure.is_none());
+}
+
+#[tokio::test]
+async fn an_etag_that_changed_under_an_equal_body_is_kept() {
+    let world = World::new().await;
+    world.connect("a", "airbnb").await;
+    let body = || bytes::Bytes::from(airbnb(1, STAYS));
+    let etag = |text: &str| Validators { etag: Some(text.to_owned()), last_modified: None };
+    world.feeds.set(&World::url("a"), Answer::BodyWith(body(), etag("1")));
+    world.sweep().await;
+    world.feeds.set(&World::url("a"), Answer::BodyWith(body(), etag("2")));
+    world.sweep().await;
+    world.sweep().await;
+    let sent = |world: &World| world.feeds.requests(&World::url("a")).last().unwrap().validators.clone();
+    assert_eq!(sent(&world), etag("2"));
+    // One that is new at each answer is written a few times a day and no more.
+    let mut kept = std::collections::BTreeSet::new();
+    for number in 3..99 {
+        world.feeds.set(&World::url("a"), Answer::BodyWith(body(), etag(&number.to_string())));
+        world.sweep().await;
+        kept.insert(sent(&world).etag);
+    }
+    assert!(kept.len() <= 6, "{kept:?}");
+}
+
+#[tokio::test]
+async fn a_failure_is_told_with_what_its_provider_has_to_say_about_it() {
+    let world = World::new().await;
+    let a = world.connect("a", "google_ical").await;
+    world.feeds.fail(&World::url("a"), FailureKind::LinkGone);
+    world.sweep().await;
+    let failure = world.health(&a).await.failure.unwrap();
+    assert!(failure.detail.contains("Secret address in iCal format"), "{}", failure.detail);
+}

@@ -14,10 +14,13 @@ use crate::site::{CALENDAR, Say, Site, answer, config, feeds, fetch, request};
 use async_trait::async_trait;
 use calmesh_app::{
     model::{FailureKind, Fetched, Validators},
-    ports::{FeedSource, FetchFailure},
+    ports::{FeedRequest, FeedSource, FetchFailure},
 };
 use calmesh_feeds_http::{HttpFeeds, HttpFeedsConfig, Lookup};
-use flate2::{Compression, write::GzEncoder};
+use flate2::{
+    Compression,
+    write::{DeflateEncoder, GzEncoder, ZlibEncoder},
+};
 use futures::{StreamExt, stream};
 use jiff::SignedDuration;
 use tokio::net::TcpListener;
@@ -103,7 +106,22 @@ async fn a_304_is_believed_only_when_validators_were_sent() {
     let head = site.heads()[0].to_ascii_lowercase();
     assert!(head.contains("if-none-match: \"1\"\r\n"), "{head}");
     assert!(head.contains("if-modified-since: sat, 21 nov 2026 09:00:00 gmt\r\n"), "{head}");
-    fails(fetch(&site.url("/a.ics")).await, FailureKind::LinkRefused);
+    fails(fetch(&site.url("/a.ics")).await, FailureKind::ServerError);
+}
+
+#[tokio::test]
+async fn a_site_is_read_by_the_name_that_it_wants_and_no_other_site_is() {
+    let other = Site::start(|_| Say::This(answer("200 OK", "", CALENDAR))).await;
+    let lookup = Arc::new(Always(vec!["127.0.0.1".parse().unwrap()], AtomicUsize::new(0)));
+    let location = format!("Location: http://second.example:{}/b.ics\r\n", other.address.port());
+    let first = Site::start(move |_| Say::This(answer("301 Moved", &location, ""))).await;
+    let feeds = HttpFeeds::new(HttpFeedsConfig { lookup, ..config(true) }).unwrap();
+    let asked = request(&format!("http://first.example:{}/a.ics", first.address.port()));
+    feeds.fetch(FeedRequest { user_agent: Some("Wanted/1"), ..asked }).await.unwrap();
+    let agents = |site: &Site| site.heads()[0].matches("Wanted/1").count();
+    assert_eq!((agents(&first), agents(&other)), (1, 0));
+    assert!(other.heads()[0].contains("Calmesh"));
+    assert_eq!(first.heads()[0].to_ascii_lowercase().matches("user-agent").count(), 1);
 }
 
 #[tokio::test]
@@ -245,18 +263,88 @@ async fn a_zipped_body_that_is_cut_or_damaged_anywhere_is_truncated() {
     damaged[at] ^= 1;
     let site = Site::saying(answer("200 OK", "Content-Encoding: gzip\r\n", damaged)).await;
     fails(fetch(&site.url("/a.ics")).await, FailureKind::Truncated);
-    let site = Site::saying(answer("200 OK", "Content-Encoding: gzip\r\n", CALENDAR)).await;
+}
+
+fn deflate(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zlib(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn a_content_encoding_that_is_none_is_seen_through() {
+    for coding in ["UTF-8", "utf8", "none", "identity", "text/calendar", "", "8bit", "gzip", "deflate", "br", "zstd"] {
+        for fields in [format!("Content-Encoding: {coding}\r\n"), "Content-Encoding: gzip\r\n".repeat(2)] {
+            let site = Site::saying(answer("200 OK", &fields, CALENDAR)).await;
+            assert_eq!(body(fetch(&site.url("/a.ics")).await), CALENDAR, "{fields}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_zips_a_body_is_told_by_its_bytes_whatever_the_header_says() {
+    let plain = CALENDAR.as_bytes();
+    let stored = {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
+        encoder.write_all(plain).unwrap();
+        encoder.finish().unwrap()
+    };
+    for zipped in [zip(plain), stored, zlib(plain), zip(&zip(plain)), zlib(&zip(plain)), zip(&zip(&zip(plain)))] {
+        for fields in
+            ["", "Content-Encoding: UTF-8\r\n", "Content-Encoding: gzip, gzip\r\n", "Content-Encoding: br\r\n"]
+        {
+            let site = Site::saying(answer("200 OK", fields, &zipped)).await;
+            assert_eq!(body(fetch(&site.url("/a.ics")).await), CALENDAR, "{fields}");
+        }
+    }
+    // Raw deflate has no mark: only where the header says that it is zipped.
+    for fields in ["Content-Encoding: deflate\r\n", "Content-Encoding: gzip\r\n"] {
+        let site = Site::saying(answer("200 OK", fields, deflate(plain))).await;
+        assert_eq!(body(fetch(&site.url("/a.ics")).await), CALENDAR, "{fields}");
+    }
+}
+
+#[tokio::test]
+async fn a_deflated_body_that_is_cut_or_damaged_anywhere_is_no_calendar() {
+    for zipped in [zlib(CALENDAR.as_bytes()), deflate(CALENDAR.as_bytes())] {
+        for end in 3..zipped.len() {
+            let site = Site::saying(answer("200 OK", "Content-Encoding: deflate\r\n", &zipped[..end])).await;
+            fails(fetch(&site.url("/a.ics")).await, FailureKind::Truncated);
+        }
+    }
+    let mut damaged = zlib(CALENDAR.as_bytes());
+    *damaged.last_mut().unwrap() ^= 1;
+    let site = Site::saying(answer("200 OK", "", damaged)).await;
     fails(fetch(&site.url("/a.ics")).await, FailureKind::Truncated);
 }
 
 #[tokio::test]
-async fn a_coding_that_was_not_asked_for_is_no_calendar() {
-    for fields in [
-        "Content-Encoding: br\r\n",
-        "Content-Encoding: gzip, gzip\r\n",
-        "Content-Encoding: gzip\r\nContent-Encoding: gzip\r\n",
+async fn a_calendar_in_utf_16_or_with_a_mark_is_handed_on_as_it_came() {
+    let wide: Vec<u8> = CALENDAR.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let marked = [&b"\xef\xbb\xbf"[..], CALENDAR.as_bytes()].concat();
+    for plain in [wide, marked, b"B".to_vec()] {
+        let site = Site::saying(answer("200 OK", "Content-Encoding: gzip\r\n", &plain)).await;
+        match fetch(&site.url("/a.ics")).await {
+            Ok(Fetched::Body { bytes, .. }) => assert_eq!(bytes, plain),
+            other => panic!("no body: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_coding_that_is_not_read_here_is_no_calendar() {
+    // Brotli has no mark of its own; zstd has.
+    for (fields, bytes) in [
+        ("Content-Encoding: br\r\n", &b"\x8b\x03\x80BEGIN:VCALENDAR\x03"[..]),
+        ("", &b"\x28\xb5\x2f\xfd\x20\x10BEGIN:VCALENDAR"[..]),
     ] {
-        let site = Site::saying(answer("200 OK", fields, CALENDAR)).await;
+        let site = Site::saying(answer("200 OK", fields, bytes)).await;
         fails(fetch(&site.url("/a.ics")).await, FailureKind::NotACalendar);
     }
 }
@@ -291,6 +379,18 @@ async fn a_bomb_is_left_at_the_limit() {
     let site = Site::saying(answer("200 OK", "Content-Encoding: gzip\r\n", bomb)).await;
     let failure = fails(fetch(&site.url("/a.ics")).await, FailureKind::TooLarge);
     assert!(failure.detail.contains("10 MiB"), "{}", failure.detail);
+    let nothing = vec![0; 16 << 20];
+    for (fields, bomb) in [
+        ("", zip(&nothing)),
+        ("", zlib(&nothing)),
+        ("Content-Encoding: deflate\r\n", deflate(&nothing)),
+        // A megabyte of nothing after another is small in between too.
+        ("Content-Encoding: UTF-8\r\n", zip(&zip(&nothing))),
+        ("", zip(&zlib(&zip(&nothing)))),
+    ] {
+        let site = Site::saying(answer("200 OK", fields, bomb)).await;
+        fails(fetch(&site.url("/a.ics")).await, FailureKind::TooLarge);
+    }
 }
 
 #[tokio::test]

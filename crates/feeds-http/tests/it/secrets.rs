@@ -42,7 +42,7 @@ async fn no_failure_and_no_log_line_holds_a_secret() {
     for bytes in [
         answer("404 Not Found", "", ""),
         answer("429 Slow", "", ""),
-        answer("200 OK", "Content-Encoding: br\r\n", CALENDAR),
+        answer("200 OK", "Content-Encoding: br\r\n", b"\x8b\x03\x80S3CRET"),
         answer("302 Found", &format!("Location: http://10.0.0.1{PATH}\r\n"), ""),
         answer("302 Found", "Location: http://S3CRETUSER:S3CRETPASS@10.0.0.1/\r\n", ""),
         b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\nBEGIN:VCAL".to_vec(),

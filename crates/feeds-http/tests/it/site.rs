@@ -124,6 +124,7 @@ pub(crate) fn request(url: &str) -> FeedRequest {
     FeedRequest {
         url: url.parse().unwrap(),
         validators: Validators::default(),
+        user_agent: None,
         connect_timeout: Duration::from_secs(5),
         total_timeout: Duration::from_secs(20),
         hops: None,

@@ -18,6 +18,7 @@ async fn every_night_of_the_range_is_told_and_taken_runs_are_intervals() {
                 {"date": "2026-12-05", "available": true, "blocks": []},
             ],
             "intervals": [{"start": "2026-12-04T15:00", "end": "2026-12-05T14:00", "blocks": [first, late]}],
+            "intervals_left_out": 0,
         })
     );
 }

@@ -1,6 +1,7 @@
 use calmesh_app::{
     fakes::Answer,
     model::{FailureKind, Validators},
+    ports::PropertyStore,
 };
 use http::Method;
 use jiff::SignedDuration;
@@ -71,9 +72,14 @@ async fn what_is_not_a_calendar_is_refused_with_the_checks_words_unless_that_is_
     assert_eq!(refused["type"], "/problems/feed-unusable");
     assert_eq!(refused["problem"]["type"], "not_a_calendar");
     assert_eq!(refused["errors"][0]["pointer"], "/import/url");
+    assert!(!refused.to_string().contains("skip_check"), "a web page is never a calendar: {refused}");
+    assert!(refused["detail"].as_str().unwrap().contains("BEGIN:VCALENDAR"), "{refused}");
     for kind in FailureKind::ALL {
         api.feeds.fail(&url("a"), kind);
-        assert_eq!(api.post(&path, body.clone()).await.problem(422)["problem"]["type"], kind.as_str());
+        let refused = api.post(&path, body.clone()).await.problem(422);
+        assert_eq!(refused["problem"]["type"], kind.as_str());
+        let skipping_helps = refused["detail"].as_str().unwrap().contains("skip_check");
+        assert_eq!(skipping_helps, kind.may_pass(), "{refused}");
     }
     assert_eq!(api.get(&path).await.json()["items"], json!([]), "nothing was made");
 
@@ -122,7 +128,13 @@ async fn a_failure_is_told_in_the_words_of_its_moment() {
         api.feeds.fail(&url("a"), kind);
         let body = json!({"name": "a", "import": {"url": url("a")}});
         let now = if kind.may_pass() { " Try again in a moment." } else { "" };
-        let said = format!("scripted: {}{now}", kind.as_str());
+        let help = match kind {
+            FailureKind::NotACalendar => {
+                format!(" {}", calmesh_profiles::generic().refusals.not_a_calendar.as_deref().unwrap())
+            }
+            _ => String::new(),
+        };
+        let said = format!("scripted: {}{help}{now}", kind.as_str());
         assert_eq!(api.post(&path, body.clone()).await.problem(422)["problem"]["detail"], said);
         let check = api.post("/v1/feeds/check", json!({"url": url("a")})).await.json();
         assert_eq!(check["problem"]["detail"], said);
@@ -132,7 +144,7 @@ async fn a_failure_is_told_in_the_words_of_its_moment() {
         api.work().await;
         let later = if kind.may_pass() { " It is read again by itself." } else { "" };
         let failure = api.get(&self::path(&made)).await.json()["import"]["failure"].clone();
-        assert_eq!(failure["detail"], format!("scripted: {}{later}", kind.as_str()));
+        assert_eq!(failure["detail"], format!("scripted: {}{help}{later}", kind.as_str()));
         api.delete(&self::path(&made)).await;
     }
     api.feeds.set(&url("a"), Answer::rate_limited(90));
@@ -414,6 +426,52 @@ async fn a_rotated_link_is_kept_up_to_date_for_a_week_and_a_revoked_one_is_empty
     api.app.publish_property(&flat.parse().unwrap()).await.unwrap();
     assert_eq!(api.served(&first).await, None);
     assert_eq!(api.served(&second).await, None);
+}
+
+#[tokio::test]
+async fn a_new_link_is_never_refused_and_the_oldest_of_many_goes_first_which_is_told() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    let made = api.connect(&flat, "a", airbnb(&[])).await;
+    api.block(&flat, "2026-12-20", "2026-12-22").await;
+    api.work().await;
+    let rotate = format!("{}/rotate-link", path(&made));
+    let mut urls = vec![made["export"]["url"].as_str().unwrap().to_owned()];
+    let mut notices = Vec::new();
+    for _ in 0..7 {
+        api.clock.advance(SignedDuration::from_secs(1));
+        let answer = api.ask(Method::POST, &rotate).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let export = answer.json()["export"].clone();
+        urls.push(export["url"].as_str().unwrap().to_owned());
+        notices.push(export["notice"].is_string());
+    }
+    api.work().await;
+    assert_eq!(notices, [false, false, false, false, false, true, true]);
+    for (nth, url) in urls.iter().enumerate() {
+        let expected = if nth < 2 { 0 } else { 1 };
+        assert_eq!(api.served(url).await.unwrap().len(), expected, "link {nth} of {}", urls.len());
+    }
+}
+
+#[tokio::test]
+async fn however_often_links_are_rotated_revoked_and_deleted_their_number_is_bounded() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    let known = api.connect(&flat, "a", airbnb(&[])).await;
+    for _ in 0..60 {
+        let made =
+            api.post(&format!("/v1/properties/{flat}/connections"), json!({"name": "b", "direction": "export"})).await;
+        assert_eq!(made.status, 201, "{}", made.text());
+        api.ask(Method::POST, &format!("{}/rotate-link", path(&made.json()))).send().await;
+        api.delete(&path(&made.json())).await;
+        api.ask(Method::POST, &format!("{}/rotate-link?revoke=now", path(&known))).send().await;
+        api.clock.advance(SignedDuration::from_secs(1));
+        api.work().await;
+    }
+    let state = api.store.load(&flat.parse().unwrap()).await.unwrap().unwrap();
+    assert!(state.retiring.len() <= 105, "{}", state.retiring.len());
+    assert!(api.objects.exports().len() <= 107, "{}", api.objects.exports().len());
 }
 
 #[tokio::test]

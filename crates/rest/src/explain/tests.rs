@@ -47,7 +47,11 @@ async fn extra_links_that_carry_a_night_are_named_to_who_sees_them() {
         let made = api.post("/v1/links", json!({"name": "x", "property_ids": scope})).await.json();
         made["id"].clone()
     };
-    let (all, this, _) = (link(json!("all")).await, link(json!([flat])).await, link(json!([other])).await);
+    // A second between them: links are told in order of creation.
+    let all = link(json!("all")).await;
+    api.clock.advance(jiff::SignedDuration::from_secs(1));
+    let this = link(json!([flat])).await;
+    link(json!([other])).await;
     let path = format!("/v1/properties/{flat}/explain?night=2026-12-06");
     let answer = api.get(&path).await.json();
     assert_eq!(answer["claims"][0]["carried_by"], json!([b["id"], all, this]));

@@ -23,8 +23,8 @@ async fn a_check_says_what_a_feed_is_and_would_block_and_stores_nothing() {
             "events": {"in_text": 1, "read": 1, "blocking": 1},
             "blocks": [{"start": "2026-12-04", "end": "2026-12-07", "kind": "reservation",
                 "uid": "1418fb94e984-HMAAAAAAAA@airbnb.com"}],
-            "nights": ["2026-12-04", "2026-12-05", "2026-12-06"],
-            "warnings": [], "problem": null,
+            "blocks_left_out": 0, "nights": ["2026-12-04", "2026-12-05", "2026-12-06"],
+            "warnings": [], "warnings_left_out": 0, "problem": null,
         })
     );
     assert_eq!(api.objects.bodies_parked(), 0);
@@ -214,4 +214,55 @@ async fn so_many_feeds_are_looked_at_for_one_account_at_the_same_time() {
         assert_eq!(answer.await.unwrap().status, 200);
     }
     assert_eq!(api.post("/v1/feeds/check", json!({"url": quick})).await.status, 200);
+}
+
+/// What a check may answer, whatever the text says.
+const CHECK_MOST: usize = 1024 * 1024;
+
+fn calendar(events: &str) -> String {
+    format!("BEGIN:VCALENDAR\r\nPRODID:-//x//EN\r\nVERSION:2.0\r\n{events}END:VCALENDAR\r\n")
+}
+
+#[tokio::test]
+async fn an_event_that_lasts_for_ever_takes_the_nights_of_the_horizon_in_the_answer() {
+    let api = TestApi::new().await;
+    for (start, end) in [("00010101", "99991231"), ("19000101", "21991231"), ("20260101", "20991231")] {
+        let text = calendar(&format!(
+            "BEGIN:VEVENT\r\nDTSTART;VALUE=DATE:{start}\r\nDTEND;VALUE=DATE:{end}\r\nEND:VEVENT\r\n"
+        ));
+        let answer = api.post("/v1/feeds/check", json!({"ics": text})).await;
+        assert_eq!(answer.status, 200);
+        let nights = answer.json()["nights"].as_array().unwrap().len();
+        assert!(nights <= 790, "{start} to {end}: {nights}");
+        assert!(answer.body.len() < 20_000, "{start} to {end}: {}", answer.body.len());
+    }
+}
+
+#[tokio::test]
+async fn the_answer_of_a_check_is_bounded_whatever_the_text_says() {
+    let api = TestApi::new().await;
+    let long = "x".repeat(2_000);
+    let many: String = (0..3_000)
+        .map(|n| {
+            format!(
+                "BEGIN:VEVENT\r\nUID:{n}-{}\r\nDTSTART;VALUE=DATE:2027{:02}{:02}\r\nEND:VEVENT\r\n",
+                &long[..150],
+                n % 12 + 1,
+                n % 28 + 1
+            )
+        })
+        .collect();
+    let wrong: String = (0..3_000)
+        .map(|n| format!("BEGIN:VEVENT\r\nUID:{n}-{}\r\nDTSTART:never\r\nEND:VEVENT\r\n", &long[..150]))
+        .collect();
+    let named = format!("X-WR-CALNAME:{long}{long}\r\n");
+    for text in [calendar(&many), calendar(&wrong), calendar(&named)] {
+        let answer = api.post("/v1/feeds/check", json!({"ics": text})).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(answer.body.len() < CHECK_MOST, "{}", answer.body.len());
+    }
+    let answer = api.post("/v1/feeds/check", json!({"ics": calendar(&many)})).await.json();
+    assert_eq!(answer["blocks"].as_array().unwrap().len(), 1_000);
+    assert_eq!(answer["blocks_left_out"], 2_000, "what is left out is told");
+    assert_eq!(answer["events"]["blocking"], 3_000);
 }

@@ -4,4 +4,5 @@ mod crashes;
 mod embedded;
 mod models;
 mod promises;
+mod retries;
 mod sizes;
