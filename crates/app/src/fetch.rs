@@ -635,7 +635,8 @@ impl App {
         // A reading from the future counts as none.
         let age = read.map(|read| self.clock.now().duration_since(read)).filter(|age| !age.is_negative());
         let fresh = age.is_some_and(|age| age < self.settings.read_again_after);
-        if !fresh || health.failure.is_some() || plan.pending || plan.applied.is_none() {
+        let is_understood = plan.applied_by == Some(READER);
+        if !fresh || !is_understood || health.failure.is_some() || state.awaits().is_some() || plan.pending {
             return Ok(false);
         }
         Ok(!self.is_dirty(&plan.property).await?)

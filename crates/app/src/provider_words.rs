@@ -41,7 +41,8 @@ fn help(profile: &'static Profile, kind: FailureKind) -> Option<&'static str> {
         | FailureKind::Unreachable
         | FailureKind::TimedOut
         | FailureKind::TooLarge
-        | FailureKind::AddressRefused => return None,
+        | FailureKind::AddressRefused
+        | FailureKind::NotTakenIn => return None,
     };
     let where_found = (wrong_link && profile.id != generic().id).then_some(profile.help.as_str());
     own.as_deref().or(where_found)

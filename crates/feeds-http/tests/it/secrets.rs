@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::site::{CALENDAR, Say, Site, answer, config, request};
+use crate::site::{Say, Site, answer, config, request};
 use calmesh_app::ports::FeedSource;
 use calmesh_feeds_http::{HttpFeeds, HttpFeedsConfig};
 use tracing_subscriber::{EnvFilter, util::SubscriberInitExt};
