@@ -358,13 +358,14 @@ impl hyper::body::Body for TimelyBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
         let now = Instant::now();
-        let (sleep, whole) =
-            this.ends.get_or_insert_with(|| (Box::pin(tokio::time::sleep_until(now + this.piece)), now + this.whole));
+        let (sleep, whole) = this.ends.get_or_insert_with(|| {
+            (Box::pin(tokio::time::sleep_until(after(now, this.piece))), after(now, this.whole))
+        });
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
             if now >= *whole {
                 return Poll::Ready(Some(Err(TooSlow.into())));
             }
-            sleep.as_mut().reset((now + this.piece).min(*whole));
+            sleep.as_mut().reset(after(now, this.piece).min(*whole));
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         ready!(sleep.as_mut().poll(cx));
@@ -438,6 +439,11 @@ impl AsyncWrite for Timely {
             done => done,
         }
     }
+}
+
+/// An instant so much later; the same one where that is none.
+fn after(now: Instant, by: Duration) -> Instant {
+    now.checked_add(by).unwrap_or(now)
 }
 
 #[cfg(test)]
