@@ -63,11 +63,7 @@ impl Answer {
 impl Program {
     /// Starts the program on an empty folder, on a free port, with feeds on private addresses allowed.
     pub async fn start(binary: &str, args: &[&str]) -> Self {
-        // Tests change a feed and refresh at once, faster than any host.
         let mut all = vec!["--allow-private-feeds"];
-        if !args.contains(&"--read-again-after") {
-            all.extend(["--read-again-after", "0s"]);
-        }
         all.extend(args);
         Self::start_strict(binary, &all).await
     }

@@ -54,8 +54,9 @@ pub(crate) struct Serve {
     #[arg(long, env = "CALMESH_SWEEP_EVERY", value_name = "TIME", default_value = "15m", value_parser = sweep_period)]
     pub(crate) sweep_every: SignedDuration,
 
-    /// A refresh does not fetch a feed again that was read well so recently, and is the same as one of so recently
-    #[arg(long, env = "CALMESH_READ_AGAIN_AFTER", value_name = "TIME", default_value = "2s", value_parser = short_time)]
+    /// A refresh does not fetch a feed again that was read well so recently, and is the same as one of so recently; at 0s it
+    /// is the same as one that still runs, and finds what a host changed a moment ago
+    #[arg(long, env = "CALMESH_READ_AGAIN_AFTER", value_name = "TIME", default_value = "0s", value_parser = short_time)]
     pub(crate) read_again_after: SignedDuration,
 
     /// FOR TESTS ONLY: read feeds from private addresses and any port
