@@ -92,8 +92,10 @@ fn as_json(report: &CheckReport) -> Value {
             "blocking": report.events.blocking,
         },
         "blocks": report.blocks.iter().map(block).collect::<Vec<_>>(),
+        "blocks_left_out": report.blocks_left_out,
         "nights": report.nights.iter().map(Date::to_string).collect::<Vec<_>>(),
         "warnings": report.warnings.iter().map(warning).collect::<Vec<_>>(),
+        "warnings_left_out": report.warnings_left_out,
         "problem": report.problem.as_ref().map(|problem| json!({ "type": problem.kind, "detail": problem.detail })),
     })
 }
