@@ -6,7 +6,7 @@ use bytes::Bytes;
 use calmesh_calendar::{AccountId, ConnectionId, FeedReading, House, PropertyId, RefreshId};
 use calmesh_ics::{Horizon, Limits, ReadContext, Refusal, read};
 use calmesh_profiles::Profile;
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
@@ -133,9 +133,15 @@ impl App {
     }
 
     async fn announce(&self, marks: &[Mark], now: Timestamp) -> Result<u32, WorkError> {
-        let events = stream::iter(marks.to_vec()).map(|mark| async move { self.event_of(&mark).await });
-        let events: Vec<Option<Event>> = events.buffered(POSTPONED_AT_ONCE).try_collect().await?;
-        let events: Vec<Event> = events.into_iter().flatten().collect();
+        // One that can't be read holds up no other; it is postponed with the rest, ever longer.
+        let events = stream::iter(marks.to_vec()).map(|mark| async move {
+            self.event_of(&mark).await.unwrap_or_else(|error| {
+                tracing::error!(mark = ?mark, error = &error as &dyn std::error::Error, "a mark can't be announced");
+                None
+            })
+        });
+        let events: Vec<Event> =
+            events.buffered(POSTPONED_AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten().collect();
         if !events.is_empty() {
             self.bus.publish(&events).await?;
         }

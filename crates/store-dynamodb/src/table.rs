@@ -627,7 +627,7 @@ impl Table {
         F: Future<Output = Result<T, CallError>>,
     {
         let (mut tries, mut broken) = (0, 0);
-        let end = tokio::time::Instant::now() + TRIED_FOR;
+        let began = tokio::time::Instant::now();
         loop {
             self.meter.call();
             let failed = match call().await {
@@ -639,7 +639,7 @@ impl Table {
                 done => return done,
             };
             tries += 1;
-            if tries == TRIES || broken == TRIES_OF_BROKEN || tokio::time::Instant::now() >= end {
+            if tries == TRIES || broken == TRIES_OF_BROKEN || began.elapsed() >= TRIED_FOR {
                 return Err(CallError::Failed(StoreError::Unavailable(Box::new(failed))));
             }
             tokio::time::sleep(pause(tries)).await;

@@ -10,6 +10,7 @@ use std::{
 use async_trait::async_trait;
 use calmesh_calendar::{
     AccountId, Block, BlockId, Claims, Conflict, ConflictId, ConnectionId, LinkId, PropertyId, RefreshId, TokenId,
+    span::Later,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -1067,7 +1068,7 @@ impl IdempotencyStore for MemoryStore {
         self.call(|state| {
             let place = (account.clone(), key.to_owned());
             let fresh =
-                Answer { fingerprint: *fingerprint, seed, at: now, lease: now + IDEMPOTENCY_LEASE, sealed: None };
+                Answer { fingerprint: *fingerprint, seed, at: now, lease: now.later(IDEMPOTENCY_LEASE), sealed: None };
             let Some(known) = state.answers.get_mut(&place) else {
                 state.answers.insert(place, fresh);
                 return Ok(IdempotencyStart::New { seed, again: false });
@@ -1085,7 +1086,7 @@ impl IdempotencyStore for MemoryStore {
                 Some(sealed) => Ok(IdempotencyStart::Done(sealed.clone())),
                 None if !free => Ok(IdempotencyStart::Running),
                 None => {
-                    known.lease = now + IDEMPOTENCY_LEASE;
+                    known.lease = now.later(IDEMPOTENCY_LEASE);
                     Ok(IdempotencyStart::New { seed: known.seed, again: true })
                 }
             }

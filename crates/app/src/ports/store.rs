@@ -97,6 +97,7 @@ pub struct Location {
 
 /// What a commit does to the fetch plan of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a commit holds a few of them for a moment")]
 pub enum PlanChange {
     /// Put the plan. With `fresh`, what was known of its health (of another URL) goes.
     Put {
