@@ -29,6 +29,7 @@ pub(crate) struct Command {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, read once at the start")]
 pub(crate) enum Verb {
     /// Serve the API, the private links and the timer (what happens without a verb)
     Serve(Serve),
