@@ -63,7 +63,7 @@ class World:
         CloudFormation makes a number of it."""
         functions = self.emulator.client("lambda")
         for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
-            if "sweepqueue" in mapping["EventSourceArn"].lower():
+            if any(queue in mapping["EventSourceArn"].lower() for queue in ("sweepqueue", "refreshqueue")):
                 functions.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": 10})
 
     def stack(self, name=STACK):
