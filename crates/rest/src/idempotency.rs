@@ -113,7 +113,7 @@ pub(crate) async fn once(api: &Api, caller: &Caller, request: Request, next: Nex
     let key = match (keys.next(), keys.next()) {
         (None, _) => return next.run(request).await,
         // What changes nothing may as well be done again.
-        Some(value) if valid_key(value).is_some() && changes_nothing(&request) => return next.run(request).await,
+        (Some(key), None) if valid_key(key).is_some() && changes_nothing(&request) => return next.run(request).await,
         (Some(key), None) => valid_key(key),
         (Some(_), Some(_)) => None,
     };
