@@ -384,16 +384,19 @@ impl App {
         let result = if body.is_some() { ReadResult::Announced } else { ReadResult::Awaited };
         if let Some(body) = body {
             self.snapshots.park(&plan.account, &plan.connection, &snapshot, &body).await?;
-            // Written before it is announced: should the event be lost, this tells of it.
-            self.await_merge(state, read_at).await?;
-            self.forget_if_gone(&plan.account, &plan.property, &plan.connection).await?;
+            // Written before it is announced: should the event be lost, this tells of it. Where the plan still stands
+            // after the body was parked, whoever deletes the connection finds the body.
+            if !self.await_merge(state, read_at).await? {
+                self.forget_if_gone(&plan.account, &plan.property, &plan.connection).await?;
+            }
         }
         self.bus.publish(&[feed_read(plan, snapshot, read_at, refresh)]).await?;
         Ok(result)
     }
 
-    /// Writes down that a reading is on its way to merge. One before it that never arrived is a failure.
-    async fn await_merge(&self, state: &FetchState, read_at: Timestamp) -> Result<(), WorkError> {
+    /// Writes down that a reading is on its way to merge, and answers whether the plan that it was read by still stands.
+    /// One before it that never arrived is a failure.
+    async fn await_merge(&self, state: &FetchState, read_at: Timestamp) -> Result<bool, WorkError> {
         let plan = &state.plan;
         if state.is_overdue(read_at).is_some() {
             self.take_failure(state, not_taken_in(), read_at).await?;
@@ -409,7 +412,8 @@ impl App {
         let last = last.max(happened(state.health.last_success_at, read_at));
         let announced = AnnouncedReading { since: awaited.map_or(read_at, |awaited| awaited.since), read_at };
         match self.fetches.record_announced(&plan.connection, plan.since, &announced, last).await {
-            Ok(()) | Err(StoreError::Stale) => Ok(()),
+            Ok(()) => Ok(true),
+            Err(StoreError::Stale) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

@@ -315,7 +315,6 @@ impl App {
             for old in superseded.iter().chain([snapshot]).filter(|old| applied != Some(*old)) {
                 self.snapshots.supersede(account, connection, old).await?;
                 self.keep_if_applied(&changed.state, connection, old).await?;
-                self.forget_if_gone(account, property, connection).await?;
             }
             return Ok((changed.value, Some(changed.state)));
         }
@@ -380,18 +379,19 @@ impl App {
     ) -> Result<(), WorkError> {
         let id = &known.property.id;
         let head = self.properties.property(id).await?;
-        if head.is_none_or(|head| head.revision == known.property.revision) {
+        // Whoever deletes the connection from now on finds the body where it lies.
+        if head.is_some_and(|head| head.revision == known.property.revision) {
             return Ok(());
         }
-        let Some(state) = self.properties.load(id).await? else { return Ok(()) };
-        let applied = state.connection(connection).and_then(applied_snapshot);
-        if applied == Some(snapshot) {
-            let account = &state.property.account;
-            if let Some(body) = self.snapshots.parked(account, connection, snapshot).await? {
-                self.snapshots.park(account, connection, snapshot, &body).await?;
-            }
+        let account = &known.property.account;
+        let state = self.properties.load(id).await?;
+        let applied = state.as_ref().and_then(|state| applied_snapshot(state.connection(connection)?));
+        if applied == Some(snapshot)
+            && let Some(body) = self.snapshots.parked(account, connection, snapshot).await?
+        {
+            self.snapshots.park(account, connection, snapshot, &body).await?;
         }
-        Ok(())
+        self.forget_if_gone(account, id, connection).await
     }
 }
 
