@@ -10,9 +10,9 @@ from world import sam
 FUNCTIONS = ["schedule", "fetch", "merge", "access", "api"]
 # Lambda's own machinery makes these calls with the role; the emulator makes them by itself.
 LAMBDAS_OWN = {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
-# What a function does only after longer than a test takes: a rotated link's object goes after seven days, by whoever
-# publishes the property next, and that may be the API.
-LATER = {("api", "s3:DeleteObject", "/f/*")}
+# What a function does only after longer than a test takes: the object of a link that was rotated away, or whose connection,
+# property or account was deleted, goes after seven days, by whoever publishes the property next, and that may be the API.
+LATER = {("api", "s3:DeleteObject", "/f/*"), ("merge", "s3:DeleteObject", "/f/*")}
 
 
 def grants(world, function):
