@@ -1,5 +1,6 @@
 //! What an unchanged feed means later: because the horizon has moved on, or because it is understood better.
 
+use calmesh_calendar::ConnectionId;
 use jiff::SignedDuration;
 
 use super::world::*;
@@ -32,8 +33,14 @@ async fn a_feed_that_says_all_that_it_ever_will_wakes_nobody() {
     assert_eq!(world.state().await.connection(&a).unwrap().applied().unwrap().more_at, None);
 }
 
-/// Makes as if the connection's body had been understood by an older reader, which had missed its stay.
-async fn understood_by_an_older_reader(world: &World) {
+/// A world in which one site has a stay that the other is to be shown, and which an older reader missed in the body that
+/// it took in.
+async fn understood_by_an_older_reader() -> (World, ConnectionId, ConnectionId) {
+    let world = World::new().await;
+    let (a, b) = (world.connect("a", "generic").await, world.connect("b", "generic").await);
+    world.serve("a", airbnb(1, &[("HMAAAA", "2027-12-04", "2027-12-07")]));
+    world.serve("b", airbnb(1, &[]));
+    world.sweep().await;
     world
         .change(|state| {
             state.blocks.clear();
@@ -45,16 +52,12 @@ async fn understood_by_an_older_reader(world: &World) {
         })
         .await;
     world.work().await;
+    (world, a, b)
 }
 
 #[tokio::test]
 async fn after_an_upgrade_of_the_reader_an_unchanged_feed_is_read_anew_within_a_day_and_once() {
-    let world = World::new().await;
-    let (a, b) = (world.connect("a", "generic").await, world.connect("b", "generic").await);
-    world.serve("a", airbnb(1, &[("HMAAAA", "2027-12-04", "2027-12-07")]));
-    world.serve("b", airbnb(1, &[]));
-    world.sweep().await;
-    understood_by_an_older_reader(&world).await;
+    let (world, a, b) = understood_by_an_older_reader().await;
     assert!(world.link(&b).await.unwrap().is_empty());
     let mut commits = 0;
     for _ in 0..96 {
@@ -72,12 +75,7 @@ async fn after_an_upgrade_of_the_reader_an_unchanged_feed_is_read_anew_within_a_
 
 #[tokio::test]
 async fn a_kept_body_of_a_site_that_fails_is_read_anew_too_and_the_failure_stays() {
-    let world = World::new().await;
-    let (a, b) = (world.connect("a", "generic").await, world.connect("b", "generic").await);
-    world.serve("a", airbnb(1, &[("HMAAAA", "2027-12-04", "2027-12-07")]));
-    world.serve("b", airbnb(1, &[]));
-    world.sweep().await;
-    understood_by_an_older_reader(&world).await;
+    let (world, a, b) = understood_by_an_older_reader().await;
     let failure =
         FetchFailure { kind: FailureKind::Unreachable, detail: "No.".to_owned(), retry_after: None, host: None };
     world.feeds.set(&World::url("a"), Answer::Fail(failure));
@@ -90,12 +88,7 @@ async fn a_kept_body_of_a_site_that_fails_is_read_anew_too_and_the_failure_stays
 
 #[tokio::test]
 async fn a_refresh_by_hand_reads_anew_at_once_what_an_older_reader_understood() {
-    let world = World::new().await;
-    let (a, b) = (world.connect("a", "generic").await, world.connect("b", "generic").await);
-    world.serve("a", airbnb(1, &[("HMAAAA", "2027-12-04", "2027-12-07")]));
-    world.serve("b", airbnb(1, &[]));
-    world.sweep().await;
-    understood_by_an_older_reader(&world).await;
+    let (world, a, b) = understood_by_an_older_reader().await;
     let reach = crate::Reach::whole(world.account.clone());
     world.app.request_connection_refresh(&reach, &a).await.unwrap();
     world.work().await;
