@@ -26,7 +26,7 @@ use crate::{
     ports::{FeedRequest, FetchFailure, StoreError},
     provider_words::{user_agent_for, with_help},
     read_body, refused,
-    traffic::{CHECKS, HOST_WORDS, Look, NEW_FEEDS, NotNow},
+    traffic::{CHECKS, HOST_WORDS, Look, NEW_FEEDS, NotNow, TEXTS},
     warnings_of,
 };
 
@@ -164,7 +164,7 @@ impl App {
         let now = self.clock.now();
         let mut report = match source {
             CheckSource::Ics(body) => {
-                let _look = self.admit_look(&Spender::Checks(reach.account.clone()), CHECKS, None).await?;
+                let _look = self.admit_look(&Spender::Texts(reach.account.clone()), TEXTS, None).await?;
                 check_aside(body, zone, now, None).await?
             }
             CheckSource::Url(url) => {

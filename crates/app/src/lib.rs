@@ -78,5 +78,5 @@ pub use settings::{Keys, Settings};
 pub use tags::echo_tag;
 pub use telemetry::ImportTelemetry;
 pub use tokens::{NewToken, TokenError};
-pub use traffic::{CHECKS, HOST, NEW_FEEDS, REFRESHES, TooMany, Traffic};
+pub use traffic::{CHECKS, HOST, NEW_FEEDS, REFRESHES, TEXTS, TooMany, Traffic};
 pub use work::{WorkError, read_body};

@@ -17,7 +17,9 @@ use crate::{
     ports::{Hop, HopGate, StoreError},
 };
 
-/// Checks of feeds that an account may ask for.
+/// Texts of calendars that an account may have checked. They cost time here, and nobody else is asked for anything.
+pub const TEXTS: Budget = Budget { burst: 120, per_minute: 600 };
+/// Checks of feeds that an account may ask for, each of which is fetched.
 pub const CHECKS: Budget = Budget { burst: 30, per_minute: 60 };
 /// New connections and new URLs of an account whose feeds are looked at. What is made with `skip_check` costs none.
 pub const NEW_FEEDS: Budget = Budget { burst: 120, per_minute: 120 };

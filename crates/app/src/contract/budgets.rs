@@ -24,6 +24,7 @@ pub async fn budget_store(store: &dyn BudgetStore, another: &dyn BudgetStore) {
     }
     for spender in [
         Spender::Checks(account_id(2)),
+        Spender::Texts(account_id(1)),
         Spender::NewFeeds(account_id(1)),
         Spender::Refreshes(account_id(1)),
         Spender::Host("a.example".to_owned()),

@@ -15,6 +15,8 @@ pub struct Budget {
 /// Whose budget, of what.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Spender {
+    /// Texts that an account has checked.
+    Texts(AccountId),
     /// Feeds that an account has checked.
     Checks(AccountId),
     /// Feeds that an account's new connections and new URLs are looked at by.
@@ -67,6 +69,7 @@ impl Spender {
     #[must_use]
     pub fn key(&self) -> String {
         match self {
+            Self::Texts(account) => format!("texts#{account}"),
             Self::Checks(account) => format!("checks#{account}"),
             Self::NewFeeds(account) => format!("new-feeds#{account}"),
             Self::Refreshes(account) => format!("refreshes#{account}"),

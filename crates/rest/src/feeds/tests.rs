@@ -116,21 +116,29 @@ async fn checks_of_one_account_have_a_small_budget_and_those_of_another_their_ow
     let api = TestApi::new().await;
     let stranger = api.stranger().await;
     let text = plain(&[("Reserved", "2026-12-04", "2026-12-05")]);
-    let budget = calmesh_app::CHECKS;
-    for _ in 0..budget.burst {
-        assert_eq!(api.post("/v1/feeds/check", json!({"ics": text})).await.status, 200);
+    api.feeds.serve(&url("a"), &text);
+    let (fetched, read) = (json!({"url": url("a")}), json!({"ics": text}));
+    for (body, other_body, budget, next) in
+        [(&fetched, &read, calmesh_app::CHECKS, 1000), (&read, &fetched, calmesh_app::TEXTS, 100)]
+    {
+        for _ in 0..budget.burst {
+            assert_eq!(api.post("/v1/feeds/check", body.clone()).await.status, 200);
+        }
+        let refused = api.post("/v1/feeds/check", body.clone()).await;
+        let problem = refused.problem(429);
+        assert_eq!(problem["type"], "/problems/rate-limited");
+        let detail = problem["detail"].as_str().unwrap();
+        assert_eq!(detail, "Too many feeds are looked at for this account. Wait 1 second, then go on more slowly.");
+        assert_eq!(refused.header("retry-after"), "1");
+        let other = api.ask(Method::POST, "/v1/feeds/check").by(&stranger).json(body.clone()).send().await;
+        assert_eq!(other.status, 200, "another account has its own");
+        if budget == calmesh_app::CHECKS {
+            assert_eq!(api.post("/v1/feeds/check", other_body.clone()).await.status, 200, "so have texts");
+        }
+        api.clock.advance(SignedDuration::from_millis(next));
+        assert_eq!(api.post("/v1/feeds/check", body.clone()).await.status, 200);
+        api.post("/v1/feeds/check", body.clone()).await.problem(429);
     }
-    let refused = api.post("/v1/feeds/check", json!({"ics": text})).await;
-    let problem = refused.problem(429);
-    assert_eq!(problem["type"], "/problems/rate-limited");
-    let detail = problem["detail"].as_str().unwrap();
-    assert_eq!(detail, "Too many feeds are looked at for this account. Wait 1 second, then go on more slowly.");
-    assert_eq!(refused.header("retry-after"), "1");
-    let other = api.ask(Method::POST, "/v1/feeds/check").by(&stranger).json(json!({"ics": text})).send().await;
-    assert_eq!(other.status, 200);
-    api.clock.advance(SignedDuration::from_secs(1));
-    assert_eq!(api.post("/v1/feeds/check", json!({"ics": text})).await.status, 200);
-    api.post("/v1/feeds/check", json!({"ics": text})).await.problem(429);
 }
 
 #[tokio::test]
