@@ -1,7 +1,7 @@
 //! A change of a property as a list of steps, each idempotent, that can be done in one transaction, laid over what
 //! was read, or written down and done later.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use calmesh_app::{
@@ -16,7 +16,7 @@ use crate::{
     doc::Document,
     item, past,
     schema::{self, Key, attr},
-    table::{Item, Write},
+    table::{Item, Write, last_of_each},
 };
 
 /// How long closed holds and activity are kept.
@@ -228,7 +228,11 @@ pub(crate) fn steps_of(commit: &PropertyCommit, unique: &str) -> Result<Vec<Step
     } else if property.revision == 1 {
         steps.push(Step::put(entry, [(attr::PROPERTY, Value::S(id.to_string()))]));
     }
-    Ok(last_of_each(steps))
+    // A transaction takes one action an item.
+    Ok(last_of_each(steps, |step| {
+        let (pk, sk) = step.place();
+        (pk.to_owned(), sk.to_owned())
+    }))
 }
 
 /// When what is kept of the past goes.
@@ -256,20 +260,6 @@ pub(crate) fn activity(entry: &calmesh_app::model::Activity, unique: &str) -> Re
 /// Says whose a token is; its reads stay.
 pub(crate) fn own(token: calmesh_app::model::SecretHash, owner: &LinkOwner) -> Result<Step, StoreError> {
     Ok(Step::set(schema::owner(&token), [(attr::DOC, encoded(owner)?)], []))
-}
-
-/// A transaction takes one action an item: the last word on each.
-fn last_of_each(steps: Vec<Step>) -> Vec<Step> {
-    let mut seen = BTreeSet::new();
-    let mut out: Vec<Step> = Vec::with_capacity(steps.len());
-    for step in steps.into_iter().rev() {
-        let (pk, sk) = step.place();
-        if seen.insert((pk.to_owned(), sk.to_owned())) {
-            out.push(step);
-        }
-    }
-    out.reverse();
-    out
 }
 
 /// What these steps put and remove in a partition.

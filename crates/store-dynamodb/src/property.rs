@@ -277,6 +277,8 @@ fn read_connection(item: &Item) -> Result<Connection, StoreError> {
 
 fn read_state(head: &Item, items: &BTreeMap<String, Item>) -> Result<PropertyState, StoreError> {
     let mut state = PropertyState::of(read_head(head)?);
+    // On another clock its nights would be others, so nothing is decided or rendered of it. Lists go on to show it.
+    state.property.house().map_err(|error| StoreError::Corrupt { what: format!("a property: {error}") })?;
     for (sk, item) in items {
         if sk.starts_with(schema::BLOCKS) {
             state.blocks.push(item::document(item, attr::DOC)?);

@@ -560,17 +560,12 @@ impl Table {
         Ok(())
     }
 
-    /// Puts and deletes without conditions and without any promise of order or togetherness, until all are done.
+    /// Puts and deletes, the last one of each item, without conditions and without any promise of order or togetherness, until all are done.
     pub(crate) async fn write_many(&self, writes: Vec<Write>) -> Result<(), StoreError> {
         let mut batches: Vec<Vec<WriteRequest>> = Vec::new();
-        let mut seen = BTreeSet::new();
         let mut size = 0;
-        for write in writes {
+        for write in last_of_each(writes, |write| write.key()) {
             let bytes = write.bytes();
-            // DynamoDB refuses a batch that names an item twice.
-            if !seen.insert(write.key()) {
-                continue;
-            }
             let request = WriteRequest::builder();
             let request = match write {
                 Write::Put { item, .. } => {
@@ -744,9 +739,24 @@ fn cancellation(error: &SdkError<TransactWriteItemsError, HttpResponse>) -> Call
     }
 }
 
+/// What is written of each item when one call takes an item once: the last word on it, in the order of these.
+pub(crate) fn last_of_each<T, K: Ord>(writes: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
+    let mut seen = BTreeSet::new();
+    let mut last: Vec<T> = writes.into_iter().rev().filter(|write| seen.insert(key(write))).collect();
+    last.reverse();
+    last
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_writes_of_an_item_the_last_one_counts() {
+        let writes = vec![("a", 1), ("b", 2), ("a", 3), ("c", 4), ("b", 5), ("a", 6)];
+        assert_eq!(last_of_each(writes, |(item, _)| *item), [("c", 4), ("b", 5), ("a", 6)]);
+        assert!(last_of_each(Vec::<(&str, u8)>::new(), |(item, _)| *item).is_empty());
+    }
 
     #[test]
     fn every_name_of_an_expression_gets_a_placeholder() {

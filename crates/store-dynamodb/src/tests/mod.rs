@@ -6,3 +6,4 @@ mod models;
 mod promises;
 mod retries;
 mod sizes;
+mod unreadable;
