@@ -306,7 +306,7 @@ impl FakeCloud {
                 private_feeds: true,
                 every_read_is_recorded: false,
                 operator_key: SecretHash::of(&operator_key()),
-                keys: Keys { cursor: [1; 32], echo: [2; 32] },
+                keys: Keys { cursor: [1; 32], echo: Some([2; 32]) },
             }),
         }
     }

@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use crate::{
     App, Edit, Expected, InvalidField, Reach, WorkError,
     change::{History, difference},
-    edit::{Flaws, LABEL_PREFIX_MOST, NAME_MOST},
+    edit::Flaws,
+    limits::{LABEL_PREFIX_MOST, NAME_MOST},
     model::{Account, Detail, Dirty, ExtraLink, PropertyState, RETIRES_AFTER, Scope, Token, TokenSecret},
     ports::{Event, ObjectError, Page, PageRequest, PropertyCommit, StoreError, Subject},
     preview::{Openings, nights_of_all},
@@ -375,7 +376,7 @@ impl App {
             self.forget_snapshots(&before.property.account, &feeds).await?;
             self.properties.forget_past(id).await?;
             let now = self.clock.now();
-            let mut draft = self.draft(before.clone(), now);
+            let mut draft = self.draft(before.clone(), now)?;
             end_property(&mut draft);
             let mut after =
                 PropertyState { claims: calmesh_calendar::Claims::default(), conflicts: Vec::new(), ..draft.state };

@@ -8,13 +8,11 @@ use jiff::{
 
 use crate::{
     App, InvalidField, Reach,
-    blocks::{When, extent_of},
+    blocks::{When, extent_of, refuse_past},
     edit::Flaws,
+    limits::DAYS_AHEAD,
     ports::StoreError,
 };
-
-/// The longest range that is answered at once.
-pub const AVAILABILITY_DAYS: i32 = 760;
 
 /// Taken nights and intervals.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +21,8 @@ pub struct AvailabilityView {
     pub nights: Vec<calmesh_calendar::NightAvailability>,
     /// Runs of taken time, on the property's clock.
     pub intervals: Vec<TakenInterval>,
+    /// The present day on the property's clock: nights before it are past.
+    pub today: Date,
 }
 
 /// A longest run of taken time, on the property's clock.
@@ -69,8 +69,8 @@ impl App {
         let mut flaws = Flaws::default();
         if from >= to {
             flaws.add("to", "must be after from; the night of to is not included");
-        } else if from.until((Unit::Day, to)).map_or(true, |span| span.get_days() > AVAILABILITY_DAYS) {
-            flaws.add("to", format!("must be at most {AVAILABILITY_DAYS} days after from"));
+        } else if from.until((Unit::Day, to)).map_or(true, |span| span.get_days() > DAYS_AHEAD) {
+            flaws.add("to", format!("must be at most {DAYS_AHEAD} days after from"));
         }
         flaws.into_result().map_err(AvailabilityError::Invalid)?;
         let house = state.house();
@@ -80,7 +80,8 @@ impl App {
             end: house.local(one.times.end()),
             blocks: one.blocks,
         });
-        Ok(AvailabilityView { nights, intervals: intervals.collect() })
+        let today = house.date(self.clock.now());
+        Ok(AvailabilityView { nights, intervals: intervals.collect(), today })
     }
 
     /// Whether this extra night, these extra hours may be sold.
@@ -97,6 +98,7 @@ impl App {
         let state = self.state_within(reach, property).await?.ok_or(AvailabilityError::NotFound)?;
         let house = state.house();
         let extent = extent_of(start, end, &house).map_err(AvailabilityError::Invalid)?;
+        refuse_past(extent, &state, &house, self.clock.now()).map_err(|flaw| AvailabilityError::Invalid(vec![flaw]))?;
         let blocked_by = in_the_way(&state.taken(), extent, &house);
         let reading: Vec<&crate::model::Connection> =
             state.connections.iter().filter(|connection| connection.reads() && connection.policy().blocks).collect();

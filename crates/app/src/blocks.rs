@@ -7,17 +7,20 @@ use calmesh_calendar::{
     Block, BlockId, BlockKind, BlockState, ConnectionId, Extent, House, Nights, Origin, Picture, PropertyId, Standing,
     Times, block_state, in_the_way,
 };
-use jiff::civil::{Date, DateTime, date};
+use jiff::{
+    Timestamp,
+    civil::{Date, DateTime, date},
+};
 
 use crate::{
     App, Draft, Edit, Expected, Full, InvalidField, Reach,
     change::ChangeRefusal,
-    edit::{Flaws, SUMMARY_MOST},
-    limits,
+    edit::Flaws,
+    extensions::{StayApart, apart, check_extends},
+    limits::{self, SUMMARY_MOST},
     model::{ActivityKind, Connection, PropertyState},
     ports::{Page, PageRequest, StoreError},
     preview::{Openings, openings},
-    reading::report_orphaned_extensions,
 };
 
 /// What the host's own block may be; the edge of a site's rule is never the host's.
@@ -102,6 +105,8 @@ pub struct BlockView {
     pub state: BlockState,
     /// Imported stays that cover this own block wholly, so that pruning would remove it.
     pub covered_by: Vec<BlockId>,
+    /// The stay that this own block extends, where that has gone or was moved away.
+    pub apart: Option<StayApart>,
     /// Names what can be edited, for the ETag.
     pub version: u64,
 }
@@ -303,7 +308,7 @@ fn connection_of<'a>(block: &Block, state: &'a PropertyState) -> Option<&'a Conn
     state.connection(id)
 }
 
-fn state_of(block: &Block, state: &PropertyState, picture: &Picture<'_>) -> BlockState {
+pub(crate) fn state_of(block: &Block, state: &PropertyState, picture: &Picture<'_>) -> BlockState {
     if connection_of(block, state).is_some_and(Connection::is_paused) {
         BlockState::Paused
     } else if picture.counts(block) {
@@ -348,6 +353,7 @@ fn block_view(block: &Block, state: &PropertyState, picture: &Picture<'_>) -> Bl
         label: connection.map(|connection| format!("{}{}", state.property.label_prefix, connection.name)),
         state: state_of(block, state, picture),
         covered_by: covered_by(block, state, picture),
+        apart: apart(block, state, picture.house),
         version: version_of(block),
         block: block.clone(),
     }
@@ -438,6 +444,25 @@ pub(crate) fn extent_of(start: When, end: When, house: &House) -> Result<Extent,
     }
 }
 
+/// Refuses what was over before today, on the property's clock: nothing is sold or blocked there any more.
+pub(crate) fn refuse_past(
+    extent: Extent,
+    state: &PropertyState,
+    house: &House,
+    now: Timestamp,
+) -> Result<(), InvalidField> {
+    let end = match extent {
+        Extent::Nights(nights) => nights.end(),
+        Extent::Times(times) => house.date(times.end()),
+    };
+    let today = house.date(now);
+    if end < today {
+        let zone = &state.property.time_zone;
+        return Err(InvalidField::new("end", format!("is in the past: today is {today} in {zone}")));
+    }
+    Ok(())
+}
+
 /// What is in the way of an own block: all that is taken but the block itself, the stay that it extends and that
 /// stay's turnover nights.
 fn blocking(draft: &Draft, house: &House, extent: Extent, own: &BlockId, extends: Option<&BlockId>) -> Vec<BlockId> {
@@ -454,38 +479,6 @@ fn blocking(draft: &Draft, house: &House, extent: Extent, own: &BlockId, extends
     in_the_way(&taken, extent, house)
 }
 
-fn check_extends(
-    draft: &Draft,
-    own: &BlockId,
-    extends: &BlockId,
-    extent: Option<Extent>,
-    house: &House,
-    flaws: &mut Flaws,
-) {
-    if own == extends {
-        flaws.add("extends", "a block can't extend itself");
-        return;
-    }
-    match (draft.block(extends), extent) {
-        (None, _) => flaws.add("extends", "must be a block of the same property"),
-        (Some(stay), Some(extent)) if !touches(stay.extent, extent, house) => {
-            flaws.add(
-                "extends",
-                "must be a stay that this block touches: it ends where the block begins, or overlaps it",
-            );
-        }
-        (Some(_), _) => {}
-    }
-}
-
-/// Whether two extents overlap, or one ends where the other begins, by exact times or by nights.
-fn touches(stay: Extent, extension: Extent, house: &House) -> bool {
-    let (a, b) = (stay.times(house), extension.times(house));
-    let by_nights = |(a, b): (Nights, Nights)| a.first() <= b.end() && b.first() <= a.end();
-    a.start() <= b.end() && b.start() <= a.end()
-        || stay.nights(house).zip(extension.nights(house)).is_some_and(by_nights)
-}
-
 fn apply_creation(draft: &mut Draft, reach: &Reach, id: &BlockId, new: &NewBlock) -> Result<(), BlockError> {
     if !reach.shows(&draft.state.property) {
         return Err(BlockError::NotFound);
@@ -497,6 +490,11 @@ fn apply_creation(draft: &mut Draft, reach: &Reach, id: &BlockId, new: &NewBlock
     let house = draft.state.house();
     let mut flaws = Flaws::default();
     let extent = extent_of(new.start, new.end, &house);
+    if let Ok(extent) = extent
+        && let Err(past) = refuse_past(extent, &draft.state, &house, draft.now)
+    {
+        flaws.add(past.field, past.detail);
+    }
     flaws.text("summary", &new.summary, 0, SUMMARY_MOST);
     if let Some(extends) = &new.extends {
         check_extends(draft, id, extends, extent.as_ref().ok().copied(), &house, &mut flaws);
@@ -511,7 +509,7 @@ fn apply_creation(draft: &mut Draft, reach: &Reach, id: &BlockId, new: &NewBlock
     limits::OWN_BLOCKS.room_beside(draft.state.blocks.iter().filter(|block| block.is_own()).count())?;
     let block = Block {
         id: id.clone(),
-        origin: Origin::Own { extends: new.extends.clone() },
+        origin: Origin::Own { extends: new.extends.clone(), lost: None },
         kind: new.kind.into(),
         extent,
         summary: new.summary.trim().to_owned(),
@@ -558,6 +556,12 @@ fn apply_edit(
     } else {
         extent_of(edit.start.unwrap_or(old_start), edit.end.unwrap_or(old_end), &house)
     };
+    if let Ok(extent) = extent
+        && extent != before.extent
+        && let Err(past) = refuse_past(extent, &draft.state, &house, draft.now)
+    {
+        flaws.add(past.field, past.detail);
+    }
     let summary = edit.summary.over(before.summary.clone(), String::new);
     flaws.text("summary", &summary, 0, SUMMARY_MOST);
     let extends = edit.extends.over_option(before.extends().cloned());
@@ -578,7 +582,8 @@ fn apply_edit(
         kind: edit.kind.map_or(before.kind, BlockKind::from),
         extent,
         summary: summary.trim().to_owned(),
-        origin: Origin::Own { extends },
+        // Who moves it or says what it extends has been told.
+        origin: Origin::Own { lost: before.lost().filter(|_| edit.extends.is_keep() && !moves).cloned(), extends },
         ..before.clone()
     };
     if after == before {
@@ -607,7 +612,6 @@ fn remove_own(draft: &mut Draft, gone: &BTreeSet<BlockId>) {
     for block in gone {
         draft.note(None, ActivityKind::BlockDeleted { block: block.clone() });
     }
-    report_orphaned_extensions(draft);
 }
 
 fn apply_prune(draft: &mut Draft, reach: &Reach) -> Result<Vec<BlockView>, BlockError> {

@@ -7,11 +7,12 @@ use calmesh_calendar::{Block, BlockId, Claims, ConnectionId, PropertyId};
 use jiff::Timestamp;
 
 use crate::{
-    App, Keys,
+    App,
     model::{
-        Activity, ActivityKind, ClosedHold, ConflictRecord, Connection, Dirty, FetchPlan, LinkOwner, LinkToken,
+        Activity, ActivityKind, ClosedHold, ConflictRecord, Connection, Dirty, FetchPlan, LinkOwner, LinkToken, Names,
         Property, PropertyState, Replaced, happened, without_secrets, without_words,
     },
+    naming::name_things,
     ports::{Event, PlanChange, PropertyCommit, StoreError},
 };
 
@@ -25,7 +26,7 @@ pub struct Draft {
     /// The connection whose good reading was taken in, and when its body was read; none for one that was known before.
     pub(crate) read: Option<(ConnectionId, Timestamp)>,
     /// By which our own blocks are known in a feed.
-    pub(crate) keys: Keys,
+    pub(crate) echo_key: [u8; 32],
     pub(crate) history: History,
 }
 
@@ -47,7 +48,8 @@ impl Draft {
     /// Adds to what the host can read of this property.
     pub fn note(&mut self, connection: Option<&ConnectionId>, kind: ActivityKind) {
         let property = self.state.property.id.clone();
-        self.history.activity.push(Activity { property, at: self.now, connection: connection.cloned(), kind });
+        let (connection, names) = (connection.cloned(), Names::default());
+        self.history.activity.push(Activity { property, at: self.now, connection, kind, names });
     }
 
     #[must_use]
@@ -174,13 +176,14 @@ impl App {
                 return Err(ChangeError::NotFound);
             }
             let now = self.clock.now();
-            let mut draft = self.draft(before.clone(), now);
+            let mut draft = self.draft(before.clone(), now)?;
             let value = decide(&mut draft).map_err(ChangeError::Refused)?;
             self.weigh(&before, &mut draft).await?;
-            let Draft { mut state, history, .. } = draft;
+            let Draft { mut state, mut history, .. } = draft;
             if state == before && history.is_empty() {
                 return Ok(Changed { value, state, written: false });
             }
+            history.activity.iter_mut().for_each(|entry| name_things(entry, &before, &state));
             state.property.revision = before.property.revision + 1;
             // Clocks differ a little; later revisions are never made earlier, unless a clock was wrong.
             state.property.revised_at = happened(before.property.revised_at, now).max(Some(now));
@@ -202,8 +205,11 @@ impl App {
         }
     }
 
-    pub(crate) fn draft(&self, state: PropertyState, now: Timestamp) -> Draft {
-        Draft { state, now, read: None, keys: self.settings.keys.clone(), history: History::default() }
+    /// # Errors
+    /// Where no key is given: nothing is decided there.
+    pub(crate) fn draft(&self, state: PropertyState, now: Timestamp) -> Result<Draft, StoreError> {
+        let echo_key = self.settings.keys.echo()?;
+        Ok(Draft { state, now, read: None, echo_key, history: History::default() })
     }
 
     /// Announces; a bus that fails only delays, since the dirty mark is announced again by the tick.
@@ -316,6 +322,7 @@ pub(crate) fn plan_of(connection: &Connection, blocks: &[Block], claims: &Claims
         account: connection.account.clone(),
         property: connection.property.clone(),
         provider: connection.provider.clone(),
+        name: Some(connection.name.clone()),
         url: import.url.clone(),
         applied: applied.map(|applied| applied.snapshot.clone()),
         validators: applied.map(|applied| applied.validators.clone()).unwrap_or_default(),

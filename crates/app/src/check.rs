@@ -20,6 +20,7 @@ use crate::{
     blocks::{Span, span_of},
     edit::{ZONE_WANTED, counted, known_zone},
     judge_feed,
+    limits::{BLOCKS_TOLD, DAYS_AHEAD, DAYS_BACK, WARNINGS_TOLD},
     model::{
         Budget, FailureKind, FeedUrl, Fetched, LinkOwner, LinkToken, PolicyOverrides, Snapshot, Spender, Validators,
     },
@@ -320,15 +321,9 @@ pub fn check_body(body: &[u8], zone: Option<&TimeZone>, now: Timestamp, url: Opt
 }
 
 /// So much is told of one feed: a page that a person reads, and no text can make it longer.
-pub const BLOCKS_TOLD: usize = 1_000;
-pub const WARNINGS_TOLD: usize = 100;
 const UID_TOLD: usize = 255;
 const NAME_TOLD: usize = 255;
 const DETAIL_TOLD: usize = 1_000;
-/// Nights are told from so many days back to so many ahead, as far as feeds are read.
-const NIGHTS_BACK: i64 = 30;
-const NIGHTS_AHEAD: i64 = 760;
-
 /// A text of a feed's own, cut where it is longer than anybody reads.
 fn told(text: String, most: usize) -> String {
     match text.char_indices().nth(most) {
@@ -340,8 +335,8 @@ fn told(text: String, most: usize) -> String {
 /// The nights around now, in which lists of nights are told.
 fn nights_told(house: &House, now: Timestamp) -> Option<Nights> {
     let today = house.date(now);
-    let first = today.checked_sub(NIGHTS_BACK.days()).ok()?;
-    Nights::new(first, today.checked_add(NIGHTS_AHEAD.days()).ok()?).ok()
+    let first = today.checked_sub(DAYS_BACK.days()).ok()?;
+    Nights::new(first, today.checked_add(DAYS_AHEAD.days()).ok()?).ok()
 }
 
 fn report(reading: &FeedReading, profile: &'static Profile, house: &House, now: Timestamp) -> CheckReport {

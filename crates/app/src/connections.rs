@@ -14,10 +14,10 @@ use crate::{
     advice::Advice,
     change::ChangeRefusal,
     check::{Examined, Unseen, refusal_of},
-    edit::{Flaws, NAME_MOST},
+    edit::Flaws,
     holds::close_holds,
     kept::{KeptBodies, take_kept},
-    limits,
+    limits::{self, NAME_MOST},
     model::{
         ActivityKind, Connection, Detail, Direction, ExportSide, FailureKind, FeedUrl, Format, ImportSide, LinkReads,
         LinkToken, PolicyOverrides, PropertyState, RETIRES_AFTER, RetiringLink, RetiringServes, Snapshot, Status,
@@ -25,7 +25,6 @@ use crate::{
     },
     ports::{FetchFailure, ObjectError, Page, PageRequest, ParkedBody, StoreError},
     preview::Openings,
-    reading::report_orphaned_extensions,
     take_reading,
     telemetry::ImportTelemetry,
 };
@@ -1411,5 +1410,4 @@ fn remove_blocks_of(draft: &mut Draft, id: &ConnectionId) {
     let gone: BTreeSet<BlockId> = mine.map(|block| block.id.clone()).collect();
     close_holds(draft, &gone);
     draft.state.blocks.retain(|block| !gone.contains(&block.id));
-    report_orphaned_extensions(draft);
 }

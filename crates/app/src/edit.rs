@@ -138,6 +138,3 @@ pub(crate) fn known_zone(name: &str) -> Option<TimeZone> {
 }
 
 pub(crate) const ZONE_WANTED: &str = "must be an IANA time zone such as Europe/Madrid";
-pub(crate) const NAME_MOST: usize = 200;
-pub(crate) const SUMMARY_MOST: usize = 500;
-pub(crate) const LABEL_PREFIX_MOST: usize = 40;

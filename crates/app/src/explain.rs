@@ -25,6 +25,8 @@ const SECOND: SignedDuration = SignedDuration::from_nanos(999_999_999);
 pub struct Explanation {
     pub night: Date,
     pub available: bool,
+    /// It was over at that instant.
+    pub past: bool,
     pub as_of: Timestamp,
     /// In order of block.
     pub claims: Vec<ClaimView>,
@@ -125,7 +127,14 @@ impl App {
             .map(|one| availability(&taken(&picture), &house, one.first(), one.end()))
             .is_some_and(|found| found.nights.iter().any(|night| !night.blocks.is_empty()));
         let as_of = as_of.unwrap_or(now);
-        Ok(Explanation { night, available: !is_taken, as_of, claims: claims.collect(), not_known })
+        Ok(Explanation {
+            night,
+            available: !is_taken,
+            past: night < house.date(at),
+            as_of,
+            claims: claims.collect(),
+            not_known,
+        })
     }
 
     /// The state of a property as it stood at a past instant, and that instant. One without a fraction is a whole second,

@@ -18,8 +18,8 @@ use crate::{
     aside::{AsideError, aside, unreadable},
     model::{
         Activity, ActivityKind, AnnouncedReading, CLOCKS_DIFFER, Connection, Failure, FailureKind, FetchPlan,
-        FetchState, Fetched, HostPause, NOT_TAKEN_IN, Outcome, READ_AGAIN, Refresh, RefreshScope, Snapshot,
-        SweepRecord, Validators, bucket_of, happened, is_ahead,
+        FetchState, Fetched, HostPause, NOT_TAKEN_IN, Names, Outcome, READ_AGAIN, Refresh, RefreshScope, Site,
+        Snapshot, SweepRecord, Validators, bucket_of, happened, is_ahead,
     },
     ports::{Event, FeedRequest, FetchFailure, PageRequest, ParkedBody, StoreError},
     provider_words::{user_agent_for, with_help},
@@ -374,6 +374,9 @@ impl App {
         }
         // What a clock wrote that was ahead is written anew with this reading.
         let ahead = is_ahead(plan.since, read_at) || plan.applied_read_at.is_some_and(|at| is_ahead(at, read_at));
+        if ahead {
+            tracing::warn!(connection.id = %plan.connection, "its last reading is dated ahead: a clock was wrong then, or is now");
+        }
         if body.is_none() && !plan.pending && !anew && !ahead {
             // Whoever asked waits for the exports too: merge makes them stand where they have not followed yet.
             let is_awaited = refresh.is_some() && self.is_dirty(&plan.property).await?;
@@ -506,6 +509,16 @@ impl App {
         }
     }
 
+    /// When the last sweep began, where that is dated ahead: a clock was ahead then, or is behind now.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn swept_ahead(&self) -> Result<Option<Timestamp>, StoreError> {
+        let now = self.clock.now();
+        let sweeps = self.fetches.sweeps(&[0]).await?;
+        Ok(sweeps.into_iter().map(|sweep| sweep.started_at).filter(|at| is_ahead(*at, now)).max())
+    }
+
     /// How long sweeps leave a failing feed alone: the next two sweeps try again, then ever fewer, with jitter.
     fn back_off(&self, kind: FailureKind, count: u32) -> SignedDuration {
         let period = self.settings.sweep_period;
@@ -520,7 +533,15 @@ impl App {
 
     async fn note(&self, state: &FetchState, kind: ActivityKind, at: Timestamp) -> Result<(), StoreError> {
         let plan = &state.plan;
-        let entry = Activity { property: plan.property.clone(), at, connection: Some(plan.connection.clone()), kind };
+        let site = plan.name.clone().map(|name| Site { name, provider: plan.provider.clone() });
+        let entry = Activity {
+            property: plan.property.clone(),
+            at,
+            connection: Some(plan.connection.clone()),
+            kind,
+            // Nothing of the property is read for this: its name is looked up where the entry is shown.
+            names: Names { site, ..Names::default() },
+        };
         self.activity.append_activity(&[entry]).await
     }
 

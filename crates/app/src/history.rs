@@ -4,7 +4,7 @@ use calmesh_calendar::PropertyId;
 
 use crate::{
     App, Reach,
-    model::Activity,
+    model::{Activity, Site},
     ports::{Page, PageRequest, StoreError},
 };
 
@@ -19,9 +19,24 @@ impl App {
         id: &PropertyId,
         page: PageRequest,
     ) -> Result<Option<Page<Activity>>, StoreError> {
-        if !self.properties.property(id).await?.is_some_and(|property| reach.shows(&property)) {
+        let Some(property) = self.properties.property(id).await?.filter(|property| reach.shows(property)) else {
             return Ok(None);
+        };
+        let mut page = self.activity.activity(id, page).await?;
+        // What an earlier version wrote has no names: it is told by the present ones, which one read for all brings.
+        let is_nameless = |entry: &Activity| entry.connection.is_some() && entry.names.site.is_none();
+        let state = match page.items.iter().any(is_nameless) {
+            true => self.properties.load(id).await?,
+            false => None,
+        };
+        for entry in &mut page.items {
+            entry.names.property.get_or_insert_with(|| property.name.clone());
+            if is_nameless(entry) {
+                let known = entry.connection.as_ref().zip(state.as_ref()).and_then(|(id, state)| state.connection(id));
+                entry.names.site =
+                    known.map(|known| Site { name: known.name.clone(), provider: known.provider.clone() });
+            }
         }
-        Ok(Some(self.activity.activity(id, page).await?))
+        Ok(Some(page))
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     model::{ActivityKind, ClosedHold, PropertyState},
     ports::{Page, PageRequest, StoreError},
     preview::Openings,
-    reading::{end_hold, report_orphaned_extensions},
+    reading::end_hold,
 };
 
 /// Where a hold stands.
@@ -234,7 +234,6 @@ fn release(draft: &mut Draft, id: &HoldId, group: bool) -> Option<HoldView> {
     let gone: BTreeSet<BlockId> = blocks.into_iter().collect();
     close_holds(draft, &gone);
     draft.state.blocks.retain(|block| !gone.contains(&block.id));
-    report_orphaned_extensions(draft);
     Some(HoldView { status: HoldStatus::Released, closed_at: Some(draft.now), ..own })
 }
 

@@ -52,7 +52,7 @@ fn misses_required_word(event: &FeedEvent, policy: &Policy) -> bool {
 }
 
 /// Whether a text has a word, or a phrase, in any case: "Reserved - Ana" says `reserved`, "Unreserved" does not.
-fn says(text: &str, word: &str) -> bool {
+pub(crate) fn says(text: &str, word: &str) -> bool {
     let (text, word) = (text.to_lowercase(), word.trim().to_lowercase());
     let goes_on = |beside: Option<char>, edge: Option<char>| {
         beside.is_some_and(char::is_alphanumeric) && edge.is_some_and(char::is_alphanumeric)

@@ -16,6 +16,7 @@ mod connections;
 pub mod contract;
 mod edit;
 mod explain;
+mod extensions;
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
 mod fetch;
@@ -23,10 +24,11 @@ mod history;
 mod holds;
 mod judge;
 mod kept;
-mod limits;
+pub mod limits;
 mod links;
 mod mend;
 pub mod model;
+mod naming;
 pub mod ports;
 mod preview;
 mod properties;
@@ -49,24 +51,24 @@ mod work;
 
 pub use accounts::{AccountEdit, AccountError, EraseError, NewAccount, Opened, Refusal};
 pub use app::App;
-pub use availability::{AVAILABILITY_DAYS, AvailabilityError, AvailabilityView, SaleCheck, TakenInterval};
+pub use availability::{AvailabilityError, AvailabilityView, SaleCheck, TakenInterval};
 pub use blocks::{BlockEdit, BlockError, BlockSource, BlockView, NewBlock, OwnKind, Pruning, Span, When};
 pub use change::{ChangeError, Changed, Draft};
-pub use check::{
-    BLOCKS_TOLD, CheckError, CheckReport, CheckSource, CheckedBlock, EventCounts, Problem, WARNINGS_TOLD, check_body,
-};
+pub use check::{CheckError, CheckReport, CheckSource, CheckedBlock, EventCounts, Problem, check_body};
 pub use conflicts::{ConflictError, ConflictStatus, ConflictView};
 pub use connections::{
     ConnectionEdit, ConnectionError, ConnectionView, ExportView, NewConnection, PolicyEdit, SideEdit, TurnedOn,
 };
 pub use edit::{Edit, Expected, InvalidField, counted};
 pub use explain::{CarriedBy, ClaimView, ExplainError, Explanation, NotKnown};
+pub use extensions::StayApart;
 pub use fetch::{BUCKETS, is_turn_of, refused, sweeps_between_reads};
 pub use holds::{HoldError, HoldStatus, HoldView};
 pub use judge::{judge_feed, unread_uids, warnings_of};
 pub use limits::{CONNECTIONS, Full, LIMITS, LINKS, Limit, OWN_BLOCKS, PROPERTIES, TOKENS};
 pub use links::{LinkEdit, LinkError, LinkView, NewLink, WantedScope};
 pub use mend::Mended;
+pub use naming::{site_in_words, span_in_words};
 pub use preview::Openings;
 pub use properties::{DEFAULT_CHECK_IN, DEFAULT_CHECK_OUT, NewProperty, PropertyEdit, PropertyError};
 pub use provider_words::user_agent_for;
@@ -74,7 +76,7 @@ pub use reach::Reach;
 pub use reading::{AcceptedFeed, READER, ReadingReport, take_reading};
 pub use reads::TakeLogError;
 pub use refresh::{GAVE_UP, GIVE_UP_AFTER, RefreshError, RefreshView};
-pub use settings::{Keys, Settings};
+pub use settings::{Keys, NoEchoKey, Settings};
 pub use tags::echo_tag;
 pub use telemetry::ImportTelemetry;
 pub use tokens::{NewToken, TokenError};

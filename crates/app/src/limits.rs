@@ -24,6 +24,30 @@ pub const TOKENS: Limit = Limit { things: "tokens", of: "account", most: 200 };
 /// Every limit, for the document.
 pub const LIMITS: [Limit; 5] = [CONNECTIONS, OWN_BLOCKS, PROPERTIES, LINKS, TOKENS];
 
+/// Characters of a name: of an account, property, connection, extra link, token.
+pub const NAME_MOST: usize = 200;
+/// Characters of an own block's summary.
+pub const SUMMARY_MOST: usize = 500;
+pub const LABEL_PREFIX_MOST: usize = 40;
+/// Characters of any other text that a client sends.
+pub const TEXT_MOST: usize = 1_000;
+pub const TURNOVER_MOST: u8 = 30;
+/// Properties that a token or an extra link names one by one.
+pub const SELECTION_MOST: usize = 500;
+/// Lists of nights reach from so many days back to so many ahead, whatever a feed or a host wrote: as far as feeds are
+/// read, and as far as availability is told at once.
+pub const DAYS_BACK: i32 = 30;
+pub const DAYS_AHEAD: i32 = 760;
+/// An entry of the activity names so many stays of each part.
+pub const STAYS_TOLD: usize = 10;
+/// And so many nights: more than a year's.
+pub const NIGHTS_TOLD: usize = 400;
+/// Of one conflict or finding, so many nights or runs of them.
+pub const RUNS_TOLD: usize = 100;
+/// A check tells so many blocks and warnings.
+pub const BLOCKS_TOLD: usize = 1_000;
+pub const WARNINGS_TOLD: usize = 100;
+
 /// There is no room for one more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

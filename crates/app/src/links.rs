@@ -10,8 +10,8 @@ use calmesh_calendar::{LinkId, PropertyId};
 use crate::{
     App, Edit, Expected, Full, InvalidField, Reach, WorkError,
     accounts::{DEFAULT_DETAIL, EDIT_ATTEMPTS},
-    edit::{Flaws, NAME_MOST},
-    limits,
+    edit::Flaws,
+    limits::{self, NAME_MOST},
     model::{Detail, Dirty, ExtraLink, Format, LinkReads, LinkScope, LinkToken},
     ports::{Event, ObjectError, Page, PageRequest, StoreError},
     preview::Openings,

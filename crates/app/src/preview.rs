@@ -9,7 +9,7 @@ use jiff::{Timestamp, ToSpan, civil::Date};
 
 use crate::{
     App, Draft,
-    availability::AVAILABILITY_DAYS,
+    limits::DAYS_AHEAD,
     model::{ExtraLink, Format, LinkToken, PropertyState, RetiringServes},
     ports::StoreError,
     served::stays_on_link,
@@ -54,7 +54,7 @@ impl App {
         before: &PropertyState,
         decide: impl FnOnce(&mut Draft) -> Result<T, E>,
     ) -> Result<(T, Openings), E> {
-        let mut draft = self.draft(before.clone(), self.clock.now());
+        let mut draft = self.draft(before.clone(), self.clock.now())?;
         let value = decide(&mut draft)?;
         self.weigh(before, &mut draft).await?;
         let opened = openings(before, &draft.state, draft.now);
@@ -153,7 +153,7 @@ fn held_by_itself(state: &PropertyState, site: &ConnectionId, window: Nights) ->
 
 /// From this day on as far as feeds are read.
 fn window(from: Date) -> Option<Nights> {
-    Nights::new(from, from.checked_add(AVAILABILITY_DAYS.days()).ok()?).ok()
+    Nights::new(from, from.checked_add(DAYS_AHEAD.days()).ok()?).ok()
 }
 
 fn nights_of(extents: impl IntoIterator<Item = Extent>, house: &House, window: Nights) -> BTreeSet<Date> {

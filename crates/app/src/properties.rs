@@ -9,10 +9,10 @@ use crate::{
     App, Draft, Edit, Expected, Full, InvalidField, Reach,
     change::{ChangeRefusal, History, difference},
     connections::remove_connection,
-    edit::{Flaws, LABEL_PREFIX_MOST, NAME_MOST, ZONE_WANTED, known_zone},
+    edit::{Flaws, ZONE_WANTED, known_zone},
     kept::{KeptBodies, take_kept},
-    limits,
-    model::{Activity, ActivityKind, Property, PropertyState},
+    limits::{self, LABEL_PREFIX_MOST, NAME_MOST, TURNOVER_MOST},
+    model::{Activity, ActivityKind, Names, Property, PropertyState},
     ports::{ObjectError, Page, PageRequest, StoreError},
     preview::Openings,
 };
@@ -21,8 +21,6 @@ pub const DEFAULT_CHECK_IN: Time = Time::constant(15, 0, 0, 0);
 pub const DEFAULT_CHECK_OUT: Time = Time::constant(11, 0, 0, 0);
 /// A decision is prepared anew so often when feeds change under it.
 const PREPARATIONS: u32 = 6;
-/// More nights than this between two stays are no turnover.
-const TURNOVER_MOST: u8 = 30;
 
 /// A property to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +126,7 @@ impl App {
             at: now,
             connection: None,
             kind: ActivityKind::PropertyCreated,
+            names: Names { property: Some(state.property.name.clone()), ..Names::default() },
         };
         // No dirty mark: nothing is taken in it yet, and it has no link that must follow.
         let history = History { activity: vec![created], ..History::default() };

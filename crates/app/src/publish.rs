@@ -16,11 +16,13 @@ use jiff::{SignedDuration, Timestamp, civil::date};
 
 use crate::{
     App, ChangeError, Draft, Reach,
+    judge::says,
     kept::{KeptBodies, take_kept},
     model::{
         ActivityKind, Connection, Detail, Dirty, ExtraLink, Format, LinkToken, Property, PropertyState, RetiringLink,
         RetiringServes, Status, is_ahead,
     },
+    naming::provider_in_words,
     ports::{Event, ExportObject, ExportWriteError, PageRequest, StoreError},
     served::stays_on_link,
     tags::{echo_tag, export_name},
@@ -100,7 +102,7 @@ impl App {
             return Ok(false);
         }
         let mut moved = Vec::new();
-        for (token, bytes) in self.exports_of(&state, now) {
+        for (token, bytes) in self.exports_of(&state, now)? {
             let object = objects.get(&token).and_then(Option::as_ref);
             match self.put_if_different(&token, object, bytes).await {
                 Ok(false) => {}
@@ -234,13 +236,14 @@ impl App {
     }
 
     /// Every private link of a property with the bytes that it serves now.
-    fn exports_of(&self, state: &PropertyState, now: Timestamp) -> Vec<(LinkToken, Vec<u8>)> {
+    fn exports_of(&self, state: &PropertyState, now: Timestamp) -> Result<Vec<(LinkToken, Vec<u8>)>, StoreError> {
+        let echo = self.settings.keys.echo()?;
         let (sources, house) = (state.sources(), state.house());
         let picture = state.picture(&sources, &house);
         let mut out = Vec::new();
         for connection in &state.connections {
             if let Some(export) = &connection.export {
-                out.push((export.token.clone(), self.render_connection(state, &picture, connection, now)));
+                out.push((export.token.clone(), render_connection(&echo, state, &picture, connection, now)));
             }
         }
         for link in &state.retiring {
@@ -250,74 +253,13 @@ impl App {
                     render(&document(String::from(BUSY_NAME), Vec::new(), profile))
                 }
                 RetiringServes::Current { connection } => match state.connection(connection) {
-                    Some(connection) => self.render_connection(state, &picture, connection, now),
+                    Some(connection) => render_connection(&echo, state, &picture, connection, now),
                     None => render(&document(String::from(BUSY_NAME), Vec::new(), calmesh_profiles::generic())),
                 },
             };
             out.push((link.token.clone(), bytes));
         }
-        out
-    }
-
-    fn render_connection(
-        &self,
-        state: &PropertyState,
-        picture: &Picture<'_>,
-        connection: &Connection,
-        now: Timestamp,
-    ) -> Vec<u8> {
-        let Some(export) = &connection.export else { return Vec::new() };
-        let name = calendar_name(export.detail, &state.property.name);
-        let events = stays_on_link(state, picture, connection, now);
-        let events = events.into_iter().map(|event| self.event(state, event, export.detail)).collect();
-        render(&document(name, events, connection.profile()))
-    }
-
-    /// The events that one viewer sees of a property.
-    fn events(
-        &self,
-        state: &PropertyState,
-        picture: &Picture<'_>,
-        viewer: Viewer<'_>,
-        detail: Detail,
-        now: Timestamp,
-    ) -> Vec<DocumentEvent> {
-        let events = view(picture, viewer, state.property.rules_changed_at, now);
-        events.into_iter().map(|event| self.event(state, event, detail)).collect()
-    }
-
-    fn event(&self, state: &PropertyState, event: ViewEvent, detail: Detail) -> DocumentEvent {
-        let prefix = &state.property.label_prefix;
-        let source = event.source.as_ref().and_then(|id| state.connection(id));
-        let label = match source {
-            Some(connection) => format!("{prefix}{}", connection.name),
-            None if event.turnover => format!("{prefix}Turnover"),
-            None => format!("{prefix}Own"),
-        };
-        let own_words = event.own_summary.filter(|words| !words.trim().is_empty());
-        let summary = match detail {
-            Detail::Busy => NOT_AVAILABLE.to_owned(),
-            Detail::Label => label,
-            Detail::Full => own_words.unwrap_or(label),
-        };
-        let named_at = match detail {
-            Detail::Busy => None,
-            Detail::Label | Detail::Full => source.map(|connection| connection.named_at),
-        };
-        DocumentEvent {
-            uid: self.export_uid(&state.property.id, &export_name(&event.block, event.turnover, event.piece)),
-            extent: event.extent,
-            summary,
-            description: None,
-            stamp: named_at.map_or(event.changed_at, |at| at.max(event.changed_at)),
-            sequence: event.sequence,
-        }
-    }
-
-    /// A UID that stays with the block, with a keyed tag by which we know it when it comes back.
-    fn export_uid(&self, property: &PropertyId, name: &str) -> String {
-        let tag = echo_tag(&self.settings.keys.echo, property, name);
-        format!("{name}-{tag}@calmesh")
+        Ok(out)
     }
 
     /// Puts a new link's calendar there before its address is told, so that a site that tries the link at once finds it.
@@ -425,17 +367,24 @@ impl App {
         if link.deleted_at.is_some() {
             return Ok((Vec::new(), String::from(BUSY_NAME)));
         }
+        let echo = self.settings.keys.echo()?;
         let ids = self.properties_of_link(link).await?;
         let mut events = Vec::new();
+        let mut shown = Vec::new();
         for id in &ids {
             let Some(state) = self.properties.load(id).await? else { continue };
             if state.property.deleted_at.is_none() && state.property.account == link.account {
                 let (sources, house) = (state.sources(), state.house());
                 let viewer = Viewer { own: None, times: link.format == Format::Times };
-                events.extend(self.events(&state, &state.picture(&sources, &house), viewer, link.detail, now));
+                events.extend(events_of(&echo, &state, &state.picture(&sources, &house), viewer, link.detail, now));
+                shown.push(untelling_name(&state));
             }
         }
-        Ok((events, calendar_name(link.detail, &link.name)))
+        let name = match link.detail {
+            Detail::Busy => busy_name(&shown),
+            Detail::Label | Detail::Full => link.name.clone(),
+        };
+        Ok((events, name))
     }
 
     // ---- what time brings about ---------------------------------------------------------------------------------
@@ -485,6 +434,67 @@ impl App {
             Err(ChangeError::Store(error)) => Err(error.into()),
         }
     }
+}
+
+fn render_connection(
+    echo: &[u8; 32],
+    state: &PropertyState,
+    picture: &Picture<'_>,
+    connection: &Connection,
+    now: Timestamp,
+) -> Vec<u8> {
+    let Some(export) = &connection.export else { return Vec::new() };
+    let name = name_of_connections_link(state, connection, export.detail);
+    let events = stays_on_link(state, picture, connection, now);
+    let events = events.into_iter().map(|event| event_of(echo, state, event, export.detail)).collect();
+    render(&document(name, events, connection.profile()))
+}
+
+/// The events that one viewer sees of a property.
+fn events_of(
+    echo: &[u8; 32],
+    state: &PropertyState,
+    picture: &Picture<'_>,
+    viewer: Viewer<'_>,
+    detail: Detail,
+    now: Timestamp,
+) -> Vec<DocumentEvent> {
+    let events = view(picture, viewer, state.property.rules_changed_at, now);
+    events.into_iter().map(|event| event_of(echo, state, event, detail)).collect()
+}
+
+fn event_of(echo: &[u8; 32], state: &PropertyState, event: ViewEvent, detail: Detail) -> DocumentEvent {
+    let prefix = &state.property.label_prefix;
+    let source = event.source.as_ref().and_then(|id| state.connection(id));
+    let label = match source {
+        Some(connection) => format!("{prefix}{}", connection.name),
+        None if event.turnover => format!("{prefix}Turnover"),
+        None => format!("{prefix}Own"),
+    };
+    let own_words = event.own_summary.filter(|words| !words.trim().is_empty());
+    let summary = match detail {
+        Detail::Busy => NOT_AVAILABLE.to_owned(),
+        Detail::Label => label,
+        Detail::Full => own_words.unwrap_or(label),
+    };
+    let named_at = match detail {
+        Detail::Busy => None,
+        Detail::Label | Detail::Full => source.map(|connection| connection.named_at),
+    };
+    DocumentEvent {
+        uid: export_uid(echo, &state.property.id, &export_name(&event.block, event.turnover, event.piece)),
+        extent: event.extent,
+        summary,
+        description: None,
+        stamp: named_at.map_or(event.changed_at, |at| at.max(event.changed_at)),
+        sequence: event.sequence,
+    }
+}
+
+/// A UID that stays with the block, with a keyed tag by which we know it when it comes back.
+fn export_uid(echo: &[u8; 32], property: &PropertyId, name: &str) -> String {
+    let tag = echo_tag(echo, property, name);
+    format!("{name}-{tag}@calmesh")
 }
 
 async fn at_once(publish: impl Future<Output = Result<(), WorkError>>) {
@@ -570,14 +580,47 @@ fn tokens(state: &PropertyState) -> Vec<LinkToken> {
     own.chain(state.retiring.iter().map(|link| &link.token)).cloned().collect()
 }
 
-/// The name of a `busy` link, which tells nobody anything.
+/// The name of a calendar that shows nothing, and of a `busy` one where the property's name tells too much.
 const BUSY_NAME: &str = "Availability";
+/// Extra links name so many of their properties.
+const PROPERTIES_NAMED: usize = 3;
 
-fn calendar_name(detail: Detail, name: &str) -> String {
+/// What the link of a connection shows: that of the property which others took. A `busy` one tells nothing else.
+fn name_of_connections_link(state: &PropertyState, connection: &Connection, detail: Detail) -> String {
+    let property = &state.property.name;
     match detail {
-        Detail::Busy => BUSY_NAME.to_owned(),
-        Detail::Label | Detail::Full => name.to_owned(),
+        Detail::Busy => busy_name(&[untelling_name(state)]),
+        Detail::Label | Detail::Full if connection.import.is_some() => {
+            format!("{property}: all but {}", connection.name)
+        }
+        Detail::Label | Detail::Full => format!("{property}: all that is taken"),
     }
+}
+
+/// `Harbour flat: not available`; the plain one where the name of a property tells too much.
+fn busy_name(properties: &[Option<String>]) -> String {
+    let Some(names) = properties.iter().map(Option::as_deref).collect::<Option<Vec<&str>>>() else {
+        return BUSY_NAME.to_owned();
+    };
+    let more = format!("{} more", names.len().saturating_sub(PROPERTIES_NAMED));
+    let named = match names.get(..PROPERTIES_NAMED) {
+        Some(first) if names.len() > PROPERTIES_NAMED => [first, &[more.as_str()]].concat(),
+        _ => names,
+    };
+    match named.split_last() {
+        None => BUSY_NAME.to_owned(),
+        Some((last, [])) => format!("{last}: not available"),
+        Some((last, others)) => format!("{} and {last}: not available", others.join(", ")),
+    }
+}
+
+/// A property's name, unless it says a provider or a connection: a host may well call a home by those, and a `busy` link
+/// tells nobody.
+fn untelling_name(state: &PropertyState) -> Option<String> {
+    let name = &state.property.name;
+    let tells = calmesh_profiles::all().iter().any(|profile| says(name, provider_in_words(profile)))
+        || state.connections.iter().any(|connection| says(name, &connection.name));
+    (!tells && !name.trim().is_empty()).then(|| name.clone())
 }
 
 /// A calendar with these events, and with what its reader needs of an empty one.

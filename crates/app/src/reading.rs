@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp, civil::Date};
 use crate::{
     Draft,
     judge::{judge_feed, unread_uids, warnings_of},
+    limits::NIGHTS_TOLD,
     model::{ActivityKind, Applied, ClosedHold, Snapshot, Validators, happened, is_ahead},
     tags::carries_our_tag,
 };
@@ -22,8 +23,6 @@ const KEPT_WARNINGS: usize = 20;
 pub const READER: u16 = 1;
 /// The horizon of a body that means more later is moved on no sooner than after a week.
 const HORIZON_STEP: SignedDuration = SignedDuration::from_hours(24 * 7);
-/// An entry of the activity names so many nights at most: more than a year's.
-const NIGHTS_TOLD: usize = 400;
 
 /// A body that was read and understood.
 #[derive(Debug, Clone, Copy)]
@@ -88,7 +87,7 @@ pub fn take_reading(
     let mut sightings = judge_feed(feed.reading, source.profile(), &policy);
     for sighting in &mut sightings {
         let uid = sighting.key.as_ref().map(|key| key.uid.as_str());
-        if uid.is_some_and(|uid| carries_our_tag(&draft.keys.echo, &source.property, uid)) {
+        if uid.is_some_and(|uid| carries_our_tag(&draft.echo_key, &source.property, uid)) {
             sighting.sign = Sign::Ours;
         }
     }
@@ -128,7 +127,6 @@ pub fn take_reading(
         let ReadingReport { added, changed, removed, held } = report;
         draft.note(Some(connection), ActivityKind::FeedChanged { added, changed, removed, held });
     }
-    report_orphaned_extensions(draft);
 
     let changed_at = match known {
         Some(applied) if !report.changed_something() && !is_ahead(applied.changed_at, draft.now) => applied.changed_at,
@@ -167,7 +165,7 @@ fn begin_no_hold_later(block: &mut Block, now: Timestamp) {
 }
 
 /// The hold of a block that vanished together with others and of which the host has said nothing yet.
-fn vanished_together(block: &Block) -> Option<&Hold> {
+pub(crate) fn vanished_together(block: &Block) -> Option<&Hold> {
     block.hold().filter(|hold| hold.cause == HoldCause::MassVanish && !hold.kept)
 }
 
@@ -214,23 +212,4 @@ pub(crate) fn end_hold(draft: &mut Draft, connection: &ConnectionId, ended: Ende
         connection: connection.clone(),
         nights,
     });
-}
-
-/// A late check-out or extra night whose stay went stays, and the host is told once.
-pub(crate) fn report_orphaned_extensions(draft: &mut Draft) {
-    let blocks = &draft.state.blocks;
-    let orphaned: Vec<_> = blocks
-        .iter()
-        .filter_map(|block| {
-            let stay = block.extends()?;
-            let gone = !blocks.iter().any(|other| other.id == *stay);
-            gone.then(|| (block.id.clone(), stay.clone()))
-        })
-        .collect();
-    for (block, stay) in orphaned {
-        if let Some(Origin::Own { extends }) = draft.block_mut(&block).map(|block| &mut block.origin) {
-            *extends = None;
-        }
-        draft.note(None, ActivityKind::ExtensionOrphaned { block, stay });
-    }
 }

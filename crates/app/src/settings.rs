@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt};
 use jiff::SignedDuration;
 use url::Url;
 
-use crate::model::SecretHash;
+use crate::{model::SecretHash, ports::StoreError};
 
 /// A deployment's settings, read from flags or the environment by the program or function that wires the rooms.
 #[derive(Debug, Clone)]
@@ -41,8 +41,22 @@ impl Settings {
 pub struct Keys {
     /// Authenticates list cursors.
     pub cursor: [u8; 32],
-    /// Marks what we export, so that it is known when it comes back. Versioned: lose it and every echo turns real.
-    pub echo: [u8; 32],
+    /// Marks what we export, so that it is known when it comes back. Versioned: lose it and every echo turns real. None
+    /// where nothing is rendered and no reading is taken in: another key would mark links that nobody knows again.
+    pub echo: Option<[u8; 32]>,
+}
+
+/// A property was to be changed or rendered where no key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this function was given no key that marks what is exported, so it changes and renders nothing")]
+pub struct NoEchoKey;
+
+impl Keys {
+    /// # Errors
+    /// `NoEchoKey` where none was given.
+    pub(crate) fn echo(&self) -> Result<[u8; 32], StoreError> {
+        self.echo.ok_or_else(|| StoreError::Unavailable(NoEchoKey.into()))
+    }
 }
 
 impl fmt::Debug for Keys {

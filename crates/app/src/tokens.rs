@@ -7,14 +7,11 @@ use jiff::Timestamp;
 
 use crate::{
     App, Full, InvalidField, Reach,
-    edit::{Flaws, NAME_MOST},
-    limits,
+    edit::Flaws,
+    limits::{self, NAME_MOST, SELECTION_MOST},
     model::{Scope, Token, TokenSecret},
     ports::{Page, PageRequest, StoreError},
 };
-
-/// More properties than this in one token or link are no selection any more.
-pub(crate) const SELECTION_MOST: usize = 500;
 
 /// A token to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]

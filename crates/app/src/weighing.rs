@@ -10,15 +10,12 @@ use calmesh_calendar::{
 
 use crate::{
     App, Draft,
+    extensions::tell_of_extensions,
+    limits::RUNS_TOLD,
     model::{ActivityKind, ConflictRecord, Connection, PropertyState, RetiringServes, SecretHash},
     ports::StoreError,
-    reading::{end_hold, report_orphaned_extensions},
+    reading::end_hold,
 };
-
-/// An entry of the activity names so many runs of nights at most.
-const RUNS_TOLD: usize = 100;
-/// And so many nights of a conflict.
-const NIGHTS_TOLD: usize = 100;
 
 impl App {
     /// Weighs what a decision made of a property. One that changed nothing leaves everything as it is, unless time has
@@ -36,6 +33,7 @@ impl App {
         let links = self.link_facts(before, &known, &draft.state, &now).await?;
         let mut ids = || self.randomness.id();
         weigh_claims(before, &known, draft, &now, &links, &mut ids);
+        tell_of_extensions(before, draft);
         find_conflicts(draft, &now, &mut ids);
         Ok(())
     }
@@ -145,7 +143,6 @@ fn weigh_claims(
     draft.state.claims = claims;
     if let Some(blocks) = blocks {
         draft.state.blocks = blocks;
-        report_orphaned_extensions(draft);
     }
     for ended in ended_holds {
         if let Some(connection) = ended.block.connection().cloned() {
@@ -176,7 +173,7 @@ fn find_conflicts(draft: &mut Draft, now: &Ground, ids: &mut dyn FnMut() -> [u8;
             blocks: conflict.blocks.clone(),
             first: conflict.first.clone(),
             arrives_at: conflict.arrives_at,
-            nights: conflict.nights.iter().take(NIGHTS_TOLD).copied().collect(),
+            nights: conflict.nights.iter().take(RUNS_TOLD).copied().collect(),
         };
         draft.note(None, kind);
     }

@@ -33,10 +33,19 @@ pub struct Block {
 /// Where a block comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// The host made it. It may extend a stay (a late check-out, an extra night).
-    Own { extends: Option<BlockId> },
+    /// The host made it. It may extend a stay (a late check-out, an extra night), or have done so until that went.
+    Own { extends: Option<BlockId>, lost: Option<LostStay> },
     /// A connection's feed shows it, or showed it until lately.
     Feed(FeedOrigin),
+}
+
+/// The stay that an own block extended, as it was before it went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostStay {
+    pub stay: BlockId,
+    /// None for one of the host's own.
+    pub connection: Option<ConnectionId>,
+    pub extent: Extent,
 }
 
 /// How a stay is known on the other side, and whether it is still there.
@@ -133,7 +142,16 @@ impl Block {
     #[must_use]
     pub fn extends(&self) -> Option<&BlockId> {
         match &self.origin {
-            Origin::Own { extends } => extends.as_ref(),
+            Origin::Own { extends, .. } => extends.as_ref(),
+            Origin::Feed(_) => None,
+        }
+    }
+
+    /// The stay that this own block extended until that went.
+    #[must_use]
+    pub fn lost(&self) -> Option<&LostStay> {
+        match &self.origin {
+            Origin::Own { lost, .. } => lost.as_ref(),
             Origin::Feed(_) => None,
         }
     }

@@ -18,7 +18,7 @@ pub mod span;
 mod tests;
 mod view;
 
-pub use block::{Block, BlockKind, FeedOrigin, Hold, HoldCause, HoldEnd, Origin, Sign};
+pub use block::{Block, BlockKind, FeedOrigin, Hold, HoldCause, HoldEnd, LostStay, Origin, Sign};
 pub use claims::{
     Asked, Change, Claim, ClaimRule, Claims, ConnectionClaims, Decision, Finding, Habits, LeftOff, LinkFacts,
     LinkNight, Part, Runs, Standing, Weighed, carried_by, weigh,

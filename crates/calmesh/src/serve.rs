@@ -25,6 +25,7 @@ use calmesh_lambda_kit::{OsRandomness, OwnAgent, SystemClock, metrics, telemetry
 use calmesh_secrets::{KeyFileSealer, derive_keys};
 use calmesh_store_dynamodb::{DynamoStore, create_table_if_missing};
 use futures::{StreamExt, stream};
+use jiff::Timestamp;
 use serde_json::json;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
@@ -163,6 +164,9 @@ impl Service {
         let own_agent = OwnAgent::of_deployment(&args.contact_url, &secret);
         let app = wire(args, &folder, &credentials, &api, &dynamo, &s3, &bus, demo.as_ref(), &own_agent).await?;
         ensure_account(&app, &credentials).await.map_err(|error| ServeError::Store(error.into()))?;
+        if let Some(ahead) = app.swept_ahead().await.map_err(|error| ServeError::Store(error.into()))? {
+            output::warn(&clock_is_wrong(ahead, app.clock.now()));
+        }
         finish_unfinished(&app).await.map_err(|error| ServeError::Store(error.into()))?;
 
         folder.is_made()?;
@@ -210,6 +214,14 @@ impl Service {
             tracing::warn!(error = telemetry::chain(&error), "the next start takes this for a kill");
         }
     }
+}
+
+/// What is told at a start that finds something dated ahead.
+fn clock_is_wrong(ahead: Timestamp, now: Timestamp) -> String {
+    format!(
+        "calmesh: WARNING: feeds were last read at {ahead:.0}, and the clock of this machine says that it is {now:.0}: it was \
+         ahead then, or is behind now. What is dated ahead counts as never read. If the clock is wrong, set it."
+    )
 }
 
 /// Whether an event's work is reading feeds, which is left where it stands when the service stops.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use calmesh_app::App;
+use calmesh_app::{App, model::ClockWatch};
 use calmesh_lambda_kit::telemetry::chain;
 use jiff::{SignedDuration, Timestamp};
 use tokio::{sync::watch, time::MissedTickBehavior};
@@ -43,8 +43,12 @@ fn until_next(now: Timestamp, period: SignedDuration) -> Duration {
 async fn marks(app: &App) {
     let mut ticks = tokio::time::interval(MARKS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (began, mut watch) = (std::time::Instant::now(), ClockWatch::default());
     loop {
         ticks.tick().await;
+        if let Some(jump) = watch.look(app.clock.now(), began.elapsed()) {
+            tracing::warn!("{jump}");
+        }
         if let Err(error) = app.announce_marks(app.clock.now()).await {
             tracing::error!(error = chain(&error), "what waits was not announced; the next tick tries again");
         }

@@ -7,7 +7,7 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use aws_types::SdkConfig;
 use calmesh_access_log::{AccessLogs, new_logs};
 use calmesh_app::{
-    App, Settings,
+    App, Keys, Settings,
     model::{LinkToken, SecretHash, TokenSecret},
     ports::{AccountStore, ExportStore, IdentityVerifier, Randomness},
 };
@@ -105,8 +105,8 @@ impl Cloud {
             shards: config.shards,
             private_feeds: config.private_feeds,
             every_read_is_recorded: false,
-            operator_key: SecretHash::of(&operator),
-            keys: derive_keys(deployment.as_bytes())?,
+            operator_key: SecretHash::of(operator.as_deref().unwrap_or(&nobodys_key())),
+            keys: keys_of(deployment.as_deref())?,
         };
         let bus = EventBridgeBus::new(aws::on_demand(&sdk, aws_sdk_eventbridge::Client::new), config.bus.clone());
         let sealing = config.kms_key.clone().unwrap_or_default();
@@ -227,9 +227,8 @@ async fn warm_up(function: Function, store: &DynamoStore, objects: &S3Objects) {
     }
 }
 
-/// The deployment's secret and the operator's key. A function that is not given one never uses what stands in its
-/// place, and nobody can know it.
-async fn secrets(sdk: &SdkConfig, config: &Config) -> Result<(String, String), StartError> {
+/// The deployment's secret and the operator's key, of a function that is given them.
+async fn secrets(sdk: &SdkConfig, config: &Config) -> Result<(Option<String>, Option<String>), StartError> {
     let secrets = aws::on_demand(sdk, aws_sdk_secretsmanager::Client::new);
     tokio::try_join!(
         secret(&secrets, "CALMESH_DEPLOYMENT_SECRET", config.deployment_secret.as_deref()),
@@ -237,12 +236,26 @@ async fn secrets(sdk: &SdkConfig, config: &Config) -> Result<(String, String), S
     )
 }
 
+/// A function that is not given the deployment's secret has no key to mark exports by, so it can render none. It makes no
+/// list either: nobody can know the key of its cursors.
+fn keys_of(deployment: Option<&str>) -> Result<Keys, DeriveError> {
+    match deployment {
+        Some(secret) => derive_keys(secret.as_bytes()),
+        None => Ok(Keys { cursor: OsRandomness.secret(), echo: None }),
+    }
+}
+
+/// What opens nothing, since nobody can know it.
+fn nobodys_key() -> String {
+    TokenSecret::from_random(OsRandomness.secret()).reveal().to_owned()
+}
+
 async fn secret(
     client: &OnDemand<aws_sdk_secretsmanager::Client>,
     variable: &'static str,
     id: Option<&str>,
-) -> Result<String, StartError> {
-    let Some(id) = id else { return Ok(TokenSecret::from_random(OsRandomness.secret()).reveal().to_owned()) };
+) -> Result<Option<String>, StartError> {
+    let Some(id) = id else { return Ok(None) };
     let answer = client.get_secret_value().secret_id(id).send().await;
     let answer = answer.map_err(|error| StartError::Secret { variable, source: error.into() })?;
     let text = answer.secret_string().map(str::trim).unwrap_or_default();
@@ -253,5 +266,19 @@ async fn secret(
     if text.len() < 32 {
         return Err(StartError::SecretForm { variable, fault: "too short; it must have 32 characters or more" });
     }
-    Ok(text.to_owned())
+    Ok(Some(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_without_the_deployments_secret_has_no_key_to_mark_exports_by() {
+        assert_eq!(keys_of(None).unwrap().echo, None);
+        let given = keys_of(Some("0123456789abcdef0123456789abcdef")).unwrap();
+        assert_eq!(given.echo, derive_keys(b"0123456789abcdef0123456789abcdef").unwrap().echo);
+        assert!(given.echo.is_some());
+        assert!(keys_of(Some("short")).is_err(), "what was given is never replaced");
+    }
 }

@@ -1,7 +1,11 @@
 //! Accounts: the operator's list, and the caller's own.
 
 use axum::{extract::State, response::Response};
-use calmesh_app::{AccountEdit, AccountError, NewAccount, model::Account};
+use calmesh_app::{
+    AccountEdit, AccountError, NewAccount,
+    limits::{LABEL_PREFIX_MOST, NAME_MOST},
+    model::Account,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -17,7 +21,6 @@ use crate::{
     words::{DETAILS, DetailWord},
 };
 
-const TEXT_MOST: usize = 1000;
 const READ_ONLY: &[&str] = &["id", "created_at", "token"];
 
 /// An account: one host or company.
@@ -122,9 +125,9 @@ async fn create(
     JsonBody(mut fields): JsonBody,
 ) -> Result<Response, Problem> {
     fields.read_only(READ_ONLY);
-    let name = fields.required("name", text(TEXT_MOST));
+    let name = fields.required("name", text(NAME_MOST));
     let detail = fields.optional("detail", word(DETAILS));
-    let label_prefix = fields.optional("label_prefix", text(TEXT_MOST));
+    let label_prefix = fields.optional("label_prefix", text(LABEL_PREFIX_MOST));
     let new = fields.finish(|| Some(NewAccount { name: name?, detail, label_prefix }))?;
     let (account, secret) = api.app.create_account(new).await?;
     let body = CreatedAccount { id: account.id.to_string(), name: account.name, token: secret.reveal().to_owned() };
@@ -154,9 +157,9 @@ async fn edit(
     JsonBody(mut fields): JsonBody,
 ) -> Result<Response, Problem> {
     fields.read_only(READ_ONLY);
-    let name = fields.optional("name", text(TEXT_MOST));
+    let name = fields.optional("name", text(NAME_MOST));
     let detail = fields.edit("detail", word(DETAILS));
-    let label_prefix = fields.edit("label_prefix", text(TEXT_MOST));
+    let label_prefix = fields.edit("label_prefix", text(LABEL_PREFIX_MOST));
     let edit = fields.finish(|| Some(AccountEdit { name, detail, label_prefix }))?;
     if preview {
         return Ok(Opens::answer(&api.app.preview_account_edit(owner.reach(), &edit, &expected).await?));

@@ -2,10 +2,12 @@
 
 use axum::{extract::State, response::Response};
 use calmesh_app::{
-    counted,
-    model::{Activity, ActivityKind},
+    Span, counted,
+    limits::NIGHTS_TOLD,
+    model::{Activity, ActivityKind, NamedStay, Names, StayPart},
+    site_in_words, span_in_words,
 };
-use calmesh_calendar::{Finding, HoldId, Nights, PropertyId, Standing};
+use calmesh_calendar::{BlockId, ConflictId, Finding, HoldId, Nights, PropertyId, Standing};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -17,17 +19,26 @@ use crate::{
     problem::Problem,
     query::{ListPage, ListParams, Listing, PathId},
     routes::{Routes, routes},
+    when::written_span,
+    words::PartWord,
 };
 
-/// An entry shows so many nights at most.
-const NIGHTS_SHOWN: usize = 400;
+/// An entry has so many runs of nights in its sentence.
+const RUNS_IN_WORDS: usize = 5;
 
 /// One thing that happened. Fields that its type does not have are left out.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Activity, example = json!({
     "at": "2026-11-21T10:00:00Z", "type": "feed_changed", "connection_id": "con_0k5w8v1x2y3z4a5b6c7d8e9f0g",
-    "detail": "A refresh brought 2 new blocks, changed 0, removed 1; 0 removals wait.",
-    "blocks_added": 2, "blocks_changed": 0, "blocks_removed": 1, "blocks_held": 0
+    "detail": "Airbnb, whole flat: 1 stay new (4–7 Dec 2026), 1 gone (9–12 Dec 2026).",
+    "property_name": "Harbour flat", "name": "Airbnb, whole flat", "provider": "airbnb",
+    "stays": [
+        {"block_id": "blk_0k5w8v1x2y3z4a5b6c7d8e9f0g", "part": "new", "name": "Airbnb, whole flat", "provider": "airbnb",
+            "start": "2026-12-04", "end": "2026-12-07"},
+        {"block_id": "blk_0k5w8v1x2y3z4a5b6c7d8e9f0h", "part": "gone", "name": "Airbnb, whole flat", "provider": "airbnb",
+            "start": "2026-12-09", "end": "2026-12-12"}
+    ],
+    "blocks_added": 1, "blocks_changed": 0, "blocks_removed": 1, "blocks_held": 0
 }))]
 pub(crate) struct ActivityView {
     at: Instant,
@@ -37,11 +48,20 @@ pub(crate) struct ActivityView {
     /// The connection that it is about; null where it is about none.
     #[schema(required)]
     connection_id: Option<String>,
-    /// The same in a sentence.
+    /// The same in a sentence, with names and dates as they were then.
     detail: String,
+    /// The property's name as it was then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    property_name: Option<String>,
     /// The connection's name as it was then.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
+    /// The connection's provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<String>,
+    /// The blocks that it is about, as they were then: the first 10 of each part, in order of time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stays: Vec<StayJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     block_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,15 +93,101 @@ pub(crate) struct ActivityView {
     first_nights: Option<Vec<String>>,
 }
 
+/// A block that an entry is about.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ActivityStay)]
+struct StayJson {
+    block_id: String,
+    /// `itself` where the entry is about it; `new`, `changed` or `gone` where that happened to it.
+    part: PartWord,
+    /// The connection's name; null for a block of the host's own.
+    #[schema(required)]
+    name: Option<String>,
+    /// The connection's provider; null for a block of the host's own.
+    #[schema(required)]
+    provider: Option<String>,
+    /// A night, or a local date-time.
+    start: String,
+    /// As `start`; not included.
+    end: String,
+}
+
+impl From<NamedStay> for StayJson {
+    fn from(stay: NamedStay) -> Self {
+        let (start, end) = written_span(stay.span);
+        let (name, provider) = stay.site.map(|site| (site.name, site.provider)).unzip();
+        Self { block_id: stay.block.to_string(), part: stay.part.into(), name, provider, start, end }
+    }
+}
+
+/// The words of an entry, out of the names that it was written with.
+struct Words<'a>(&'a Names);
+
+impl Words<'_> {
+    /// A sentence that begins with the connection's name, where that is known.
+    fn of_site(&self, sentence: &str) -> String {
+        match &self.0.site {
+            Some(site) => format!("{}: {sentence}", site_in_words(site)),
+            None => capital(sentence),
+        }
+    }
+
+    /// ` (Vrbo)` where the connection's name does not say it, or nothing.
+    fn provider(&self) -> String {
+        let site = self.0.site.as_ref();
+        site.and_then(|site| Some(site_in_words(site).strip_prefix(&site.name)?.to_owned())).unwrap_or_default()
+    }
+
+    fn stays(&self, part: StayPart) -> impl Iterator<Item = &NamedStay> {
+        self.0.stays.iter().filter(move |stay| stay.part == part)
+    }
+
+    fn stay(&self, part: StayPart) -> Option<&NamedStay> {
+        self.stays(part).next()
+    }
+
+    /// ` (4–7 Dec 2026, 9–12 Dec 2026, …)` of these so many, or nothing where none is known.
+    fn dates(&self, part: StayPart, of: u32) -> String {
+        let spans: Vec<String> = self.stays(part).map(|stay| span_in_words(stay.span)).collect();
+        let more = if usize::try_from(of).is_ok_and(|of| of > spans.len()) { ", …" } else { "" };
+        if spans.is_empty() { String::new() } else { format!(" ({}{more})", spans.join(", ")) }
+    }
+
+    /// ` 4–7 Dec 2026`, or nothing.
+    fn date(&self, part: StayPart) -> String {
+        self.stay(part).map(|stay| format!(" {}", span_in_words(stay.span))).unwrap_or_default()
+    }
+
+    /// ` "Harbour flat"`, or nothing.
+    fn property(&self) -> String {
+        self.0.property.as_ref().map(|name| format!(" \"{name}\"")).unwrap_or_default()
+    }
+}
+
+/// A stay with whose it is: `Airbnb, whole flat, 4–7 Dec 2026`.
+fn whole(stay: &NamedStay) -> String {
+    let of = stay.site.as_ref().map_or_else(|| "your own block".to_owned(), site_in_words);
+    format!("{of}, {}", span_in_words(stay.span))
+}
+
+fn capital(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
 impl ActivityView {
     fn of(activity: Activity) -> Self {
-        let Activity { at, connection, kind, .. } = activity;
+        let Activity { at, connection, kind, names, .. } = activity;
+        let words = Words(&names);
         let blank = || Self {
             at: at.into(),
             kind: "",
             connection_id: connection.as_ref().map(ToString::to_string),
             detail: String::new(),
+            property_name: None,
             name: None,
+            provider: None,
+            stays: Vec::new(),
             block_id: None,
             hold_id: None,
             reason: None,
@@ -95,29 +201,37 @@ impl ActivityView {
             nights: None,
             first_nights: None,
         };
-        let about = |kind, detail: &str| Self { kind, detail: detail.to_owned(), ..blank() };
+        let about = |kind, detail: String| Self { kind, detail, ..blank() };
         let named = |kind, what: &str, name: String| Self {
             kind,
-            detail: format!("The connection \"{name}\" was {what}."),
+            detail: format!("The connection \"{name}\"{} was {what}.", words.provider()),
             name: Some(name),
             ..blank()
         };
-        let hold = |kind, detail: &str, hold: calmesh_calendar::HoldId, block: calmesh_calendar::BlockId| Self {
+        let hold = |kind, detail: String, hold: HoldId, block: BlockId| Self {
             kind,
-            detail: detail.to_owned(),
+            detail: words.of_site(&detail),
             hold_id: Some(hold.to_string()),
             block_id: Some(block.to_string()),
             ..blank()
         };
-        let own = |kind, what: &str, block: calmesh_calendar::BlockId| Self {
+        let own = |kind, what: &str, block: BlockId| Self {
             kind,
-            detail: format!("A block of yours was {what}."),
+            detail: match words.stay(StayPart::Itself) {
+                Some(stay) => format!("A block of yours was {what}: {}.", span_in_words(stay.span)),
+                None => format!("A block of yours was {what}."),
+            },
             block_id: Some(block.to_string()),
             ..blank()
         };
-        match kind {
-            ActivityKind::PropertyCreated => about("property_created", "The property was made."),
-            ActivityKind::PropertyChanged => about("property_changed", "The property's settings were changed."),
+        let missing = words.date(StayPart::Itself);
+        let view = match kind {
+            ActivityKind::PropertyCreated => {
+                about("property_created", format!("The property{} was made.", words.property()))
+            }
+            ActivityKind::PropertyChanged => {
+                about("property_changed", format!("The settings of the property{} were changed.", words.property()))
+            }
             ActivityKind::ConnectionCreated { name } => named("connection_created", "made", name),
             ActivityKind::ConnectionChanged { name } => named("connection_changed", "changed", name),
             ActivityKind::ConnectionDeleted { name } => named("connection_deleted", "deleted", name),
@@ -126,12 +240,7 @@ impl ActivityView {
             ActivityKind::LinkRotated { name } => named("link_rotated", "given a new private link", name),
             ActivityKind::FeedChanged { added, changed, removed, held } => Self {
                 kind: "feed_changed",
-                detail: format!(
-                    "A refresh brought {}, changed {changed}, removed {removed}; {} {}.",
-                    counted(added, "new block"),
-                    counted(held, "removal"),
-                    if held == 1 { "waits" } else { "wait" },
-                ),
+                detail: feed_changed(&words, [added, changed, removed, held]),
                 blocks_added: Some(added),
                 blocks_changed: Some(changed),
                 blocks_removed: Some(removed),
@@ -139,18 +248,18 @@ impl ActivityView {
                 ..blank()
             },
             ActivityKind::FeedFailed { failure, detail } => {
-                Self { kind: "feed_failed", detail, reason: Some(failure.as_str()), ..blank() }
+                Self { kind: "feed_failed", detail: words.of_site(&detail), reason: Some(failure.as_str()), ..blank() }
             }
-            ActivityKind::FeedRecovered => about("feed_recovered", "The feed can be read again."),
+            ActivityKind::FeedRecovered => about("feed_recovered", words.of_site("the feed can be read again.")),
             ActivityKind::HoldOpened { hold: id, block } => hold(
                 "hold_opened",
-                "A stay is missing from its feed; it still blocks until that is believed.",
+                format!("a stay{missing} is missing from its feed; it still blocks until that is believed."),
                 id,
                 block,
             ),
             ActivityKind::MassVanished { hold, stays, nights, first_nights } => Self {
                 kind: "mass_vanish",
-                detail: mass_vanish(&hold, stays, nights),
+                detail: words.of_site(&mass_vanish(&hold, stays, nights, &words.dates(StayPart::Itself, stays))),
                 hold_id: Some(hold.to_string()),
                 blocks_held: Some(stays),
                 nights: Some(nights),
@@ -158,35 +267,42 @@ impl ActivityView {
                 ..blank()
             },
             ActivityKind::HoldReleased { hold: id, block } => {
-                hold("hold_released", "You said that a missing stay is really gone.", id, block)
+                hold("hold_released", format!("you said that a missing stay{missing} is really gone."), id, block)
             }
             ActivityKind::HoldKept { hold: id, block } => {
-                hold("hold_kept", "You said that a missing stay still stands.", id, block)
+                hold("hold_kept", format!("you said that a missing stay{missing} still stands."), id, block)
             }
-            ActivityKind::HoldConfirmed { hold: id, block } => {
-                hold("hold_confirmed", "A stay was missing for long enough; its nights are free.", id, block)
-            }
+            ActivityKind::HoldConfirmed { hold: id, block } => hold(
+                "hold_confirmed",
+                format!("a stay{missing} was missing for long enough; its nights are free."),
+                id,
+                block,
+            ),
             ActivityKind::HoldReturned { hold: id, block } => {
-                hold("hold_returned", "A missing stay is in its feed again.", id, block)
+                hold("hold_returned", format!("a missing stay{missing} is in its feed again."), id, block)
             }
             ActivityKind::ClaimsDecided { finding, nights } => {
                 let (kind, detail) = told(finding);
+                let runs: Vec<String> = nights
+                    .iter()
+                    .take(RUNS_IN_WORDS)
+                    .map(|run| span_in_words(Span::Nights(run.first(), run.end())))
+                    .collect();
+                let more = if nights.len() > runs.len() { ", …" } else { "" };
+                let dates = if runs.is_empty() { String::new() } else { format!(" ({}{more})", runs.join(", ")) };
                 let nights: Vec<String> =
                     nights.into_iter().flat_map(Nights::iter).map(|night| night.to_string()).collect();
                 Self {
                     kind,
-                    detail,
+                    detail: words.of_site(&detail.replacen("hese nights", &format!("hese nights{dates}"), 1)),
                     nights: Some(u32::try_from(nights.len()).unwrap_or(u32::MAX)),
-                    first_nights: Some(nights.into_iter().take(NIGHTS_SHOWN).collect()),
+                    first_nights: Some(nights.into_iter().take(NIGHTS_TOLD).collect()),
                     ..blank()
                 }
             }
             ActivityKind::ConflictOpened { conflict, blocks, first, arrives_at, nights } => Self {
                 kind: "conflict_opened",
-                detail: format!(
-                    "Two stays claim the same time. {first} was seen first. Cancel one on its site before the first guest \
-                     arrives; if one is gone already, say so with POST /v1/conflicts/{conflict}/resolve."
-                ),
+                detail: conflict_opened(&words, &conflict, &first),
                 conflict_id: Some(conflict.to_string()),
                 block_ids: Some(texts(&blocks)),
                 arrives_at: Some(arrives_at.into()),
@@ -195,14 +311,20 @@ impl ActivityView {
             },
             ActivityKind::ConflictResolved { conflict, gone } => Self {
                 kind: "conflict_resolved",
-                detail: "You said which stay of a conflict is gone.".to_owned(),
+                detail: match words.stay(StayPart::Gone) {
+                    Some(stay) => format!("You said that one stay of a conflict is gone: {}.", whole(stay)),
+                    None => "You said which stay of a conflict is gone.".to_owned(),
+                },
                 conflict_id: Some(conflict.to_string()),
                 block_id: Some(gone.to_string()),
                 ..blank()
             },
             ActivityKind::ConflictClosed { conflict, blocks } => Self {
                 kind: "conflict_closed",
-                detail: "A conflict is over: the two stays do not claim the same time any more.".to_owned(),
+                detail: format!(
+                    "A conflict is over: the two stays{} do not claim the same time any more.",
+                    pair(&words).map(|both| format!(" ({both})")).unwrap_or_default()
+                ),
                 conflict_id: Some(conflict.to_string()),
                 block_ids: Some(texts(&blocks)),
                 ..blank()
@@ -210,14 +332,80 @@ impl ActivityView {
             ActivityKind::BlockCreated { block } => own("block_created", "made", block),
             ActivityKind::BlockChanged { block } => own("block_changed", "changed", block),
             ActivityKind::BlockDeleted { block } => own("block_deleted", "deleted", block),
-            ActivityKind::ExtensionOrphaned { block, stay } => Self {
-                kind: "extension_orphaned",
-                detail: format!("The stay {stay} that a block of yours extends has gone; the block stays."),
-                block_id: Some(block.to_string()),
-                ..blank()
-            },
+            ActivityKind::ExtensionOrphaned { block, stay } => {
+                about("extension_orphaned", extension(&words, &block, &stay, StayPart::Gone, "has gone"))
+                    .of_block(&block)
+            }
+            ActivityKind::ExtensionLeft { block, stay } => {
+                about("extension_left", extension(&words, &block, &stay, StayPart::Changed, "was moved away from it"))
+                    .of_block(&block)
+            }
+        };
+        let (name, provider) = names.site.map(|site| (site.name, site.provider)).unzip();
+        Self {
+            property_name: names.property,
+            name: view.name.or(name),
+            provider,
+            stays: names.stays.into_iter().map(StayJson::from).collect(),
+            ..view
         }
     }
+
+    fn of_block(self, block: &BlockId) -> Self {
+        Self { block_id: Some(block.to_string()), ..self }
+    }
+}
+
+/// `2 stays new (4–7 Dec 2026, …), 1 changed (…), 1 gone (…); 2 removals wait`, of which only what there is is told.
+fn feed_changed(words: &Words<'_>, [added, changed, removed, held]: [u32; 4]) -> String {
+    let parts =
+        [(added, StayPart::New, "new"), (changed, StayPart::Changed, "changed"), (removed, StayPart::Gone, "gone")];
+    let told: Vec<String> = parts
+        .into_iter()
+        .filter(|(number, ..)| *number > 0)
+        .enumerate()
+        .map(|(nth, (number, part, what))| {
+            let number_of = if nth == 0 { counted(number, "stay") } else { number.to_string() };
+            format!("{number_of} {what}{}", words.dates(part, number))
+        })
+        .collect();
+    let told = if told.is_empty() { "nothing new".to_owned() } else { told.join(", ") };
+    let waits = match held {
+        0 => String::new(),
+        1 => "; 1 removal waits".to_owned(),
+        held => format!("; {held} removals wait"),
+    };
+    match words.0.site {
+        Some(_) => words.of_site(&format!("{told}{waits}.")),
+        None => format!("A refresh: {told}{waits}."),
+    }
+}
+
+fn pair(words: &Words<'_>) -> Option<String> {
+    match words.stays(StayPart::Itself).collect::<Vec<_>>().as_slice() {
+        [one, other] => Some(format!("{}; {}", whole(one), whole(other))),
+        _ => None,
+    }
+}
+
+fn conflict_opened(words: &Words<'_>, conflict: &ConflictId, first: &BlockId) -> String {
+    let both = pair(words).map(|both| format!(" ({both})")).unwrap_or_default();
+    let first = words.0.stays.iter().find(|stay| stay.block == *first).map_or_else(|| first.to_string(), whole);
+    format!(
+        "Two stays claim the same time{both}. {} was seen first. Cancel one on its site before the first guest arrives; \
+         if one is gone already, say so with POST /v1/conflicts/{conflict}/resolve.",
+        capital(&first),
+    )
+}
+
+/// What became of the stay that an own block extends, and how to remove the block.
+fn extension(words: &Words<'_>, block: &BlockId, stay: &BlockId, part: StayPart, what: &str) -> String {
+    let stay = words.stay(part).map_or_else(|| stay.to_string(), whole);
+    format!(
+        "The stay that your block{} extends {what}: {stay}. The block stays and takes its time. If nobody needs it any \
+         more, remove it with DELETE /v1/blocks/{block}.",
+        words.date(StayPart::Itself),
+    )
 }
 
 /// The word for a finding, and a sentence.
@@ -248,10 +436,10 @@ fn told(finding: Finding) -> (&'static str, String) {
 }
 
 /// What vanished together, and what the host can do about it.
-fn mass_vanish(hold: &HoldId, stays: u32, nights: u32) -> String {
+fn mass_vanish(hold: &HoldId, stays: u32, nights: u32, dates: &str) -> String {
     let (stays, nights) = (counted(stays, "stay"), counted(nights, "night"));
     format!(
-        "{stays} with {nights} went from the feed together, which is more often a fault there than cancellations: all \
+        "{stays} with {nights}{dates} went from the feed together, which is more often a fault there than cancellations: all \
          still block for now. If all are really gone, release them with POST /v1/holds/{hold}/release?group=true; if \
          they stand, keep them with POST /v1/holds/{hold}/keep?group=true."
     )
@@ -278,12 +466,15 @@ async fn list(
 
 #[cfg(test)]
 mod tests {
-    use calmesh_app::model::{Activity, ActivityKind, FailureKind};
+    use calmesh_app::model::{Activity, ActivityKind, FailureKind, Names};
     use calmesh_calendar::{BlockId, ConnectionId, HoldId};
     use http::Method;
     use serde_json::json;
 
-    use crate::testing::{NOW, TestApi};
+    use crate::{
+        scenes::*,
+        testing::{NOW, TestApi},
+    };
 
     #[tokio::test]
     async fn what_happened_is_told_newest_first_and_page_by_page() {
@@ -300,7 +491,13 @@ mod tests {
         for (second, kind) in kinds.into_iter().enumerate() {
             let at =
                 NOW.parse::<jiff::Timestamp>().unwrap() + jiff::SignedDuration::from_secs(second.try_into().unwrap());
-            let entry = Activity { property: property.clone(), at, connection: Some(connection.clone()), kind };
+            let entry = Activity {
+                property: property.clone(),
+                at,
+                connection: Some(connection.clone()),
+                kind,
+                names: Names::default(),
+            };
             api.app.activity.append_activity(&[entry]).await.unwrap();
         }
         let path = format!("/v1/properties/{property}/activity");
@@ -317,7 +514,7 @@ mod tests {
             rest["items"],
             json!([{
                 "at": NOW, "type": "connection_created", "connection_id": connection.as_str(), "name": "Airbnb",
-                "detail": "The connection \"Airbnb\" was made."
+                "property_name": "Flat", "detail": "The connection \"Airbnb\" was made."
             }])
         );
     }
@@ -334,5 +531,117 @@ mod tests {
         api.ask(Method::GET, &path).by(&stranger).send().await.problem(404);
         api.get("/v1/properties/nonsense/activity").await.problem(404);
         assert_eq!(api.get(&format!("{path}?since=1")).await.pointers(), ["/since"]);
+    }
+
+    /// Each entry's sentence, newest first.
+    async fn told(api: &TestApi, property: &str) -> Vec<String> {
+        let page = api.get(&format!("/v1/properties/{property}/activity?limit=200")).await.json();
+        page["items"].as_array().unwrap().iter().map(|entry| entry["detail"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn an_entry_names_property_site_and_dates_and_goes_on_to_when_they_are_gone() {
+        let api = TestApi::new().await;
+        let flat = api.flat().await;
+        let second = ("HMBBBBBBBB", "2026-12-28", "2027-01-02");
+        let connection = api.connect_with(&flat, "whole", airbnb(&[STAY, second]), json!({"name": "Whole flat"})).await;
+        let whose = json!("Whole flat");
+        let path = format!("/v1/connections/{}", connection["id"].as_str().unwrap());
+        api.clock.advance(jiff::SignedDuration::from_mins(20));
+        api.feeds.serve(&url("whole"), airbnb(&[STAY, ("HMCCCCCCCC", "2026-12-10", "2026-12-12")]));
+        assert_eq!(api.post(&format!("{path}/refresh"), json!({})).await.status, 202);
+        api.work().await;
+        assert_eq!(api.patch(&path, json!({"name": "Attic"})).await.status, 200);
+        assert_eq!(api.patch(&format!("/v1/properties/{flat}"), json!({"name": "Harbour flat"})).await.status, 200);
+        assert_eq!(api.delete(&path).await.status, 204);
+        assert_eq!(
+            told(&api, &flat).await,
+            [
+                "The connection \"Attic\" (Airbnb) was deleted.",
+                "Attic (Airbnb): you said that a missing stay 28 Dec 2026 – 2 Jan 2027 is really gone.",
+                "The settings of the property \"Harbour flat\" were changed.",
+                "The connection \"Attic\" (Airbnb) was changed.",
+                "Whole flat (Airbnb): 1 stay new (10–12 Dec 2026); 1 removal waits.",
+                "Whole flat (Airbnb): a stay 28 Dec 2026 – 2 Jan 2027 is missing from its feed; it still blocks until that \
+                 is believed.",
+                "Whole flat (Airbnb): 2 stays new (4–7 Dec 2026, 28 Dec 2026 – 2 Jan 2027).",
+                "The connection \"Whole flat\" (Airbnb) was made.",
+                "The property \"Flat\" was made.",
+            ]
+        );
+        let page = api.get(&format!("/v1/properties/{flat}/activity")).await.json();
+        let entry = &page["items"][4];
+        assert_eq!(
+            (&entry["name"], &entry["provider"], &entry["property_name"]),
+            (&whose, &json!("airbnb"), &json!("Flat"))
+        );
+        let stay = &entry["stays"][0];
+        assert_eq!(
+            (&stay["part"], &stay["start"], &stay["end"]),
+            (&json!("new"), &json!("2026-12-10"), &json!("2026-12-12"))
+        );
+        assert_eq!((&stay["name"], &stay["provider"]), (&whose, &json!("airbnb")));
+        let text = page.to_string();
+        assert!(!text.contains("Reserved") && !text.contains("HMAAAAAAAA"), "nothing of a guest: {text}");
+    }
+
+    #[tokio::test]
+    async fn a_list_of_stays_in_an_entry_is_bounded_and_says_so() {
+        let api = TestApi::new().await;
+        let flat = api.flat().await;
+        let dates: Vec<(String, String, String)> = (10..28)
+            .map(|day| (format!("HMAAAAAA{day}"), format!("2027-01-{day}"), format!("2027-01-{}", day + 1)))
+            .collect();
+        let stays: Vec<(&str, &str, &str)> = dates.iter().map(|(code, a, b)| (&**code, &**a, &**b)).collect();
+        api.connect(&flat, "Airbnb", airbnb(&stays)).await;
+        let told = told(&api, &flat).await;
+        let expected = "Airbnb: 18 stays new (10–11 Jan 2027, 11–12 Jan 2027,";
+        assert!(told[0].starts_with(expected) && told[0].ends_with("19–20 Jan 2027, …)."), "{told:?}");
+        let page = api.get(&format!("/v1/properties/{flat}/activity")).await.json();
+        assert_eq!(page["items"][0]["stays"].as_array().unwrap().len(), 10);
+        assert_eq!(page["items"][0]["blocks_added"], 18);
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_version_wrote_is_told_by_the_present_names() {
+        let api = TestApi::new().await;
+        let flat = api.flat().await;
+        let connection = api.connect(&flat, "Airbnb", airbnb(&[STAY])).await;
+        let id: ConnectionId = connection["id"].as_str().unwrap().parse().unwrap();
+        let kinds =
+            [ActivityKind::FeedChanged { added: 2, changed: 0, removed: 1, held: 3 }, ActivityKind::FeedRecovered];
+        for (second, kind) in kinds.into_iter().enumerate() {
+            let at = NOW.parse::<jiff::Timestamp>().unwrap() + jiff::SignedDuration::from_hours(1 + second as i64);
+            let (property, names) = (flat.parse().unwrap(), Names::default());
+            let entry = Activity { property, at, connection: Some(id.clone()), kind, names };
+            api.app.activity.append_activity(&[entry]).await.unwrap();
+        }
+        let told = told(&api, &flat).await;
+        assert_eq!(told[..2], ["Airbnb: the feed can be read again.", "Airbnb: 2 stays new, 1 gone; 3 removals wait."]);
+    }
+
+    #[tokio::test]
+    async fn own_blocks_and_conflicts_are_told_by_their_dates() {
+        let api = TestApi::new().await;
+        let flat = api.flat().await;
+        let block = api.block(&flat, "2026-12-07T11:00", "2026-12-07T14:00").await;
+        api.patch(&format!("/v1/blocks/{block}"), json!({"end": "2026-12-07T15:00"})).await;
+        api.delete(&format!("/v1/blocks/{block}")).await;
+        assert_eq!(
+            told(&api, &flat).await[..3],
+            [
+                "A block of yours was deleted: 7 Dec 2026 11:00–15:00.",
+                "A block of yours was changed: 7 Dec 2026 11:00–15:00.",
+                "A block of yours was made: 7 Dec 2026 11:00–14:00.",
+            ]
+        );
+        api.connect(&flat, "Airbnb", airbnb(&[STAY])).await;
+        api.clock.advance(jiff::SignedDuration::from_mins(20));
+        api.block(&flat, "2026-12-06", "2026-12-09").await;
+        let told = told(&api, &flat).await;
+        let entry = told.iter().find(|entry| entry.starts_with("Two stays claim the same time (")).unwrap();
+        for part in ["your own block, 6–9 Dec 2026", "). Airbnb, 4–7 Dec 2026 was seen first. Cancel one"] {
+            assert!(entry.contains(part), "{entry}");
+        }
     }
 }

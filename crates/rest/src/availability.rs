@@ -18,12 +18,12 @@ use crate::{
 };
 
 /// So many intervals are listed at most.
-const INTERVALS_MOST: usize = 2_000;
+pub(crate) const INTERVALS_MOST: usize = 2_000;
 
 /// Nights and taken intervals between two dates.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Availability, example = json!({
-    "nights": [{"date": "2026-12-04", "available": false, "blocks": ["blk_0k5w8v1x2y3z4a5b6c7d8e9f0g"]}],
+    "nights": [{"date": "2026-12-04", "available": false, "past": false, "blocks": ["blk_0k5w8v1x2y3z4a5b6c7d8e9f0g"]}],
     "intervals": [{"start": "2026-12-04T15:00", "end": "2026-12-05T11:00", "blocks": ["blk_0k5w8v1x2y3z4a5b6c7d8e9f0g"]}],
     "intervals_left_out": 0
 }))]
@@ -40,7 +40,10 @@ struct AvailabilityJson {
 #[schema(as = NightAvailability)]
 struct NightJson {
     date: String,
+    /// Whether nothing takes it; one that is past is sold no more all the same.
     available: bool,
+    /// It is before today, on the property's clock.
+    past: bool,
     /// What takes it; the first 50.
     blocks: Vec<String>,
 }
@@ -125,6 +128,7 @@ async fn show(
     let nights = found.nights.iter().map(|night| NightJson {
         date: night.date.to_string(),
         available: night.blocks.is_empty(),
+        past: night.date < found.today,
         blocks: texts(&night.blocks),
     });
     let intervals_left_out = found.intervals.len().saturating_sub(INTERVALS_MOST);

@@ -4,7 +4,10 @@ use axum::{
     extract::{OriginalUri, State},
     response::Response,
 };
-use calmesh_app::{BlockEdit, BlockError, BlockSource, BlockView, NewBlock, Pruning};
+use calmesh_app::{
+    BlockEdit, BlockError, BlockSource, BlockView, NewBlock, Pruning, StayApart, limits::SUMMARY_MOST, site_in_words,
+    span_in_words,
+};
 use calmesh_calendar::{BlockId, NAMED_MOST, PropertyId};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -15,7 +18,7 @@ use crate::{
     body::{JsonBody, MaybeJsonBody, boolean, id, text, word},
     caller::Owner,
     problem::Problem,
-    properties::{Opens, TEXT_MOST, or_opens},
+    properties::{Opens, or_opens},
     query::{ListPage, ListParams, Listing, NoParams, Params, PathId, Preview, PreviewParams},
     routes::{Routes, routes},
     when::{when_of, written_span},
@@ -23,7 +26,7 @@ use crate::{
 };
 
 const READ_ONLY: &[&str] =
-    &["id", "property_id", "source", "label", "state", "covered_by", "first_seen_at", "changed_at"];
+    &["id", "property_id", "source", "label", "state", "covered_by", "notice", "first_seen_at", "changed_at"];
 
 /// One taken half-open interval of a property.
 #[derive(Debug, Serialize, ToSchema)]
@@ -32,7 +35,7 @@ const READ_ONLY: &[&str] =
     "start": "2026-12-04", "end": "2026-12-07",
     "source": {"type": "connection", "connection_id": "con_0k5w8v1x2y3z4a5b6c7d8e9f0g", "provider": "airbnb"},
     "label": "EX-Airbnb, whole flat", "summary": "Reserved", "extends": null, "state": "standing",
-    "covered_by": [], "first_seen_at": "2026-11-01T09:30:00Z", "changed_at": "2026-11-01T09:30:00Z"
+    "covered_by": [], "notice": null, "first_seen_at": "2026-11-01T09:30:00Z", "changed_at": "2026-11-01T09:30:00Z"
 }))]
 pub(crate) struct BlockJson {
     id: String,
@@ -55,6 +58,9 @@ pub(crate) struct BlockJson {
     state: StateWord,
     /// Imported stays that cover this own block wholly; the first 50 of them.
     covered_by: Vec<String>,
+    /// What the host should know of it: that the stay which it extends has gone, or was moved away.
+    #[schema(required)]
+    notice: Option<String>,
     first_seen_at: Instant,
     changed_at: Instant,
 }
@@ -70,6 +76,7 @@ pub(crate) enum Source {
 impl From<BlockView> for BlockJson {
     fn from(view: BlockView) -> Self {
         let (start, end) = written_span(view.span);
+        let notice = view.apart.as_ref().map(|stay| notice(stay, &view.block.id));
         Self {
             id: view.block.id.to_string(),
             property_id: view.property.to_string(),
@@ -87,10 +94,22 @@ impl From<BlockView> for BlockJson {
             summary: Some(view.block.summary).filter(|summary| !summary.is_empty()),
             state: view.state.into(),
             covered_by: texts(&view.covered_by),
+            notice,
             first_seen_at: view.block.first_seen_at.into(),
             changed_at: view.block.changed_at.into(),
         }
     }
+}
+
+/// What became of the stay that a block extends, and how to remove the block.
+fn notice(stay: &StayApart, block: &BlockId) -> String {
+    let what = if stay.gone { "has gone" } else { "was moved away from it" };
+    let site = stay.site.as_ref().map(|site| format!("{}, ", site_in_words(site))).unwrap_or_default();
+    format!(
+        "The stay that this block extends {what}: {site}{}. If nobody needs this block any more, remove it with DELETE \
+         /v1/blocks/{block}.",
+        span_in_words(stay.span)
+    )
 }
 
 /// The ids of what an answer names for one thing, at most as many as the domain names.
@@ -221,7 +240,7 @@ async fn create(
     let kind = fields.required("kind", word(OWN_KINDS));
     let start = fields.required("start", when_of);
     let end = fields.required("end", when_of);
-    let summary = fields.nullable("summary", text(TEXT_MOST)).unwrap_or_default();
+    let summary = fields.nullable("summary", text(SUMMARY_MOST)).unwrap_or_default();
     let extends = fields.nullable("extends", id::<BlockId>);
     let force = fields.optional("force", boolean).unwrap_or_default();
     let new = fields.finish(|| Some(NewBlock { kind: kind?, start: start?, end: end?, summary, extends, force }))?;
@@ -264,7 +283,7 @@ async fn edit(
         kind: fields.optional("kind", word(OWN_KINDS)),
         start: fields.optional("start", when_of),
         end: fields.optional("end", when_of),
-        summary: fields.edit("summary", text(TEXT_MOST)),
+        summary: fields.edit("summary", text(SUMMARY_MOST)),
         extends: fields.edit("extends", id::<BlockId>),
         force: fields.optional("force", boolean).unwrap_or_default(),
     };

@@ -4,6 +4,7 @@ use axum::{extract::State, response::Response};
 use calmesh_app::{
     ConnectionEdit, ConnectionError, ConnectionView, Edit, ExportView, ImportTelemetry, NewConnection, PolicyEdit,
     SideEdit, TurnedOn,
+    limits::{NAME_MOST, TEXT_MOST},
     model::{Direction, ExportSide, Failure, FailureKind, FeedUrl, ImportSide, PolicyOverrides, Status},
 };
 use calmesh_calendar::{ConnectionId, Policy, PropertyId};
@@ -18,7 +19,7 @@ use crate::{
     caller::Owner,
     feeds::{WarningJson, feed_url},
     problem::Problem,
-    properties::{Opens, TEXT_MOST, busy, or_opens},
+    properties::{Opens, busy, or_opens},
     query::{ListPage, ListParams, Listing, NoParams, Params, PathId, Preview, PreviewParams},
     routes::{Routes, routes},
     words::{DETAILS, DIRECTIONS, DetailWord, DirectionWord, FORMATS, FormatWord, HealthWord},
@@ -29,6 +30,7 @@ const IMPORT_READ_ONLY: &[&str] = &[
     "health",
     "last_attempt_at",
     "last_refreshed_at",
+    "waiting_since",
     "last_changed_at",
     "next_refresh_at",
     "failure",
@@ -54,7 +56,7 @@ const NUMBER_MOST: u32 = 1_000_000;
             "mass_vanish": {"stays": 2, "nights_percent": 30, "readings": 3, "hours": 24},
             "echo": {"probe": true, "readings": 2, "minutes": 60}
         },
-        "health": "ok", "last_attempt_at": "2026-11-01T09:30:00Z", "last_refreshed_at": "2026-11-01T09:30:00Z",
+        "health": "ok", "last_attempt_at": "2026-11-01T09:30:00Z", "last_refreshed_at": "2026-11-01T09:30:00Z", "waiting_since": null,
         "last_changed_at": "2026-11-01T09:30:00Z", "next_refresh_at": "2026-11-01T09:45:00Z", "failure": null,
         "blocks": 14, "holds": 0, "warnings": []
     },
@@ -107,6 +109,9 @@ struct ImportJson {
     /// Moves on success only.
     #[schema(required)]
     last_refreshed_at: Option<Instant>,
+    /// Since when a reading that brought something new waits to be taken in; null while none does.
+    #[schema(required)]
+    waiting_since: Option<Instant>,
     #[schema(required)]
     last_changed_at: Option<Instant>,
     #[schema(required)]
@@ -229,6 +234,7 @@ fn import_json(side: &ImportSide, policy: Policy, telemetry: ImportTelemetry) ->
         health: telemetry.health.into(),
         last_attempt_at: telemetry.last_attempt_at.map(Instant),
         last_refreshed_at: telemetry.last_refreshed_at.map(Instant),
+        waiting_since: telemetry.waiting_since.map(Instant),
         last_changed_at: telemetry.last_changed_at.map(Instant),
         next_refresh_at: telemetry.next_refresh_at.map(Instant),
         failure: telemetry.failure.map(FailureJson::from),
@@ -590,7 +596,7 @@ async fn create(
     JsonBody(mut fields): JsonBody,
 ) -> Result<Response, Problem> {
     fields.read_only(READ_ONLY);
-    let name = fields.required("name", text(TEXT_MOST));
+    let name = fields.required("name", text(NAME_MOST));
     let provider = fields.nullable("provider", text(TEXT_MOST));
     let direction = fields.optional("direction", word(DIRECTIONS)).unwrap_or(Direction::Bidirectional);
     let paused = fields.optional("status", word(STATUSES)).unwrap_or_default();
@@ -649,7 +655,7 @@ async fn edit(
     JsonBody(mut fields): JsonBody,
 ) -> Result<Response, Problem> {
     fields.read_only(READ_ONLY);
-    let name = fields.optional("name", text(TEXT_MOST));
+    let name = fields.optional("name", text(NAME_MOST));
     let provider = fields.edit("provider", text(TEXT_MOST));
     let direction = fields.optional("direction", word(DIRECTIONS));
     let paused = fields.optional("status", word(STATUSES));

@@ -20,12 +20,12 @@ use crate::{
 };
 
 /// So many claims on one night are told at most.
-const CLAIMS_MOST: usize = 200;
+pub(crate) const CLAIMS_MOST: usize = 200;
 
 /// All that is known of one night.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Explanation, example = json!({
-    "night": "2026-12-04", "available": false, "as_of": "2026-11-01T09:30:00Z",
+    "night": "2026-12-04", "available": false, "past": false, "as_of": "2026-11-01T09:30:00Z",
     "claims": [{
         "block_id": "blk_0k5w8v1x2y3z4a5b6c7d8e9f0g", "kind": "reservation",
         "source": {"type": "connection", "connection_id": "con_0k5w8v1x2y3z4a5b6c7d8e9f0g", "provider": "airbnb"},
@@ -38,6 +38,8 @@ const CLAIMS_MOST: usize = 200;
 struct ExplanationJson {
     night: String,
     available: bool,
+    /// The night was over at that instant, on the property's clock.
+    past: bool,
     /// The instant that was asked about: now, if none was.
     as_of: Instant,
     /// The first 200.
@@ -168,7 +170,7 @@ async fn explain(
     let night = params.required("night", night);
     let as_of = params.optional("as_of", |text| instant(&text.into()));
     let night = params.finish(|| night)?;
-    let Explanation { night, available, as_of, claims, not_known } =
+    let Explanation { night, available, past, as_of, claims, not_known } =
         api.app.explain_night(owner.reach(), &property, night, as_of).await?;
     let id_of_unknown = |unknown: &NotKnown| match unknown {
         NotKnown::Feed(id) => id.to_string(),
@@ -177,6 +179,7 @@ async fn explain(
     Ok(answer::plain(ExplanationJson {
         night: night.to_string(),
         available,
+        past,
         as_of: as_of.into(),
         claims_left_out: claims.len().saturating_sub(CLAIMS_MOST),
         claims: claims.into_iter().take(CLAIMS_MOST).map(ClaimJson::from).collect(),

@@ -2,7 +2,7 @@
 
 use axum::{extract::State, response::Response};
 use bytes::Bytes;
-use calmesh_app::{CheckError, CheckReport, CheckSource, model::FeedUrl};
+use calmesh_app::{CheckError, CheckReport, CheckSource, limits::TEXT_MOST, model::FeedUrl};
 use calmesh_calendar::ReadWarning;
 use serde::Serialize;
 use serde_json::Value;
@@ -13,7 +13,6 @@ use crate::{
     body::{BODY_LIMIT, JsonBody, text},
     caller::Owner,
     problem::Problem,
-    properties::TEXT_MOST,
     query::NoParams,
     routes::{Routes, routes},
     when::written_span,

@@ -21,6 +21,8 @@ mod health;
 mod holds;
 mod idempotency;
 mod json;
+#[cfg(test)]
+mod limits;
 mod links;
 #[cfg(test)]
 mod openapi;

@@ -3,6 +3,7 @@
 use axum::{extract::State, response::Response};
 use calmesh_app::{
     App, LinkEdit, LinkError, LinkView, NewLink, WantedScope,
+    limits::{NAME_MOST, SELECTION_MOST},
     model::{Format, LinkScope, LinkToken},
 };
 use calmesh_calendar::{LinkId, PropertyId};
@@ -22,8 +23,6 @@ use crate::{
     words::{DETAILS, DetailWord, FORMATS, FormatWord},
 };
 
-const TEXT_MOST: usize = 1000;
-const PROPERTIES_MOST: usize = 500;
 const READ_ONLY: &[&str] = &["id", "url", "created_at", "last_changed_at", "last_read_at", "reads_24h"];
 
 /// An extra private link: a calendar that is no connection's.
@@ -123,7 +122,7 @@ impl LinkBody {
 fn selection(value: &Value) -> Result<WantedScope, String> {
     match value {
         Value::String(word) if word == "all" => Ok(WantedScope::All),
-        Value::Array(_) => list(PROPERTIES_MOST, id::<PropertyId>)(value).map(WantedScope::Properties),
+        Value::Array(_) => list(SELECTION_MOST, id::<PropertyId>)(value).map(WantedScope::Properties),
         _ => Err("must be \"all\" or a list of property ids".to_owned()),
     }
 }
@@ -170,7 +169,7 @@ async fn create(
     JsonBody(mut fields): JsonBody,
 ) -> Result<Response, Problem> {
     fields.read_only(READ_ONLY);
-    let name = fields.required("name", text(TEXT_MOST));
+    let name = fields.required("name", text(NAME_MOST));
     let scope = fields.required("property_ids", selection);
     let detail = fields.optional("detail", word(DETAILS));
     let format = fields.optional("format", word(FORMATS)).unwrap_or(Format::Nights);
@@ -210,7 +209,7 @@ async fn edit(
     JsonBody(mut fields): JsonBody,
 ) -> Result<Response, Problem> {
     fields.read_only(READ_ONLY);
-    let name = fields.optional("name", text(TEXT_MOST));
+    let name = fields.optional("name", text(NAME_MOST));
     let scope = fields.optional("property_ids", selection);
     let detail = fields.edit("detail", word(DETAILS));
     let format = fields.edit("format", word(FORMATS));

@@ -15,12 +15,12 @@ use utoipa::{
     },
 };
 
-use calmesh_app::LIMITS;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     Api,
     idempotency::{KEY_MOST, KEY_PATTERN},
+    limits,
     problem::{FieldProblem, Kind, Place, ProblemSchema},
 };
 
@@ -54,8 +54,11 @@ fn written(api: &Api) -> String {
 fn complete(document: &mut openapi::OpenApi, version: &str) {
     version.clone_into(&mut document.info.version);
     if let Some(description) = &mut document.info.description {
-        let limits: Vec<String> = LIMITS.iter().map(ToString::to_string).collect();
-        description.push_str(&format!("\n\n409 `limit-reached` where there would be too many: {}.", limits.join(", ")));
+        description.push_str(
+            "\n\n409 `limit-reached` where there would be too many of these things; 422, 413 or 429 where a \
+            request has or asks for more; of longer answers the first are told.\n\n",
+        );
+        description.push_str(&limits::markdown());
     }
     let components = document.components.get_or_insert_default();
     let token = |text: &str| {

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::{extract::State, response::Response};
 use calmesh_app::{
-    DEFAULT_CHECK_IN, DEFAULT_CHECK_OUT, NewProperty, Openings, PropertyEdit, PropertyError, model::Property,
+    DEFAULT_CHECK_IN, DEFAULT_CHECK_OUT, NewProperty, Openings, PropertyEdit, PropertyError,
+    limits::{LABEL_PREFIX_MOST, NAME_MOST, TEXT_MOST},
+    model::Property,
 };
 use calmesh_calendar::PropertyId;
 use jiff::civil::Date;
@@ -22,7 +24,6 @@ use crate::{
     when::{time_of_day, written_time},
 };
 
-pub(crate) const TEXT_MOST: usize = 1000;
 const READ_ONLY: &[&str] = &["id", "created_at"];
 
 /// One bookable unit.
@@ -189,12 +190,12 @@ async fn create(
     JsonBody(mut fields): JsonBody,
 ) -> Result<Response, Problem> {
     fields.read_only(READ_ONLY);
-    let name = fields.required("name", text(TEXT_MOST));
+    let name = fields.required("name", text(NAME_MOST));
     let time_zone = fields.required("time_zone", text(TEXT_MOST));
     let check_in = fields.nullable("check_in", time_of_day).unwrap_or(DEFAULT_CHECK_IN);
     let check_out = fields.nullable("check_out", time_of_day).unwrap_or(DEFAULT_CHECK_OUT);
     let turnover_nights = fields.nullable("turnover_nights", whole(0, u8::MAX)).unwrap_or_default();
-    let label_prefix = fields.nullable("label_prefix", text(TEXT_MOST));
+    let label_prefix = fields.nullable("label_prefix", text(LABEL_PREFIX_MOST));
     let new = fields.finish(|| {
         Some(NewProperty { name: name?, time_zone: time_zone?, check_in, check_out, turnover_nights, label_prefix })
     })?;
@@ -235,12 +236,12 @@ async fn edit(
 ) -> Result<Response, Problem> {
     fields.read_only(READ_ONLY);
     let edit = PropertyEdit {
-        name: fields.optional("name", text(TEXT_MOST)),
+        name: fields.optional("name", text(NAME_MOST)),
         time_zone: fields.optional("time_zone", text(TEXT_MOST)),
         check_in: fields.edit("check_in", time_of_day),
         check_out: fields.edit("check_out", time_of_day),
         turnover_nights: fields.edit("turnover_nights", whole(0, u8::MAX)),
-        label_prefix: fields.edit("label_prefix", text(TEXT_MOST)),
+        label_prefix: fields.edit("label_prefix", text(LABEL_PREFIX_MOST)),
     };
     let edit = fields.finish(|| Some(edit))?;
     if preview {

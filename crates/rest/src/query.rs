@@ -123,7 +123,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Preview {
     }
 }
 
-const LIMIT_MOST: u16 = 200;
+pub(crate) const LIMIT_MOST: u16 = 200;
 const LIMIT_DEFAULT: u16 = 50;
 
 /// Which page of a list: `limit` and `cursor`. A cursor works for the account and list that it was made for.

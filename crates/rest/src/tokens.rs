@@ -3,6 +3,7 @@
 use axum::{extract::State, response::Response};
 use calmesh_app::{
     NewToken, TokenError,
+    limits::{NAME_MOST, SELECTION_MOST},
     model::{Scope, Token},
 };
 use calmesh_calendar::{PropertyId, TokenId};
@@ -19,9 +20,6 @@ use crate::{
     routes::{Routes, routes},
     words::{SCOPES, ScopeWord},
 };
-
-const TEXT_MOST: usize = 1000;
-const PROPERTIES_MOST: usize = 500;
 
 /// An API token; its secret is shown once, when it is made.
 #[derive(Debug, Serialize, ToSchema)]
@@ -126,10 +124,10 @@ async fn create(
     JsonBody(mut fields): JsonBody,
 ) -> Result<Response, Problem> {
     fields.read_only(&["id", "created_at", "token"]);
-    let name = fields.required("name", text(TEXT_MOST));
+    let name = fields.required("name", text(NAME_MOST));
     let expires_at = fields.nullable("expires_at", instant);
     let scope = fields.optional("scope", word(SCOPES)).unwrap_or(Scope::Full);
-    let properties = fields.nullable("property_ids", list(PROPERTIES_MOST, id::<PropertyId>));
+    let properties = fields.nullable("property_ids", list(SELECTION_MOST, id::<PropertyId>));
     let new = fields.finish(|| Some(NewToken { name: name?, scope, properties, expires_at }))?;
     let (token, secret) = api.app.create_token(owner.reach(), new).await?;
     let location = format!("/v1/tokens/{}", token.id);

@@ -1,6 +1,9 @@
 //! Nights, local date-times and times of day as JSON and queries write them.
 
-use calmesh_app::{Span, When};
+use calmesh_app::{
+    Span, When,
+    limits::{DAYS_AHEAD, DAYS_BACK},
+};
 use calmesh_calendar::{
     Nights,
     span::{FIRST_DAY, InSpan, LAST_DAY},
@@ -68,16 +71,11 @@ pub(crate) fn time_of_day(value: &Value) -> Result<Time, String> {
     if written_time(time) == text { Ok(time) } else { Err(wrong()) }
 }
 
-/// Lists of nights reach from so many days before an instant to so many after it, whatever a feed or a host wrote: as far
-/// as feeds are read.
-const DAYS_BEFORE: i64 = 30;
-const DAYS_AFTER: i64 = 760;
-
 /// The nights as a list, as far as they lie around an instant.
 pub(crate) fn nights_around(nights: impl IntoIterator<Item = Nights>, around: Timestamp) -> Vec<String> {
     let day = around.to_zoned(TimeZone::UTC).date();
-    let first = day.checked_sub(DAYS_BEFORE.days()).unwrap_or(day);
-    let end = day.checked_add(DAYS_AFTER.days()).unwrap_or(day);
+    let first = day.checked_sub(DAYS_BACK.days()).unwrap_or(day);
+    let end = day.checked_add(DAYS_AHEAD.days()).unwrap_or(day);
     let Ok(window) = Nights::new(first, end) else { return Vec::new() };
     let shown = nights.into_iter().filter_map(|nights| nights.intersection(window));
     shown.flat_map(Nights::iter).map(|night| night.to_string()).collect()

@@ -2,7 +2,7 @@
 
 use calmesh_app::{
     ConflictStatus, HoldStatus, OwnKind,
-    model::{Detail, Direction, Format, Health, Scope},
+    model::{Detail, Direction, Format, Health, Scope, StayPart},
 };
 use calmesh_calendar::{BlockKind, BlockState, HoldCause};
 use serde::Serialize;
@@ -79,6 +79,10 @@ words! {
 words! {
     /// Where a conflict stands: `resolved` once you said which stay is gone, `closed` when one of them ended.
     ConflictWord of ConflictStatus: Open = "open", Resolved = "resolved", Closed = "closed"
+}
+words! {
+    /// What happened to a block that an entry of the activity names.
+    PartWord of StayPart: Itself = "itself", New = "new", Changed = "changed", Gone = "gone"
 }
 words! {
     /// Where a hold stands.

@@ -8,19 +8,20 @@ mod claims;
 use std::collections::BTreeSet;
 
 use calmesh_app::{
+    Span,
     model::{
         Account, Activity, ActivityKind, Applied, ClosedHold, ConflictRecord, Connection, Detail, Direction,
         EchoOverrides, ExportSide, ExtraLink, Failure, FailureKind, FeedUrl, FetchPlan, Format, HoldOverrides,
-        ImportSide, LinkOwner, LinkScope, LinkToken, MassVanishOverrides, Outcome, PolicyOverrides, Property, Refresh,
-        RefreshScope, RetiringLink, RetiringServes, Scope, SecretHash, Snapshot, Status, StoppedExport, Token,
-        Validators,
+        ImportSide, LinkOwner, LinkScope, LinkToken, MassVanishOverrides, NamedStay, Names, Outcome, PolicyOverrides,
+        Property, Refresh, RefreshScope, RetiringLink, RetiringServes, Scope, SecretHash, Site, Snapshot, Status,
+        StayPart, StoppedExport, Token, Validators,
     },
     ports::StoreError,
 };
 use calmesh_calendar::{
     AccountId, Block, BlockId, BlockKind, Conflict, ConflictId, ConnectionClaims, ConnectionId, EventKey, Extent,
-    FeedOrigin, Finding, Hold, HoldCause, HoldEnd, HoldId, LinkId, Nights, Origin, PropertyId, ReadWarning, RefreshId,
-    Sign, Times, TokenId,
+    FeedOrigin, Finding, Hold, HoldCause, HoldEnd, HoldId, LinkId, LostStay, Nights, Origin, PropertyId, ReadWarning,
+    RefreshId, Sign, Times, TokenId,
 };
 use jiff::{
     Timestamp,
@@ -323,6 +324,8 @@ macro_rules! optional {
 
 optional! {
     hold_option: Hold, "HoldDoc";
+    lost_option: LostStay, "LostStayDoc";
+    site_option: Site, "SiteDoc";
     key_option: EventKey, "EventKeyDoc";
     nights_option: Nights, "nights";
     import_option: ImportSide, "ImportSideDoc";
@@ -330,6 +333,47 @@ optional! {
     stopped_option: StoppedExport, "StoppedExportDoc";
     applied_option: Applied, "AppliedDoc";
     snapshot_option: Snapshot, "SnapshotDoc";
+}
+
+/// Nights, or date-times on the property's clock, which have a `T`: `2026-12-07T11:00:00/2026-12-07T14:00:00`.
+mod span {
+    use super::{Deserialize, Deserializer, Serializer, Span};
+
+    pub(super) fn serialize<S: Serializer>(value: &Span, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Span::Nights(first, end) => serializer.collect_str(&format_args!("{first}/{end}")),
+            Span::Local(start, end) => serializer.collect_str(&format_args!("{start}/{end}")),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parse = || {
+            let (start, end) = text.split_once('/')?;
+            Some(match text.contains('T') {
+                true => Span::Local(start.parse().ok()?, end.parse().ok()?),
+                false => Span::Nights(start.parse().ok()?, end.parse().ok()?),
+            })
+        };
+        parse().ok_or_else(|| serde::de::Error::custom("not a span"))
+    }
+}
+
+/// The stays that an entry of the activity names.
+mod stays {
+    use super::{Deserialize, Deserializer, NamedStay, NamedStayDoc, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &[NamedStay], serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct One<'a>(#[serde(with = "NamedStayDoc")] &'a NamedStay);
+        serializer.collect_seq(value.iter().map(One))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NamedStay>, D::Error> {
+        #[derive(Deserialize)]
+        struct One(#[serde(with = "NamedStayDoc")] NamedStay);
+        Ok(Vec::<One>::deserialize(deserializer)?.into_iter().map(|One(stay)| stay).collect())
+    }
 }
 
 /// A list of what could not be read in a feed.
@@ -636,8 +680,21 @@ enum OriginDoc {
     Own {
         #[serde(with = "text_option")]
         extends: Option<BlockId>,
+        #[serde(with = "lost_option", default, skip_serializing_if = "Option::is_none")]
+        lost: Option<LostStay>,
     },
     Feed(#[serde(with = "FeedOriginDoc")] FeedOrigin),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "LostStay")]
+struct LostStayDoc {
+    #[serde(with = "text")]
+    stay: BlockId,
+    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
+    connection: Option<ConnectionId>,
+    #[serde(with = "extent")]
+    extent: Extent,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -807,6 +864,52 @@ struct ActivityDoc {
     connection: Option<ConnectionId>,
     #[serde(with = "ActivityKindDoc")]
     kind: ActivityKind,
+    #[serde(with = "NamesDoc", default, skip_serializing_if = "has_no_names")]
+    names: Names,
+}
+
+fn has_no_names(names: &Names) -> bool {
+    *names == Names::default()
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Names")]
+struct NamesDoc {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    property: Option<String>,
+    #[serde(with = "site_option", default, skip_serializing_if = "Option::is_none")]
+    site: Option<Site>,
+    #[serde(with = "stays", default, skip_serializing_if = "Vec::is_empty")]
+    stays: Vec<NamedStay>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Site")]
+struct SiteDoc {
+    name: String,
+    provider: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "NamedStay")]
+struct NamedStayDoc {
+    #[serde(with = "text")]
+    block: BlockId,
+    #[serde(with = "StayPartDoc")]
+    part: StayPart,
+    #[serde(with = "site_option", default, skip_serializing_if = "Option::is_none")]
+    site: Option<Site>,
+    #[serde(with = "span")]
+    span: Span,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "StayPart", rename_all = "snake_case")]
+enum StayPartDoc {
+    Itself,
+    New,
+    Changed,
+    Gone,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -930,6 +1033,12 @@ enum ActivityKindDoc {
         #[serde(with = "text")]
         stay: BlockId,
     },
+    ExtensionLeft {
+        #[serde(with = "text")]
+        block: BlockId,
+        #[serde(with = "text")]
+        stay: BlockId,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -958,6 +1067,8 @@ struct FetchPlanDoc {
     #[serde(with = "text")]
     property: PropertyId,
     provider: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     #[serde(with = "feed_url")]
     url: FeedUrl,
     #[serde(with = "snapshot_option", default, skip_serializing_if = "Option::is_none")]
@@ -1106,6 +1217,34 @@ mod tests {
         assert_eq!(T::decode(&text).unwrap(), *record);
     }
 
+    fn an_activity(connection: Option<ConnectionId>, kind: ActivityKind) -> Activity {
+        let site = Some(Site { name: "Airbnb, whole flat".to_owned(), provider: "airbnb".to_owned() });
+        let stay = |part, site: Option<Site>, span| NamedStay { block: block_id(1), part, site, span };
+        let nights = |part| stay(part, site.clone(), Span::Nights(civil::date(2026, 12, 4), civil::date(2026, 12, 7)));
+        let hours = Span::Local(civil::date(2026, 12, 7).at(11, 0, 0, 0), civil::date(2026, 12, 7).at(14, 30, 1, 0));
+        let mut stays: Vec<NamedStay> =
+            [StayPart::Itself, StayPart::New, StayPart::Changed, StayPart::Gone].map(nights).into();
+        stays.push(stay(StayPart::Itself, None, hours));
+        let names = Names { property: Some("Casa".to_owned()), site, stays };
+        Activity { property: property_id(1), at: at(1), connection, kind, names }
+    }
+
+    #[test]
+    fn an_entry_without_names_that_an_earlier_version_wrote_is_read() {
+        let text =
+            r#"{"v":1,"is":{"property":"PRP","at":"2026-12-04T10:00:00Z","connection":"CON","kind":"feed_recovered"}}"#;
+        let text = text.replace("PRP", property_id(1).as_str()).replace("CON", connection_id(1).as_str());
+        let read = Activity::decode(&text).unwrap();
+        assert_eq!((read.kind.clone(), read.names.clone()), (ActivityKind::FeedRecovered, Names::default()));
+        assert_eq!(read.encode().unwrap(), text, "and written as it was");
+        let block = r#"{"own":{"extends":null}}"#;
+        let stored = a_block(1, 1).encode().unwrap();
+        let origin = stored.find(r#""origin":"#).unwrap() + 9;
+        let kind = stored.find(r#","kind""#).unwrap();
+        let stored = format!("{}{block}{}", &stored[..origin], &stored[kind..]);
+        assert_eq!(Block::decode(&stored).unwrap().origin, Origin::Own { extends: None, lost: None });
+    }
+
     #[test]
     fn accounts_and_tokens_survive() {
         for default_detail in [Detail::Busy, Detail::Label, Detail::Full] {
@@ -1186,7 +1325,11 @@ mod tests {
             survives(&Block { kind, ..block.clone() });
         }
         for extends in [None, Some(block_id(2))] {
-            survives(&Block { origin: Origin::Own { extends }, ..block.clone() });
+            survives(&Block { origin: Origin::Own { extends, lost: None }, ..block.clone() });
+        }
+        for connection in [None, Some(connection_id(1))] {
+            let lost = Some(LostStay { stay: block_id(3), connection, extent: block.extent });
+            survives(&Block { origin: Origin::Own { extends: None, lost }, ..block.clone() });
         }
         for cause in [HoldCause::Absent, HoldCause::MassVanish] {
             let hold = Hold { cause, group: Some(hold_id(3)), kept: true, ..a_hold(1) };
@@ -1241,7 +1384,7 @@ mod tests {
         }
         for finding in findings {
             let kind = ActivityKind::ClaimsDecided { finding, nights: vec![nights(0, 2), nights(4, 5)] };
-            survives(&Activity { property: property_id(1), at: at(1), connection: Some(connection_id(1)), kind });
+            survives(&an_activity(Some(connection_id(1)), kind));
         }
         let conflict = a_conflict(1);
         survives(&conflict);
@@ -1262,7 +1405,7 @@ mod tests {
             ActivityKind::ConflictClosed { conflict: conflict.id, blocks: conflict.blocks },
         ];
         for kind in kinds {
-            survives(&Activity { property: property_id(1), at: at(1), connection: None, kind });
+            survives(&an_activity(None, kind));
         }
     }
 
@@ -1348,11 +1491,12 @@ mod tests {
             ActivityKind::BlockCreated { block: block.clone() },
             ActivityKind::BlockChanged { block: block.clone() },
             ActivityKind::BlockDeleted { block: block.clone() },
-            ActivityKind::ExtensionOrphaned { block, stay: block_id(2) },
+            ActivityKind::ExtensionOrphaned { block: block.clone(), stay: block_id(2) },
+            ActivityKind::ExtensionLeft { block, stay: block_id(2) },
         ];
         kinds.extend(FailureKind::ALL.map(|failure| ActivityKind::FeedFailed { failure, detail: "No.".to_owned() }));
         for kind in kinds {
-            survives(&Activity { property: property_id(1), at: at(1), connection: Some(connection_id(1)), kind });
+            survives(&an_activity(Some(connection_id(1)), kind));
         }
     }
 

@@ -169,6 +169,7 @@ pub fn a_plan(property: &Property, n: u64) -> FetchPlan {
         account: property.account.clone(),
         property: property.id.clone(),
         provider: "generic".to_owned(),
+        name: Some(format!("Connection {n}")),
         url: a_url(n),
         applied: None,
         validators: Validators::default(),

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     model::{
-        Account, Activity, ActivityKind, ClosedHold, ConflictRecord, Dirty, LinkOwner, Property, PropertyState,
+        Account, Activity, ActivityKind, ClosedHold, ConflictRecord, Dirty, LinkOwner, Names, Property, PropertyState,
         Replaced, RetiringLink, RetiringServes,
     },
     ports::{
@@ -373,6 +373,7 @@ pub async fn activity_store(store: &dyn ActivityStore, properties: &dyn Property
         at: at(seconds),
         connection: None,
         kind,
+        names: Names { property: Some(format!("Casa {seconds}")), ..Names::default() },
     };
     let added = |n: u32| ActivityKind::FeedChanged { added: n, changed: 0, removed: 0, held: 0 };
     let commit = PropertyCommit {

@@ -42,7 +42,7 @@ impl FakeDeployment {
             private_feeds: false,
             every_read_is_recorded: true,
             operator_key: SecretHash::of(operator_key.reveal()),
-            keys: Keys { cursor: [1; 32], echo: [2; 32] },
+            keys: Keys { cursor: [1; 32], echo: Some([2; 32]) },
         };
         let app = App {
             accounts: store.clone(),

@@ -4,6 +4,7 @@ use calmesh_calendar::{BlockId, ConflictId, ConnectionId, Finding, HoldId, Night
 use jiff::{Timestamp, civil::Date};
 
 use super::FailureKind;
+use crate::Span;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Activity {
@@ -11,6 +12,51 @@ pub struct Activity {
     pub at: Timestamp,
     pub connection: Option<ConnectionId>,
     pub kind: ActivityKind,
+    pub names: Names,
+}
+
+/// What the host called the things of an entry when it was written, so that it tells of what was deleted since. Never a
+/// guest's detail. What an earlier version wrote has no names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Names {
+    /// The property's.
+    pub property: Option<String>,
+    /// The connection's.
+    pub site: Option<Site>,
+    /// What it is about, in order of time within each part; the first few.
+    pub stays: Vec<NamedStay>,
+}
+
+/// A connection as its host knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    pub name: String,
+    /// Id of a profile.
+    pub provider: String,
+}
+
+/// A block by whose it was and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedStay {
+    pub block: BlockId,
+    pub part: StayPart,
+    /// None for the host's own.
+    pub site: Option<Site>,
+    /// On the property's clock.
+    pub span: Span,
+}
+
+/// What a block is to an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StayPart {
+    /// The entry is about it.
+    Itself,
+    /// A refresh brought it.
+    New,
+    /// A refresh changed it; told as it is now.
+    Changed,
+    /// It is not there any more.
+    Gone,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +160,11 @@ pub enum ActivityKind {
     },
     /// The stay that an own block extends has gone; the extension stays.
     ExtensionOrphaned {
+        block: BlockId,
+        stay: BlockId,
+    },
+    /// The stay that an own block extends was moved away from it; the extension stays where it is.
+    ExtensionLeft {
         block: BlockId,
         stay: BlockId,
     },

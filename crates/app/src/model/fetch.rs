@@ -24,6 +24,8 @@ pub struct FetchPlan {
     pub account: AccountId,
     pub property: PropertyId,
     pub provider: String,
+    /// The connection's, for what is told of it; none in what an earlier version wrote.
+    pub name: Option<String>,
     pub url: FeedUrl,
     /// What merge last took in, and the validators that came with that body.
     pub applied: Option<Snapshot>,

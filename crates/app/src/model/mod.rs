@@ -13,9 +13,9 @@ mod refresh;
 mod secret;
 
 pub use account::{Account, Scope, Token};
-pub use activity::{Activity, ActivityKind};
+pub use activity::{Activity, ActivityKind, NamedStay, Names, Site, StayPart};
 pub use budget::{Budget, Spender, Spent};
-pub use clock::{CLOCKS_DIFFER, happened, is_ahead};
+pub use clock::{CLOCKS_DIFFER, ClockWatch, Jump, happened, is_ahead};
 pub use connection::{
     Applied, Connection, Detail, Direction, EchoOverrides, ExportSide, Format, HoldOverrides, ImportSide,
     MassVanishOverrides, PolicyOverrides, Status,

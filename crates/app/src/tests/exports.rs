@@ -187,3 +187,114 @@ async fn one_property_that_can_not_be_mended_keeps_no_other_from_it() {
     let mended = world.app.mend_everything(1).await.unwrap();
     assert_eq!((mended.looked_at, mended.failed), (0, 1));
 }
+
+/// The calendar's name behind a link, unfolded and unescaped.
+fn calendar_name(world: &World, token: &LinkToken) -> String {
+    let text = String::from_utf8(world.objects.exports()[token].to_vec()).unwrap().replace("\r\n ", "");
+    let line = text.lines().find_map(|line| line.strip_prefix("X-WR-CALNAME:")).unwrap();
+    line.replace("\\,", ",").replace("\\;", ";")
+}
+
+#[tokio::test]
+async fn a_links_name_says_what_it_shows_and_no_more_than_its_detail_does() {
+    let world = World::new().await;
+    let site = world.connect("a", "airbnb").await;
+    world.connect("b", "vrbo").await;
+    world
+        .change(|state| {
+            for one in &mut state.connections {
+                if one.id == site { "Whole flat, 2nd floor" } else { "Attic" }.clone_into(&mut one.name);
+            }
+        })
+        .await;
+    let named = async |property: &str, detail: Detail| {
+        world
+            .change(|state| {
+                property.clone_into(&mut state.property.name);
+                state.connections.iter_mut().for_each(|one| one.export.as_mut().unwrap().detail = detail);
+            })
+            .await;
+        world.work().await;
+        let state = world.state().await;
+        let token = state.connection(&site).unwrap().export.clone().unwrap().token;
+        calendar_name(&world, &token)
+    };
+    assert_eq!(named("Harbour; flat, Rua 7", Detail::Busy).await, "Harbour; flat, Rua 7: not available");
+    for detail in [Detail::Label, Detail::Full] {
+        assert_eq!(named("Harbour flat", detail).await, "Harbour flat: all but Whole flat, 2nd floor");
+    }
+    // A property that is called by a provider or a connection is not told to a busy link's readers.
+    for telling in ["Airbnb flat", "The BOOKING.COM one", "attic", "Our Attic (vrbo)", "Google Calendar"] {
+        assert_eq!(named(telling, Detail::Busy).await, "Availability", "{telling}");
+    }
+    assert_eq!(named("Atticus", Detail::Busy).await, "Atticus: not available", "words, not parts of them");
+    let long = "ñ".repeat(200);
+    assert_eq!(named(&long, Detail::Busy).await, format!("{long}: not available"));
+    world.change(|state| state.connections.iter_mut().for_each(|one| one.import = None)).await;
+    assert_eq!(named("Harbour flat", Detail::Label).await, "Harbour flat: all that is taken");
+}
+
+#[tokio::test]
+async fn a_busy_link_over_several_properties_names_the_first_of_them() {
+    let world = World::new().await;
+    let link = ExtraLink {
+        id: calmesh_calendar::LinkId::from_random([5; 16]),
+        account: world.account.clone(),
+        name: "Airbnb guests of Ana".to_owned(),
+        scope: LinkScope::All,
+        detail: Detail::Busy,
+        format: Format::Nights,
+        token: LinkToken::from_random([5; 32]),
+        created_at: world.now(),
+        last_changed_at: None,
+        version: 1,
+        revision: 1,
+        dirty: None,
+        deleted_at: None,
+    };
+    world.store.put_link(&link).await.unwrap();
+    let expected = [
+        "Flat: not available",
+        "Flat and House 1: not available",
+        "Flat, House 1 and House 2: not available",
+        "Flat, House 1, House 2 and 1 more: not available",
+        "Flat, House 1, House 2 and 2 more: not available",
+    ];
+    for (nth, expected) in expected.into_iter().enumerate() {
+        if nth > 0 {
+            let id = calmesh_calendar::PropertyId::from_random([10 + u8::try_from(nth).unwrap(); 16]);
+            let created_at = world.now() + SignedDuration::from_secs(i64::try_from(nth).unwrap());
+            let property = Property { id, name: format!("House {nth}"), created_at, ..world.state().await.property };
+            let property = Property { revision: 1, dirty: None, ..property };
+            world.store.commit(&crate::contract::nothing_but(&property)).await.unwrap();
+        }
+        world.app.publish_link(&link.id).await.unwrap();
+        assert_eq!(calendar_name(&world, &link.token), expected);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_rendered_or_decided_without_the_key_that_marks_exports() {
+    let mut world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    world.serve("a", airbnb(1, STAYS));
+    let links = world.objects.exports();
+    let mut settings = (*world.app.settings).clone();
+    let echo = settings.keys.echo.take();
+    world.app.settings = settings.clone().into();
+    let changed = world.app.change_property(&world.property, |draft| {
+        draft.state.property.name = "Other".to_owned();
+        Ok::<_, StoreError>(())
+    });
+    let refused = changed.await.unwrap_err();
+    let cause = std::error::Error::source(&refused).map(ToString::to_string);
+    assert_eq!(cause.as_deref(), Some(crate::NoEchoKey.to_string().as_str()), "{refused:?}");
+    assert!(world.app.publish_property(&world.property).await.is_err());
+    assert_eq!(world.objects.exports(), links);
+    // What waited goes on where the key is.
+    settings.keys.echo = echo;
+    world.app.settings = settings.into();
+    world.sweep().await;
+    assert_eq!(world.taken().await.len(), 3);
+    let _ = a;
+}

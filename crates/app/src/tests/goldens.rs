@@ -107,7 +107,7 @@ async fn full_house() -> (World, ConnectionId, ConnectionId) {
             let house = state.house();
             let own = |number: u8, extent, summary: &str, extends| Block {
                 id: BlockId::from_random([number; 16]),
-                origin: Origin::Own { extends },
+                origin: Origin::Own { extends, lost: None },
                 kind: BlockKind::Closure,
                 extent,
                 summary: summary.to_owned(),

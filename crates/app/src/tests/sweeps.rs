@@ -587,3 +587,19 @@ async fn a_failure_is_told_with_what_its_provider_has_to_say_about_it() {
     let failure = world.health(&a).await.failure.unwrap();
     assert!(failure.detail.contains("Secret address in iCal format"), "{}", failure.detail);
 }
+
+#[tokio::test]
+async fn a_sweep_that_is_dated_ahead_is_told_of_until_there_is_a_later_one() {
+    let world = World::new().await;
+    world.connect("a", "airbnb").await;
+    world.sweep().await;
+    assert_eq!(world.app.swept_ahead().await.unwrap(), None);
+    let days = SignedDuration::from_hours(24 * 3);
+    world.clock.advance(days);
+    world.sweep().await;
+    let ahead = world.now();
+    world.clock.advance(-days);
+    assert_eq!(world.app.swept_ahead().await.unwrap(), Some(ahead));
+    world.sweep().await;
+    assert_eq!(world.app.swept_ahead().await.unwrap(), None);
+}

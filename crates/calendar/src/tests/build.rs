@@ -67,7 +67,7 @@ pub(super) fn sighting(uid: &str, extent: Extent) -> Sighting {
 pub(super) fn own(number: u8, extent: Extent) -> Block {
     Block {
         id: BlockId::from_random([number; 16]),
-        origin: Origin::Own { extends: None },
+        origin: Origin::Own { extends: None, lost: None },
         kind: BlockKind::Reservation,
         extent,
         summary: "Aunt".to_owned(),

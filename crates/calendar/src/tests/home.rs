@@ -89,7 +89,7 @@ impl Home {
         self.change(None, |home| {
             let id = BlockId::from_random(fresh(&mut home.ids));
             let (first_seen_at, changed_at) = (home.now, home.now);
-            let origin = Origin::Own { extends };
+            let origin = Origin::Own { extends, lost: None };
             home.blocks.push(Block { id, origin, first_seen_at, changed_at, ..own(0, extent) });
         })
     }

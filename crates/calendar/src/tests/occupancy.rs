@@ -51,8 +51,10 @@ fn a_known_closure_is_not_followed_by_turnover_nights_and_an_undecidable_one_is(
 fn turnover_nights_follow_what_extends_the_stay() {
     let house = house_with_turnover(1);
     let stay = stay(1, 1, nights("2026-12-04", "2026-12-06"));
-    let extra =
-        Block { origin: Origin::Own { extends: Some(stay.id.clone()) }, ..own(2, nights("2026-12-06", "2026-12-07")) };
+    let extra = Block {
+        origin: Origin::Own { extends: Some(stay.id.clone()), lost: None },
+        ..own(2, nights("2026-12-06", "2026-12-07"))
+    };
     assert_eq!(taken_of(&[stay, extra], &house), ["2026-12-04", "2026-12-05", "2026-12-06", "2026-12-07"]);
 }
 
@@ -60,8 +62,10 @@ fn turnover_nights_follow_what_extends_the_stay() {
 fn a_stay_that_moved_away_from_what_extends_it_has_turnover_nights_of_its_own() {
     let house = house_with_turnover(1);
     let moved = stay(1, 1, nights("2026-12-04", "2026-12-06"));
-    let extra =
-        Block { origin: Origin::Own { extends: Some(moved.id.clone()) }, ..own(2, nights("2026-12-08", "2026-12-09")) };
+    let extra = Block {
+        origin: Origin::Own { extends: Some(moved.id.clone()), lost: None },
+        ..own(2, nights("2026-12-08", "2026-12-09"))
+    };
     let expected = ["2026-12-04", "2026-12-05", "2026-12-06", "2026-12-08", "2026-12-09"];
     assert_eq!(taken_of(&[moved, extra], &house), expected);
 }
@@ -70,8 +74,8 @@ fn a_stay_that_moved_away_from_what_extends_it_has_turnover_nights_of_its_own() 
 fn extensions_that_extend_each_other_end() {
     let house = house_with_turnover(1);
     let (mut a, mut b) = (own(1, nights("2026-12-04", "2026-12-05")), own(2, nights("2026-12-05", "2026-12-06")));
-    a.origin = Origin::Own { extends: Some(b.id.clone()) };
-    b.origin = Origin::Own { extends: Some(a.id.clone()) };
+    a.origin = Origin::Own { extends: Some(b.id.clone()), lost: None };
+    b.origin = Origin::Own { extends: Some(a.id.clone()), lost: None };
     assert_eq!(taken_of(&[a, b], &house), ["2026-12-04", "2026-12-05"]);
 }
 

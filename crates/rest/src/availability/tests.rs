@@ -13,9 +13,9 @@ async fn every_night_of_the_range_is_told_and_taken_runs_are_intervals() {
         answer,
         json!({
             "nights": [
-                {"date": "2026-12-03", "available": true, "blocks": []},
-                {"date": "2026-12-04", "available": false, "blocks": [first]},
-                {"date": "2026-12-05", "available": true, "blocks": []},
+                {"date": "2026-12-03", "available": true, "past": false, "blocks": []},
+                {"date": "2026-12-04", "available": false, "past": false, "blocks": [first]},
+                {"date": "2026-12-05", "available": true, "past": false, "blocks": []},
             ],
             "intervals": [{"start": "2026-12-04T15:00", "end": "2026-12-05T14:00", "blocks": [first, late]}],
             "intervals_left_out": 0,

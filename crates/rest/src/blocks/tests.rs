@@ -2,7 +2,10 @@ use calmesh_calendar::{Block, BlockId};
 use http::Method;
 use serde_json::json;
 
-use crate::{scenes::*, testing::TestApi};
+use crate::{
+    scenes::*,
+    testing::{NOW, TestApi},
+};
 
 #[tokio::test]
 async fn an_own_block_takes_its_nights_at_once_and_shows_its_source() {
@@ -100,20 +103,116 @@ async fn the_stay_that_is_extended_and_its_turnover_nights_are_not_in_the_way() 
 }
 
 #[tokio::test]
-async fn an_extension_stays_and_is_reported_when_its_stay_goes() {
+async fn an_extension_stays_and_is_told_with_names_dates_and_how_to_remove_it_when_its_stay_goes() {
     let api = TestApi::new().await;
     let flat = api.flat().await;
-    let connection = api.connect(&flat, "a", airbnb(&[STAY])).await;
+    let connection = api.connect_with(&flat, "whole", airbnb(&[STAY]), json!({"name": "Whole flat"})).await;
     let path = format!("/v1/properties/{flat}/blocks");
     let stay = api.get(&path).await.json()["items"][0]["id"].clone();
-    let body = json!({"kind": "reservation", "start": "2026-12-07", "end": "2026-12-08", "extends": stay});
+    let body = json!({"kind": "reservation", "start": "2026-12-07T11:00", "end": "2026-12-07T14:00", "extends": stay});
     let extension = api.post(&path, body).await.json();
+    assert_eq!(extension["notice"], json!(null));
+    let id = extension["id"].as_str().unwrap();
     api.delete(&format!("/v1/connections/{}", connection["id"].as_str().unwrap())).await;
     let left = api.get(&path).await.json();
     assert_eq!(left["items"].as_array().unwrap().len(), 1);
-    assert_eq!(left["items"][0]["id"], extension["id"]);
+    assert_eq!((&left["items"][0]["id"], &left["items"][0]["extends"]), (&extension["id"], &json!(null)));
+    let remove = format!("remove it with DELETE /v1/blocks/{id}.");
+    let notice = left["items"][0]["notice"].as_str().unwrap();
+    assert!(
+        notice.starts_with("The stay that this block extends has gone: 4–7 Dec 2026.") && notice.ends_with(&remove)
+    );
+    let told = api.get(&format!("/v1/properties/{flat}/activity")).await.json();
+    let told: Vec<&serde_json::Value> =
+        told["items"].as_array().unwrap().iter().filter(|entry| entry["type"] == "extension_orphaned").collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    let detail = told[0]["detail"].as_str().unwrap();
+    let expected =
+        "The stay that your block 7 Dec 2026 11:00–14:00 extends has gone: Whole flat (Airbnb), 4–7 Dec 2026.";
+    assert!(detail.starts_with(expected) && detail.ends_with(&remove), "{detail}");
+    // Once the host has said something of it, nothing more is to be told.
+    let edited = api.patch(&format!("/v1/blocks/{id}"), json!({"extends": null})).await.json();
+    assert_eq!(edited["notice"], json!(null));
+}
+
+#[tokio::test]
+async fn an_extension_is_told_of_when_its_stay_moves_away() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    api.connect(&flat, "Airbnb", airbnb(&[STAY])).await;
+    let path = format!("/v1/properties/{flat}/blocks");
+    let stay = api.get(&path).await.json()["items"][0]["id"].clone();
+    // At its check-in side too.
+    let early = json!({"kind": "reservation", "start": "2026-12-03", "end": "2026-12-04", "extends": stay});
+    let late = json!({"kind": "reservation", "start": "2026-12-07T11:00", "end": "2026-12-07T14:00", "extends": stay});
+    let (early, late) = (api.post(&path, early).await.json(), api.post(&path, late).await.json());
+    api.feeds.serve(&url("Airbnb"), airbnb(&[(STAY.0, "2026-12-05", "2026-12-07")]));
+    api.clock.advance(jiff::SignedDuration::from_mins(20));
+    assert_eq!(api.post(&format!("/v1/properties/{flat}/refresh"), json!({})).await.status, 202);
+    api.work().await;
     let told = api.activity(&flat).await;
-    assert_eq!(told.iter().filter(|entry| entry.starts_with("ExtensionOrphaned")).count(), 1, "{told:?}");
+    assert_eq!(told.iter().filter(|entry| entry.starts_with("ExtensionLeft")).count(), 1, "{told:?}");
+    let of = async |block: &serde_json::Value| {
+        api.get(&format!("/v1/blocks/{}", block["id"].as_str().unwrap())).await.json()["notice"].clone()
+    };
+    let notice = of(&early).await;
+    let expected = "The stay that this block extends was moved away from it: Airbnb, 5–7 Dec 2026.";
+    assert!(notice.as_str().unwrap().starts_with(expected), "{notice}");
+    assert_eq!(of(&late).await, json!(null));
+}
+
+#[tokio::test]
+async fn an_extension_names_a_stay_that_can_be_extended() {
+    let api = TestApi::new().await;
+    let (flat, other) = (api.flat().await, api.flat().await);
+    let path = format!("/v1/properties/{flat}/blocks");
+    let first = api.block(&flat, "2026-12-04", "2026-12-07").await;
+    let elsewhere = api.block(&other, "2026-12-04", "2026-12-07").await;
+    let night =
+        |extends: &str| json!({"kind": "reservation", "start": "2026-12-07", "end": "2026-12-08", "extends": extends});
+    assert_eq!(api.post(&path, night(&elsewhere)).await.pointers(), ["/extends"]);
+    let second = api.post(&path, night(&first)).await.json()["id"].as_str().unwrap().to_owned();
+    let circle = api.patch(&format!("/v1/blocks/{first}"), json!({"extends": second})).await;
+    assert_eq!(circle.pointers(), ["/extends"], "a circle");
+    assert_eq!(api.patch(&format!("/v1/blocks/{first}"), json!({"extends": first})).await.pointers(), ["/extends"]);
+}
+
+#[tokio::test]
+async fn what_is_over_is_not_blocked_and_the_present_day_is() {
+    let api = TestApi::new().await;
+    // In Auckland it is the 22nd already.
+    let flat = api.flat_with(json!({"time_zone": "Pacific/Auckland"})).await;
+    let today = NOW.parse::<jiff::Timestamp>().unwrap().in_tz("Pacific/Auckland").unwrap().date();
+    let day = |days: i64| today.checked_add(jiff::Span::new().days(days)).unwrap().to_string();
+    let path = format!("/v1/properties/{flat}/blocks");
+    let body = |start: &str, end: &str| json!({"kind": "closure", "start": start, "end": end, "force": true});
+    let hours = |days: i64, time: &str| format!("{}T{time}", day(days));
+    for (start, end) in [(day(-3), day(-1)), (hours(-2, "10:00"), hours(-1, "23:59"))] {
+        let refused = api.post(&path, body(&start, &end)).await;
+        assert_eq!(refused.pointers(), ["/end"], "{start} to {end}");
+        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert_eq!(detail, format!("end is in the past: today is {today} in Pacific/Auckland."));
+        let asked = api.get(&format!("/v1/properties/{flat}/availability/check?start={start}&end={end}")).await;
+        assert_eq!(asked.pointers(), ["/end"], "nor may it be sold");
+    }
+    for (start, end) in
+        [(day(-3), day(0)), (day(-3), day(9)), (hours(-1, "10:00"), hours(0, "00:01")), (day(0), day(1))]
+    {
+        let made = api.post(&path, body(&start, &end)).await;
+        assert_eq!(made.status, 201, "{start} to {end}: {}", made.text());
+        let block = format!("/v1/blocks/{}", made.json()["id"].as_str().unwrap());
+        // It can be said what it was, and not moved to where nothing is blocked any more.
+        assert_eq!(api.patch(&block, json!({"summary": "Painter"})).await.status, 200);
+        let earlier = json!({"start": day(-9), "end": day(-5), "force": true});
+        assert_eq!(api.patch(&block, earlier).await.pointers(), ["/end"]);
+    }
+    let nights = api.get(&format!("/v1/properties/{flat}/availability?from={}&to={}", day(-2), day(2))).await.json();
+    let past: Vec<bool> = nights["nights"].as_array().unwrap().iter().map(|night| night["past"] == true).collect();
+    assert_eq!(past, [true, true, false, false]);
+    for (days, past) in [(-1, true), (0, false)] {
+        let why = api.get(&format!("/v1/properties/{flat}/explain?night={}", day(days))).await.json();
+        assert_eq!(why["past"], past);
+    }
 }
 
 #[tokio::test]
@@ -177,7 +276,7 @@ async fn stays_of_a_paused_connection_are_listed_on_demand_only() {
 async fn blocks_are_paged_in_order_of_time() {
     let api = TestApi::new().await;
     let flat = api.flat().await;
-    for start in ["2027-03-01", "2026-12-01", "2027-01-01", "2027-02-01", "1975-01-01"] {
+    for start in ["2027-03-01", "2026-12-01", "2027-01-01", "2027-02-01", "2026-11-25"] {
         let end: jiff::civil::Date = start.parse().unwrap();
         api.block(&flat, start, &end.tomorrow().unwrap().to_string()).await;
     }
@@ -191,7 +290,7 @@ async fn blocks_are_paged_in_order_of_time() {
             None => break,
         }
     }
-    assert_eq!(seen, ["1975-01-01", "2026-12-01", "2027-01-01", "2027-02-01", "2027-03-01"]);
+    assert_eq!(seen, ["2026-11-25", "2026-12-01", "2027-01-01", "2027-02-01", "2027-03-01"]);
 }
 
 #[tokio::test]

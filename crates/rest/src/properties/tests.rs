@@ -203,3 +203,16 @@ async fn an_account_has_ten_thousand_properties_at_most() {
     let full = api.post("/v1/properties", json!({"name": "One more", "time_zone": "UTC"})).await.problem(409);
     assert_eq!((&full["type"], &full["limit"]), (&json!("/problems/limit-reached"), &json!(10_000)));
 }
+
+#[tokio::test]
+async fn zones_are_known_by_their_older_names_too() {
+    let api = TestApi::new().await;
+    for zone in ["Europe/Kyiv", "Europe/Kiev", "Asia/Calcutta", "Asia/Kolkata", "US/Eastern", "Asia/Saigon", "GB"] {
+        let made = api.post("/v1/properties", json!({"name": "Flat", "time_zone": zone})).await;
+        assert_eq!((made.status, &made.json()["time_zone"]), (201, &json!(zone)), "{zone}");
+        let path = format!("/v1/properties/{}", made.json()["id"].as_str().unwrap());
+        let edited = api.patch(&path, json!({"time_zone": "Europe/Kiev"})).await;
+        assert_eq!(edited.status, 200, "{zone}");
+        assert_eq!(api.get(&format!("{path}/availability?from=2026-12-01&to=2026-12-03")).await.status, 200);
+    }
+}

@@ -239,7 +239,7 @@ impl Service {
         let id = BlockId::from_random(Self::fresh(&mut self.fresh));
         self.blocks.push(Block {
             id: id.clone(),
-            origin: Origin::Own { extends },
+            origin: Origin::Own { extends, lost: None },
             kind: BlockKind::Reservation,
             extent,
             summary: "".into(),

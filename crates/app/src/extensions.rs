@@ -1,0 +1,130 @@
+//! Blocks that extend a stay (a late check-out, an extra night): what they may extend, and what the host is told when
+//! that stay goes or moves away. The extension itself always stays: it was sold by the host.
+
+use calmesh_calendar::{Block, BlockId, BlockKind, BlockState, ConnectionId, Extent, House, LostStay, Nights, Origin};
+
+use crate::{
+    Draft, Span,
+    blocks::{span_of, state_of},
+    edit::Flaws,
+    model::{ActivityKind, PropertyState, Site},
+};
+
+/// The stay that an own block extends, or did, and does not touch any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StayApart {
+    pub stay: BlockId,
+    /// It is not there any more; otherwise it was moved away.
+    pub gone: bool,
+    /// Its connection; none for the host's own, and for one that is gone too.
+    pub site: Option<Site>,
+    /// As it was, or is now.
+    pub span: Span,
+}
+
+/// The stay that an own block has come apart from.
+pub(crate) fn apart(block: &Block, state: &PropertyState, house: &House) -> Option<StayApart> {
+    let site = |connection: Option<&ConnectionId>| {
+        let known = connection.and_then(|id| state.connection(id))?;
+        Some(Site { name: known.name.clone(), provider: known.provider.clone() })
+    };
+    if let Some(lost) = block.lost() {
+        let (stay, span) = (lost.stay.clone(), span_of(lost.extent, house));
+        return Some(StayApart { stay, gone: true, site: site(lost.connection.as_ref()), span });
+    }
+    let extends = block.extends()?;
+    let stay = state.blocks.iter().find(|other| other.id == *extends)?;
+    (!touches(stay.extent, block.extent, house)).then(|| StayApart {
+        stay: stay.id.clone(),
+        gone: false,
+        site: site(stay.connection()),
+        span: span_of(stay.extent, house),
+    })
+}
+
+/// Looks at the stay that an own block is to extend.
+pub(crate) fn check_extends(
+    draft: &Draft,
+    own: &BlockId,
+    extends: &BlockId,
+    extent: Option<Extent>,
+    house: &House,
+    flaws: &mut Flaws,
+) {
+    if own == extends {
+        flaws.add("extends", "a block can't extend itself");
+        return;
+    }
+    let Some(stay) = draft.block(extends) else {
+        flaws.add("extends", "must be a block of the same property");
+        return;
+    };
+    let sources = draft.state.sources();
+    let picture = draft.state.picture(&sources, house);
+    if stay.kind == BlockKind::RuleClosure || state_of(stay, &draft.state, &picture) == BlockState::Echo {
+        flaws.add("extends", "must be a stay: this block is an echo of another one, or a site's own rule");
+    } else if leads_to(draft, stay, own) {
+        flaws.add("extends", "must not be a block that extends this one");
+    } else if extent.is_some_and(|extent| !touches(stay.extent, extent, house)) {
+        flaws.add("extends", "must be a stay that this block touches: it ends where the block begins, or overlaps it");
+    }
+}
+
+/// Whether a block extends another one, or a block that does.
+fn leads_to(draft: &Draft, block: &Block, own: &BlockId) -> bool {
+    let mut next = block.extends();
+    // As many steps as there are blocks lead anywhere, also around a circle.
+    for _ in 0..draft.state.blocks.len() {
+        match next {
+            Some(id) if id == own => return true,
+            Some(id) => next = draft.block(id).and_then(Block::extends),
+            None => return false,
+        }
+    }
+    false
+}
+
+/// Whether two extents overlap, or one ends where the other begins, by exact times or by nights.
+pub(crate) fn touches(stay: Extent, extension: Extent, house: &House) -> bool {
+    let (a, b) = (stay.times(house), extension.times(house));
+    let by_nights = |(a, b): (Nights, Nights)| a.first() <= b.end() && b.first() <= a.end();
+    a.start() <= b.end() && b.start() <= a.end()
+        || stay.nights(house).zip(extension.nights(house)).is_some_and(by_nights)
+}
+
+/// Tells once of each extension whose stay has gone, and of each that its stay was moved away from. One that is over is
+/// nobody's to remove: its stay was forgotten, not cancelled.
+pub(crate) fn tell_of_extensions(before: &PropertyState, draft: &mut Draft) {
+    if !draft.state.blocks.iter().any(|block| block.extends().is_some()) {
+        return;
+    }
+    let house = draft.state.house();
+    let find = |state: &'_ PropertyState, id: &BlockId| state.blocks.iter().find(|block| block.id == *id).cloned();
+    let extensions: Vec<(Block, BlockId)> =
+        draft.state.blocks.iter().filter_map(|block| Some((block.clone(), block.extends()?.clone()))).collect();
+    for (block, stay) in extensions {
+        let is_over = block.extent.times(&house).end() <= draft.now;
+        let known = find(before, &stay);
+        let Some(now) = find(&draft.state, &stay) else {
+            let lost = known.filter(|_| !is_over).map(|known| LostStay {
+                stay: stay.clone(),
+                connection: known.connection().cloned(),
+                extent: known.extent,
+            });
+            if let Some(own) = draft.block_mut(&block.id) {
+                own.origin = Origin::Own { extends: None, lost };
+            }
+            if !is_over {
+                draft.note(None, ActivityKind::ExtensionOrphaned { block: block.id, stay });
+            }
+            continue;
+        };
+        let touched = known.is_some_and(|known| {
+            let extent = find(before, &block.id).map_or(block.extent, |was| was.extent);
+            touches(known.extent, extent, &house)
+        });
+        if touched && !is_over && !touches(now.extent, block.extent, &house) {
+            draft.note(None, ActivityKind::ExtensionLeft { block: block.id, stay });
+        }
+    }
+}
