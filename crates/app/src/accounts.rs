@@ -1,6 +1,6 @@
 //! Accounts: made by the operator or when an identity first comes, opened by tokens, edited, erased.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use calmesh_calendar::{AccountId, ConnectionId, LinkId, PropertyId, TokenId, span::Later};
 use futures::{StreamExt, stream};
@@ -371,12 +371,12 @@ impl App {
     /// Leaves a property with empty links alone. Unlike a deletion by its host this keeps nothing of the past.
     async fn empty_property(&self, id: &PropertyId) -> Result<(), EraseError> {
         for _ in 0..EDIT_ATTEMPTS {
-            let Some(before) = self.properties.load(id).await? else { return Ok(()) };
+            let Some(before) = self.properties.load(id).await?.map(Arc::new) else { return Ok(()) };
             let feeds: BTreeSet<ConnectionId> = before.connections.iter().map(|known| known.id.clone()).collect();
             self.forget_snapshots(&before.property.account, &feeds).await?;
             self.properties.forget_past(id).await?;
             let now = self.clock.now();
-            let mut draft = self.draft(before.clone(), now)?;
+            let mut draft = self.draft(PropertyState::clone(&before), now)?;
             end_property(&mut draft);
             let mut after =
                 PropertyState { claims: calmesh_calendar::Claims::default(), conflicts: Vec::new(), ..draft.state };

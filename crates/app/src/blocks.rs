@@ -197,7 +197,7 @@ impl App {
         property: &PropertyId,
         new: &NewBlock,
     ) -> Result<BlockView, BlockError> {
-        let id = BlockId::from_random(self.randomness.id());
+        let id = BlockId::from_random(property.within(self.randomness.id()));
         let changed = self.change(property, |draft| apply_creation(draft, reach, &id, new)).await?;
         view_of(&id, &changed.state)
     }

@@ -1,7 +1,7 @@
 //! One way to change a property: load, decide, commit what differs, announce. Somebody else's change in between
 //! means deciding anew on what is there now.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use calmesh_calendar::{Block, BlockId, Claims, ConnectionId, PropertyId};
 use jiff::Timestamp;
@@ -172,15 +172,16 @@ impl App {
                 Some(known) => known,
                 None => self.properties.load(id).await?.ok_or(ChangeError::NotFound)?,
             };
+            let before = Arc::new(before);
             if before.property.deleted_at.is_some() && !deleted_too {
                 return Err(ChangeError::NotFound);
             }
             let now = self.clock.now();
-            let mut draft = self.draft(before.clone(), now)?;
+            let mut draft = self.draft(PropertyState::clone(&before), now)?;
             let value = decide(&mut draft).map_err(ChangeError::Refused)?;
             self.weigh(&before, &mut draft).await?;
             let Draft { mut state, mut history, .. } = draft;
-            if state == before && history.is_empty() {
+            if state == *before && history.is_empty() {
                 return Ok(Changed { value, state, written: false });
             }
             history.activity.iter_mut().for_each(|entry| name_things(entry, &before, &state));
@@ -221,9 +222,13 @@ impl App {
 }
 
 /// What must be written to get from one state to the other.
-pub(crate) fn difference(before: Option<&PropertyState>, after: &PropertyState, history: History) -> PropertyCommit {
+pub(crate) fn difference(
+    before: Option<&Arc<PropertyState>>,
+    after: &PropertyState,
+    history: History,
+) -> PropertyCommit {
     let none = PropertyState::of(after.property.clone());
-    let known = before.unwrap_or(&none);
+    let known = before.map_or(&none, |before| before);
     let connections = changes_of_list(&known.connections, &after.connections, |connection| &connection.id);
     let blocks = changes_of_list(&known.blocks, &after.blocks, |block| &block.id);
     let claims = changes(&known.claims.connections, &after.claims.connections);
@@ -247,6 +252,7 @@ pub(crate) fn difference(before: Option<&PropertyState>, after: &PropertyState, 
     });
     PropertyCommit {
         property: after.property.clone(),
+        base: before.cloned(),
         replaced,
         put_connections: values(&connections.put),
         remove_connections: connections.remove.into_iter().cloned().collect(),

@@ -294,7 +294,7 @@ impl App {
     ) -> Result<ConnectionView, ConnectionError> {
         let state = self.state_within(reach, property).await?.ok_or(ConnectionError::NotFound)?;
         let url = validated(new)?;
-        let id = ConnectionId::from_random(self.randomness.id());
+        let id = ConnectionId::from_random(property.within(self.randomness.id()));
         // Drawn here, so that the same request draws the same one whatever it finds.
         let refresh = RefreshId::from_random(self.randomness.id());
         // Made by a request that was cut off before it could say so.
@@ -308,8 +308,7 @@ impl App {
             None => self.prepare(reach, Needed::Nothing, Feed::Untouched).await?,
         };
         self.park(reach, &id, &prepared.feed).await?;
-        let create =
-            |draft: &mut Draft| apply_creation(draft, reach, &id, new, &prepared, &mut || self.randomness.id());
+        let create = |draft: &mut Draft| apply_creation(draft, reach, &id, new, &prepared, &mut self.ids_in(property));
         let changed = match self.change(property, create).await {
             Ok(changed) => changed,
             Err(error) => {
@@ -386,7 +385,7 @@ impl App {
             let prepared = self.prepare_edit(reach, &before, id, edit, expected).await?;
             self.park(reach, id, &prepared.feed).await?;
             let change = |draft: &mut Draft| {
-                apply_edit(draft, reach, id, edit, expected, &prepared, &mut || self.randomness.id())
+                apply_edit(draft, reach, id, edit, expected, &prepared, &mut self.ids_in(&property))
             };
             let old = applied_snapshot(&before, id);
             match self.change(&property, change).await {
@@ -435,10 +434,10 @@ impl App {
         edit: &ConnectionEdit,
         expected: &Expected,
     ) -> Result<Openings, ConnectionError> {
-        let (_, before) = self.state_of_connection(reach, id).await?;
+        let (property, before) = self.state_of_connection(reach, id).await?;
         let prepared = self.prepare_edit(reach, &before, id, edit, expected).await?;
         self.openings_of(&before, |draft| {
-            apply_edit(draft, reach, id, edit, expected, &prepared, &mut || self.randomness.id())
+            apply_edit(draft, reach, id, edit, expected, &prepared, &mut self.ids_in(&property))
         })
         .await
     }

@@ -179,9 +179,8 @@ impl App {
     ) -> Result<Property, PropertyError> {
         for _ in 0..PREPARATIONS {
             let (kept, prefix) = self.ahead_of_edit(reach, id, edit, expected).await?;
-            let change = |draft: &mut Draft| {
-                apply_edit(draft, reach, edit, expected, &prefix, &kept, &mut || self.randomness.id())
-            };
+            let change =
+                |draft: &mut Draft| apply_edit(draft, reach, edit, expected, &prefix, &kept, &mut self.ids_in(id));
             match self.change(id, change).await {
                 Ok(changed) => return Ok(changed.state.property),
                 // A feed was taken in between: the new body is loaded.
@@ -206,7 +205,7 @@ impl App {
         let (kept, prefix) = self.ahead_of_edit(reach, id, edit, expected).await?;
         let before = self.state_within(reach, id).await?.ok_or(PropertyError::NotFound)?;
         self.openings_of(&before, |draft| {
-            apply_edit(draft, reach, edit, expected, &prefix, &kept, &mut || self.randomness.id())
+            apply_edit(draft, reach, edit, expected, &prefix, &kept, &mut self.ids_in(id))
         })
         .await
     }

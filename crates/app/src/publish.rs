@@ -416,7 +416,7 @@ impl App {
                 .collect();
             for connection in &moved {
                 // One that has taken in another body since is judged by the next wake.
-                let _ = take_kept(draft, connection, &kept, &mut || self.randomness.id());
+                let _ = take_kept(draft, connection, &kept, &mut self.ids_in(&state.property.id));
             }
             // A change by a clock that was ahead is followed by one at the right time.
             if was_changed_ahead(&draft.state.property, draft.now) {

@@ -1,6 +1,6 @@
 //! What a caller may see: one account, or some properties of it. What is beyond answers as if it were not there.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use calmesh_calendar::{AccountId, PropertyId};
 
@@ -50,6 +50,12 @@ impl App {
         id: &PropertyId,
     ) -> Result<Option<PropertyState>, StoreError> {
         Ok(self.properties.load(id).await?.filter(|state| reach.shows(&state.property)))
+    }
+
+    /// Random bits for ids of what belongs to a property.
+    pub(crate) fn ids_in(&self, property: &PropertyId) -> impl FnMut() -> [u8; 16] {
+        let (randomness, property) = (Arc::clone(&self.randomness), property.clone());
+        move || property.within(randomness.id())
     }
 
     /// The property that holds, or held, the thing with this id, if the caller may see that.

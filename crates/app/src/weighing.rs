@@ -31,7 +31,8 @@ impl App {
         // What connections and days are is decided by now: weighing changes blocks and claims only.
         let (known, now) = (Ground::of(before), Ground::of(&draft.state));
         let links = self.link_facts(before, &known, &draft.state, &now).await?;
-        let mut ids = || self.randomness.id();
+        let property = draft.state.property.id.clone();
+        let mut ids = self.ids_in(&property);
         weigh_claims(before, &known, draft, &now, &links, &mut ids);
         tell_of_extensions(before, draft);
         find_conflicts(draft, &now, &mut ids);

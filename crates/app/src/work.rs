@@ -298,7 +298,7 @@ impl App {
                 learn_provider(draft, connection, told);
                 let validators = &parked.validators;
                 let feed = AcceptedFeed { reading: &reading, snapshot, validators, read_at, horizon_at };
-                let report = take_reading(draft, connection, feed, &mut || self.randomness.id());
+                let report = take_reading(draft, connection, feed, &mut self.ids_in(property));
                 Ok(report.map_or(Merged::NothingToTakeIt, Merged::Taken))
             };
             let changed = match self.commit_change_of(property, Some(state), false, take).await {

@@ -28,6 +28,34 @@ fn encode(prefix: &str, random: [u8; 16]) -> Box<str> {
     id.into_boxed_str()
 }
 
+/// The first 63 of the 128 random bits: 13 characters.
+const HOME_BITS: u128 = !(u128::MAX >> 63);
+const HOME_CHARS: usize = 13;
+
+fn decode(random_part: &str) -> u128 {
+    random_part.bytes().fold(0, |value, byte| {
+        let digit = ALPHABET.iter().position(|known| *known == byte).unwrap_or_default();
+        (value << 5) | u128::try_from(digit).unwrap_or_default()
+    })
+}
+
+/// The part of an id that a property shares with all that belongs to it, so that whoever has the id of a connection, a
+/// block, a hold or a conflict can find its property.
+#[must_use]
+pub fn home_of(id: &str) -> Option<&str> {
+    let (_, random_part) = id.split_once('_')?;
+    if is_random_part(random_part) { random_part.get(..HOME_CHARS) } else { None }
+}
+
+impl PropertyId {
+    /// The random bits for the id of something that belongs to this property: they begin as its own do.
+    #[must_use]
+    pub fn within(&self, random: [u8; 16]) -> [u8; 16] {
+        let own = self.0.strip_prefix(Self::PREFIX).map_or(0, decode);
+        ((own & HOME_BITS) | (u128::from_be_bytes(random) & !HOME_BITS)).to_be_bytes()
+    }
+}
+
 fn is_random_part(text: &str) -> bool {
     text.len() == RANDOM_CHARS && text.bytes().all(|byte| ALPHABET.contains(&byte))
 }
@@ -108,6 +136,23 @@ mod tests {
         let id = PropertyId::from_random([7; 16]);
         assert_eq!(id.as_str().len(), 4 + 26);
         assert_eq!(id.as_str().parse::<PropertyId>(), Ok(id));
+    }
+
+    #[test]
+    fn what_belongs_to_a_property_is_known_by_its_id_and_told_apart_by_the_rest() {
+        for (own, random) in [([7; 16], [255; 16]), ([255; 16], [0; 16]), ([0; 16], [9; 16])] {
+            let property = PropertyId::from_random(own);
+            let stay = BlockId::from_random(property.within(random));
+            assert_eq!(home_of(stay.as_str()), home_of(property.as_str()));
+            assert_ne!(stay.as_str()[4..], property.as_str()[4..]);
+            let mut other = random;
+            other[15] ^= 1;
+            assert_ne!(BlockId::from_random(property.within(other)), stay);
+        }
+        let neighbour = PropertyId::from_random([8; 16]);
+        assert_ne!(home_of(neighbour.as_str()), home_of(PropertyId::from_random([7; 16]).as_str()));
+        assert_eq!(home_of("blk_"), None);
+        assert_eq!(home_of("nonsense"), None);
     }
 
     #[test]

@@ -28,7 +28,9 @@ pub use event::{BusyStatus, EventKey, EventStatus, FeedEvent, FeedReading, Lines
 pub use explain::{BlockState, ExplainedClaim, block_state, explain};
 pub use extent::{Extent, ExtentError, Nights, Times};
 pub use house::{House, HouseError};
-pub use id::{AccountId, BlockId, ConflictId, ConnectionId, HoldId, IdError, LinkId, PropertyId, RefreshId, TokenId};
+pub use id::{
+    AccountId, BlockId, ConflictId, ConnectionId, HoldId, IdError, LinkId, PropertyId, RefreshId, TokenId, home_of,
+};
 pub use mirror::{mirrored, superfluous_mirrors};
 pub use occupancy::{
     Availability, BusyInterval, NAMED_MOST, NightAvailability, Taken, Turnovers, availability, in_the_way, taken,

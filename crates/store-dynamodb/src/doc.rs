@@ -4,6 +4,7 @@
 //! `#[serde(default)]` here, since older items stay as they are.
 
 mod claims;
+pub(crate) mod page;
 
 use std::collections::BTreeSet;
 

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use calmesh_app::{
-    model::{LinkOwner, PAST_KEPT, Property},
+    model::{LinkOwner, PAST_KEPT},
     ports::{PlanChange, PropertyCommit, StoreError},
 };
-use calmesh_calendar::Conflict;
+use calmesh_calendar::{Block, Conflict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,7 @@ use crate::{
     doc::Document,
     item, past,
     schema::{self, Key, attr},
+    stays,
     table::{Item, Write, last_of_each},
 };
 
@@ -77,7 +78,7 @@ impl Step {
         }
     }
 
-    fn put(key: Key, attributes: impl IntoIterator<Item = (&'static str, Value)>) -> Self {
+    pub(crate) fn put(key: Key, attributes: impl IntoIterator<Item = (&'static str, Value)>) -> Self {
         Self::Put { pk: key.pk, sk: key.sk, attributes: named(attributes) }
     }
 
@@ -90,7 +91,7 @@ impl Step {
         Self::Set { pk: key.pk, sk: key.sk, attributes: named(attributes), remove }
     }
 
-    fn delete(key: Key) -> Self {
+    pub(crate) fn delete(key: Key) -> Self {
         Self::Delete { pk: key.pk, sk: key.sk }
     }
 
@@ -138,9 +139,9 @@ fn encoded<T: Document>(record: &T) -> Result<Value, StoreError> {
     record.encode().map(Value::S)
 }
 
-/// Everything that a commit writes beside the head and the locations. `unique` tells this commit's activity from
-/// that of another commit at the same instant.
-pub(crate) fn steps_of(commit: &PropertyCommit, unique: &str) -> Result<Vec<Step>, StoreError> {
+/// Everything that a commit writes beside the head. `unique` tells this commit's activity from
+/// that of another commit at the same instant; `before` are the blocks that are there, where the commit touches any.
+pub(crate) fn steps_of(commit: &PropertyCommit, unique: &str, before: &[Block]) -> Result<Vec<Step>, StoreError> {
     let property = &commit.property;
     let id = &property.id;
     let rev = || (attr::REV, Value::N(property.revision.to_string()));
@@ -157,9 +158,7 @@ pub(crate) fn steps_of(commit: &PropertyCommit, unique: &str) -> Result<Vec<Step
             None => Step::set(key, [doc, rev()], [attr::LINK]),
         });
     }
-    for block in &commit.put_blocks {
-        steps.push(Step::put(schema::block(id, &block.id), [(attr::DOC, encoded(block)?), rev()]));
-    }
+    steps.extend(stays::steps(commit, before)?);
     for (connection, claims) in &commit.put_claims {
         steps.push(Step::put(schema::claims(id, connection), [(attr::DOC, encoded(claims)?), rev()]));
     }
@@ -172,19 +171,15 @@ pub(crate) fn steps_of(commit: &PropertyCommit, unique: &str) -> Result<Vec<Step
         let Conflict { id: conflict, opened_at, .. } = &record.conflict;
         let key = schema::conflict_entry(&property.account, id, *opened_at, conflict);
         let doc = (attr::DOC, encoded(record)?);
-        let Some(closed_at) = record.closed_at else {
-            steps.push(Step::put(key, [doc]));
-            continue;
-        };
-        let ttl = kept_until(closed_at);
-        steps.push(Step::put(key, [doc, (attr::TTL, ttl.clone())]));
-        steps.push(location_until(property, conflict.as_str(), ttl));
+        steps.push(match record.closed_at {
+            Some(closed_at) => Step::put(key, [doc, (attr::TTL, kept_until(closed_at))]),
+            None => Step::put(key, [doc]),
+        });
     }
     for link in &commit.put_retiring {
         steps.push(Step::put(schema::retiring(id, link.token.hash()), [(attr::DOC, encoded(link)?), rev()]));
     }
     steps.extend(commit.remove_connections.iter().map(|gone| Step::delete(schema::connection(id, gone))));
-    steps.extend(commit.remove_blocks.iter().map(|gone| Step::delete(schema::block(id, gone))));
     steps.extend(commit.remove_retiring.iter().map(|gone| Step::delete(schema::retiring(id, gone.hash()))));
     for change in &commit.plans {
         steps.push(match change {
@@ -207,10 +202,8 @@ pub(crate) fn steps_of(commit: &PropertyCommit, unique: &str) -> Result<Vec<Step
         });
     }
     for closed in &commit.closed_holds {
-        let ttl = kept_until(closed.closed_at);
         let key = schema::closed_hold(id, closed.closed_at, closed.hold.id.as_str());
-        steps.push(Step::put(key, [(attr::DOC, encoded(closed)?), (attr::TTL, ttl.clone())]));
-        steps.push(location_until(property, closed.hold.id.as_str(), ttl));
+        steps.push(Step::put(key, [(attr::DOC, encoded(closed)?), (attr::TTL, kept_until(closed.closed_at))]));
     }
     if let Some(replaced) = &commit.replaced {
         for (nth, page) in past::pages(replaced)?.into_iter().enumerate() {
@@ -238,16 +231,6 @@ pub(crate) fn steps_of(commit: &PropertyCommit, unique: &str) -> Result<Vec<Step
 /// When what is kept of the past goes.
 fn kept_until(from: Timestamp) -> Value {
     Value::N((from.as_second() + KEPT_DAYS * DAY).to_string())
-}
-
-/// Where something that has ended belonged.
-fn location_until(property: &Property, thing: &str, ttl: Value) -> Step {
-    let here = [
-        (attr::ACCOUNT, Value::S(property.account.to_string())),
-        (attr::PROPERTY, Value::S(property.id.to_string())),
-        (attr::TTL, ttl),
-    ];
-    Step::put(schema::location(thing), here)
 }
 
 /// An entry of a property's activity.

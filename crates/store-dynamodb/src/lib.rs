@@ -16,6 +16,7 @@ mod past;
 mod property;
 mod refreshes;
 mod schema;
+mod stays;
 mod table;
 
 use std::{collections::HashMap, fmt, sync::Arc};

@@ -4,14 +4,17 @@
 //! until one conditional write of the head names them; readers lay them over the rest from then on, and whoever
 //! writes next does them in place before anything else. The README tells why each step may be the last.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use async_trait::async_trait;
 use calmesh_app::{
     model::{Activity, ClosedHold, ConflictRecord, Connection, LinkOwner, Property, PropertyState, Replaced},
     ports::{ActivityStore, Location, Page, PageRequest, PropertyCommit, PropertyStore, StoreError},
 };
-use calmesh_calendar::{AccountId, ConnectionId, PropertyId};
+use calmesh_calendar::{AccountId, Block, ConnectionId, PropertyId};
 use jiff::Timestamp;
 
 use crate::{
@@ -20,6 +23,7 @@ use crate::{
     journal::{self, Step, Wrote},
     past,
     schema::{self, Key, attr},
+    stays::{self, Pages},
     table::{CallError, Condition, Item, Range, TRANSACTION_ACTIONS, TRANSACTION_BYTES, Write, pause},
 };
 
@@ -148,53 +152,23 @@ impl DynamoStore {
         self.table.write_many(keys).await
     }
 
-    /// Writes where things belong, before they are there, unless that is known already: reading costs a tenth of
-    /// writing. A location whose commit comes to nothing does no harm.
-    async fn place(&self, commit: &PropertyCommit) -> Result<(), StoreError> {
-        let holds = commit.put_blocks.iter().filter_map(|block| block.hold()).map(|hold| hold.id.as_str());
-        let blocks = commit.put_blocks.iter().map(|block| block.id.as_str());
-        let conflicts = commit.put_conflicts.iter().map(|conflict| conflict.id.as_str());
-        let connections = commit.put_connections.iter().map(|connection| connection.id.as_str());
-        let mut keys: Vec<Key> =
-            connections.chain(blocks).chain(holds).chain(conflicts).map(schema::location).collect();
-        if keys.is_empty() {
-            return Ok(());
+    /// The blocks that are there before a commit that touches any.
+    async fn blocks_before<'a>(&self, commit: &'a PropertyCommit) -> Result<Cow<'a, [Block]>, StoreError> {
+        let Some(expected) = commit.property.revision.checked_sub(1).filter(|at| *at > 0 && stays::touches(commit))
+        else {
+            return Ok(Cow::Borrowed(&[]));
+        };
+        if let Some(base) = commit.base.as_ref().filter(|base| base.property.revision == expected) {
+            return Ok(Cow::Borrowed(&base.blocks));
         }
-        keys.sort();
-        keys.dedup();
-        let known: BTreeSet<String> = self
-            .table
-            .get_many(&keys, true)
-            .await?
-            .iter()
-            .filter_map(|item| item::find_text(item, attr::PK).map(str::to_owned))
-            .collect();
-        let missing = keys.into_iter().filter(|key| !known.contains(&key.pk)).map(|key| {
-            let mut item = key.item();
-            item.insert(attr::ACCOUNT.to_owned(), item::text(commit.property.account.as_str()));
-            item.insert(attr::PROPERTY.to_owned(), item::text(commit.property.id.as_str()));
-            Write::put(item)
-        });
-        self.table.write_many(missing.collect()).await
-    }
-
-    /// Removes locations of what a commit removed. A commit stands without it.
-    async fn displace(&self, commit: &PropertyCommit) {
-        let connections = commit.remove_connections.iter().map(ConnectionId::as_str);
-        let ids = connections.chain(commit.remove_blocks.iter().map(|id| id.as_str()));
-        let gone: Vec<Write> = ids.map(|id| Write::delete(schema::location(id))).collect();
-        if let Err(error) = self.table.write_many(gone).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "locations of what was removed stay behind");
+        match self.load(&commit.property.id).await? {
+            Some(state) if state.property.revision == expected => Ok(Cow::Owned(state.blocks)),
+            _ => Err(StoreError::Stale),
         }
     }
 
-    async fn commit_at_once(
-        &self,
-        head: Write,
-        account_stands: Option<Write>,
-        steps: &[Step],
-    ) -> Result<(), CallError> {
-        let writes = std::iter::once(head).chain(account_stands).chain(steps.iter().map(Step::to_write));
+    async fn commit_at_once(&self, head: Write, beginning: Vec<Write>, steps: &[Step]) -> Result<(), CallError> {
+        let writes = std::iter::once(head).chain(beginning).chain(steps.iter().map(Step::to_write));
         self.table.transact(writes.collect()).await
     }
 
@@ -218,9 +192,11 @@ impl DynamoStore {
         head.insert(attr::STAGED.to_owned(), item::text(attempt));
         head.insert(attr::STAGED_COUNT.to_owned(), item::number(count));
         let put = Write::put(head.clone()).when(condition);
-        let moved = match account_stands(property) {
-            Some(check) => self.table.transact(vec![put, check]).await,
-            None => self.table.write(put).await.map(|_| ()),
+        let beginning = beginning(property);
+        let moved = if beginning.is_empty() {
+            self.table.write(put).await.map(|_| ())
+        } else {
+            self.table.transact(std::iter::once(put).chain(beginning).collect()).await
         };
         match moved {
             Ok(()) => {}
@@ -279,9 +255,10 @@ fn read_state(head: &Item, items: &BTreeMap<String, Item>) -> Result<PropertySta
     let mut state = PropertyState::of(read_head(head)?);
     // On another clock its nights would be others, so nothing is decided or rendered of it. Lists go on to show it.
     state.property.house().map_err(|error| StoreError::Corrupt { what: format!("a property: {error}") })?;
+    let mut pages = Pages::default();
     for (sk, item) in items {
-        if sk.starts_with(schema::BLOCKS) {
-            state.blocks.push(item::document(item, attr::DOC)?);
+        if let Some(place) = sk.strip_prefix(schema::BLOCKS) {
+            pages.read(place, item)?;
         } else if sk.starts_with(schema::CONNECTIONS) {
             state.connections.push(read_connection(item)?);
         } else if let Some(connection) = sk.strip_prefix(schema::CLAIMS) {
@@ -295,17 +272,30 @@ fn read_state(head: &Item, items: &BTreeMap<String, Item>) -> Result<PropertySta
             return Err(StoreError::Corrupt { what: "an item of a property of an unknown kind".to_owned() });
         }
     }
+    state.blocks = pages.blocks()?;
     state.connections.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
     state.conflicts.sort_by(|a, b| a.id.cmp(&b.id));
     state.retiring.sort_by(|a, b| a.token.cmp(&b.token));
     Ok(state)
 }
 
-/// A new property's account must be there and not deleted; its mark says so. Looked at in the transaction that makes
-/// the property, so that no erasure is passed by.
-fn account_stands(property: &Property) -> Option<Write> {
-    let condition = Condition::new("attribute_exists(#pk) AND attribute_not_exists(#dirty_since)");
-    (property.revision == 1).then(|| Write::Check { key: schema::account(&property.account), condition })
+/// Where the location is among the writes that make a property: after the head and the check of the account.
+const LOCATION: usize = 2;
+
+/// What goes into the transaction that makes a property. Its account must be there and not deleted (its mark says so),
+/// so that no erasure is passed by. And where the property is can be told from the ids of all that will belong to it.
+fn beginning(property: &Property) -> Vec<Write> {
+    if property.revision != 1 {
+        return Vec::new();
+    }
+    let stands = Condition::new("attribute_exists(#pk) AND attribute_not_exists(#dirty_since)");
+    let mut location = schema::location(property.id.as_str()).item();
+    location.insert(attr::ACCOUNT.to_owned(), item::text(property.account.as_str()));
+    location.insert(attr::PROPERTY.to_owned(), item::text(property.id.as_str()));
+    vec![
+        Write::Check { key: schema::account(&property.account), condition: stands },
+        Write::put(location).when(Condition::absent()),
+    ]
 }
 
 /// The stored head must be the one before this revision, with nothing left to roll forward.
@@ -321,24 +311,17 @@ impl DynamoStore {
     /// Where everything of a property's past is.
     async fn past_of(&self, id: &PropertyId, property: Option<&Property>) -> Result<Vec<Key>, StoreError> {
         let mut past = Vec::new();
-        let (holds, _) = self.table.query(&Range::all(schema::closed_holds_partition(id)), None).await?;
-        for item in &holds {
-            let closed: ClosedHold = item::document(item, attr::DOC)?;
-            past.push(schema::location(closed.hold.id.as_str()));
-            past.push(key_of(item)?);
-        }
-        for partition in [schema::activity_partition(id), schema::past_partition(id)] {
-            let (entries, _) = self.table.query(&Range::all(partition), None).await?;
-            for item in &entries {
-                past.push(key_of(item)?);
-            }
-        }
-        if let Some(property) = property {
-            let range = Range::of(schema::account_partition(&property.account), &schema::conflict_entries(id));
-            let (entries, _) = self.table.query(&range, None).await?;
-            for item in &entries {
-                let record: ConflictRecord = item::document(item, attr::DOC)?;
-                past.push(schema::location(record.conflict.id.as_str()));
+        let mut ranges =
+            [schema::closed_holds_partition(id), schema::activity_partition(id), schema::past_partition(id)]
+                .map(Range::all)
+                .to_vec();
+        ranges
+            .extend(property.map(|property| {
+                Range::of(schema::account_partition(&property.account), &schema::conflict_entries(id))
+            }));
+        for range in ranges {
+            let (items, _) = self.table.query(&range, None).await?;
+            for item in &items {
                 past.push(key_of(item)?);
             }
         }
@@ -392,7 +375,8 @@ impl PropertyStore for DynamoStore {
     async fn commit(&self, commit: &PropertyCommit) -> Result<(), StoreError> {
         let property = &commit.property;
         let attempt = self.unique()?;
-        let steps = journal::steps_of(commit, &format!("{:020}", property.revision))?;
+        let before = self.blocks_before(commit).await?;
+        let steps = journal::steps_of(commit, &format!("{:020}", property.revision), &before)?;
         let mut head = head_item(property)?;
         let wrote = journal::wrote(&steps, &schema::property_partition(&property.id));
         let wrote = serde_json::to_string(&wrote)
@@ -400,28 +384,25 @@ impl PropertyStore for DynamoStore {
         head.insert(attr::WROTE.to_owned(), item::text(wrote));
         let head = Write::put(head).when(follows(property.revision));
         let bytes = head.bytes() + steps.iter().map(|step| step.to_write().bytes()).sum::<usize>();
-        let account_stands = account_stands(property);
-        let checks = usize::from(account_stands.is_some());
-        let fits = steps.len() + checks < TRANSACTION_ACTIONS && bytes <= TRANSACTION_BYTES;
+        let beginning = beginning(property);
+        let fits = steps.len() + beginning.len() < TRANSACTION_ACTIONS && bytes <= TRANSACTION_BYTES;
 
-        self.place(commit).await?;
         for _ in 0..LOOKS {
             let done = if fits {
-                self.commit_at_once(head.clone(), account_stands.clone(), &steps).await
+                self.commit_at_once(head.clone(), beginning.clone(), &steps).await
             } else {
                 self.commit_staged(property, &attempt, journal::pages(&steps)?, follows(property.revision)).await
             };
             let refused = match done {
-                Ok(()) => {
-                    self.displace(commit).await;
-                    return Ok(());
-                }
+                Ok(()) => return Ok(()),
                 Err(refused @ CallError::Refused(_)) => refused,
                 Err(error) => return Err(error.or_stale()),
             };
             if property.revision == 1 {
-                // The head that stands in the way, or else the account that does not stand.
-                return Err(if refused.standing(0).is_some() { StoreError::Exists } else { StoreError::Stale });
+                // What stands in the way is the head, or what another property has its things found by (`LOCATION` is where
+                // that is among the writes), or else the account does not stand.
+                let exists = [0, LOCATION].into_iter().any(|nth| refused.standing(nth).is_some());
+                return Err(if exists { StoreError::Exists } else { StoreError::Stale });
             }
             match refused.standing(0) {
                 Some(standing)
@@ -540,13 +521,8 @@ impl PropertyStore for DynamoStore {
                 let sk = item::get_text(item, attr::SK)?;
                 if sk.starts_with(schema::CONNECTIONS) {
                     let connection = read_connection(item)?;
-                    gone.push(schema::location(connection.id.as_str()));
                     gone.push(schema::fetch_plan(&connection.id));
                     gone.extend(connection.export.map(|export| schema::owner(&export.token.hash())));
-                } else if sk.starts_with(schema::BLOCKS) {
-                    let block: calmesh_calendar::Block = item::document(item, attr::DOC)?;
-                    gone.push(schema::location(block.id.as_str()));
-                    gone.extend(block.hold().map(|hold| schema::location(hold.id.as_str())));
                 } else if sk.starts_with(schema::RETIRING) {
                     let link: calmesh_app::model::RetiringLink = item::document(item, attr::DOC)?;
                     gone.push(schema::owner(&link.token.hash()));
@@ -559,6 +535,7 @@ impl PropertyStore for DynamoStore {
             gone.extend(self.past_of(id, property.as_ref()).await?);
             if let Some(property) = property {
                 gone.push(schema::property_entry(&property.account, property.created_at, id));
+                gone.push(schema::location(id.as_str()));
             }
             gone.sort();
             gone.dedup();

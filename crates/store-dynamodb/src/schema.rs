@@ -12,7 +12,7 @@ use calmesh_app::{
     model::{RefreshScope, SecretHash, Spender, bucket_of},
     ports::{Mark, StoreError},
 };
-use calmesh_calendar::{AccountId, BlockId, ConflictId, ConnectionId, LinkId, PropertyId, RefreshId, TokenId};
+use calmesh_calendar::{AccountId, ConflictId, ConnectionId, LinkId, PropertyId, RefreshId, TokenId, home_of};
 use jiff::Timestamp;
 
 use crate::table::{Item, refusal};
@@ -26,6 +26,8 @@ pub(crate) mod attr {
     pub(crate) const REV: &str = "rev";
     /// Epoch seconds after which DynamoDB removes the item.
     pub(crate) const TTL: &str = "ttl";
+    /// Of a page of blocks: how many pages its source has.
+    pub(crate) const OF: &str = "of";
     pub(crate) const MPK: &str = "mpk";
     pub(crate) const MSK: &str = "msk";
     pub(crate) const DIRTY_SINCE: &str = "dirty_since";
@@ -101,6 +103,7 @@ impl Key {
 /// Heads sort before everything else in their partition, so that a query reads them first.
 pub(crate) const HEAD: &str = "#HEAD";
 pub(crate) const BLOCKS: &str = "BLK#";
+pub(crate) const OWN_BLOCKS: &str = "own";
 pub(crate) const CONNECTIONS: &str = "CON#";
 pub(crate) const RETIRING: &str = "RET#";
 pub(crate) const CLAIMS: &str = "CLM#";
@@ -128,8 +131,10 @@ pub(crate) fn connection(property: &PropertyId, id: &ConnectionId) -> Key {
     Key::new(property_partition(property), format!("{CONNECTIONS}{id}"))
 }
 
-pub(crate) fn block(property: &PropertyId, id: &BlockId) -> Key {
-    Key::new(property_partition(property), format!("{BLOCKS}{id}"))
+/// A page of a connection's stays, or of the host's own blocks.
+pub(crate) fn blocks(property: &PropertyId, of: Option<&ConnectionId>, nth: usize) -> Key {
+    let source = of.map_or(OWN_BLOCKS, ConnectionId::as_str);
+    Key::new(property_partition(property), format!("{BLOCKS}{source}#{nth:04}"))
 }
 
 pub(crate) fn claims(property: &PropertyId, of: &ConnectionId) -> Key {
@@ -199,8 +204,9 @@ pub(crate) fn past_after(at: Timestamp) -> String {
     format!("{}$", sortable(at))
 }
 
+/// Where a property is, and with it all whose ids begin as its own does.
 pub(crate) fn location(id: &str) -> Key {
-    Key::new(format!("LOC#{id}"), HEAD)
+    Key::new(format!("LOC#{}", home_of(id).unwrap_or(id)), HEAD)
 }
 
 pub(crate) fn account_partition(id: &AccountId) -> String {

@@ -299,6 +299,7 @@ pub fn a_link(account: u64, n: u64) -> ExtraLink {
 pub fn nothing_but(property: &Property) -> PropertyCommit {
     PropertyCommit {
         property: property.clone(),
+        base: None,
         replaced: None,
         put_connections: Vec::new(),
         remove_connections: Vec::new(),

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use calmesh_calendar::{Block, Claim, Claims, Conflict, HoldEnd, Origin, Runs};
+use calmesh_calendar::{Block, Claim, Claims, Conflict, ConnectionId, HoldEnd, HoldId, Origin, PropertyId, Runs};
 use jiff::SignedDuration;
 
 use super::{
     a_block, a_conflict, a_connection, a_hold, a_plan, a_property, account_id, all, an_account, an_account_stands, at,
-    block_id, connection_id, hold_id, link_token, nothing_but, property_id, some_claims,
+    block_id, connection_id, link_token, nothing_but, property_id, some_claims,
 };
 use crate::{
     model::{
@@ -88,11 +88,19 @@ pub async fn property_store(
         conflicts,
     };
     assert_eq!(store.load(&id).await.unwrap(), Some(expected.clone()), "a commit is seen whole and in order");
-    let conflict = a_conflict(4).id;
-    for thing in [connection_id(1).as_str(), block_id(4).as_str(), hold_id(1).as_str(), conflict.as_str()] {
-        assert_eq!(store.locate(thing).await.unwrap(), Some(here.clone()), "what has an id of its own can be found");
+    let in_it = id.within([7; 16]);
+    let things = [ConnectionId::from_random(in_it).to_string(), HoldId::from_random(in_it).to_string(), id.to_string()];
+    for thing in &things {
+        assert_eq!(store.locate(thing).await.unwrap(), Some(here.clone()), "what begins as a property's id is in it");
     }
-    assert_eq!(store.locate(connection_id(3).as_str()).await.unwrap(), None, "what is not there is nowhere");
+    for other in [block_id(4).as_str(), "blk_", "nothing"] {
+        assert_eq!(store.locate(other).await.unwrap(), None, "any other is nowhere");
+    }
+    let twin = Property { id: PropertyId::from_random(in_it), ..a_property(7, 1) };
+    let taken = store.commit(&nothing_but(&twin)).await;
+    assert!(matches!(taken, Err(StoreError::Exists)), "no second property begins so");
+    assert_eq!(store.load(&twin.id).await.unwrap(), None);
+    assert_eq!(store.locate(&things[0]).await.unwrap(), Some(here.clone()));
     assert_eq!(links.owner(&link_token(1).hash()).await.unwrap(), Some(owner.clone()), "a link's token is known");
     let states = fetches.fetch_states(&[connection_id(1), connection_id(2), connection_id(3)]).await.unwrap();
     assert_eq!(states.len(), 2, "plans come with the commit");
@@ -148,14 +156,12 @@ pub async fn property_store(
     assert_eq!(fetches.fetch_states(&[connection_id(2)]).await.unwrap().len(), 0, "nobody reads it any more");
     let holds = all(2, async |page| store.closed_holds(&id, page).await).await;
     assert_eq!(holds, vec![closed(2, 60), closed(3, 55), closed(1, 50)], "ended holds are listed, newest first");
-    assert_eq!(store.locate(hold_id(3).as_str()).await.unwrap(), Some(here.clone()), "an ended hold can be found");
 
     assert_eq!(state.claims, Claims::default(), "nothing is in question any more");
     assert_eq!(state.conflicts, vec![resolved.clone()], "a conflict that closed stands no more");
     let of_this = all(1, async |page| store.conflict_records(&account_id(1), Some(&id), page).await).await;
     let expected = vec![record_of(&property, &resolved, None), record(&property, 4, Some(50))];
     assert_eq!(of_this, expected, "conflicts are listed, the newest first, also when they closed");
-    assert_eq!(store.locate(conflict.as_str()).await.unwrap(), Some(here), "a closed conflict can be found");
     conflicts_of_an_account(store, &expected).await;
 
     listing(store).await;
@@ -165,8 +171,9 @@ pub async fn property_store(
     store.purge(&id).await.unwrap();
     store.purge(&id).await.unwrap();
     assert_eq!(store.load(&id).await.unwrap(), None, "a purged property is gone");
-    assert_eq!(store.locate(connection_id(1).as_str()).await.unwrap(), None, "with what was in it");
-    assert_eq!(store.locate(block_id(5).as_str()).await.unwrap(), None, "with its blocks");
+    for thing in &things {
+        assert_eq!(store.locate(thing).await.unwrap(), None, "with all that belonged to it");
+    }
     assert_eq!(links.owner(&link_token(1).hash()).await.unwrap(), None, "its links are nobody's");
     assert!(fetches.fetch_states(&[connection_id(1)]).await.unwrap().is_empty(), "nothing of it is read");
     let holds = store.closed_holds(&id, PageRequest { limit: 9, after: None }).await.unwrap();

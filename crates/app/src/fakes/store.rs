@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use calmesh_calendar::{
     AccountId, Block, BlockId, Claims, Conflict, ConflictId, ConnectionId, LinkId, PropertyId, RefreshId, TokenId,
-    span::Later,
+    home_of, span::Later,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -451,7 +451,11 @@ impl PropertyStore for MemoryStore {
                 Some(held) if held.property.revision + 1 == property.revision => {}
                 _ => return Err(StoreError::Stale),
             }
+            let home = home_of(property.id.as_str()).unwrap_or_default().to_owned();
             let location = Location { account: property.account.clone(), property: property.id.clone() };
+            if state.locations.entry(home).or_insert_with(|| location.clone()) != &location {
+                return Err(StoreError::Exists);
+            }
             let held = state.properties.entry(property.id.clone()).or_insert_with(|| Held {
                 property: property.clone(),
                 connections: BTreeMap::new(),
@@ -467,22 +471,15 @@ impl PropertyStore for MemoryStore {
             held.property = property.clone();
             for connection in &commit.put_connections {
                 held.put_connection(connection);
-                state.locations.insert(connection.id.to_string(), location.clone());
             }
             for id in &commit.remove_connections {
                 held.connections.remove(id);
-                state.locations.remove(id.as_str());
             }
             for block in &commit.put_blocks {
                 held.blocks.insert(block.id.clone(), block.clone());
-                let hold = block.hold().map(|hold| hold.id.to_string());
-                for id in hold.into_iter().chain([block.id.to_string()]) {
-                    state.locations.insert(id, location.clone());
-                }
             }
             for id in &commit.remove_blocks {
                 held.blocks.remove(id);
-                state.locations.remove(id.as_str());
             }
             held.retiring.extend(commit.put_retiring.iter().map(|link| (link.token.clone(), link.clone())));
             held.retiring.retain(|token, _| !commit.remove_retiring.contains(token));
@@ -494,11 +491,9 @@ impl PropertyStore for MemoryStore {
             held.conflicts.retain(|id, _| !commit.remove_conflicts.contains(id));
             for record in &commit.conflict_records {
                 held.records.insert(record.conflict.id.clone(), record.clone());
-                state.locations.insert(record.conflict.id.to_string(), location.clone());
             }
             for closed in &commit.closed_holds {
                 held.closed.insert((closed.closed_at, closed.hold.id.to_string()), closed.clone());
-                state.locations.insert(closed.hold.id.to_string(), location.clone());
             }
             for change in &commit.plans {
                 match change {
@@ -560,11 +555,8 @@ impl PropertyStore for MemoryStore {
             state.activity.remove(id);
             let Some(held) = state.properties.get_mut(id) else { return Ok(()) };
             held.replaced.clear();
-            let holds = std::mem::take(&mut held.closed).into_values().map(|closed| closed.hold.id.to_string());
-            let conflicts = std::mem::take(&mut held.records).into_keys().map(|conflict| conflict.to_string());
-            for gone in holds.chain(conflicts) {
-                state.locations.remove(&gone);
-            }
+            held.closed.clear();
+            held.records.clear();
             Ok(())
         })
     }
@@ -583,7 +575,7 @@ impl PropertyStore for MemoryStore {
     }
 
     async fn locate(&self, id: &str) -> Result<Option<Location>, StoreError> {
-        self.call(|state| Ok(state.locations.get(id).cloned()))
+        self.call(|state| Ok(home_of(id).and_then(|home| state.locations.get(home)).cloned()))
     }
 
     async fn closed_holds(&self, id: &PropertyId, request: PageRequest) -> Result<Page<ClosedHold>, StoreError> {

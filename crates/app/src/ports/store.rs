@@ -2,7 +2,10 @@
 //!
 //! A list is paged: `PageRequest::after` is what the last `Page::next` said, opaque to everybody but the adapter.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use calmesh_calendar::{
@@ -88,7 +91,7 @@ pub trait AccountStore: Send + Sync {
     async fn delete_token(&self, account: &AccountId, id: &TokenId) -> Result<bool, StoreError>;
 }
 
-/// Where something with an id of its own belongs.
+/// Where something with an id of its own belongs: to the property that shares its `home_of`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
     pub account: AccountId,
@@ -112,6 +115,8 @@ pub enum PlanChange {
 pub struct PropertyCommit {
     /// The head as it shall be. Its revision is the expected one plus one, or 1 for a new property.
     pub property: Property,
+    /// The state on which it was decided, so that a store need not read it again; one that is not given is read.
+    pub base: Option<Arc<PropertyState>>,
     /// What this change replaced, to be kept; none for a new property.
     pub replaced: Option<Replaced>,
     /// An export's `last_changed_at` never goes back while its link stays: `settle` may have moved it meanwhile.
@@ -181,8 +186,8 @@ pub trait PropertyStore: Send + Sync {
     /// Removes all that is stored of a property. A second call does nothing.
     async fn purge(&self, id: &PropertyId) -> Result<(), StoreError>;
 
-    /// Where the thing with this id (`con_…`, `blk_…`, `hld_…`, `cfl_…`) belongs. May name a property that does not hold
-    /// it any more: look there.
+    /// Where the thing with this id (`con_…`, `blk_…`, `hld_…`, `cfl_…`) belongs, told by the part of the id that it shares
+    /// with its property. Whether it is there, that property's state says.
     async fn locate(&self, id: &str) -> Result<Option<Location>, StoreError>;
 
     /// Holds of a property that have ended in the last 90 days, newest first.

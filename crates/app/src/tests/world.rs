@@ -75,7 +75,7 @@ impl World {
 
     /// A connection both ways whose feed is `https://{name}.example/…`.
     pub(super) async fn connect(&self, name: &str, provider: &str) -> ConnectionId {
-        let id = ConnectionId::from_random(self.app.randomness.id());
+        let id = ConnectionId::from_random(self.property.within(self.app.randomness.id()));
         let token = LinkToken::from_random(self.app.randomness.secret());
         let now = self.clock.now();
         let connection = Connection {

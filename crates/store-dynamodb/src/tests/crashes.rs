@@ -35,7 +35,8 @@ async fn a_furnished_property(store: &DynamoStore, n: u64) -> Property {
     property
 }
 
-/// A change of such a property that touches everything.
+/// A change of such a property that touches everything. Each block comes from a source of its own, so that each is a
+/// write of its own.
 fn a_change(property: &Property, n: u64, blocks: u64) -> PropertyCommit {
     let owner = LinkOwner::Connection {
         account: property.account.clone(),
@@ -46,7 +47,7 @@ fn a_change(property: &Property, n: u64, blocks: u64) -> PropertyCommit {
     PropertyCommit {
         put_connections: vec![a_connection(property, n * 1000 + 2)],
         remove_connections: vec![connection_id(n * 1000 + 1)],
-        put_blocks: (4..4 + blocks).map(|nth| a_block(n * 1000 + 2, n * 1000 + nth)).collect(),
+        put_blocks: (4..4 + blocks).map(|nth| a_block(n * 1000 + 2 + nth, n * 1000 + nth)).collect(),
         remove_blocks: (0..4).map(|nth| block_id(n * 1000 + nth)).collect(),
         plans: vec![
             PlanChange::Remove(connection_id(n * 1000)),
@@ -78,7 +79,7 @@ async fn every_cut(store: &DynamoStore, line: &Line, blocks: u64) {
     let before = line.calls();
     store.commit(&a_change(&property, n, blocks)).await.unwrap();
     let calls = i64::try_from(line.calls() - before).unwrap();
-    assert!(calls > 2);
+    assert!(calls > 1, "there is something to cut");
 
     for cut_after in 0..calls {
         for cut in [Cut::Before, Cut::After] {
@@ -125,9 +126,7 @@ async fn every_cut(store: &DynamoStore, line: &Line, blocks: u64) {
             assert_eq!(read, vec![expected], "{place}: plans go with the state");
             let owner = store.owner(&link_token(n * 1000 + 2).hash()).await.unwrap();
             assert_eq!(owner.is_some(), changed, "{place}: owners go with the state");
-            for block in &settled.blocks {
-                assert!(store.locate(block.id.as_str()).await.unwrap().is_some(), "{place}: what is there is found");
-            }
+            assert!(store.locate(property.id.as_str()).await.unwrap().is_some(), "{place}: what is there is found");
         }
     }
 }
@@ -183,7 +182,7 @@ async fn a_purge_cut_short_anywhere_can_be_finished() {
             assert!(left.is_empty(), "cut {cut:?} call {cut_after}: nothing is left");
             let plan = store.fetch_states(&[connection_id(n * 1000 + 2)]).await.unwrap();
             assert!(plan.is_empty(), "cut {cut:?} call {cut_after}: nobody reads it any more");
-            assert_eq!(store.locate(block_id(n * 1000 + 5).as_str()).await.unwrap(), None);
+            assert_eq!(store.locate(property.id.as_str()).await.unwrap(), None);
         }
     }
 }
@@ -208,7 +207,7 @@ async fn one_who_was_slow_to_roll_forward_undoes_nothing_of_what_came_later() {
     let (base, property, change, staged) = found.unwrap();
     let later = PropertyCommit {
         remove_blocks: vec![block_id(base + 10)],
-        put_blocks: vec![calmesh_calendar::Block { summary: "Later".to_owned(), ..a_block(base + 2, base + 11) }],
+        put_blocks: vec![calmesh_calendar::Block { summary: "Later".to_owned(), ..a_block(base + 13, base + 11) }],
         ..nothing_but(&next(&change.property))
     };
     store.commit(&later).await.unwrap();
@@ -227,7 +226,7 @@ async fn of_many_who_change_at_once_one_wins() {
         let renamed = Property { name: format!("Casa {nth}"), ..next(&property) };
         // Every other one is too large for a transaction.
         let blocks = if nth % 2 == 0 { 3 } else { 130 };
-        let put_blocks = (0..blocks).map(|block| a_block(1000, 10_000 * (nth + 1) + block)).collect();
+        let put_blocks = (0..blocks).map(|block| a_block(1000 + block, 10_000 * (nth + 1) + block)).collect();
         let commit = PropertyCommit { put_blocks, ..nothing_but(&renamed) };
         tokio::spawn(async move { (commit.clone(), store.commit(&commit).await) })
     });
@@ -256,7 +255,7 @@ async fn a_reader_never_sees_half_of_a_change() {
                 property = next(&property);
                 let blocks = if round % 3 == 2 { 160 } else { 60 };
                 let block =
-                    |n| calmesh_calendar::Block { sequence: round, changed_at: at(i64::from(round)), ..a_block(1, n) };
+                    |n| calmesh_calendar::Block { sequence: round, changed_at: at(i64::from(round)), ..a_block(n, n) };
                 let commit = PropertyCommit {
                     put_blocks: (0..blocks).map(block).collect(),
                     remove_blocks: (blocks..160).map(block_id).collect(),

@@ -65,7 +65,8 @@ fn commit_of(property: &Property, base: u64, round: u64, change: &Change) -> Pro
     });
     let more = if change.many { 100..230u64 } else { 0..0 };
     for n in change.put_blocks.iter().copied().chain(more) {
-        let mut block = a_block(base, base + n);
+        // Blocks of one source share pages; those of many sources don't.
+        let mut block = a_block(if n < 100 { base } else { base + n }, base + n);
         block.summary = format!("Round {round}");
         if let Origin::Feed(feed) = &mut block.origin
             && n.is_multiple_of(5)

@@ -1,0 +1,267 @@
+//! Blocks in a property's partition: those of one source (a connection, or the host) lie on pages, so that a first reading
+//! of forty stays is one item, and a change of one of five thousand rewrites one page of fifty.
+//!
+//! On which page a block lies follows from the blocks of its source alone: `count_of` from how much they say, `nth_of` from
+//! its id. So a writer knows from the state before which pages there are. **Both are part of the stored form**: who
+//! changes them needs another prefix of the key. A reader checks that every page of a source is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use calmesh_app::ports::{PropertyCommit, StoreError};
+use calmesh_calendar::{Block, BlockId, ConnectionId, Origin};
+
+use crate::{
+    doc::page,
+    item,
+    journal::{Step, Value},
+    schema::{self, attr},
+    table::Item,
+};
+
+/// A page is meant to hold blocks of about so much weight.
+const PAGE_WEIGHT: usize = 24_000;
+/// What a block weighs beside its words.
+const BARE_WEIGHT: usize = 120;
+
+/// The connection whose stays they are; none: the host's own.
+type Source = Option<ConnectionId>;
+
+/// About the bytes of a block in a document, reckoned so that no change of the document's form moves it.
+fn weight(block: &Block) -> usize {
+    let words = match &block.origin {
+        Origin::Own { .. } => 0,
+        Origin::Feed(feed) => {
+            let key = feed.key.as_ref().map_or(0, |key| key.uid.len() + key.occurrence.as_ref().map_or(0, String::len));
+            key + feed.code.as_ref().map_or(0, String::len)
+        }
+    };
+    BARE_WEIGHT + block.summary.len() + words
+}
+
+/// How many pages these blocks take: a power of two.
+fn count_of(blocks: &[&Block]) -> usize {
+    if blocks.is_empty() {
+        return 0;
+    }
+    let all: usize = blocks.iter().map(|block| weight(block)).sum();
+    all.div_ceil(PAGE_WEIGHT).next_power_of_two()
+}
+
+/// On which of so many pages a block lies: FNV-1a of its id.
+fn nth_of(id: &BlockId, count: usize) -> usize {
+    let hash = id
+        .as_str()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    // The upper bits are the well mixed ones.
+    usize::try_from(hash >> 32).unwrap_or_default() & count.saturating_sub(1)
+}
+
+/// The pages of a source's blocks.
+fn paged<'a>(blocks: &[&'a Block]) -> Vec<Vec<&'a Block>> {
+    let count = count_of(blocks);
+    let mut pages = vec![Vec::new(); count];
+    for block in blocks {
+        if let Some(page) = pages.get_mut(nth_of(&block.id, count)) {
+            page.push(*block);
+        }
+    }
+    pages
+}
+
+fn by_source<'a>(
+    blocks: impl IntoIterator<Item = &'a Block>,
+    touched: &BTreeSet<Source>,
+) -> BTreeMap<Source, Vec<&'a Block>> {
+    let mut lists: BTreeMap<Source, Vec<&Block>> = BTreeMap::new();
+    for block in blocks {
+        let source = block.connection().cloned();
+        if touched.contains(&source) {
+            lists.entry(source).or_default().push(block);
+        }
+    }
+    lists
+}
+
+/// Whether a commit needs to know which blocks there are.
+pub(crate) fn touches(commit: &PropertyCommit) -> bool {
+    !commit.put_blocks.is_empty() || !commit.remove_blocks.is_empty()
+}
+
+/// The pages that a commit writes and removes, where these blocks were there before.
+pub(crate) fn steps(commit: &PropertyCommit, before: &[Block]) -> Result<Vec<Step>, StoreError> {
+    let known: BTreeMap<&BlockId, &Block> = before.iter().map(|block| (&block.id, block)).collect();
+    let mut after = known.clone();
+    let mut touched: BTreeSet<Source> = BTreeSet::new();
+    for block in &commit.put_blocks {
+        touched.insert(block.connection().cloned());
+        touched.extend(known.get(&block.id).map(|block| block.connection().cloned()));
+        after.insert(&block.id, block);
+    }
+    for id in &commit.remove_blocks {
+        touched.extend(known.get(id).map(|block| block.connection().cloned()));
+        after.remove(id);
+    }
+    let old = by_source(known.into_values(), &touched);
+    let new = by_source(after.into_values(), &touched);
+    let rev = Value::N(commit.property.revision.to_string());
+    let mut steps = Vec::new();
+    for source in &touched {
+        let [old, new] = [&old, &new].map(|lists| lists.get(source).map(|list| paged(list)).unwrap_or_default());
+        let key = |nth| schema::blocks(&commit.property.id, source.as_ref(), nth);
+        for (nth, blocks) in new.iter().enumerate() {
+            if old.len() == new.len() && old.get(nth) == Some(blocks) {
+                continue;
+            }
+            let of = Value::N(new.len().to_string());
+            let doc = Value::S(page::encode(blocks)?);
+            steps.push(Step::put(key(nth), [(attr::DOC, doc), (attr::REV, rev.clone()), (attr::OF, of)]));
+        }
+        steps.extend((new.len()..old.len()).map(|nth| Step::delete(key(nth))));
+    }
+    Ok(steps)
+}
+
+/// Blocks while the pages of a property are read.
+#[derive(Default)]
+pub(crate) struct Pages {
+    blocks: Vec<Block>,
+    /// How many pages of each source were read, and how many it has.
+    counts: BTreeMap<Source, (usize, usize)>,
+}
+
+impl Pages {
+    /// Takes in what follows `BLK#` in an item's sort key, and the item.
+    pub(crate) fn read(&mut self, place: &str, item: &Item) -> Result<(), StoreError> {
+        let (source, _) = place.split_once('#').ok_or_else(|| item::missing(attr::SK))?;
+        let source: Source = match source {
+            schema::OWN_BLOCKS => None,
+            connection => Some(connection.parse().map_err(|_| item::missing(attr::SK))?),
+        };
+        self.blocks.extend(page::decode(item::get_text(item, attr::DOC)?, source.as_ref())?);
+        let of = item::get_number(item, attr::OF)?;
+        let (read, all) = self.counts.entry(source).or_insert((0, of));
+        *read += 1;
+        if *all == of { Ok(()) } else { Err(incomplete()) }
+    }
+
+    /// All blocks, in order of id.
+    pub(crate) fn blocks(self) -> Result<Vec<Block>, StoreError> {
+        if self.counts.values().any(|(read, all)| read != all) {
+            return Err(incomplete());
+        }
+        let mut blocks = self.blocks;
+        blocks.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(blocks)
+    }
+}
+
+fn incomplete() -> StoreError {
+    StoreError::Corrupt { what: "pages of blocks are missing, or there are too many".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use calmesh_app::contract::{a_block, a_property, at, block_id, nothing_but};
+    use calmesh_calendar::{Extent, Hold, HoldCause, HoldId, LostStay, Sign, Times};
+
+    use super::*;
+
+    fn own(n: u64, extends: Option<BlockId>) -> Block {
+        Block { origin: Origin::Own { extends, lost: None }, ..a_block(1, n) }
+    }
+
+    fn every_kind() -> Vec<Block> {
+        let mut held = a_block(1, 2);
+        if let Origin::Feed(feed) = &mut held.origin {
+            feed.code = Some("HM\"1\n".to_owned());
+            feed.sign = Sign::Reservation;
+            feed.hold = Some(Hold {
+                id: HoldId::from_random([1; 16]),
+                cause: HoldCause::MassVanish,
+                group: Some(HoldId::from_random([2; 16])),
+                opened_at: at(3),
+                readings: 2,
+                earliest_release_at: at(3) + jiff::SignedDuration::from_nanos(1),
+                kept: true,
+            });
+        }
+        let mut bare = a_block(1, 3);
+        if let Origin::Feed(feed) = &mut bare.origin {
+            feed.key = None;
+        }
+        bare.summary = String::new();
+        bare.sequence = u32::MAX;
+        bare.changed_at = bare.first_seen_at + jiff::SignedDuration::from_nanos(7);
+        let times = Extent::Times(Times::new(at(0), at(5000)).unwrap());
+        vec![a_block(1, 1), held, bare, Block { extent: times, ..a_block(1, 4) }]
+    }
+
+    #[test]
+    fn a_page_gives_back_what_it_was_made_of() {
+        let stays = every_kind();
+        let connection = stays[0].connection().cloned();
+        let text = page::encode(&stays.iter().collect::<Vec<_>>()).unwrap();
+        assert_eq!(page::decode(&text, connection.as_ref()).unwrap(), stays);
+        let lost = LostStay { stay: block_id(9), connection: stays[0].connection().cloned(), extent: stays[3].extent };
+        let late = Block { origin: Origin::Own { extends: None, lost: Some(lost) }, ..a_block(1, 7) };
+        let own = [own(5, None), own(6, Some(block_id(1))), late];
+        let text = page::encode(&own.iter().collect::<Vec<_>>()).unwrap();
+        assert_eq!(page::decode(&text, None).unwrap(), own);
+    }
+
+    #[test]
+    fn the_form_of_a_page_stands() {
+        let text = page::encode(&every_kind().iter().collect::<Vec<_>>()).unwrap();
+        assert_eq!(text, include_str!("tests/page-of-blocks-v1.json").trim_end());
+    }
+
+    #[test]
+    fn a_page_of_a_later_version_is_refused_in_words_and_quotes_nothing() {
+        let text = page::encode(&[&a_block(1, 1)]).unwrap();
+        let later = text.replacen("\"v\":1", "\"v\":2", 1);
+        let error = page::decode(&later, None).unwrap_err().to_string();
+        assert_eq!(error, "a stored item can't be read: a page of blocks: version 2 is not known here");
+        for (old, new) in
+            [("\"f\":0", "\"f\":9"), ("\"r\":0", "\"r\":1"), ("\"at\":[", "\"at\":[9999999999999999999999,")]
+        {
+            let broken = text.replacen(old, new, 1);
+            assert_ne!(broken, text);
+            let error = page::decode(&broken, a_block(1, 1).connection()).unwrap_err();
+            assert!(matches!(error, StoreError::Corrupt { .. }));
+        }
+    }
+
+    /// Where blocks lie is part of the stored form.
+    #[test]
+    fn the_same_blocks_lie_on_the_same_pages_for_ever() {
+        let blocks: Vec<Block> = (0..300).map(|n| a_block(1, n)).collect();
+        let all: Vec<&Block> = blocks.iter().collect();
+        let pages = paged(&all);
+        let first: Vec<usize> = (0..8).map(|n| nth_of(&block_id(n), 4)).collect();
+        assert_eq!((pages.len(), weight(&blocks[0]), first), (2, 147, vec![0, 0, 2, 2, 3, 2, 0, 0]));
+        assert_eq!(pages.iter().map(Vec::len).sum::<usize>(), 300);
+        assert_eq!(count_of(&all[..1]), 1);
+        assert_eq!(count_of(&[]), 0);
+    }
+
+    #[test]
+    fn a_change_of_one_stay_writes_its_page_alone() {
+        let property = a_property(1, 1);
+        let before: Vec<Block> = (0..5000).map(|n| a_block(1, n)).collect();
+        let changed = Block { sequence: 9, ..a_block(1, 7) };
+        let commit = PropertyCommit { put_blocks: vec![changed], ..nothing_but(&property) };
+        assert_eq!(steps(&commit, &before).unwrap().len(), 1);
+        let same = PropertyCommit { put_blocks: vec![a_block(1, 7)], ..nothing_but(&property) };
+        assert!(steps(&same, &before).unwrap().is_empty(), "what is as it was is not written");
+        let unknown = PropertyCommit { remove_blocks: vec![block_id(70_000)], ..nothing_but(&property) };
+        assert!(steps(&unknown, &before).unwrap().is_empty());
+        let all = PropertyCommit {
+            remove_blocks: before.iter().map(|block| block.id.clone()).collect(),
+            ..nothing_but(&property)
+        };
+        let gone = steps(&all, &before).unwrap();
+        assert!(gone.iter().all(|step| matches!(step, Step::Delete { .. })));
+        assert!(gone.len() <= 64, "{}", gone.len());
+    }
+}
