@@ -184,7 +184,7 @@ impl App {
             if state == *before && history.is_empty() {
                 return Ok(Changed { value, state, written: false });
             }
-            history.activity.iter_mut().for_each(|entry| name_things(entry, &before, &state));
+            name_things(&mut history.activity, &before, &state);
             state.property.revision = before.property.revision + 1;
             // Clocks differ a little; later revisions are never made earlier, unless a clock was wrong.
             state.property.revised_at = happened(before.property.revised_at, now).max(Some(now));

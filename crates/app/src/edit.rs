@@ -5,6 +5,8 @@ use std::fmt;
 
 use jiff::tz::TimeZone;
 
+use crate::limits::grouped;
+
 /// What an edit does to one field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Edit<T> {
@@ -102,7 +104,7 @@ impl Flaws {
         if text.chars().any(char::is_control) {
             self.add(field, "must hold no line breaks or other control characters");
         } else if length > most {
-            self.add(field, format!("must have at most {most} characters"));
+            self.add(field, format!("must have at most {} characters", grouped(most)));
         } else if least > 0 && text.trim().is_empty() {
             self.add(field, "must not be empty");
         }

@@ -1,6 +1,8 @@
 //! Blocks that extend a stay (a late check-out, an extra night): what they may extend, and what the host is told when
 //! that stay goes or moves away. The extension itself always stays: it was sold by the host.
 
+use std::collections::HashMap;
+
 use calmesh_calendar::{Block, BlockId, BlockKind, BlockState, ConnectionId, Extent, House, LostStay, Nights, Origin};
 
 use crate::{
@@ -98,33 +100,43 @@ pub(crate) fn tell_of_extensions(before: &PropertyState, draft: &mut Draft) {
     if !draft.state.blocks.iter().any(|block| block.extends().is_some()) {
         return;
     }
-    let house = draft.state.house();
-    let find = |state: &'_ PropertyState, id: &BlockId| state.blocks.iter().find(|block| block.id == *id).cloned();
-    let extensions: Vec<(Block, BlockId)> =
-        draft.state.blocks.iter().filter_map(|block| Some((block.clone(), block.extends()?.clone()))).collect();
-    for (block, stay) in extensions {
-        let is_over = block.extent.times(&house).end() <= draft.now;
-        let known = find(before, &stay);
-        let Some(now) = find(&draft.state, &stay) else {
-            let lost = known.filter(|_| !is_over).map(|known| LostStay {
-                stay: stay.clone(),
-                connection: known.connection().cloned(),
-                extent: known.extent,
-            });
-            if let Some(own) = draft.block_mut(&block.id) {
-                own.origin = Origin::Own { extends: None, lost };
+    let (house, now) = (draft.state.house(), draft.now);
+    let (known, standing) = (by_id(before), by_id(&draft.state));
+    let mut gone: Vec<(BlockId, Option<LostStay>)> = Vec::new();
+    let mut told: Vec<ActivityKind> = Vec::new();
+    for block in &draft.state.blocks {
+        let Some(stay) = block.extends() else { continue };
+        let is_over = block.extent.times(&house).end() <= now;
+        let was = known.get(stay);
+        match standing.get(stay) {
+            None => {
+                let lost = was.filter(|_| !is_over).map(|was| LostStay {
+                    stay: stay.clone(),
+                    connection: was.connection().cloned(),
+                    extent: was.extent,
+                });
+                gone.push((block.id.clone(), lost));
+                if !is_over {
+                    told.push(ActivityKind::ExtensionOrphaned { block: block.id.clone(), stay: stay.clone() });
+                }
             }
-            if !is_over {
-                draft.note(None, ActivityKind::ExtensionOrphaned { block: block.id, stay });
+            Some(stands) => {
+                let extent = known.get(&block.id).map_or(block.extent, |was| was.extent);
+                let touched = was.is_some_and(|was| touches(was.extent, extent, &house));
+                if touched && !is_over && !touches(stands.extent, block.extent, &house) {
+                    told.push(ActivityKind::ExtensionLeft { block: block.id.clone(), stay: stay.clone() });
+                }
             }
-            continue;
-        };
-        let touched = known.is_some_and(|known| {
-            let extent = find(before, &block.id).map_or(block.extent, |was| was.extent);
-            touches(known.extent, extent, &house)
-        });
-        if touched && !is_over && !touches(now.extent, block.extent, &house) {
-            draft.note(None, ActivityKind::ExtensionLeft { block: block.id, stay });
         }
     }
+    for (block, lost) in gone {
+        if let Some(own) = draft.block_mut(&block) {
+            own.origin = Origin::Own { extends: None, lost };
+        }
+    }
+    told.into_iter().for_each(|kind| draft.note(None, kind));
+}
+
+fn by_id(state: &PropertyState) -> HashMap<&BlockId, &Block> {
+    state.blocks.iter().map(|block| (&block.id, block)).collect()
 }

@@ -56,8 +56,21 @@ pub struct Full(pub Limit);
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let article = if self.of.starts_with('a') { "an" } else { "a" };
-        write!(f, "{article} {} has at most {} {}", self.of, self.most, self.things)
+        write!(f, "{article} {} has at most {} {}", self.of, grouped(self.most), self.things)
     }
+}
+
+/// A figure as it is told: `10,000`.
+#[must_use]
+pub fn grouped(figure: impl fmt::Display) -> String {
+    let digits = figure.to_string();
+    let groups: Vec<String> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|group| group.iter().map(|digit| char::from(*digit)).collect())
+        .collect();
+    groups.join(",")
 }
 
 impl Limit {

@@ -1,7 +1,7 @@
 //! What an entry of the activity is about, by the names that its host knows: written with it, from the state that it
 //! changed and the one that it left, so that it costs no read and tells of what was deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use calmesh_calendar::{Block, BlockId, BlockKind, ConnectionId, Extent, House};
 use calmesh_profiles::Profile;
@@ -15,22 +15,30 @@ use crate::{
     reading::vanished_together,
 };
 
-/// Names what an entry is about.
-pub(crate) fn name_things(entry: &mut Activity, before: &PropertyState, after: &PropertyState) {
+/// Names what entries are about.
+pub(crate) fn name_things(entries: &mut [Activity], before: &PropertyState, after: &PropertyState) {
+    if entries.is_empty() {
+        return;
+    }
     let house = after.house();
-    let stays = match (&entry.kind, &entry.connection) {
-        (ActivityKind::FeedChanged { .. }, Some(connection)) => changed_stays(connection, before, after, &house),
-        (ActivityKind::MassVanished { .. }, Some(connection)) => vanished_stays(connection, after, &house),
-        (kind, _) => {
-            let blocks = blocks_of(kind).into_iter();
-            blocks.filter_map(|(block, part)| stay(find(block, before, after)?, part, before, after, &house)).collect()
-        }
-    };
-    entry.names = Names {
-        property: Some(after.property.name.clone()),
-        site: entry.connection.as_ref().and_then(|connection| site(connection, before, after)),
-        stays,
-    };
+    // As they are now, or as they were.
+    let blocks: HashMap<&BlockId, &Block> =
+        before.blocks.iter().chain(&after.blocks).map(|block| (&block.id, block)).collect();
+    for entry in entries {
+        let stays = match (&entry.kind, &entry.connection) {
+            (ActivityKind::FeedChanged { .. }, Some(connection)) => changed_stays(connection, before, after, &house),
+            (ActivityKind::MassVanished { .. }, Some(connection)) => vanished_stays(connection, after, &house),
+            (kind, _) => {
+                let named = blocks_of(kind).into_iter();
+                named.filter_map(|(id, part)| stay(blocks.get(id)?, part, before, after, &house)).collect()
+            }
+        };
+        entry.names = Names {
+            property: Some(after.property.name.clone()),
+            site: entry.connection.as_ref().and_then(|connection| site(connection, before, after)),
+            stays,
+        };
+    }
 }
 
 /// The blocks that an entry names by id.
@@ -64,11 +72,6 @@ fn blocks_of(kind: &ActivityKind) -> Vec<(&BlockId, StayPart)> {
         | ActivityKind::MassVanished { .. }
         | ActivityKind::ClaimsDecided { .. } => Vec::new(),
     }
-}
-
-/// A block as it is now, or as it was.
-fn find<'a>(id: &BlockId, before: &'a PropertyState, after: &'a PropertyState) -> Option<&'a Block> {
-    after.blocks.iter().chain(&before.blocks).find(|block| block.id == *id)
 }
 
 fn site(id: &ConnectionId, before: &PropertyState, after: &PropertyState) -> Option<Site> {

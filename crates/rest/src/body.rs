@@ -8,7 +8,7 @@ use axum::{
     http::header,
 };
 use bytes::{Bytes, BytesMut};
-use calmesh_app::Edit;
+use calmesh_app::{Edit, limits::grouped};
 use calmesh_calendar::span::InSpan;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
@@ -22,6 +22,10 @@ use crate::{
 
 /// The largest body that is read: 1 MiB.
 pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
+pub(crate) fn too_large() -> Problem {
+    Problem::new(Kind::TooLarge, format!("A body has at most {} MiB. Send less at once.", BODY_LIMIT >> 20))
+}
+
 /// So much of a member's name is repeated.
 const NAME_SHOWN: usize = 100;
 /// So much of a body that is too large is still taken, so that a client that sends all of it before it reads
@@ -50,7 +54,7 @@ pub(crate) async fn read_bytes(body: axum::body::Body) -> Result<Bytes, Problem>
         }
     }
     if total > BODY_LIMIT {
-        return Err(Problem::new(Kind::TooLarge, "A body has at most 1 MiB. Send less at once."));
+        return Err(too_large());
     }
     Ok(out.freeze())
 }
@@ -297,7 +301,7 @@ pub(crate) fn text(most: usize) -> impl Fn(&Value) -> Result<String, String> {
     move |value| {
         let text = value.as_str().ok_or("must be a text")?;
         if text.chars().count() > most {
-            return Err(format!("must have at most {most} characters"));
+            return Err(format!("must have at most {} characters", grouped(most)));
         }
         Ok(text.to_owned())
     }
@@ -359,7 +363,7 @@ pub(crate) fn list<T>(
     move |value| {
         let items = value.as_array().ok_or("must be a list")?;
         if items.len() > most {
-            return Err(format!("must have at most {most} entries"));
+            return Err(format!("must have at most {} entries", grouped(most)));
         }
         items
             .iter()

@@ -24,7 +24,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts};
 
 use crate::{
     Api, RateLimit,
-    body::{BODY_LIMIT, Room},
+    body::{BODY_LIMIT, Room, too_large},
     conditional::Known,
     feeds, idempotency,
     problem::{Kind, Problem},
@@ -228,7 +228,7 @@ async fn admit(api: &Api, method: &Method, uri: &Uri, headers: &HeaderMap) -> Re
     }
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: usize| length > BODY_LIMIT) {
-        return Err(Problem::new(Kind::TooLarge, "A body has at most 1 MiB. Send less at once."));
+        return Err(too_large());
     }
     Ok(caller)
 }

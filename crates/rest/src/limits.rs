@@ -2,7 +2,7 @@
 
 use calmesh_app::limits::{
     BLOCKS_TOLD, DAYS_AHEAD, DAYS_BACK, LABEL_PREFIX_MOST, LIMITS, NAME_MOST, NIGHTS_TOLD, RUNS_TOLD, SELECTION_MOST,
-    STAYS_TOLD, SUMMARY_MOST, TEXT_MOST, TURNOVER_MOST, WARNINGS_TOLD,
+    STAYS_TOLD, SUMMARY_MOST, TEXT_MOST, TURNOVER_MOST, WARNINGS_TOLD, grouped,
 };
 use calmesh_calendar::NAMED_MOST;
 
@@ -69,18 +69,6 @@ pub(crate) fn table() -> Vec<Row> {
         row("runs of nights of a conflict or finding there", RUNS_TOLD, ""),
     ];
     things.chain(texts).chain(requests).chain(told).collect()
-}
-
-/// `10,000`.
-fn grouped(figure: u64) -> String {
-    let digits = figure.to_string();
-    let groups: Vec<String> = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .map(|group| group.iter().map(|digit| char::from(*digit)).collect())
-        .collect();
-    groups.join(",")
 }
 
 /// The table as Markdown.

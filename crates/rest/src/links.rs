@@ -424,7 +424,7 @@ mod tests {
         }
         let full = api.post("/v1/links", json!({"name": "a", "property_ids": "all"})).await.problem(409);
         assert_eq!((&full["type"], &full["limit"]), (&json!("/problems/limit-reached"), &json!(1000)));
-        assert!(full["detail"].as_str().unwrap().contains("an account has at most 1000 extra links"), "{full}");
+        assert!(full["detail"].as_str().unwrap().contains("an account has at most 1,000 extra links"), "{full}");
     }
 
     #[tokio::test]

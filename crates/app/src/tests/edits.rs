@@ -406,3 +406,37 @@ async fn a_provider_that_is_set_by_hand_stays_until_a_url_says_otherwise() {
     let detected = world.app.edit_connection(&reach(&world), &made.id, &reset, &Expected::Any).await.unwrap();
     assert_eq!(detected.connection.provider, "airbnb", "by the words of what was read last");
 }
+
+#[tokio::test]
+async fn an_extension_of_a_stay_that_was_long_ago_is_nothing_to_tell_of() {
+    let world = World::new().await;
+    world.connect("a", "airbnb").await;
+    world.serve("a", airbnb(1, STAY));
+    world.sweep().await;
+    let stay = world.state().await.blocks[0].id.clone();
+    let reach = Reach::whole(world.account.clone());
+    let at = |text: &str| When::Local(text.parse().unwrap());
+    let new = NewBlock {
+        kind: OwnKind::Reservation,
+        start: at("2026-12-07T11:00"),
+        end: at("2026-12-07T14:00"),
+        summary: String::new(),
+        extends: Some(stay),
+        force: false,
+    };
+    world.app.create_block(&reach, &world.property, &new).await.unwrap();
+    world.serve("a", airbnb(1, &[]));
+    world.clock.advance(SignedDuration::from_hours(24 * 60));
+    for _ in 0..3 {
+        world.sweep().await;
+    }
+    let state = world.state().await;
+    let [left] = state.blocks.as_slice() else { panic!("the stay was forgotten, its extension is the host's") };
+    assert_eq!(left.origin, calmesh_calendar::Origin::Own { extends: None, lost: None });
+    let page = PageRequest { limit: 200, after: None };
+    let told = world.store.activity(&world.property, page).await.unwrap().items;
+    let of_extensions = |entry: &&Activity| {
+        matches!(entry.kind, ActivityKind::ExtensionOrphaned { .. } | ActivityKind::ExtensionLeft { .. })
+    };
+    assert_eq!(told.iter().filter(of_extensions).count(), 0, "{told:?}");
+}
