@@ -3,16 +3,25 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_eventbridge::{Client, types::PutEventsRequestEntry};
+use aws_sdk_eventbridge::{
+    Client, Config,
+    config::{http::HttpResponse, retry::RetryConfig},
+    error::{ProvideErrorMetadata, SdkError},
+    types::PutEventsRequestEntry,
+};
 use calmesh_app::ports::{BusError, Event, EventBus};
 use calmesh_https::OnDemand;
+use tokio::time::Instant;
 
 use crate::{SOURCE, encode};
 
 /// The service's limit for one request.
 const ENTRIES_PER_CALL: usize = 10;
-/// Waits before what was refused is put again. The client's own retries, of whole calls, come on top.
+/// Waits before what was refused or not answered is put again: four calls in all, since the client itself makes each
+/// but once.
 const WAITS: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(800)];
+/// No call is made again after this long: the caller's own time is short, and what it could not announce is announced again.
+const TRIED_FOR: Duration = Duration::from_secs(12);
 
 /// `EventBus` over EventBridge.
 #[derive(Debug, Clone)]
@@ -30,7 +39,7 @@ struct Refused {
 }
 
 impl EventBridgeBus {
-    /// `bus` is the name or the ARN of the event bus. Time-outs and retries of whole calls are the client's.
+    /// `bus` is the name or the ARN of the event bus. Time-outs are the client's; its own retries are not made use of.
     #[must_use]
     pub fn new(client: impl Into<OnDemand<Client>>, bus: impl Into<String>) -> Self {
         Self { client: client.into(), bus: bus.into(), waits: WAITS.to_vec() }
@@ -38,36 +47,66 @@ impl EventBridgeBus {
 
     /// Puts at most ten entries, those that are refused again after a while.
     async fn put(&self, mut entries: Vec<PutEventsRequestEntry>) -> Result<(), Unsent> {
+        let began = Instant::now();
         let mut waits = self.waits.iter();
         loop {
             let sent = entries.len();
-            let put = self.client.put_events().set_entries(Some(entries.clone())).send().await;
-            let answer = put.map_err(|error| Unsent::Call { failed: sent, source: Box::new(error) })?;
-            let results = answer.entries();
-            if answer.failed_entry_count() == 0 && results.iter().all(|result| result.error_code().is_none()) {
-                return Ok(());
-            }
-            // Results stand in the order of the entries. If they do not tell which ones were refused, all were:
-            // an event that is put twice does no harm.
-            let told = results.len() == sent && results.iter().any(|result| result.error_code().is_some());
-            let mut codes: Vec<&str> = results.iter().filter_map(|result| result.error_code()).collect();
-            codes.sort_unstable();
-            codes.dedup();
-            if told {
-                let refused = entries.into_iter().zip(results).filter(|(_, result)| result.error_code().is_some());
-                entries = refused.map(|(entry, _)| entry).collect();
-            }
-            let Some(wait) = waits.next() else {
-                return Err(Unsent::Entries { failed: entries.len(), codes: codes.join(", ") });
+            let once = Config::builder().retry_config(RetryConfig::disabled());
+            let put = self.client.put_events().set_entries(Some(entries.clone()));
+            let unsent = match put.customize().config_override(once).send().await {
+                Ok(answer) => {
+                    let results = answer.entries();
+                    if answer.failed_entry_count() == 0 && results.iter().all(|result| result.error_code().is_none()) {
+                        return Ok(());
+                    }
+                    // Results stand in the order of the entries. If they do not tell which ones were refused, all were:
+                    // an event that is put twice does no harm.
+                    let told = results.len() == sent && results.iter().any(|result| result.error_code().is_some());
+                    let mut codes: Vec<&str> = results.iter().filter_map(|result| result.error_code()).collect();
+                    codes.sort_unstable();
+                    codes.dedup();
+                    if told {
+                        let refused =
+                            entries.into_iter().zip(results).filter(|(_, result)| result.error_code().is_some());
+                        entries = refused.map(|(entry, _)| entry).collect();
+                    }
+                    tracing::debug!(
+                        events.refused = entries.len(),
+                        events.codes = codes.join(","),
+                        "the bus refused events"
+                    );
+                    Unsent::Entries { failed: entries.len(), codes: codes.join(", ") }
+                }
+                Err(error) if may_pass(&error) => Unsent::Call { failed: sent, source: Box::new(error) },
+                Err(error) => return Err(Unsent::Call { failed: sent, source: Box::new(error) }),
             };
-            tracing::debug!(events.refused = entries.len(), events.codes = codes.join(","), "the bus refused events");
-            tokio::time::sleep(*wait).await;
+            match waits.next().filter(|_| began.elapsed() < TRIED_FOR) {
+                Some(wait) => tokio::time::sleep(*wait).await,
+                None => return Err(unsent),
+            }
         }
     }
 }
 
+/// Whether the same call may go through a moment later: it was not answered, or the service asks for less or speaks of
+/// trouble of its own.
+fn may_pass<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    match error {
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
+        SdkError::DispatchFailure(failure) => failure.is_timeout() || failure.is_io(),
+        SdkError::ServiceError(refusal) => {
+            let status = refusal.raw().status();
+            let code = refusal.err().code();
+            status.is_server_error()
+                || status.as_u16() == 429
+                || matches!(code, Some("ThrottlingException" | "Throttling" | "InternalException"))
+        }
+        _ => false,
+    }
+}
+
 enum Unsent {
-    /// The call failed, after the client's own retries.
+    /// The call failed, again and again unless that could not help.
     Call { failed: usize, source: Box<dyn std::error::Error + Send + Sync> },
     /// Some entries were refused, again and again.
     Entries { failed: usize, codes: String },
@@ -148,6 +187,7 @@ mod tests {
         RefuseWithoutNames,
         Throttle,
         Unavailable,
+        Forbid,
     }
 
     #[derive(Default)]
@@ -176,6 +216,7 @@ mod tests {
         };
         let (refused, code) = match answer {
             Answer::Throttle => return failure(StatusCode::BAD_REQUEST, "ThrottlingException"),
+            Answer::Forbid => return failure(StatusCode::BAD_REQUEST, "AccessDeniedException"),
             Answer::Unavailable => return failure(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
             Answer::RefuseWithoutNames => {
                 return Json(json!({"FailedEntryCount": entries.len(), "Entries": []})).into_response();
@@ -284,5 +325,22 @@ mod tests {
         let error = bus.publish(&events(25)).await.unwrap_err();
         assert_eq!((error.failed, error.total), (15, 25));
         assert_eq!(seen.lock().unwrap().taken, events(10));
+    }
+
+    #[tokio::test]
+    async fn a_call_is_made_four_times_at_most_however_it_fails_and_the_client_is_configured() {
+        let some = || Answer::RefuseAt(vec![0], "InternalFailure");
+        for (answers, calls) in [
+            (vec![Answer::Throttle; 40], 4),
+            (vec![Answer::Unavailable; 40], 4),
+            (vec![some(); 40], 4),
+            // Whole calls and entries, one after the other.
+            (vec![Answer::Unavailable, some(), Answer::Throttle, some(), some()], 4),
+            (vec![Answer::Forbid; 40], 1),
+        ] {
+            let (bus, seen) = bus(answers).await;
+            bus.publish(&events(3)).await.unwrap_err();
+            assert_eq!(seen.lock().unwrap().calls.len(), calls);
+        }
     }
 }
