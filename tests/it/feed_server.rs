@@ -22,6 +22,7 @@ async fn fetch(url: &str, validators: Validators) -> Result<Fetched, FetchFailur
         connect_timeout: Duration::from_secs(5),
         total_timeout: Duration::from_secs(20),
         hops: None,
+        room: None,
     };
     HttpFeeds::new(config).unwrap().fetch(request).await
 }

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use calmesh_calendar::{BlockKind, FeedReading, House, Nights, Policy, ReadWarning, Verdict};
+use calmesh_calendar::{AccountId, BlockKind, FeedReading, House, Nights, Policy, ReadWarning, Verdict};
 use calmesh_ics as ics;
 use calmesh_profiles::{Profile, detect, generic};
 use jiff::{
-    Timestamp, ToSpan,
+    SignedDuration, Timestamp, ToSpan,
     civil::{Date, Time},
     tz::TimeZone,
 };
@@ -27,7 +27,7 @@ use crate::{
     ports::{FeedRequest, FetchFailure, StoreError},
     provider_words::{user_agent_for, with_help},
     read_body, refused,
-    traffic::{CHECKS, HOST_WORDS, Look, NEW_FEEDS, NotNow, TEXTS},
+    traffic::{CHECKS, HOST_WORDS, Look, NEW_FEEDS, NotNow, ROOM_WORDS, TEXTS},
     warnings_of,
 };
 
@@ -169,7 +169,7 @@ impl App {
                 check_aside(body, zone, now, None).await?
             }
             CheckSource::Url(url) => {
-                match self.fetch_now(&Spender::Checks(reach.account.clone()), CHECKS, &url).await {
+                match self.fetch_now(&reach.account, &Spender::Checks(reach.account.clone()), CHECKS, &url).await {
                     Ok((body, ..)) => check_aside(body, zone, now, url.to_url()).await?,
                     Err(Unseen::Failed(FetchFailure { kind: FailureKind::AddressRefused, detail, .. })) => {
                         return Err(CheckError::AddressRefused { detail });
@@ -190,7 +190,7 @@ impl App {
     /// Fetches and reads a feed while a client waits.
     pub(crate) async fn examine(&self, reach: &Reach, url: &FeedUrl, house: &House) -> Result<Examined, Unseen> {
         let spender = Spender::NewFeeds(reach.account.clone());
-        let (body, validators, _look) = self.fetch_now(&spender, NEW_FEEDS, url).await?;
+        let (body, validators, _look) = self.fetch_now(&reach.account, &spender, NEW_FEEDS, url).await?;
         let read_at = self.clock.now();
         let (text, address, of) = (body.clone(), url.to_url(), house.clone());
         let examine = move || {
@@ -206,6 +206,7 @@ impl App {
     /// The look lasts until what was fetched has been read.
     async fn fetch_now(
         &self,
+        account: &AccountId,
         spender: &Spender,
         budget: Budget,
         url: &FeedUrl,
@@ -220,12 +221,14 @@ impl App {
             connect_timeout: CONNECT_TIMEOUT,
             total_timeout: TOTAL_TIMEOUT,
             hops: Some(self.gate_of_looks()),
+            room: Some(self.traffic.room_to_look(account)),
         };
         let told = |failure| for_who_waits(with_help(failure, url, generic().id.as_str()));
         match self.feeds.fetch(request).await.map_err(told)? {
             Fetched::Body { bytes, validators, .. } => Ok((bytes, validators, look)),
             Fetched::NotModified => Err(told(crate::fetch::unasked_304()).into()),
             Fetched::HeldBack { wait } => Err(TooMany { what: HOST_WORDS, retry_after: wait }.into()),
+            Fetched::NoRoom => Err(TooMany { what: ROOM_WORDS, retry_after: SignedDuration::from_secs(5) }.into()),
         }
     }
 

@@ -195,6 +195,7 @@ impl App {
         let mut found = BTreeMap::new();
         for connection in ids.into_iter().filter_map(|id| state.connection(id)) {
             let Some(applied) = connection.applied() else { continue };
+            let _turn = self.traffic.turn_with_kept().await;
             let parked = self.snapshots.parked(&connection.account, &connection.id, &applied.snapshot).await?;
             let Some(parked) = parked else {
                 not_known.push(NotKnown::Feed(connection.id.clone()));

@@ -74,7 +74,7 @@ pub(crate) enum ReadResult {
 impl App {
     /// Announces the runs of buckets that are due at `now`: the shards are spread evenly over the period, so that
     /// the load on every provider is level. Looked at in steps of `tick`, which may come late within its step; steps
-    /// that this process knows to have missed are made up for, as far as a period goes back.
+    /// that were missed, by this process or any before it, are made up for, as far as a period goes back.
     ///
     /// # Errors
     /// When the bus did not take all of them; the next period reads what this one missed.
@@ -83,7 +83,19 @@ impl App {
         let shards = self.settings.shards.max(1);
         let tick = tick.as_secs().max(1);
         let step = now.as_second().div_euclid(tick) * tick;
-        let from = first_second_to_announce(self.traffic.last_step(), step, tick, period);
+        let known = match self.fetches.last_step().await {
+            Ok(known) => known,
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "it can't be read which sweeps were announced"
+                );
+                None
+            }
+        };
+        // One of the future was written by a clock that was ahead.
+        let known = known.into_iter().chain(self.traffic.last_step()).filter(|last| *last <= step).max();
+        let from = first_second_to_announce(known, step, tick, period);
         let buckets = BUCKETS / shards;
         let events: Vec<Event> = due_shards(from, step + tick, period, shards)
             .into_iter()
@@ -96,6 +108,10 @@ impl App {
             self.bus.publish(&events).await?;
         }
         self.traffic.stepped(step);
+        // The sweeps are announced: that this can't be written makes at most a later step announce some once more.
+        if let Err(error) = self.fetches.record_step(step).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "it can't be written which sweeps were announced");
+        }
         Ok(u32::try_from(events.len()).unwrap_or(u32::MAX))
     }
 
@@ -299,11 +315,12 @@ impl App {
             connect_timeout: CONNECT_TIMEOUT,
             total_timeout: TOTAL_TIMEOUT,
             hops: Some(self.gate_of_reads()),
+            room: Some(self.traffic.room_to_read(&plan.account)),
         };
         let fetched = self.feeds.fetch(request).await;
         let read_at = self.clock.now();
         let read = match fetched {
-            Ok(Fetched::HeldBack { .. }) => return Ok(ReadResult::NotReached),
+            Ok(Fetched::HeldBack { .. } | Fetched::NoRoom) => return Ok(ReadResult::NotReached),
             Ok(Fetched::NotModified) => match &plan.applied {
                 Some(applied) if asked_for_changes => Ok((applied.clone(), None)),
                 _ => Err(unasked_304()),

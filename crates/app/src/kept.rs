@@ -21,7 +21,11 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct KeptBodies(BTreeMap<ConnectionId, Kept>);
 
-/// A loaded body, read already as it will most likely be needed.
+/// Bodies of so many bytes are kept beside what they say, in case they must be read in another way after all.
+const KEPT_BESIDE: usize = 10 * 1024 * 1024;
+
+/// A loaded body, read already as it will most likely be needed. One that was read and is not here any more was let go:
+/// who needs it in another way loads it again.
 #[derive(Debug)]
 struct Kept {
     snapshot: Snapshot,
@@ -38,7 +42,7 @@ struct Read {
     reading: Option<FeedReading>,
 }
 
-/// Another body was taken in since the kept one was loaded: load again.
+/// Another body was taken in since the kept one was loaded, or it must be read in another way: load again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moved;
 
@@ -46,6 +50,7 @@ impl KeptBodies {
     /// Loads the body that was last taken in, if any, and reads it for a house beside the threads that wait.
     pub(crate) async fn load(&mut self, app: &App, connection: &Connection, house: &House) -> Result<(), ObjectError> {
         let Some(applied) = connection.applied() else { return Ok(()) };
+        let _turn = app.traffic.turn_with_kept().await;
         let parked = app.snapshots.parked(&connection.account, &connection.id, &applied.snapshot).await?;
         let body = parked.map(|parked| parked.body);
         let (quirks, now) = (connection.profile().quirks, app.clock.now());
@@ -63,6 +68,8 @@ impl KeptBodies {
             },
             None => None,
         };
+        let beside: usize = self.0.values().filter_map(|kept| kept.body.as_ref()).map(Bytes::len).sum();
+        let body = body.filter(|body| beside.saturating_add(body.len()) <= KEPT_BESIDE);
         self.0.insert(connection.id.clone(), Kept { snapshot: applied.snapshot.clone(), body, read });
         Ok(())
     }
@@ -71,21 +78,27 @@ impl KeptBodies {
     pub(crate) fn provider(&self, connection: &Connection, house: &House, now: Timestamp) -> &'static Profile {
         let url = connection.import.as_ref().and_then(|import| import.url.to_url());
         let kept = self.0.get(&connection.id);
-        let reading = kept.and_then(|kept| kept.read_for(house, connection.profile(), now));
+        let reading = kept.and_then(|kept| kept.read_for(house, connection.profile(), now).ok().flatten());
         detect(url.as_ref(), reading.and_then(|(reading, _)| reading.prodid.clone()).as_deref())
     }
 }
 
 impl Kept {
     /// What the body says to this house, and around when the horizon lay; none where nothing can be read.
-    fn read_for(&self, house: &House, profile: &Profile, now: Timestamp) -> Option<(Cow<'_, FeedReading>, Timestamp)> {
-        let body = self.body.as_ref()?;
-        match &self.read {
-            Some(read) if read.house == *house && read.quirks == profile.quirks => {
-                Some((Cow::Borrowed(read.reading.as_ref()?), read.now))
+    fn read_for(
+        &self,
+        house: &House,
+        profile: &Profile,
+        now: Timestamp,
+    ) -> Result<Option<(Cow<'_, FeedReading>, Timestamp)>, Moved> {
+        match (&self.read, &self.body) {
+            (Some(read), _) if read.house == *house && read.quirks == profile.quirks => {
+                Ok(read.reading.as_ref().map(|reading| (Cow::Borrowed(reading), read.now)))
             }
             // The host says at this moment that it is another provider's, with quirks of its own.
-            _ => Some((Cow::Owned(read_body(body, house, profile, now).ok()?), now)),
+            (_, Some(body)) => Ok(read_body(body, house, profile, now).ok().map(|reading| (Cow::Owned(reading), now))),
+            (Some(_), None) => Err(Moved),
+            (None, None) => Ok(None),
         }
     }
 }
@@ -106,7 +119,7 @@ pub(crate) fn take_kept(
     let Some(applied) = known.applied().cloned() else { return Ok(()) };
     let kept = kept.0.get(connection).filter(|kept| kept.snapshot == applied.snapshot).ok_or(Moved)?;
     let house = draft.state.house();
-    match kept.read_for(&house, known.profile(), draft.now) {
+    match kept.read_for(&house, known.profile(), draft.now)? {
         Some((reading, horizon_at)) => {
             let feed = AcceptedFeed {
                 reading: &reading,
@@ -121,6 +134,8 @@ pub(crate) fn take_kept(
             if let Some(import) = draft.connection_mut(connection).and_then(|connection| connection.import.as_mut()) {
                 import.applied = None;
             }
+            tracing::warn!(connection.id = %connection, "a kept body is lost or can't be read; its feed is read anew");
+            tracing::info!(target: "calmesh::metric", kept_bodies_lost = 1);
             // What was known goes on to block; the host is told why nothing new is judged.
             draft.note(
                 Some(connection),

@@ -18,11 +18,13 @@ pub const OWN_BLOCKS: Limit = Limit { things: "blocks of the host's own", of: "p
 pub const PROPERTIES: Limit = Limit { things: "properties", of: "account", most: 10_000 };
 /// A deleted one counts until its address is gone, a week later.
 pub const LINKS: Limit = Limit { things: "extra links", of: "account", most: 1_000 };
+/// Each is rendered anew whenever any property of the account changes.
+pub const LINKS_OVER_ALL: Limit = Limit { things: "extra links over all of its properties", of: "account", most: 20 };
 /// Expired ones included: they are listed until they are revoked.
 pub const TOKENS: Limit = Limit { things: "tokens", of: "account", most: 200 };
 
 /// Every limit, for the document.
-pub const LIMITS: [Limit; 5] = [CONNECTIONS, OWN_BLOCKS, PROPERTIES, LINKS, TOKENS];
+pub const LIMITS: [Limit; 6] = [CONNECTIONS, OWN_BLOCKS, PROPERTIES, LINKS, LINKS_OVER_ALL, TOKENS];
 
 /// Characters of a name: of an account, property, connection, extra link, token.
 pub const NAME_MOST: usize = 200;

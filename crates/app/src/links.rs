@@ -92,6 +92,9 @@ impl App {
         }
         let limit = limits::LINKS;
         limit.room_beside(self.links.count_links(&reach.account, limit.most).await?)?;
+        if scope == LinkScope::All {
+            self.room_for_one_over_all(reach).await?;
+        }
         let now = self.clock.now();
         let link = ExtraLink {
             id,
@@ -110,6 +113,12 @@ impl App {
         };
         self.links.put_link(&link).await?;
         self.link_made(link).await
+    }
+
+    async fn room_for_one_over_all(&self, reach: &Reach) -> Result<(), LinkError> {
+        let links = self.links_within(reach).await?;
+        let over_all = links.iter().filter(|link| link.deleted_at.is_none() && link.scope == LinkScope::All).count();
+        Ok(limits::LINKS_OVER_ALL.room_beside(over_all)?)
     }
 
     /// Serves a link that was just made before its address is told.
@@ -141,7 +150,7 @@ impl App {
     }
 
     /// # Errors
-    /// `NotFound`, `Limited`, `Outdated`, `Invalid`, or the store's.
+    /// `NotFound`, `Limited`, `Outdated`, `Invalid`, `Full`, or the store's.
     pub async fn edit_link(
         &self,
         reach: &Reach,
@@ -181,6 +190,9 @@ impl App {
             name.trim().clone_into(&mut after.name);
         }
         if let Some(scope) = self.link_scope(reach, &after.name, edit.scope.as_ref()).await? {
+            if scope == LinkScope::All && before.scope != LinkScope::All {
+                self.room_for_one_over_all(reach).await?;
+            }
             after.scope = scope;
         }
         let default = match edit.detail {

@@ -94,6 +94,7 @@ impl App {
                 Err(ChangeError::Store(error)) => return Err(error.into()),
             }
             tracing::warn!(property.id = %id, feeds = lost.len(), "kept feeds were lost and are read anew");
+            tracing::info!(target: "calmesh::metric", kept_bodies_lost = lost.len());
         }
         self.publish_property(id).await
     }
@@ -102,6 +103,7 @@ impl App {
         let mut lost = Vec::new();
         for connection in state.connections.iter().filter(|connection| connection.reads()) {
             let Some(applied) = connection.applied() else { continue };
+            let _turn = self.traffic.turn_with_kept().await;
             let parked = self.snapshots.parked(&connection.account, &connection.id, &applied.snapshot).await?;
             if parked.is_none() {
                 lost.push((connection.id.clone(), applied.snapshot.clone()));

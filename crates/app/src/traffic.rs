@@ -8,13 +8,18 @@ use std::{
 };
 
 use async_trait::async_trait;
+use calmesh_calendar::AccountId;
 use jiff::SignedDuration;
-use tokio::time::Instant;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::Instant,
+};
 
 use crate::{
     App,
     model::{Budget, Spender, Spent},
-    ports::{Hop, HopGate, StoreError},
+    ports::{BodyRoom, Hop, HopGate, StoreError},
+    room::{self, Room},
 };
 
 /// Texts of calendars that an account may have checked. They cost time here, and nobody else is asked for anything.
@@ -46,13 +51,33 @@ pub struct TooMany {
     pub retry_after: SignedDuration,
 }
 
+/// Bodies that were kept and are read again: so many are held at the same time.
+const KEPT_AT_ONCE: usize = 3;
+
 /// What one process counts. Share one per process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Traffic {
+    /// Memory of bodies that sweeps and refreshes read, and of those that clients wait for.
+    reads: Arc<Room>,
+    looks_room: Arc<Room>,
+    kept: Semaphore,
     looks: Mutex<HashMap<Spender, usize>>,
     hosts: Mutex<HashMap<String, Instant>>,
     /// The first second of the last step whose shards were announced.
     last_step: Mutex<Option<i64>>,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self {
+            reads: Arc::new(Room::new(room::READS, room::PATIENCE)),
+            looks_room: Arc::new(Room::new(room::LOOKS, room::CLIENTS_PATIENCE)),
+            kept: Semaphore::new(KEPT_AT_ONCE),
+            looks: Mutex::default(),
+            hosts: Mutex::default(),
+            last_step: Mutex::default(),
+        }
+    }
 }
 
 /// One of the feeds that are looked at for an account right now.
@@ -86,6 +111,22 @@ impl Traffic {
 
     pub(crate) fn stepped(&self, step: i64) {
         *lock(&self.last_step) = Some(step);
+    }
+
+    /// Room for a body that nobody waits for.
+    pub(crate) fn room_to_read(&self, whose: &AccountId) -> Arc<dyn BodyRoom> {
+        self.reads.for_one(whose)
+    }
+
+    /// Room for a body that a client waits for.
+    pub(crate) fn room_to_look(&self, whose: &AccountId) -> Arc<dyn BodyRoom> {
+        self.looks_room.for_one(whose)
+    }
+
+    /// The right to hold one kept body, for as long as it is held. Nothing else may be waited for meanwhile that
+    /// somebody could hold who waits for this.
+    pub(crate) async fn turn_with_kept(&self) -> Option<SemaphorePermit<'_>> {
+        self.kept.acquire().await.ok()
     }
 
     /// None where as many are under way as there may be.
@@ -183,6 +224,7 @@ impl App {
 }
 
 pub(crate) const HOST_WORDS: &str = "requests are sent to the site of this feed";
+pub(crate) const ROOM_WORDS: &str = "large calendars are read at the same time";
 
 #[derive(Debug)]
 struct LookGate(App);
@@ -214,8 +256,6 @@ impl HopGate for ReadGate {
 
 #[cfg(test)]
 mod tests {
-    use calmesh_calendar::AccountId;
-
     use super::*;
 
     #[test]

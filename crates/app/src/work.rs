@@ -255,7 +255,6 @@ impl App {
                 && known.reads()
                 && known.import.as_ref().is_some_and(|import| import.since == plan_since)
         };
-        let mut body: Option<ParkedBody> = None;
         for _ in 0..PREPARATIONS {
             let state = self.properties.load(property).await?;
             let state = state.filter(|state| state.property.deleted_at.is_none());
@@ -263,18 +262,21 @@ impl App {
             let Some(known) = state.connection(connection).filter(|known| is_plan(known)) else {
                 return Ok((Merged::NothingToTakeIt, Some(state)));
             };
-            let parked = match body.take() {
-                Some(parked) => Some(parked),
-                None => self.snapshots.parked(account, connection, snapshot).await?,
-            };
-            let Some(parked) = parked else { return self.body_is_gone(read).await };
             // Read before the decision, beside the threads that wait; anew should what it is read by change meanwhile.
             let (house, profile) = (state.house(), known.profile());
             // One that is judged again is judged by the present horizon.
             let now = self.clock.now();
             let is_old = now.duration_since(read_at) > REPEATED_AFTER;
             let horizon_at = if is_old { now } else { read_at };
-            let reading = match read_aside(parked.body.clone(), house.clone(), profile, horizon_at).await {
+            let turn = self.traffic.turn_with_kept().await;
+            let parked = self.snapshots.parked(account, connection, snapshot).await?;
+            let Some(ParkedBody { body, validators }) = parked else {
+                drop(turn);
+                return self.body_is_gone(read).await;
+            };
+            let reading = read_aside(body, house.clone(), profile, horizon_at).await;
+            drop(turn);
+            let reading = match reading {
                 Ok(Ok(reading)) => reading,
                 // The fetcher looked at its form; how often its events recur is known only now.
                 Ok(Err(refusal)) => return Ok((Merged::Refused(refused(&refusal)), Some(state))),
@@ -296,18 +298,14 @@ impl App {
                     return Ok(Merged::Refused(refused_provider(told.id.as_str())));
                 }
                 learn_provider(draft, connection, told);
-                let validators = &parked.validators;
-                let feed = AcceptedFeed { reading: &reading, snapshot, validators, read_at, horizon_at };
+                let feed = AcceptedFeed { reading: &reading, snapshot, validators: &validators, read_at, horizon_at };
                 let report = take_reading(draft, connection, feed, &mut self.ids_in(property));
                 Ok(report.map_or(Merged::NothingToTakeIt, Merged::Taken))
             };
             let changed = match self.commit_change_of(property, Some(state), false, take).await {
                 Ok(changed) => changed,
                 Err(ChangeError::NotFound) => return Ok((Merged::NothingToTakeIt, None)),
-                Err(ChangeError::Refused(Moved)) => {
-                    body = Some(parked);
-                    continue;
-                }
+                Err(ChangeError::Refused(Moved)) => continue,
                 Err(ChangeError::Store(error)) => return Err(error.into()),
             };
             // What is not the applied body expires: the one before it, or this one where it came too late.
@@ -337,6 +335,7 @@ impl App {
         match self.commit_change(property, false, forget).await {
             Ok(changed) => {
                 tracing::warn!(connection.id = %connection, "the body of a reading is gone; the next sweep reads it again");
+                tracing::info!(target: "calmesh::metric", kept_bodies_lost = 1);
                 Ok((Merged::BodyGone, Some(changed.state)))
             }
             Err(ChangeError::NotFound) => Ok((Merged::NothingToTakeIt, None)),
@@ -386,6 +385,7 @@ impl App {
         let account = &known.property.account;
         let state = self.properties.load(id).await?;
         let applied = state.as_ref().and_then(|state| applied_snapshot(state.connection(connection)?));
+        let _turn = self.traffic.turn_with_kept().await;
         if applied == Some(snapshot)
             && let Some(body) = self.snapshots.parked(account, connection, snapshot).await?
         {

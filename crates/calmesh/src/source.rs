@@ -114,11 +114,12 @@ impl Source {
                     connect_timeout: CONNECT_TIMEOUT,
                     total_timeout: TOTAL_TIMEOUT,
                     hops: None,
+                    room: None,
                 };
                 match feeds.fetch(request).await? {
                     Fetched::Body { bytes, .. } => Ok(bytes),
-                    // Nothing was sent that could be unmodified, and no gate holds back; what is not there is no calendar.
-                    Fetched::NotModified | Fetched::HeldBack { .. } => Ok(Bytes::new()),
+                    // Nothing was sent that could be unmodified, and nobody holds back; what is not there is no calendar.
+                    Fetched::NotModified | Fetched::HeldBack { .. } | Fetched::NoRoom => Ok(Bytes::new()),
                 }
             }
             Self::File(file) => {

@@ -6,6 +6,7 @@ mod address;
 mod body;
 mod failure;
 mod resolver;
+mod watch;
 
 use std::{
     net::SocketAddr,
@@ -36,6 +37,7 @@ use crate::{
     address::Rules,
     failure::{RedirectRefusal, Stopped, Trouble},
     resolver::AllowedOnly,
+    watch::Watch,
 };
 
 const ACCEPTED: HeaderValue = HeaderValue::from_static("text/calendar, text/plain;q=0.8, */*;q=0.5");
@@ -46,6 +48,9 @@ const LONGEST_KEPT_HEADER: usize = 512;
 
 /// Shorter than servers commonly wait before they end an idle connection, so that we rarely write into a dead one.
 const IDLE: Duration = Duration::from_secs(20);
+
+/// A site that we let wait for longer than this has not failed when it then breaks off.
+const FORGIVEN_AFTER: Duration = Duration::from_secs(1);
 
 /// How feeds are fetched. Start from `HttpFeedsConfig::new`.
 #[derive(Debug, Clone)]
@@ -118,7 +123,7 @@ impl HttpFeeds {
         Ok(Self { max_bytes: config.max_bytes, max_redirects: config.max_redirects, rules, clients })
     }
 
-    async fn follow(&self, request: &FeedRequest) -> Result<Fetched, Stopped> {
+    async fn follow(&self, request: &FeedRequest, watch: &Watch) -> Result<Fetched, Stopped> {
         let first = request.url.to_url().ok_or(Trouble::NotAUrl)?;
         self.rules.check(&first, true).map_err(Trouble::Address)?;
         let client = self.clients.with(request.connect_timeout).map_err(|error| {
@@ -144,8 +149,11 @@ impl HttpFeeds {
                 StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION => {
                     let validators = if same_host { validators_of(&response) } else { Validators::default() };
                     let content_type = kept(&response, CONTENT_TYPE);
-                    let bytes = body::read(response, self.max_bytes).await.map_err(stopped)?;
-                    return Ok(Fetched::Body { bytes, validators, content_type });
+                    let read = body::read(response, self.max_bytes, request.room.clone(), watch).await;
+                    return Ok(match read.map_err(stopped)? {
+                        Some(bytes) => Fetched::Body { bytes, validators, content_type },
+                        None => Fetched::NoRoom,
+                    });
                 }
                 StatusCode::NOT_MODIFIED if conditional => return Ok(Fetched::NotModified),
                 StatusCode::MOVED_PERMANENTLY
@@ -155,7 +163,7 @@ impl HttpFeeds {
                 | StatusCode::PERMANENT_REDIRECT => {
                     url = self.next_hop(&url, &response).map_err(|refusal| stopped(Trouble::Redirect(refusal)))?;
                     if let Some(gate) = &request.hops
-                        && let Hop::HoldBack(wait) = gate.hop(url.host_str().unwrap_or_default()).await
+                        && let Hop::HoldBack(wait) = watch.pausing(gate.hop(url.host_str().unwrap_or_default())).await
                     {
                         return Ok(Fetched::HeldBack { wait });
                     }
@@ -187,10 +195,20 @@ impl FeedSource for HttpFeeds {
     }
 
     async fn fetch(&self, request: FeedRequest) -> Result<Fetched, FetchFailure> {
-        let fetched = tokio::time::timeout(request.total_timeout, self.follow(&request))
-            .await
-            .unwrap_or_else(|_| Err(Trouble::TotalTimeout(request.total_timeout).into()));
-        fetched.map_err(|stopped| stopped.trouble.into_failure(&request.url.host(), stopped.answered_by))
+        let watch = Watch::new(request.total_timeout);
+        let fetched = tokio::select! {
+            biased;
+            fetched = self.follow(&request, &watch) => fetched,
+            () = watch.over() => Err(Trouble::TotalTimeout(request.total_timeout).into()),
+        };
+        match fetched {
+            Err(Stopped { trouble: Trouble::Cut | Trouble::TotalTimeout(_), .. })
+                if watch.waited() > FORGIVEN_AFTER =>
+            {
+                Ok(Fetched::NoRoom)
+            }
+            other => other.map_err(|stopped| stopped.trouble.into_failure(&request.url.host(), stopped.answered_by)),
+        }
     }
 }
 

@@ -284,6 +284,16 @@ impl FetchStore for DynamoStore {
         Ok(records)
     }
 
+    async fn last_step(&self) -> Result<Option<i64>, StoreError> {
+        let item = self.table.get(&schema::last_step()).await?;
+        item.as_ref().map(|item| item::get_number(item, attr::STEP)).transpose()
+    }
+
+    async fn record_step(&self, step: i64) -> Result<(), StoreError> {
+        let write = Write::set(schema::last_step(), vec![(attr::STEP.to_owned(), item::number(step))], &[]);
+        self.table.write(write).await.map(|_| ()).map_err(CallError::or_stale)
+    }
+
     async fn pause_host(&self, pause: &HostPause) -> Result<(), StoreError> {
         let set = vec![
             (attr::UNTIL.to_owned(), item::instant(pause.until)),

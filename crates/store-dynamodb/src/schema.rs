@@ -61,6 +61,7 @@ pub(crate) mod attr {
     pub(crate) const NUMBER: &str = "number";
     pub(crate) const CHUNKS: &str = "chunks";
     pub(crate) const UNTIL: &str = "until";
+    pub(crate) const STEP: &str = "step";
     pub(crate) const FINAL: &str = "final";
     pub(crate) const SPREAD: &str = "spread";
     pub(crate) const FINGERPRINT: &str = "fingerprint";
@@ -298,6 +299,11 @@ pub(crate) fn pauses_partition() -> String {
 
 pub(crate) fn pause(host: &str) -> Key {
     Key::new(pauses_partition(), host)
+}
+
+/// The step of the schedule whose sweeps were announced last.
+pub(crate) fn last_step() -> Key {
+    Key::new("SCH".to_owned(), HEAD)
 }
 
 pub(crate) fn refresh_partition(id: &RefreshId) -> String {

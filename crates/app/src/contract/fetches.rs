@@ -47,6 +47,7 @@ pub async fn fetch_store(store: &dyn FetchStore, properties: &dyn PropertyStore,
     health(store, properties, &property).await;
     sweeps(store).await;
     pauses(store).await;
+    steps(store).await;
 }
 
 async fn state_of(store: &dyn FetchStore, n: u64) -> Option<FetchState> {
@@ -197,4 +198,12 @@ async fn pauses(store: &dyn FetchStore) {
     assert_eq!(store.paused_hosts(at(20)).await.unwrap(), vec![pause("a.example", 100)], "a pause ends at its time");
     store.pause_host(&pause("a.example", 200)).await.unwrap();
     assert_eq!(store.paused_hosts(at(150)).await.unwrap(), vec![pause("a.example", 200)], "a pause can be prolonged");
+}
+
+async fn steps(store: &dyn FetchStore) {
+    assert_eq!(store.last_step().await.unwrap(), None, "no step is known at first");
+    for step in [1_796_378_460, 1_796_378_520, 1_796_378_400] {
+        store.record_step(step).await.unwrap();
+        assert_eq!(store.last_step().await.unwrap(), Some(step), "the last one that was written, and no other");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::{
     model::{FailureKind, FeedUrl, Fetched, Validators},
-    ports::{FeedRequest, FeedSource, FetchFailure, Hop},
+    ports::{BodyRoom, FeedRequest, FeedSource, FetchFailure, Hop},
 };
 
 /// What a scripted feed answers to one request.
@@ -30,6 +30,8 @@ pub enum Answer {
     Fail(FetchFailure),
     /// Redirects to these hosts one after the other, and then this.
     Redirects(Vec<String>, Box<Answer>),
+    /// Other bodies have all the room there is.
+    NoRoom,
     /// The source breaks its promise, for tests of "one feed's panic fails one feed".
     Panic,
 }
@@ -214,9 +216,10 @@ impl FeedSource for MemoryFeeds {
         let url = request.url.as_str().to_owned();
         let sent = request.validators.clone();
         let own_host = request.url.host();
-        let hops = request.hops.clone();
+        let (hops, room) = (request.hops.clone(), request.room.clone());
         let mut moved = self.moved.subscribe();
-        self.feeds().entry(url.clone()).or_default().requests.push(request);
+        // What is remembered of a request holds no room.
+        self.feeds().entry(url.clone()).or_default().requests.push(FeedRequest { room: None, ..request });
         self.tell();
         // The sender lives as long as `self`, so waiting can't fail.
         let _ = moved.wait_for(|_| !self.is_held(&url)).await;
@@ -231,7 +234,7 @@ impl FeedSource for MemoryFeeds {
             }
             answer = Some(*last);
         }
-        match answer {
+        let fetched = match answer {
             None => Err(FetchFailure {
                 kind: FailureKind::LinkGone,
                 detail: "scripted: nobody serves this link".to_owned(),
@@ -249,6 +252,7 @@ impl FeedSource for MemoryFeeds {
                 Err(FetchFailure { kind: FailureKind::ServerError, detail, retry_after: None, host: Some(own_host) })
             }
             Some(Answer::AlwaysNotModified) => Ok(Fetched::NotModified),
+            Some(Answer::NoRoom) => Ok(Fetched::NoRoom),
             Some(Answer::Fail(failure)) => {
                 let answered = !matches!(failure.kind, FailureKind::Unreachable | FailureKind::TimedOut);
                 let host = failure.host.clone().or_else(|| answered.then_some(own_host));
@@ -257,13 +261,35 @@ impl FeedSource for MemoryFeeds {
             // A redirect's end is no redirect.
             Some(Answer::Redirects(..)) => Ok(conditional(Bytes::new(), Validators::default(), &sent)),
             Some(Answer::Panic) => panic!("scripted"),
+        }?;
+        match (fetched, room) {
+            (Fetched::Body { bytes, validators, content_type }, Some(room)) => match room.grow(bytes.len()).await {
+                Some(_) => {
+                    let bytes = Bytes::from_owner(Roomed { bytes, _room: room });
+                    Ok(Fetched::Body { bytes, validators, content_type })
+                }
+                None => Ok(Fetched::NoRoom),
+            },
+            (fetched, _) => Ok(fetched),
         }
+    }
+}
+
+/// Bytes that hold their room.
+struct Roomed {
+    bytes: Bytes,
+    _room: Arc<dyn BodyRoom>,
+}
+
+impl AsRef<[u8]> for Roomed {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
+    use std::time::Duration;
 
     use super::*;
 
@@ -277,6 +303,7 @@ mod tests {
             connect_timeout: Duration::from_secs(1),
             total_timeout: Duration::from_secs(2),
             hops: None,
+            room: None,
         }
     }
 

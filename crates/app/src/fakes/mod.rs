@@ -10,4 +10,4 @@ pub use deployment::FakeDeployment;
 pub use feeds::{Answer, MemoryFeeds};
 pub use objects::{Fault, FixedClock, MemoryBus, MemoryObjects, PlainSealer, SeededRandomness};
 pub use read_logs::MemoryReadLogs;
-pub use store::{MemoryStore, Moment};
+pub use store::{Interruption, MemoryStore, Moment};

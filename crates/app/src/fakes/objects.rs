@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    fakes::Interruption,
     model::{LinkToken, Snapshot},
     ports::{
         BusError, Clock, Event, EventBus, ExportObject, ExportStore, ExportVersion, ExportWriteError, ObjectError,
@@ -43,7 +44,10 @@ struct Objects {
     exports: BTreeMap<LinkToken, ExportObject>,
     current: BTreeMap<SnapshotKey, ParkedBody>,
     superseded: BTreeMap<SnapshotKey, ParkedBody>,
-    fault: Option<Fault>,
+    /// How many calls there were, what comes before one of them, and which of them fail.
+    calls: u64,
+    interruption: Option<(u64, Interruption)>,
+    faults: BTreeMap<u64, Fault>,
     poisoned: Option<LinkToken>,
     exports_put: usize,
     bodies_parked: usize,
@@ -76,7 +80,44 @@ impl MemoryObjects {
 
     /// The next call, whichever it is, fails like this.
     pub fn fail_next(&self, fault: Fault) {
-        lock(&self.objects).fault = Some(fault);
+        self.fail_call(1, fault);
+    }
+
+    /// The `nth` call from now (1 is the next) fails like this.
+    pub fn fail_call(&self, nth: u64, fault: Fault) {
+        let mut objects = lock(&self.objects);
+        let at = objects.calls + nth;
+        objects.faults.insert(at, fault);
+    }
+
+    /// Does this before the `nth` call from now (1 is the next). Whoever is interrupted waits for it.
+    pub fn interrupt(&self, nth: u64, by: Interruption) {
+        let mut objects = lock(&self.objects);
+        objects.interruption = Some((objects.calls + nth, by));
+    }
+
+    /// Forgets an interruption that has not come; answers whether there was one.
+    pub fn leave_alone(&self) -> bool {
+        lock(&self.objects).interruption.take().is_some()
+    }
+
+    /// How many bodies there are of a connection, those that expire included.
+    #[must_use]
+    pub fn bodies_of(&self, account: &AccountId, connection: &ConnectionId) -> usize {
+        let objects = lock(&self.objects);
+        let of = |(a, c, _): &&SnapshotKey| a == account && c == connection;
+        objects.current.keys().chain(objects.superseded.keys()).filter(of).count()
+    }
+
+    /// How many calls there were, failed ones included.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        lock(&self.objects).calls
+    }
+
+    /// Forgets every failure that has not happened yet; answers whether there was one.
+    pub fn heal(&self) -> bool {
+        !std::mem::take(&mut lock(&self.objects).faults).is_empty()
     }
 
     /// Whoever reads or puts this export panics from now on; nobody does with none.
@@ -122,8 +163,18 @@ impl MemoryObjects {
 
     /// Runs `work` on the objects, with the fault that was ordered.
     fn call<T, E: From<ObjectError>>(&self, work: impl FnOnce(&mut Objects) -> Result<T, E>) -> Result<T, E> {
+        let interruption = {
+            let mut objects = lock(&self.objects);
+            let next = objects.calls + 1;
+            objects.interruption.take_if(|(nth, _)| *nth == next)
+        };
+        if let Some((_, interruption)) = interruption {
+            interruption();
+        }
         let mut objects = lock(&self.objects);
-        match objects.fault.take() {
+        objects.calls += 1;
+        let nth = objects.calls;
+        match objects.faults.remove(&nth) {
             None => work(&mut objects),
             Some(Fault::Before) => Err(broken("before anything was done").into()),
             Some(Fault::After) => {
@@ -193,7 +244,9 @@ impl SnapshotStore for MemoryObjects {
         body: &ParkedBody,
     ) -> Result<(), ObjectError> {
         self.call(|objects| {
-            objects.current.insert(snapshot_key(account, connection, snapshot), body.clone());
+            // A store has bytes of its own: what came keeps nobody's room.
+            let kept = ParkedBody { body: Bytes::copy_from_slice(&body.body), validators: body.validators.clone() };
+            objects.current.insert(snapshot_key(account, connection, snapshot), kept);
             objects.bodies_parked += 1;
             Ok(())
         })

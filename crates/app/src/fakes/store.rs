@@ -44,9 +44,11 @@ pub struct MemoryStore {
     faults: Mutex<Faults>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Faults {
     calls: u64,
+    /// Done before the call of this number.
+    interruption: Option<(u64, Interruption)>,
     /// Numbers of calls that fail.
     planned: BTreeMap<u64, Moment>,
     /// From this call on nothing is done.
@@ -64,6 +66,7 @@ struct State {
     plans: BTreeMap<ConnectionId, (FetchPlan, FetchHealth)>,
     sweeps: BTreeMap<(u16, u16), SweepRecord>,
     pauses: BTreeMap<String, Timestamp>,
+    last_step: Option<i64>,
     links: BTreeMap<LinkId, ExtraLink>,
     /// When a settled link must be looked at.
     link_wakes: BTreeMap<LinkId, Timestamp>,
@@ -97,6 +100,9 @@ struct Owned {
     hours: BTreeMap<i64, u32>,
     times: BTreeSet<Timestamp>,
 }
+
+/// What comes in between two calls of a fake.
+pub type Interruption = Box<dyn FnOnce() + Send>;
 
 struct Answer {
     fingerprint: SecretHash,
@@ -174,9 +180,9 @@ impl MemoryStore {
         lock(&self.state).answers.values().filter(|answer| answer.sealed.is_some()).count()
     }
 
-    /// Forgets every failure that has not happened yet.
-    pub fn heal(&self) {
-        lock(&self.faults).planned.clear();
+    /// Forgets every failure that has not happened yet; answers whether there was one.
+    pub fn heal(&self) -> bool {
+        !std::mem::take(&mut lock(&self.faults).planned).is_empty()
     }
 
     /// How many calls there were, failed ones included.
@@ -185,7 +191,26 @@ impl MemoryStore {
         lock(&self.faults).calls
     }
 
+    /// Does this before the `nth` call from now (1 is the next). Whoever is interrupted waits for it.
+    pub fn interrupt(&self, nth: u64, by: Interruption) {
+        let mut faults = lock(&self.faults);
+        faults.interruption = Some((faults.calls + nth, by));
+    }
+
+    /// Forgets an interruption that has not come; answers whether there was one.
+    pub fn leave_alone(&self) -> bool {
+        lock(&self.faults).interruption.take().is_some()
+    }
+
     fn call<T>(&self, work: impl FnOnce(&mut State) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let interruption = {
+            let mut faults = lock(&self.faults);
+            let next = faults.calls + 1;
+            faults.interruption.take_if(|(nth, _)| *nth == next)
+        };
+        if let Some((_, interruption)) = interruption {
+            interruption();
+        }
         let fault = {
             let mut faults = lock(&self.faults);
             faults.calls += 1;
@@ -739,6 +764,17 @@ impl FetchStore for MemoryStore {
             let asked: BTreeSet<u16> = buckets.iter().copied().collect();
             let covers = |record: &&SweepRecord| asked.range(record.first_bucket..=record.last_bucket).next().is_some();
             Ok(state.sweeps.values().filter(covers).cloned().collect())
+        })
+    }
+
+    async fn last_step(&self) -> Result<Option<i64>, StoreError> {
+        self.call(|state| Ok(state.last_step))
+    }
+
+    async fn record_step(&self, step: i64) -> Result<(), StoreError> {
+        self.call(|state| {
+            state.last_step = Some(step);
+            Ok(())
         })
     }
 

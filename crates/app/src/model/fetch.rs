@@ -228,9 +228,10 @@ pub enum Fetched {
     NotModified,
     /// 200 with a whole body within the limits.
     Body { bytes: bytes::Bytes, validators: Validators, content_type: Option<String> },
-    /// We send enough to a host on the way already, or hold enough: nothing is known of the feed. There may be a turn
-    /// after so long.
+    /// We send enough to a host on the way already: nothing is known of the feed. There may be a turn after so long.
     HeldBack { wait: SignedDuration },
+    /// Other bodies had all the room there is: nothing is known of the feed.
+    NoRoom,
 }
 
 /// A host asked for less (429, 503): nobody reads it before `until`.

@@ -22,6 +22,15 @@ pub trait HopGate: fmt::Debug + Send + Sync {
     async fn hop(&self, host: &str) -> Hop;
 }
 
+/// Room for the bytes of one body, out of what all bodies of a process share. Whoever holds the bytes holds the room;
+/// dropping it gives all of it back.
+#[async_trait]
+pub trait BodyRoom: fmt::Debug + Send + Sync {
+    /// Waits until the body may have so many bytes, and answers how many it may have then; none where others had all
+    /// there is for too long.
+    async fn grow(&self, to: usize) -> Option<usize>;
+}
+
 /// One GET of a feed.
 #[derive(Debug, Clone)]
 pub struct FeedRequest {
@@ -36,6 +45,8 @@ pub struct FeedRequest {
     pub total_timeout: std::time::Duration,
     /// What lets redirects pass; none: they all do.
     pub hops: Option<Arc<dyn HopGate>>,
+    /// What the body grows into; none: it may have what it wants.
+    pub room: Option<Arc<dyn BodyRoom>>,
 }
 
 /// Why there is no body. `detail` is a sentence for the host with advice; it holds no URL beyond the host name, and
@@ -63,6 +74,8 @@ pub trait FeedSource: Send + Sync {
     /// MUST be the failure that `fetch` gives for the same URL, `AddressRefused` for an address.
     fn admit(&self, url: &FeedUrl) -> Result<(), FetchFailure>;
 
+    /// What is waited for of `hops` and `room` MUST NOT count as the site's time, and a body's bytes MUST hold its room.
+    ///
     /// # Errors
     /// By SAFETY.md's table; never with a panic, whatever the other side sends.
     async fn fetch(&self, request: FeedRequest) -> Result<Fetched, FetchFailure>;

@@ -8,7 +8,7 @@ mod store;
 mod world;
 
 pub use bus::{BusError, Event, EventBus};
-pub use feeds::{FeedRequest, FeedSource, FetchFailure, Hop, HopGate};
+pub use feeds::{BodyRoom, FeedRequest, FeedSource, FetchFailure, Hop, HopGate};
 pub use read_logs::{LoggedReads, ReadLogError, ReadLogs};
 pub use store::{
     AccountStore, ActivityStore, BudgetStore, FetchStore, IDEMPOTENCY_LEASE, IdempotencyStart, IdempotencyStore,

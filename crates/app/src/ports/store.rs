@@ -284,6 +284,12 @@ pub trait FetchStore: Send + Sync {
     /// long run may come back in pieces, each with those of its buckets' connections that were skipped.
     async fn sweeps(&self, buckets: &[u16]) -> Result<Vec<SweepRecord>, StoreError>;
 
+    /// The last step of the schedule whose sweeps were announced, in seconds since 1970; none where none is known.
+    async fn last_step(&self) -> Result<Option<i64>, StoreError>;
+
+    /// Writes a step down in the place of the one before it, whichever is later.
+    async fn record_step(&self, step: i64) -> Result<(), StoreError>;
+
     /// Pauses a host; a shorter pause does not replace a longer one.
     async fn pause_host(&self, pause: &HostPause) -> Result<(), StoreError>;
 

@@ -1,6 +1,7 @@
 //! The data's way through the fakes: sweeps, merges, exports, and a death at every call in between.
 
 mod crashes;
+mod deletions;
 mod echoes;
 mod edits;
 mod exports;

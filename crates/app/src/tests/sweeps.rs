@@ -603,3 +603,151 @@ async fn a_sweep_that_is_dated_ahead_is_told_of_until_there_is_a_later_one() {
     world.sweep().await;
     assert_eq!(world.app.swept_ahead().await.unwrap(), None);
 }
+
+/// A sequence that looks random and is the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % most
+    }
+}
+
+#[tokio::test]
+async fn every_shard_has_each_of_its_turns_whatever_minutes_are_missed_and_processes_begun_anew() {
+    let mut dice = Dice(11);
+    for round in 0..60 {
+        let world = World::new().await;
+        let period = [60, 61, 90, 100, 150, 299, 600, 900, 3600][usize::try_from(dice.below(9)).unwrap()];
+        let shards = 1 << dice.below(7);
+        let settings = crate::Settings {
+            shards,
+            sweep_period: SignedDuration::from_secs(period),
+            ..(*world.app.settings).clone()
+        };
+        let app = crate::App { settings: std::sync::Arc::new(settings), ..world.app.clone() };
+        let mut app = crate::App { traffic: std::sync::Arc::default(), ..app };
+        let minute = |nth: i64| world.now() + SignedDuration::from_secs(60 * nth + 17);
+        let (mut announced, mut longest, mut last, mut end) = (Vec::new(), 0, 0, 0);
+        for nth in 0..120 {
+            // The first minute is where it all begins; of the others some are missed.
+            if nth > 0 && dice.below(3) == 0 {
+                continue;
+            }
+            if dice.below(2) == 0 {
+                app.traffic = std::sync::Arc::default();
+            }
+            app.announce_shards(minute(nth), SignedDuration::from_mins(1)).await.unwrap();
+            longest = longest.max(nth - last);
+            (last, end) = (nth, nth + 1);
+            announced.extend(world.bus.drain().into_iter().map(|event| match event {
+                Event::SweepDue { first_bucket, number, .. } => {
+                    (i64::from(first_bucket) * i64::from(shards) / 4096, number)
+                }
+                other => panic!("{other:?}"),
+            }));
+        }
+        let told = format!("round {round}: {period} s, {shards} shards, {longest} minutes at most in between");
+        announced.sort_unstable();
+        assert!(announced.windows(2).all(|two| two[0] != two[1]), "{told}: none twice");
+        let begin = world.now().as_second().div_euclid(60) * 60;
+        let within = begin..begin + 60 * end;
+        let due = (begin / period - 1..=(begin + 60 * end) / period + 1).flat_map(|number| {
+            (0..i64::from(shards))
+                .map(move |shard| (number * period + shard * period / i64::from(shards), shard, number))
+        });
+        let due: Vec<(i64, i64)> =
+            due.filter(|(at, ..)| within.contains(at)).map(|(_, shard, number)| (shard, number)).collect();
+        assert!(announced.iter().all(|one| due.contains(one)), "{told}: none that is not due");
+        if longest * 60 <= period {
+            assert_eq!(announced.len(), due.len(), "{told}: every one");
+        } else {
+            // What was missed for longer than a period is read once and not several times over.
+            for shard in 0..i64::from(shards) {
+                assert!(announced.iter().any(|(of, _)| *of == shard), "{told}: each shard");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn sweeps_are_announced_though_nobody_can_read_or_write_which_were() {
+    let world = World::new().await;
+    let tick = SignedDuration::from_mins(15);
+    world.clock.advance(tick);
+    world.store.fail_next(2);
+    assert_eq!(world.app.announce_shards(world.now(), tick).await.unwrap(), 1);
+    // A clock that was ahead by a year wrote it.
+    world.store.record_step(world.now().as_second() + 365 * 86_400).await.unwrap();
+    world.clock.advance(tick);
+    assert_eq!(world.app.announce_shards(world.now(), tick).await.unwrap(), 1);
+    assert!(world.store.last_step().await.unwrap().is_some_and(|step| step <= world.now().as_second()));
+}
+
+#[tokio::test]
+async fn a_host_whose_feeds_hang_holds_up_nobody_but_itself() {
+    let world = World::new().await;
+    let slow = |nth: usize| format!("https://slow.example/{nth}.ics");
+    let mut ids = Vec::new();
+    for nth in 0..100 {
+        let id = world.connect(&format!("slow{nth}"), "generic").await;
+        ids.push(id.clone());
+        let url: FeedUrl = slow(nth).parse().unwrap();
+        world
+            .change(|state| {
+                let connection = state.connections.iter_mut().find(|known| known.id == id).unwrap();
+                connection.import.as_mut().unwrap().url = url.clone();
+            })
+            .await;
+        world.feeds.hold(&slow(nth));
+    }
+    world.work().await;
+    let quick = world.connect("quick", "airbnb").await;
+    world.serve("quick", airbnb(1, STAYS));
+    world.clock.advance(SignedDuration::from_mins(15));
+    world.app.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
+    let events = world.bus.drain();
+    let (app, event) = (world.app.clone(), events[0].clone());
+    let sweeping = tokio::spawn(async move { app.handle(&event).await });
+    world.feeds.arrived(&World::url("quick"), 1).await;
+    // Its reading is announced, and taken in, while all of the other host's hang.
+    while world.bus.events().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    world.work().await;
+    assert!(world.health(&quick).await.failure.is_none());
+    assert_eq!(world.taken().await.len(), 13);
+    let at_slow = (0..100).map(|nth| world.feeds.count(&slow(nth))).sum::<usize>();
+    assert_eq!(at_slow, 6, "so many of one host at once, and no more");
+    sweeping.abort();
+}
+
+#[tokio::test]
+async fn a_body_for_which_there_is_no_room_is_read_at_the_next_turn_and_no_failure() {
+    let world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    world.serve("a", airbnb(1, STAYS));
+    world.sweep().await;
+    let before = world.health(&a).await;
+    world.feeds.set(&World::url("a"), Answer::NoRoom);
+    world.sweep().await;
+    assert_eq!(world.health(&a).await.failure, before.failure, "the site has not failed");
+    let sweeps = world.store.sweeps(&[bucket_of(&a)]).await.unwrap();
+    let last = sweeps.iter().max_by_key(|sweep| sweep.number).unwrap();
+    assert_eq!(last.skipped, std::slice::from_ref(&a), "nor does anything say that it was read");
+    world.serve("a", airbnb(1, &[STAYS[0]]));
+    world.sweep().await;
+    assert_eq!(
+        world.store.sweeps(&[bucket_of(&a)]).await.unwrap().iter().max_by_key(|s| s.number).unwrap().skipped,
+        []
+    );
+    // Somebody who asks for it waits until there is room.
+    let reach = crate::Reach::whole(world.account.clone());
+    world.feeds.script(&World::url("a"), [Answer::NoRoom, Answer::body(airbnb(2, STAYS))]);
+    let id = world.app.request_connection_refresh(&reach, &a).await.unwrap();
+    world.work().await;
+    let page = PageRequest { limit: 10, after: None };
+    let told = world.app.refresh_status(&reach, &id, page).await.unwrap();
+    assert!(told.done && !matches!(told.outcomes[0].outcome, Outcome::Failed { .. }), "{:?}", told.outcomes);
+}

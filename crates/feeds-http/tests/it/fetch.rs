@@ -14,7 +14,7 @@ use crate::site::{CALENDAR, Say, Site, answer, config, feeds, fetch, request};
 use async_trait::async_trait;
 use calmesh_app::{
     model::{FailureKind, Fetched, Validators},
-    ports::{FeedRequest, FeedSource, FetchFailure},
+    ports::{BodyRoom, FeedRequest, FeedSource, FetchFailure},
 };
 use calmesh_feeds_http::{HttpFeeds, HttpFeedsConfig, Lookup};
 use flate2::{
@@ -391,6 +391,113 @@ async fn a_bomb_is_left_at_the_limit() {
         let site = Site::saying(answer("200 OK", fields, bomb)).await;
         fails(fetch(&site.url("/a.ics")).await, FailureKind::TooLarge);
     }
+}
+
+/// Room that gives exactly what is asked for, each time only when everybody else had a turn; and how often it was asked.
+#[derive(Debug, Default)]
+struct ByTheByte(AtomicUsize);
+
+#[async_trait]
+impl BodyRoom for ByTheByte {
+    async fn grow(&self, to: usize) -> Option<usize> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        Some(to)
+    }
+}
+
+/// Room for so many bytes that is given only after this long.
+#[derive(Debug)]
+struct Scarce(usize, Duration);
+
+#[async_trait]
+impl BodyRoom for Scarce {
+    async fn grow(&self, to: usize) -> Option<usize> {
+        tokio::time::sleep(self.1).await;
+        (to <= self.0).then_some(to)
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_waits_for_room_at_every_step_is_the_same_body() {
+    let noise = (0..40_000u32).map(|n| char::from(b'A' + (n.wrapping_mul(2_654_435_761) >> 24) as u8 % 26));
+    let text = format!("{CALENDAR}{}{}", "x".repeat(300_000), noise.collect::<String>());
+    let plain = text.as_bytes();
+    let (half, rest) = plain.split_at(100_000);
+    for (fields, bytes, least) in [
+        ("", plain.to_vec(), 2),
+        ("Content-Encoding: gzip\r\n", zip(plain), 10),
+        ("", [zip(half), zip(rest)].concat(), 10),
+        ("", zlib(plain), 10),
+        ("Content-Encoding: deflate\r\n", deflate(plain), 10),
+        ("", zip(&zip(plain)), 10),
+        ("", zlib(&zip(&zlib(plain))), 10),
+        ("", zip(b"short"), 1),
+        ("", b"".to_vec(), 0),
+    ] {
+        let whole = {
+            let site = Site::saying(answer("200 OK", fields, &bytes)).await;
+            body(fetch(&site.url("/a.ics")).await)
+        };
+        let site = Site::saying(answer("200 OK", fields, &bytes)).await;
+        let room = Arc::new(ByTheByte::default());
+        let asked = FeedRequest { room: Some(room.clone()), ..request(&site.url("/a.ics")) };
+        assert!(body(feeds().fetch(asked).await) == whole, "{fields}{} bytes", bytes.len());
+        assert!(room.0.load(Ordering::SeqCst) >= least, "{} times", room.0.load(Ordering::SeqCst));
+    }
+}
+
+#[tokio::test]
+async fn a_cut_or_too_large_body_fails_the_same_with_room() {
+    let zipped = zip(CALENDAR.as_bytes());
+    let nothing = zip(&vec![0; 16 << 20]);
+    for (bytes, kind) in [
+        (zipped[..zipped.len() - 1].to_vec(), FailureKind::Truncated),
+        (zlib(CALENDAR.as_bytes())[..20].to_vec(), FailureKind::Truncated),
+        (nothing, FailureKind::TooLarge),
+    ] {
+        let site = Site::saying(answer("200 OK", "", bytes)).await;
+        let asked = FeedRequest { room: Some(Arc::new(ByTheByte::default())), ..request(&site.url("/a.ics")) };
+        fails(feeds().fetch(asked).await, kind);
+    }
+}
+
+#[tokio::test]
+async fn a_bodys_room_is_free_when_its_last_bytes_are_dropped() {
+    let site = Site::saying(answer("200 OK", "", zip(CALENDAR.as_bytes()))).await;
+    let room = Arc::new(ByTheByte::default());
+    let held = Arc::downgrade(&room);
+    let asked = FeedRequest { room: Some(room), ..request(&site.url("/a.ics")) };
+    let Ok(Fetched::Body { bytes, .. }) = feeds().fetch(asked).await else { panic!("no body") };
+    let part = bytes.slice(3..7);
+    drop(bytes);
+    assert_eq!((held.strong_count(), &part[..]), (1, &b"IN:V"[..]), "a part holds it");
+    drop(part);
+    assert_eq!(held.strong_count(), 0);
+}
+
+#[tokio::test]
+async fn a_body_that_finds_no_room_is_no_failure_of_its_site() {
+    let site = Site::saying(answer("200 OK", "", zip(&[b'x'; 5000]))).await;
+    for room in [Scarce(0, Duration::ZERO), Scarce(4999, Duration::ZERO)] {
+        let asked = FeedRequest { room: Some(Arc::new(room)), ..request(&site.url("/a.ics")) };
+        assert_eq!(feeds().fetch(asked).await, Ok(Fetched::NoRoom));
+    }
+}
+
+#[tokio::test]
+async fn the_time_that_a_body_waits_for_room_is_not_its_sites() {
+    let hasty = Duration::from_millis(300);
+    let site = Site::saying(answer("200 OK", "", CALENDAR)).await;
+    let room = Arc::new(Scarce(usize::MAX, hasty * 2));
+    let asked = FeedRequest { room: Some(room), total_timeout: hasty, ..request(&site.url("/a.ics")) };
+    assert_eq!(body(feeds().fetch(asked).await), CALENDAR);
+    // A site that then never goes on has its own time for it, but was made to wait before.
+    let said = format!("HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n{}", "x".repeat(200_000));
+    let site = Site::start(move |_| Say::ThisAndHang(said.clone().into())).await;
+    let room = Arc::new(Scarce(usize::MAX, Duration::from_millis(1100)));
+    let asked = FeedRequest { room: Some(room), total_timeout: hasty, ..request(&site.url("/a.ics")) };
+    assert_eq!(feeds().fetch(asked).await, Ok(Fetched::NoRoom));
 }
 
 #[tokio::test]

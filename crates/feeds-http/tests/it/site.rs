@@ -128,6 +128,7 @@ pub(crate) fn request(url: &str) -> FeedRequest {
         connect_timeout: Duration::from_secs(5),
         total_timeout: Duration::from_secs(20),
         hops: None,
+        room: None,
     }
 }
 

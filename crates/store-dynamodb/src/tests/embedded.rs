@@ -72,6 +72,11 @@ impl Line {
         self.answer.store(i64::MAX, Ordering::SeqCst);
     }
 
+    /// Whether a call failed since it was last cut.
+    pub(super) fn is_cut(&self) -> bool {
+        self.begin.load(Ordering::SeqCst) < 0
+    }
+
     pub(super) fn calls(&self) -> u64 {
         self.calls.load(Ordering::SeqCst)
     }

@@ -1,0 +1,130 @@
+//! A deletion between any two calls of whoever reads a feed: nothing of what was read stays behind it.
+
+use std::sync::Arc;
+
+use calmesh_calendar::ConnectionId;
+use jiff::SignedDuration;
+
+use super::world::*;
+use crate::{App, Expected, Reach, fakes::Interruption, ports::*};
+
+const FIRST: &[(&str, &str, &str)] = &[("HMAAAA", "2026-12-04", "2026-12-07"), ("HMBBBB", "2027-01-10", "2027-01-20")];
+const SECOND: &[(&str, &str, &str)] = &[("HMAAAA", "2026-12-05", "2026-12-08"), ("HMBBBB", "2027-01-10", "2027-01-20")];
+
+#[derive(Debug, Clone, Copy)]
+enum Deed {
+    Connection,
+    Property,
+    Account,
+}
+
+/// What comes between: the whole deletion, as somebody else does it meanwhile.
+fn deletion(world: &World, connection: &ConnectionId, deed: Deed) -> Interruption {
+    let (app, property, connection) = (world.app.clone(), world.property.clone(), connection.clone());
+    let reach = Reach::whole(world.account.clone());
+    Box::new(move || {
+        let doing = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(delete(&app, &reach, deed, &property, &connection));
+        });
+        doing.join().unwrap();
+    })
+}
+
+async fn delete(
+    app: &App,
+    reach: &Reach,
+    deed: Deed,
+    property: &calmesh_calendar::PropertyId,
+    connection: &ConnectionId,
+) {
+    let any = Expected::Any;
+    match deed {
+        Deed::Connection => app.delete_connection(reach, connection, &any).await.map(drop).unwrap(),
+        Deed::Property => app.delete_property(reach, property, &any).await.map(drop).unwrap(),
+        Deed::Account => {
+            app.delete_account(reach, &any).await.unwrap();
+            app.erase_account(&reach.account).await.unwrap();
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Of {
+    Store,
+    Objects,
+}
+
+/// Reads a feed for the second time, or what a host's button asks for, with a deletion before the nth call. Answers
+/// whether it came to that call.
+async fn read_and_delete(deed: Deed, of: Of, nth: u64) -> bool {
+    let world = World::new().await;
+    let (a, _) = (world.connect("a", "airbnb").await, world.connect("b", "airbnb").await);
+    world.serve("a", airbnb(1, FIRST));
+    world.serve("b", airbnb(1, &[]));
+    world.sweep().await;
+    assert_eq!(world.objects.bodies_of(&world.account, &a), 1);
+    world.serve("a", airbnb(2, SECOND));
+    let interruption = deletion(&world, &a, deed);
+    match of {
+        Of::Store => world.store.interrupt(nth, interruption),
+        Of::Objects => world.objects.interrupt(nth, interruption),
+    }
+    let mut queue: Vec<Event> = Vec::new();
+    world.struggle(&mut queue).await;
+    let came = match of {
+        Of::Store => !world.store.leave_alone(),
+        Of::Objects => !world.objects.leave_alone(),
+    };
+    for _ in 0..3 {
+        world.struggle(&mut queue).await;
+    }
+    let at = format!("{deed:?} before call {nth} of {of:?}");
+    assert!(queue.is_empty(), "{at}: {queue:?}");
+    if came {
+        assert_eq!(world.objects.bodies_of(&world.account, &a), 0, "{at}: a body stayed");
+        let known = world.store.fetch_states(std::slice::from_ref(&a)).await.unwrap();
+        assert!(known.is_empty(), "{at}: nobody reads it any more");
+    }
+    came
+}
+
+#[tokio::test]
+async fn a_deletion_between_any_two_calls_of_a_reading_leaves_no_body_behind() {
+    for deed in [Deed::Connection, Deed::Property, Deed::Account] {
+        for of in [Of::Store, Of::Objects] {
+            let mut nth = 1;
+            while read_and_delete(deed, of, nth).await {
+                nth += 1;
+            }
+            let least = match of {
+                Of::Store => 15,
+                Of::Objects => 3,
+            };
+            assert!(nth > least, "{deed:?}, {of:?}: only {nth} calls");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_while_the_site_answers_leaves_no_body_behind() {
+    for deed in [Deed::Connection, Deed::Property, Deed::Account] {
+        let world = World::new().await;
+        let a = world.connect("a", "airbnb").await;
+        world.serve("a", airbnb(1, FIRST));
+        world.sweep().await;
+        world.serve("a", airbnb(2, SECOND));
+        world.feeds.hold(&World::url("a"));
+        world.clock.advance(SignedDuration::from_mins(15));
+        world.app.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
+        let event = world.bus.drain().remove(0);
+        let app = Arc::new(world.app.clone());
+        let reading = tokio::spawn(async move { app.handle(&event).await });
+        world.feeds.arrived(&World::url("a"), 2).await;
+        delete(&world.app, &Reach::whole(world.account.clone()), deed, &world.property, &a).await;
+        world.feeds.release(&World::url("a"));
+        reading.await.unwrap().unwrap();
+        world.work().await;
+        assert_eq!(world.objects.bodies_of(&world.account, &a), 0, "{deed:?}");
+    }
+}
