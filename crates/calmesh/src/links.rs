@@ -1,8 +1,12 @@
 //! Private links on this machine: what CloudFront over S3 does in the cloud, on the same path.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use axum::{
@@ -14,7 +18,7 @@ use axum::{
     routing::get,
 };
 use calmesh_app::{
-    model::LinkToken,
+    model::{LinkToken, SecretHash},
     ports::{Clock, ExportObject, ExportStore, LinkStore},
 };
 use calmesh_lambda_kit::OwnAgent;
@@ -22,6 +26,10 @@ use jiff::{Timestamp, fmt::rfc2822};
 
 const CONTENT_TYPE: &str = "text/calendar; charset=utf-8";
 const CACHE_CONTROL: &str = "max-age=60";
+/// So many reads of one link wait to be recorded; more of them say nothing more.
+const READS_AT_HAND: usize = 1_000;
+/// A reader waits for so long until its read is recorded.
+const RECORDED_WITHIN: Duration = Duration::from_secs(2);
 
 /// What serving links needs.
 #[derive(Clone)]
@@ -33,6 +41,7 @@ pub(crate) struct Links {
     pub(crate) unsure: Arc<AtomicBool>,
     /// The name of this deployment's own fetcher: what it reads is no read.
     pub(crate) own_agent: OwnAgent,
+    pub(crate) at_hand: ReadsAtHand,
 }
 
 impl std::fmt::Debug for Links {
@@ -62,12 +71,75 @@ async fn serve(State(links): State<Links>, method: Method, Path(file): Path<Stri
     };
     let response = answer(&object, &headers);
     if method == Method::GET && !is_ours(&headers, &links.own_agent) {
-        // The reader gets its calendar whether or not the read can be recorded.
-        if let Err(error) = links.reads.record_reads(&token.hash(), &[links.clock.now()].into()).await {
-            tracing::warn!(error = calmesh_lambda_kit::telemetry::chain(&error), "a read was not recorded");
-        }
+        links.record(&token.hash()).await;
     }
     response
+}
+
+/// Reads of links that are not recorded yet. Of each link one record is written at a time: what is read meanwhile waits
+/// for it, and is recorded together.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ReadsAtHand(Arc<Mutex<HashMap<SecretHash, BTreeSet<Timestamp>>>>);
+
+impl ReadsAtHand {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SecretHash, BTreeSet<Timestamp>>> {
+        // Nothing that holds this lock can panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers whether whoever comes with this read is to record it: nobody records of this link now.
+    fn begin(&self, link: &SecretHash, at: Timestamp) -> bool {
+        let mut at_hand = self.lock();
+        match at_hand.get_mut(link) {
+            None => {
+                at_hand.insert(*link, BTreeSet::new());
+                true
+            }
+            Some(waiting) => {
+                // Whoever reads so often is known to read.
+                if waiting.len() < READS_AT_HAND {
+                    waiting.insert(at);
+                }
+                false
+            }
+        }
+    }
+
+    /// What came meanwhile; none ends the recording of this link.
+    fn more(&self, link: &SecretHash) -> Option<BTreeSet<Timestamp>> {
+        let mut at_hand = self.lock();
+        let waiting = at_hand.get_mut(link).map(std::mem::take).filter(|waiting| !waiting.is_empty());
+        if waiting.is_none() {
+            at_hand.remove(link);
+        }
+        waiting
+    }
+}
+
+impl Links {
+    /// Records a read. The reader gets its calendar whether or not that can be done.
+    async fn record(&self, link: &SecretHash) {
+        let now = self.clock.now();
+        if !self.at_hand.begin(link, now) {
+            return;
+        }
+        let (links, link) = (self.clone(), *link);
+        // Goes on when the reader goes away: others may have left their reads to it.
+        let recording = tokio::spawn(async move {
+            let mut times = BTreeSet::from([now]);
+            loop {
+                if let Err(error) = links.reads.record_reads(&link, &times).await {
+                    tracing::warn!(error = calmesh_lambda_kit::telemetry::chain(&error), "reads were not recorded");
+                }
+                match links.at_hand.more(&link) {
+                    Some(more) => times = more,
+                    None => return,
+                }
+            }
+        });
+        // A reader that is alone is answered when its read is known.
+        let _ = tokio::time::timeout(RECORDED_WITHIN, recording).await;
+    }
 }
 
 fn later() -> Response {
@@ -131,7 +203,11 @@ fn http_date(instant: Timestamp) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use calmesh_app::ports::ExportVersion;
+    use calmesh_app::{
+        fakes::{FixedClock, MemoryObjects, MemoryStore},
+        ports::ExportVersion,
+    };
+    use jiff::SignedDuration;
 
     use super::*;
 
@@ -159,6 +235,34 @@ mod tests {
         assert!(!is_ours(&by(&OwnAgent::of_deployment(&contact, b"a neighbour's")), &own));
         assert!(!is_ours(&by(&OwnAgent::of_nobody(&contact)), &own));
         assert!(!is_ours(&HeaderMap::new(), &own));
+    }
+
+    #[tokio::test]
+    async fn a_storm_of_reads_of_one_link_is_one_record_at_a_time() {
+        let now: Timestamp = "2026-12-04T10:00:00Z".parse().unwrap();
+        let clock = Arc::new(FixedClock::at(now));
+        clock.tick(SignedDuration::from_millis(1));
+        let store = Arc::new(MemoryStore::new());
+        let links = Links {
+            exports: Arc::new(MemoryObjects::new(clock.clone())),
+            reads: store.clone(),
+            clock: clock.clone(),
+            unsure: Arc::default(),
+            own_agent: OwnAgent::of_nobody(&"https://calmesh.example/".parse().unwrap()),
+            at_hand: ReadsAtHand::default(),
+        };
+        let (link, other) = (SecretHash::of("one"), SecretHash::of("other"));
+        // On this one thread, all of them are there before the first record is written.
+        let storm = (0..5_000).map(|nth| {
+            let links = links.clone();
+            let of = if nth == 4_999 { other } else { link };
+            async move { links.record(&of).await }
+        });
+        futures::future::join_all(storm).await;
+        assert_eq!(store.calls(), 3, "the first one, all that came meanwhile, and the other link's");
+        assert!(links.at_hand.lock().is_empty(), "and nothing is left of it");
+        links.record(&link).await;
+        assert_eq!(store.calls(), 4, "a later one is recorded for itself");
     }
 
     #[test]

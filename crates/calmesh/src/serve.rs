@@ -33,11 +33,11 @@ use url::{Host, Url};
 
 use crate::{
     args::{Listen, Serve},
-    bus::{LocalBus, Workers},
+    bus::{LocalBus, OwnerOf, Workers},
     demo::{Demo, DemoError},
     embedded::{dynamo::EmbeddedDynamo, objects::Expiry, s3::EmbeddedS3},
     folder::{Credentials, DataFolder, FolderError},
-    links::{self, Links},
+    links::{self, Links, ReadsAtHand},
     listener::{self, Limits},
     output::{self, Style},
     source, timer,
@@ -55,6 +55,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 const COMPARED_AT_ONCE: usize = 2;
 const UNFINISHED_PER_PAGE: u16 = 500;
 const UNFINISHED_AT_ONCE: usize = 8;
+/// One property that hangs holds up the start for no longer than this; the workers go on with it.
+const UNFINISHED_WITHIN: Duration = Duration::from_secs(20);
 
 /// Why the service does not run. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -163,6 +165,7 @@ impl Service {
         let secret = credentials.deployment_secret().ok_or_else(|| FolderError::Damaged(folder.credentials_file()))?;
         let own_agent = OwnAgent::of_deployment(&args.contact_url, &secret);
         let app = wire(args, &folder, &credentials, &api, &dynamo, &s3, &bus, demo.as_ref(), &own_agent).await?;
+        bus.ask_owners_of(owners_by(&app));
         ensure_account(&app, &credentials).await.map_err(|error| ServeError::Store(error.into()))?;
         if let Some(ahead) = app.swept_ahead().await.map_err(|error| ServeError::Store(error.into()))? {
             output::warn(&clock_is_wrong(ahead, app.clock.now()));
@@ -222,6 +225,23 @@ fn clock_is_wrong(ahead: Timestamp, now: Timestamp) -> String {
         "calmesh: WARNING: feeds were last read at {ahead:.0}, and the clock of this machine says that it is {now:.0}: it was \
          ahead then, or is behind now. What is dated ahead counts as never read. If the clock is wrong, set it."
     )
+}
+
+/// Tells whose a property or link is that an event names; nobody's where that can't be read now.
+fn owners_by(app: &App) -> OwnerOf {
+    // Not the whole app, which holds the bus.
+    let (properties, links) = (app.properties.clone(), app.links.clone());
+    Arc::new(move |event| {
+        let (properties, links) = (properties.clone(), links.clone());
+        Box::pin(async move {
+            let account = match &event {
+                Event::PropertyDirty { property } => properties.property(property).await.ok()??.account,
+                Event::LinkDirty { link } => links.link(link).await.ok()??.account,
+                _ => return None,
+            };
+            Some(account.to_string())
+        })
+    })
 }
 
 /// Whether an event's work is reading feeds, which is left where it stands when the service stops.
@@ -457,9 +477,16 @@ async fn finish_unfinished(app: &App) -> Result<(), WorkError> {
                         Ok(None) | Err(_) => return progress.inc(1),
                     };
                     let mut to_workers = matches!(mark, Mark::Refresh { .. });
-                    if !to_workers && let Err(error) = app.handle(&event).await {
-                        tracing::warn!(event = ?event, error = telemetry::chain(&error), "left to the workers");
-                        to_workers = true;
+                    if !to_workers {
+                        let left = match tokio::time::timeout(UNFINISHED_WITHIN, app.handle(&event)).await {
+                            Ok(Ok(())) => None,
+                            Ok(Err(error)) => Some(telemetry::chain(&error)),
+                            Err(_) => Some("it took too long".to_owned()),
+                        };
+                        if let Some(error) = left {
+                            tracing::warn!(event = ?event, error, "left to the workers");
+                            to_workers = true;
+                        }
                     }
                     if to_workers {
                         // The tick announces it as well.
@@ -474,8 +501,14 @@ async fn finish_unfinished(app: &App) -> Result<(), WorkError> {
 }
 
 fn router(app: &App, demo: Option<&Demo>, unsure: Arc<AtomicBool>, own_agent: OwnAgent) -> Router {
-    let links =
-        Links { exports: app.exports.clone(), reads: app.links.clone(), clock: app.clock.clone(), unsure, own_agent };
+    let links = Links {
+        exports: app.exports.clone(),
+        reads: app.links.clone(),
+        clock: app.clock.clone(),
+        unsure,
+        own_agent,
+        at_hand: ReadsAtHand::default(),
+    };
     let router = calmesh_rest::router(app.clone(), calmesh_rest::RestOptions::new(env!("CARGO_PKG_VERSION")))
         .route("/", get(|| async { Redirect::temporary("/v1/docs") }))
         .merge(links::router(links));
@@ -610,6 +643,16 @@ impl Signals {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use calmesh_app::{
+        Expected, LinkEdit, NewLink, Reach, WantedScope,
+        contract::{a_property, an_account},
+        fakes::FakeDeployment,
+        model::{Format, LinkToken},
+        ports::{AccountStore, ExportObject, ExportStore, ExportVersion, ExportWriteError, MarkStore, ObjectError},
+    };
+
     use super::*;
 
     #[test]
@@ -632,6 +675,74 @@ mod tests {
         ] {
             assert_eq!(readers_of(&base.parse().unwrap()), readers, "{base}");
         }
+    }
+
+    /// Objects that never answer for one link.
+    struct Hanging {
+        inner: Arc<dyn ExportStore>,
+        link: LinkToken,
+    }
+
+    #[async_trait]
+    impl ExportStore for Hanging {
+        async fn export(&self, token: &LinkToken) -> Result<Option<ExportObject>, ObjectError> {
+            if *token == self.link {
+                std::future::pending::<()>().await;
+            }
+            self.inner.export(token).await
+        }
+
+        async fn put_export(
+            &self,
+            token: &LinkToken,
+            body: Bytes,
+            expected: Option<&ExportVersion>,
+        ) -> Result<ExportVersion, ExportWriteError> {
+            self.inner.put_export(token, body, expected).await
+        }
+
+        async fn delete_export(&self, token: &LinkToken) -> Result<(), ObjectError> {
+            self.inner.delete_export(token).await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_link_that_hangs_does_not_keep_the_program_from_starting() {
+        let start = "2026-11-21T08:00:00Z".parse().unwrap();
+        let deployment = FakeDeployment::new(start, 7, "https://links.example".parse().unwrap(), &[]);
+        let mut app = deployment.app.clone();
+        let account = a_property(0, 0).account;
+        deployment.store.create_account(&Account { id: account.clone(), ..an_account(0) }, None).await.unwrap();
+        let reach = Reach::whole(account);
+        let new = |name: &str| NewLink {
+            name: name.to_owned(),
+            scope: WantedScope::All,
+            detail: None,
+            format: Format::Nights,
+        };
+        let mut links = Vec::new();
+        for nth in 0..15 {
+            let made = app.create_link(&reach, new(&format!("link {nth}"))).await.unwrap();
+            app.edit_link(
+                &reach,
+                &made.link.id,
+                &LinkEdit { name: Some(format!("renamed {nth}")), ..LinkEdit::default() },
+                &Expected::Any,
+            )
+            .await
+            .unwrap();
+            links.push(made.link);
+        }
+        drop(deployment.bus.drain());
+        app.exports = Arc::new(Hanging { inner: app.exports.clone(), link: links[3].token.clone() });
+        finish_unfinished(&app).await.unwrap();
+        let left = deployment.store.dirty(100).await.unwrap();
+        assert_eq!(left, [Mark::Link { id: links[3].id.clone() }], "all others are done");
+        assert_eq!(
+            deployment.bus.drain(),
+            [Event::LinkDirty { link: links[3].id.clone() }],
+            "and the workers know of it"
+        );
     }
 
     #[tokio::test]

@@ -1,9 +1,10 @@
 //! The schedule inside this process: sweeps at every whole period, marks once a second.
 
-use std::time::Duration;
+use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
 
 use calmesh_app::{App, model::ClockWatch};
 use calmesh_lambda_kit::telemetry::chain;
+use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use tokio::{sync::watch, time::MissedTickBehavior};
 
@@ -11,12 +12,29 @@ use crate::embedded::{dynamo::EmbeddedDynamo, s3::EmbeddedS3};
 
 const MARKS_EVERY: Duration = Duration::from_secs(1);
 const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
+/// What panicked is begun anew after this.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Runs until `stopped`. The first sweep is announced at once: feeds may have changed while nothing ran.
 pub(crate) async fn run(app: App, dynamo: EmbeddedDynamo, s3: EmbeddedS3, mut stopped: watch::Receiver<bool>) {
     tokio::select! {
         _ = stopped.wait_for(|stop| *stop) => {}
-        () = async { tokio::join!(sweeps(&app), marks(&app), expiries(&dynamo, &s3)); } => {}
+        () = async {
+            tokio::join!(
+                unending("sweeps", || sweeps(&app)),
+                unending("marks", || marks(&app)),
+                unending("expiries", || expiries(&dynamo, &s3)),
+            );
+        } => {}
+    }
+}
+
+/// Runs what never ends by itself. What panics is told and begun anew: without sweeps the service would go on and read
+/// nothing any more.
+async fn unending<F: Future<Output = ()>>(what: &'static str, run: impl Fn() -> F) {
+    while AssertUnwindSafe(run()).catch_unwind().await.is_err() {
+        tracing::error!(timer = what, "a part of the timer panicked and is begun anew");
+        tokio::time::sleep(AGAIN_AFTER).await;
     }
 }
 
@@ -68,6 +86,23 @@ async fn expiries(dynamo: &EmbeddedDynamo, s3: &EmbeddedS3) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_panics_is_begun_anew_and_stops_nothing_beside_it() {
+        let (count, beside) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+        let panics = || async {
+            count.set(count.get() + 1);
+            assert!(count.get() > 3, "a timer that panics three times");
+        };
+        let ticks = || async {
+            for _ in 0..60 {
+                tokio::time::sleep(MARKS_EVERY).await;
+                beside.set(beside.get() + 1);
+            }
+        };
+        tokio::join!(unending("one", panics), unending("other", ticks));
+        assert_eq!((count.get(), beside.get()), (4, 60));
+    }
 
     #[test]
     fn sweeps_keep_to_whole_periods() {

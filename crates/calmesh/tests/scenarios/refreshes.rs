@@ -144,6 +144,8 @@ async fn a_feed_that_was_just_read_well_is_not_fetched_again() {
     let feeds = FeedServer::start().await;
     let args = ["--sweep-every", "6h", "--read-again-after", "1h"];
     let program = calmesh_tests::program::Program::start(crate::CALMESH, &args).await;
+    // The sweep of the start would read it too.
+    program.until("the first sweep is over", async || program.log().contains("swept").then_some(())).await;
     feeds.set("a", booking_com());
     let path = connected(&program, program.told("token"), &feeds.url("a")).await;
     let read = feeds.count("a");
