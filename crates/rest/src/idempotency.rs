@@ -408,6 +408,9 @@ mod tests {
         assert_eq!(ask().await.body, ask().await.body);
     }
 
+    /// Which the operator makes, and nobody else.
+    const ACCOUNTS: &str = "/v1/accounts";
+
     /// Everything that a POST makes, as (path, body, how many of it there are before and after).
     async fn creating(api: &TestApi) -> Vec<(String, String, serde_json::Value)> {
         let flat = api.flat().await;
@@ -441,6 +444,7 @@ mod tests {
             ("rotations".to_owned(), format!("/v1/connections/{connection}/rotate-link"), json!({})),
             ("refreshes".to_owned(), format!("/v1/properties/{flat}/refresh"), json!({})),
             ("account refreshes".to_owned(), "/v1/refresh".to_owned(), json!({})),
+            ("accounts".to_owned(), ACCOUNTS.to_owned(), json!({"name": "Ana"})),
         ]
     }
 
@@ -459,7 +463,9 @@ mod tests {
                     let (what, path, body) = creating(&crashed).await.remove(kind);
                     let _ = creating(&smooth).await;
                     let send = async |api: &TestApi| {
-                        api.ask(Method::POST, &path).header("idempotency-key", "k").json(body.clone()).send().await
+                        let by = if path == ACCOUNTS { &api.operator_key } else { &api.token };
+                        let asked = api.ask(Method::POST, &path).by(by).header("idempotency-key", "k");
+                        asked.json(body.clone()).send().await
                     };
                     // A kill: this call and every later one of the request finds no store.
                     let before = crashed.store.calls();

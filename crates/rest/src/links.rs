@@ -428,6 +428,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn few_links_are_over_all_properties_however_they_come_to_be() {
+        let api = TestApi::new().await;
+        let flat = api.flat().await;
+        let all = || json!({"name": "a", "property_ids": "all"});
+        let mut links = Vec::new();
+        for _ in 0..calmesh_app::LINKS_OVER_ALL.most {
+            links.push(made(&api, all()).await);
+        }
+        let full = api.post("/v1/links", all()).await.problem(409);
+        assert_eq!((&full["type"], &full["limit"]), (&json!("/problems/limit-reached"), &json!(20)));
+        let one = made(&api, json!({"name": "one", "property_ids": [flat]})).await;
+        api.patch(&path(&one), json!({"property_ids": "all"})).await.problem(409);
+        api.patch(&path(&links[0]), json!({"name": "b", "property_ids": "all"})).await.json();
+        assert_eq!(api.delete(&path(&links[1])).await.status, 204);
+        assert_eq!(api.patch(&path(&one), json!({"property_ids": "all"})).await.status, 200, "there is room again");
+    }
+
+    #[tokio::test]
     async fn every_wrong_field_of_a_link_is_named() {
         let api = TestApi::new().await;
         let wrong = json!({"url": "x", "reads_24h": 1, "detail": 1, "format": "weeks", "property_ids": 3, "x/y~z": 1});
