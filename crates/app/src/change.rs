@@ -1,7 +1,10 @@
 //! One way to change a property: load, decide, commit what differs, announce. Somebody else's change in between
 //! means deciding anew on what is there now.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use calmesh_calendar::{Block, BlockId, Claims, ConnectionId, PropertyId};
 use jiff::Timestamp;
@@ -10,7 +13,7 @@ use crate::{
     App,
     model::{
         Activity, ActivityKind, ClosedHold, ConflictRecord, Connection, Dirty, FetchPlan, LinkOwner, LinkToken, Names,
-        Property, PropertyState, Replaced, happened, without_secrets, without_words,
+        Property, PropertyState, Replaced, SecretHash, happened, without_secrets, without_words,
     },
     naming::name_things,
     ports::{Event, PlanChange, PropertyCommit, StoreError},
@@ -25,6 +28,8 @@ pub struct Draft {
     pub now: Timestamp,
     /// The connection whose good reading was taken in, and when its body was read; none for one that was known before.
     pub(crate) read: Option<(ConnectionId, Timestamp)>,
+    /// The connection of which another calendar was taken in than was read before.
+    pub(crate) replaced: Option<ConnectionId>,
     /// By which our own blocks are known in a feed.
     pub(crate) echo_key: [u8; 32],
     pub(crate) history: History,
@@ -185,6 +190,7 @@ impl App {
                 return Ok(Changed { value, state, written: false });
             }
             name_things(&mut history.activity, &before, &state);
+            list_feeds(&mut state);
             state.property.revision = before.property.revision + 1;
             // Clocks differ a little; later revisions are never made earlier, unless a clock was wrong.
             state.property.revised_at = happened(before.property.revised_at, now).max(Some(now));
@@ -210,13 +216,22 @@ impl App {
     /// Where no key is given: nothing is decided there.
     pub(crate) fn draft(&self, state: PropertyState, now: Timestamp) -> Result<Draft, StoreError> {
         let echo_key = self.settings.keys.echo()?;
-        Ok(Draft { state, now, read: None, echo_key, history: History::default() })
+        Ok(Draft { state, now, read: None, replaced: None, echo_key, history: History::default() })
     }
 
     /// Announces; a bus that fails only delays, since the dirty mark is announced again by the tick.
     pub(crate) async fn announce_soon(&self, events: &[Event]) {
         if let Err(error) = self.bus.publish(events).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "an announcement is left to the tick");
+        }
+    }
+}
+
+/// Every feed is in the account's list, also one that an earlier version wrote down.
+fn list_feeds(state: &mut PropertyState) {
+    for connection in &mut state.connections {
+        if let Some(import) = &mut connection.import {
+            import.listed = Some(import.url.mark(&connection.account));
         }
     }
 }
@@ -262,6 +277,8 @@ pub(crate) fn difference(
         remove_retiring: retiring.remove.into_iter().cloned().collect(),
         plans: plan_changes(known, after),
         owners: owner_changes(known, after),
+        put_feeds: feeds(after).difference(&feeds(known)).cloned().collect(),
+        remove_feeds: feeds(known).difference(&feeds(after)).cloned().collect(),
         put_claims: owned(&claims.put).collect(),
         remove_claims: claims.remove.into_iter().cloned().collect(),
         conflict_records: standing.chain(history.closed_conflicts).collect(),
@@ -357,6 +374,12 @@ fn plan_changes(before: &PropertyState, after: &PropertyState) -> Vec<PlanChange
 fn plans(state: &PropertyState) -> BTreeMap<ConnectionId, FetchPlan> {
     let plans = state.connections.iter().filter_map(|connection| plan_of(connection, &state.blocks, &state.claims));
     plans.map(|plan| (plan.connection.clone(), plan)).collect()
+}
+
+/// What of a state the account's list of feeds has.
+fn feeds(state: &PropertyState) -> BTreeSet<(SecretHash, ConnectionId)> {
+    let listed = |connection: &Connection| Some((connection.import.as_ref()?.listed?, connection.id.clone()));
+    state.connections.iter().filter_map(listed).collect()
 }
 
 fn owner_changes(before: &PropertyState, after: &PropertyState) -> Vec<(LinkToken, Option<LinkOwner>)> {

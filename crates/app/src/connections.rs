@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use calmesh_calendar::{BlockId, ConnectionId, Policy, PropertyId, RefreshId, span::Later};
+use calmesh_calendar::{AccountId, BlockId, ConnectionId, Policy, PropertyId, RefreshId, span::Later};
 use calmesh_profiles::{Via, detect};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     AcceptedFeed, App, Draft, Edit, Expected, Full, InvalidField, Reach, TooMany,
@@ -334,7 +334,7 @@ impl App {
             self.refresh_soon_as(refresh, reach, &state.property.id, id).await;
         }
         let state = self.served_at_once(state).await?;
-        self.view_connection(&state, id).await
+        self.view_connection(reach, &state, id).await
     }
 
     /// The connections of a property, in order of creation.
@@ -357,7 +357,7 @@ impl App {
         let more = connections.len() > limit;
         connections.truncate(limit);
         let next = connections.last().filter(|_| more).map(|connection| place(connection));
-        let items = self.views(&state, &connections).await?;
+        let items = self.views(reach, &state, &connections).await?;
         Ok(Page { items, next })
     }
 
@@ -365,7 +365,7 @@ impl App {
     /// `NotFound`, or the store's.
     pub async fn connection(&self, reach: &Reach, id: &ConnectionId) -> Result<ConnectionView, ConnectionError> {
         let (_, state) = self.state_of_connection(reach, id).await?;
-        self.view_connection(&state, id).await
+        self.view_connection(reach, &state, id).await
     }
 
     /// Edits a connection. A new URL is read first, as for a new connection; a change of the policy or provider
@@ -384,10 +384,11 @@ impl App {
             let (property, before) = self.state_of_connection(reach, id).await?;
             let prepared = self.prepare_edit(reach, &before, id, edit, expected).await?;
             self.park(reach, id, &prepared.feed).await?;
+            let mut old = None;
             let change = |draft: &mut Draft| {
+                old = applied_snapshot(&draft.state, id);
                 apply_edit(draft, reach, id, edit, expected, &prepared, &mut self.ids_in(&property))
             };
-            let old = applied_snapshot(&before, id);
             match self.change(&property, change).await {
                 Ok(changed) => {
                     self.after_edit(reach, &before, &changed.state, id, old).await;
@@ -399,7 +400,7 @@ impl App {
                     } else {
                         self.served_at_once(changed.state).await?
                     };
-                    let mut view = self.view_connection(&state, id).await?;
+                    let mut view = self.view_connection(reach, &state, id).await?;
                     let token = export_token(&state, id);
                     if let (None, Some(token), Some(export)) = (export_token(&before, id), token, &mut view.export) {
                         let same = before.retiring.iter().any(|link| link.token == *token);
@@ -456,7 +457,7 @@ impl App {
         let refreshed_at = self.refreshed_at(&before, id).await?;
         let pause = |draft: &mut Draft| apply_pause(draft, reach, id, until, refreshed_at);
         let changed = self.change(&property, pause).await?;
-        self.view_connection(&changed.state, id).await
+        self.view_connection(reach, &changed.state, id).await
     }
 
     /// What pausing would open.
@@ -484,7 +485,7 @@ impl App {
         if changed.value && reads {
             self.refresh_soon(reach, &property, id).await;
         }
-        self.view_connection(&changed.state, id).await
+        self.view_connection(reach, &changed.state, id).await
     }
 
     /// Gives the connection a new private link. The old one is served and kept up to date for a week, or, revoked,
@@ -503,7 +504,7 @@ impl App {
         let changed = self.change(&property, |draft| apply_rotation(draft, reach, id, &token, revoke)).await?;
         let emptied = changed.value;
         let state = self.served_at_once(changed.state).await?;
-        let mut view = self.view_connection(&state, id).await?;
+        let mut view = self.view_connection(reach, &state, id).await?;
         if let Some(export) = view.export.as_mut().filter(|_| emptied > 0) {
             export.notice = Some(format!(
                 "Only the last {ROTATED_MOST} links before this one are kept up to date beside it; an older one serves an \
@@ -707,17 +708,19 @@ impl App {
 
     async fn view_connection(
         &self,
+        reach: &Reach,
         state: &PropertyState,
         id: &ConnectionId,
     ) -> Result<ConnectionView, ConnectionError> {
         let connection = state.connection(id);
         let connection = connection.ok_or(ConnectionError::NotFound)?;
-        self.views(state, &[connection]).await?.pop().ok_or(ConnectionError::NotFound)
+        self.views(reach, state, &[connection]).await?.pop().ok_or(ConnectionError::NotFound)
     }
 
-    /// The views of some connections of one property, by three store calls.
+    /// The views of some connections of one property, by four store calls at the same time.
     async fn views(
         &self,
+        reach: &Reach,
         state: &PropertyState,
         connections: &[&Connection],
     ) -> Result<Vec<ConnectionView>, StoreError> {
@@ -730,14 +733,15 @@ impl App {
             .map(|export| export.token.hash())
             .collect();
         let reads = async { if tokens.is_empty() { Ok(Vec::new()) } else { self.links.reads(&tokens, now).await } };
-        let (readings, reads) = futures::try_join!(self.readings_of(&ids), reads)?;
+        let (readings, reads, elsewhere) =
+            futures::try_join!(self.readings_of(&ids), reads, self.read_elsewhere(reach, state, connections))?;
         let mut reads = reads.into_iter();
         let view = |connection: &&Connection| {
             // In the order asked: one for each connection that exports.
             let reads = connection.export.as_ref().map(|_| reads.next().unwrap_or_default());
             let reads = reads.unwrap_or_default();
             let import = readings.telemetry(connection, &state.property, &state.blocks).map(|mut import| {
-                import.warnings.extend(advice.about(&connection.id));
+                import.warnings.extend(advice.about(&connection.id).chain(elsewhere.about(connection)));
                 import
             });
             self.connection_view(connection, import, reads)
@@ -901,19 +905,11 @@ fn needed(before: &Connection, edit: &ConnectionEdit) -> Needed {
 
 /// Another connection of the property that reads this URL.
 fn connection_with(state: &PropertyState, id: &ConnectionId, url: &FeedUrl) -> Option<ConnectionId> {
-    let wanted = comparable(url);
+    let wanted = url.comparable();
     let same = |connection: &&Connection| {
-        connection.id != *id && connection.import.as_ref().is_some_and(|import| comparable(&import.url) == wanted)
+        connection.id != *id && connection.import.as_ref().is_some_and(|import| import.url.comparable() == wanted)
     };
     state.connections.iter().find(same).map(|connection| connection.id.clone())
-}
-
-/// A URL by what it reads: without its fragment, and `http` like `https`.
-fn comparable(url: &FeedUrl) -> String {
-    let Some(mut parsed) = url.to_url() else { return url.as_str().to_owned() };
-    parsed.set_fragment(None);
-    let text = parsed.as_str();
-    text.split_once("://").map_or(text, |(_, rest)| rest).to_owned()
 }
 
 /// The provider that a URL and what it brought give away.
@@ -983,12 +979,7 @@ fn apply_creation(
         provider: provider.to_owned(),
         direction: new.direction,
         status: if new.paused { Status::Paused { until: None } } else { Status::Active },
-        import: url.map(|url| ImportSide {
-            url: url.clone(),
-            since: read_at(&prepared.feed).unwrap_or(now),
-            policy: new.policy.clone(),
-            applied: None,
-        }),
+        import: url.map(|url| ImportSide::new(url.clone(), read_at(&prepared.feed).unwrap_or(now), new.policy.clone())),
         export: new.direction.exports().then(|| ExportSide {
             token: prepared.token.clone(),
             detail: new.detail.unwrap_or(prepared.default_detail),
@@ -1127,21 +1118,31 @@ fn edit_import(
         return Ok(());
     }
     let Some(url) = url else { return Ok(()) };
-    let known = after.import.take();
-    after.import = Some(match new_url {
-        Some(_) => ImportSide {
-            url,
-            since: read_at(&prepared.feed).unwrap_or(draft.now),
-            policy,
-            // What the old URL said stays known until the new one was read: its stays are compared with that.
-            applied: known.and_then(|import| import.applied).filter(|_| read_at(&prepared.feed).is_some()),
-        },
-        None => match known {
-            Some(import) => ImportSide { policy, ..import },
-            None => ImportSide { url, since: draft.now, policy, applied: None },
-        },
+    after.import = Some(match (after.import.take(), new_url) {
+        (Some(known), Some(_)) => {
+            moved(known, &after.account, url, policy, read_at(&prepared.feed).unwrap_or(draft.now))
+        }
+        (Some(known), None) => ImportSide { policy, ..known },
+        (None, _) => ImportSide::new(url, read_at(&prepared.feed).unwrap_or(draft.now), policy),
     });
     Ok(())
+}
+
+/// An import whose URL the host changed: nothing of the new one is taken in yet, neither its body nor its validators.
+/// The stays that the old one showed go on to block until then.
+fn moved(
+    known: ImportSide,
+    account: &AccountId,
+    url: FeedUrl,
+    policy: PolicyOverrides,
+    since: Timestamp,
+) -> ImportSide {
+    // Whose stays are known: after two changes in a row still those of the first URL, to which the host may return.
+    let shown = known.replaces.unwrap_or_else(|| known.url.mark(account));
+    let replaces = (shown != url.mark(account)).then_some(shown);
+    // Readings are known by the instant since when their URL stands: no two URLs have the same one.
+    let since = if since == known.since { since.earlier(SignedDuration::from_nanos(1)) } else { since };
+    ImportSide { replaces, listed: known.listed, ..ImportSide::new(url, since, policy) }
 }
 
 /// Sets the link's settings; gives it a link, or takes it away.

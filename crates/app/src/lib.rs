@@ -15,6 +15,7 @@ mod connections;
 #[cfg(any(test, feature = "fakes"))]
 pub mod contract;
 mod edit;
+mod elsewhere;
 mod explain;
 mod extensions;
 #[cfg(any(test, feature = "fakes"))]

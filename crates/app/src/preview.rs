@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use calmesh_calendar::{ConnectionId, Extent, House, LinkId, Nights, Standing, Viewer, view};
+use calmesh_calendar::{Block, ConnectionId, Extent, House, LinkId, Nights, Standing, Viewer, view};
 use jiff::{Timestamp, ToSpan, civil::Date};
 
 use crate::{
@@ -20,6 +20,8 @@ use crate::{
 pub struct Openings {
     /// They are taken now, and nobody would take them any more.
     pub opens: BTreeSet<Date>,
+    /// They would stay taken only until it is believed that they are gone: no calendar would show them any more.
+    pub held: BTreeSet<Date>,
     /// They would go from a link that this connection's site reads, and the site itself is not known to hold them.
     pub at_sites: BTreeMap<ConnectionId, BTreeSet<Date>>,
     /// They would go from this extra link.
@@ -29,6 +31,7 @@ pub struct Openings {
 impl Openings {
     pub(crate) fn add(&mut self, other: Self) {
         self.opens.extend(other.opens);
+        self.held.extend(other.held);
         for (site, nights) in other.at_sites {
             self.at_sites.entry(site).or_default().extend(nights);
         }
@@ -92,6 +95,7 @@ pub(crate) fn openings(before: &PropertyState, after: &PropertyState, now: Times
     let taken = |state: &PropertyState, house: &House| {
         nights_of(state.taken().into_iter().map(|taken| taken.extent), house, window)
     };
+    let held = held_nights(after, &new, window).difference(&held_nights(before, &old, window)).copied().collect();
     let opens = taken(before, &old).difference(&taken(after, &new)).copied().collect();
     let still = nights_by_link(after, &new, window, now);
     let mut at_sites: BTreeMap<ConnectionId, BTreeSet<Date>> = BTreeMap::new();
@@ -110,7 +114,15 @@ pub(crate) fn openings(before: &PropertyState, after: &PropertyState, now: Times
         }
     }
     at_sites.retain(|_, nights| !nights.is_empty());
-    Openings { opens, at_sites, at_links: BTreeMap::new() }
+    Openings { opens, held, at_sites, at_links: BTreeMap::new() }
+}
+
+/// Nights that are taken by held stays alone, of which readings or the host may still say that they are gone.
+fn held_nights(state: &PropertyState, house: &House, window: Nights) -> BTreeSet<Date> {
+    let (held, standing): (Vec<&Block>, Vec<&Block>) = state.blocks.iter().partition(|block| block.hold().is_some());
+    let waiting = held.into_iter().filter(|block| block.hold().is_some_and(|hold| !hold.kept));
+    let extents = |blocks: Vec<&Block>| nights_of(blocks.iter().map(|block| block.extent), house, window);
+    extents(waiting.collect()).difference(&extents(standing)).copied().collect()
 }
 
 /// Every link of a property that a site may still read, the one before a rotation included: whose site it is, and the

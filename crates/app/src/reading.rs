@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use calmesh_calendar::{
     Block, ConnectionId, EndedHold, FeedReading, Hold, HoldCause, HoldEnd, HoldId, House, Judging, Nights, Origin,
-    Reading, Sign, reconcile, span::Later,
+    Reading, Sign, Successor, reconcile, span::Later,
 };
 use calmesh_ics::Horizon;
 use jiff::{SignedDuration, Timestamp, civil::Date};
@@ -105,6 +105,7 @@ pub fn take_reading(
         hold: policy.hold,
         mass_vanish: policy.mass_vanish,
         expected_to_go: &expected_to_go,
+        replaced: import.replaces.is_some(),
     };
     let (mut mine, others): (Vec<Block>, Vec<Block>) =
         std::mem::take(&mut draft.state.blocks).into_iter().partition(|block| block.connection() == Some(connection));
@@ -122,6 +123,9 @@ pub fn take_reading(
     }
     for ended in result.ended_holds {
         end_hold(draft, connection, ended);
+    }
+    if result.successor == Some(Successor::Other) {
+        draft.replaced = Some(connection.clone());
     }
     if report.changed_something() {
         let ReadingReport { added, changed, removed, held } = report;
@@ -146,6 +150,9 @@ pub fn take_reading(
     };
     if let Some(import) = draft.connection_mut(connection).and_then(|connection| connection.import.as_mut()) {
         import.applied = Some(applied);
+        if result.successor.is_some() {
+            import.replaces = None;
+        }
         import.since = since.unwrap_or(feed.read_at);
     }
     if !repeated {

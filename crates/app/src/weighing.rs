@@ -30,7 +30,7 @@ impl App {
         }
         // What connections and days are is decided by now: weighing changes blocks and claims only.
         let (known, now) = (Ground::of(before), Ground::of(&draft.state));
-        let links = self.link_facts(before, &known, &draft.state, &now).await?;
+        let links = self.link_facts(before, &known, draft, &now).await?;
         let property = draft.state.property.id.clone();
         let mut ids = self.ids_in(&property);
         weigh_claims(before, &known, draft, &now, &links, &mut ids);
@@ -45,9 +45,10 @@ impl App {
         &self,
         before: &PropertyState,
         known: &Ground,
-        after: &PropertyState,
+        draft: &Draft,
         now: &Ground,
     ) -> Result<BTreeMap<ConnectionId, LinkFacts>, StoreError> {
+        let Draft { state: after, replaced, .. } = draft;
         let new = shows_something_new(before, after);
         let mut tokens: Vec<(&Connection, SecretHash)> = Vec::new();
         for connection in &after.connections {
@@ -57,7 +58,8 @@ impl App {
             };
             let counts_anew = known.sources.get(&connection.id) != Some(source);
             let in_question = after.claims.connections.contains_key(&connection.id);
-            if counts_anew || in_question || new.contains(&connection.id) {
+            let is_other = replaced.as_ref() == Some(&connection.id);
+            if counts_anew || in_question || is_other || new.contains(&connection.id) {
                 tokens.extend(links_of(after, connection).into_iter().map(|token| (connection, token)));
             }
         }
@@ -133,6 +135,7 @@ fn weigh_claims(
         after: draft.state.picture(&now.sources, &now.house),
         links,
         read: draft.read.as_ref().map(|(connection, read_at)| (connection, *read_at)),
+        replaced: draft.replaced.as_ref(),
         now: draft.now,
     };
     let Weighed { mut claims, blocks, ended_holds, decisions, .. } = weigh(&change, ids);

@@ -38,5 +38,5 @@ pub use occupancy::{
 };
 pub use picture::{Picture, Source};
 pub use policy::{EchoPolicy, HoldPolicy, MassVanishPolicy, Policy};
-pub use reconcile::{EndedHold, Judging, Reading, Reconciled, Sighting, Verdict, reconcile};
+pub use reconcile::{EndedHold, Judging, Reading, Reconciled, Sighting, Successor, Verdict, reconcile};
 pub use view::{SHOWN_AFTER_DEPARTURE, ViewEvent, Viewer, next_departure, view};

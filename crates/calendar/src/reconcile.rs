@@ -65,6 +65,18 @@ pub struct Judging<'a> {
     pub mass_vanish: MassVanishPolicy,
     /// Nights whose absence is no news, in order (`Claims::expected_to_go`): they do not count towards a mass vanish.
     pub expected_to_go: &'a [Date],
+    /// The host gave another URL, and nothing that its calendar shows was taken in yet: the known stays are those of the
+    /// one before.
+    pub replaced: bool,
+}
+
+/// What the first reading of a URL that the host changed turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Successor {
+    /// The same calendar at another address, since it shows most of what was known: the usual rules apply.
+    Same,
+    /// Another calendar: what only the one before showed goes, and who is who is known by code or UID alone.
+    Other,
 }
 
 /// A hold that came to its end in this reading.
@@ -91,6 +103,8 @@ pub struct Reconciled {
     pub removed: u32,
     /// In a hold after this reading.
     pub held: u32,
+    /// There where the host gave another URL and its calendar shows anything; an empty one proves nothing.
+    pub successor: Option<Successor>,
 }
 
 /// How an event and a stay were found to be the same.
@@ -115,10 +129,17 @@ pub fn reconcile(
     known.sort_by(|a, b| a.id.cmp(&b.id));
     let mut sightings: Vec<&Sighting> = reading.sightings.iter().collect();
     sightings.sort_by(|a, b| (a.extent, &a.key, &a.code, &a.summary).cmp(&(b.extent, &b.key, &b.code, &b.summary)));
-    let pairs = pair(&known, &sightings, by.house, reading.now);
+    let mut pairs = pair(&known, &sightings, by.house, reading.now);
 
     let now = reading.now;
     let mut out = Reconciled::default();
+    if by.replaced && sightings.iter().any(|sighting| sighting.extent.times(by.house).end() > now) {
+        let successor = successor(&known, &sightings, &pairs, by.house, now);
+        if successor == Successor::Other {
+            pairs.iter_mut().for_each(|pair| *pair = pair.filter(|(_, how)| *how == Match::Strong));
+        }
+        out.successor = Some(successor);
+    }
     let mut missing = Vec::new();
     let future_before = future_nights(known.iter(), by, now);
 
@@ -138,6 +159,12 @@ pub fn reconcile(
                     Some(None) => (Cow::Borrowed(sighting), Match::Weak),
                 };
                 take_sighting(block, &sighting, how, now, by, &mut remains, &mut out);
+            }
+            None if out.successor == Some(Successor::Other) && !is_unread(&block, reading) => {
+                out.removed += 1;
+                if let Some(hold) = block.hold().cloned() {
+                    out.ended_holds.push(EndedHold { block, hold, end: HoldEnd::Released });
+                }
             }
             None => missing.push(block),
         }
@@ -180,6 +207,11 @@ fn origin(block: &Block) -> Option<&FeedOrigin> {
         Origin::Feed(origin) => Some(origin),
         Origin::Own { .. } => None,
     }
+}
+
+/// Whether the feed has it, though it can't be read.
+fn is_unread(block: &Block, reading: &Reading) -> bool {
+    origin(block).and_then(|origin| origin.key.as_ref()).is_some_and(|key| reading.unread.contains(&key.uid))
 }
 
 fn newcomer(sighting: &Sighting, kind: BlockKind, connection: &ConnectionId, now: Timestamp, id: [u8; 16]) -> Block {
@@ -256,6 +288,34 @@ fn pair(known: &[Block], sightings: &[&Sighting], house: &House, now: Timestamp)
         },
     );
     pairing.pairs
+}
+
+/// Whether a calendar at a new address is the one that was known: it shows most of what was, under the same names or on
+/// the same dates. The edges of a site's rules are alike in all of its calendars, and what carries our tag is ours.
+fn successor(
+    known: &[Block],
+    sightings: &[&Sighting],
+    pairs: &[Option<(usize, Match)>],
+    house: &House,
+    now: Timestamp,
+) -> Successor {
+    let today = house.date(now);
+    // Many sites drop a stay under way: that one is missing tells nothing.
+    let tells = |block: &Block, is_paired: bool| {
+        let is_under_way = block.extent.times(house).start() <= now;
+        let is_piece = block.hold().is_some() && origin(block).is_some_and(|it| it.key.is_none() && it.code.is_none());
+        let is_edge = block.kind == BlockKind::RuleClosure || edge(block.extent, block.kind, today).is_some();
+        !is_piece && !is_edge && !block.is_ours() && (is_paired || !is_under_way)
+    };
+    let (mut all, mut same) = (0_usize, 0_usize);
+    for (block, pair) in known.iter().zip(pairs).filter(|(block, pair)| tells(block, pair.is_some())) {
+        let is_same = |(at, how): (usize, Match)| {
+            how == Match::Strong || sightings.get(at).is_some_and(|sighting| sighting.extent == block.extent)
+        };
+        all += 1;
+        same += usize::from(pair.is_some_and(is_same));
+    }
+    if same * 2 > all { Successor::Same } else { Successor::Other }
 }
 
 /// Nights that may be the edge of a rule, seen from a day: an advance notice of a few days, or the end of what may be
@@ -640,9 +700,6 @@ fn absent(
     out: &mut Reconciled,
 ) {
     let (now, read_at) = (reading.now, reading.read_at);
-    let is_unread = |block: &Block| {
-        origin(block).and_then(|origin| origin.key.as_ref()).is_some_and(|key| reading.unread.contains(&key.uid))
-    };
     let mut waiting = Vec::new();
     for block in missing {
         let times = block.extent.times(by.house);
@@ -655,7 +712,7 @@ fn absent(
         } else if times.start() <= now {
             let block = missed_under_way(block, shown, reading, by, ids, out);
             out.blocks.push(block);
-        } else if is_unread(&block) {
+        } else if is_unread(&block, reading) {
             out.blocks.push(block);
         } else {
             waiting.push(block);

@@ -122,6 +122,8 @@ struct ImportJson {
     blocks: u32,
     /// Of these, held.
     holds: u32,
+    /// What of the feed could not be read or does not block, and what the host should know of it: that another property
+    /// reads the same link, that this site seems not to read its own.
     warnings: Vec<WarningJson>,
 }
 
@@ -638,8 +640,9 @@ async fn show(
     Ok(single(api.app.connection(owner.reach(), &id).await?))
 }
 
-/// Changes a connection. A new URL is read first; a change of the policy judges what was read last anew at once. With
-/// `preview`, says which nights that would open.
+/// Changes a connection. A new URL is read first, and what only the calendar before showed goes with it, unless the new
+/// one is empty (then it is held) or the same calendar at another address; a change of the policy judges what was read last
+/// anew at once. With `preview`, says which nights that would open.
 #[utoipa::path(patch, path = "/v1/connections/{id}", tag = "connections", operation_id = "edit_connection",
     params(("id" = String, Path, description = "`con_…`"), PreviewParams),
     request_body(content = ConnectionEditSchema, content_type = "application/merge-patch+json"),

@@ -105,6 +105,11 @@ pub(crate) struct PropertyEditSchema {
 pub(crate) struct Opens {
     /// Nights that are taken now and that nobody would take any more. From today on, 760 days at most.
     opens: Vec<String>,
+    /// Nights that no calendar would show any more, and that stay taken until that is believed: a hold for each stay, which
+    /// can be released. There only where any are, as when a new calendar link shows an empty calendar.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    held: Vec<String>,
     /// By connection (or extra link): nights that its site may sell again, because the private link that it reads would
     /// no longer say that they are taken, and it is not known to hold them itself. Also where others still hold them.
     opens_at_site: BTreeMap<String, Vec<String>>,
@@ -139,7 +144,7 @@ impl From<&Openings> for Opens {
         let texts = |nights: &BTreeSet<Date>| nights.iter().map(ToString::to_string).collect();
         let sites = openings.at_sites.iter().map(|(site, nights)| (site.to_string(), texts(nights)));
         let links = openings.at_links.iter().map(|(link, nights)| (link.to_string(), texts(nights)));
-        Self { opens: texts(&openings.opens), opens_at_site: sites.chain(links).collect() }
+        Self { opens: texts(&openings.opens), held: texts(&openings.held), opens_at_site: sites.chain(links).collect() }
     }
 }
 

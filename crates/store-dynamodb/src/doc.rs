@@ -334,6 +334,7 @@ optional! {
     stopped_option: StoppedExport, "StoppedExportDoc";
     applied_option: Applied, "AppliedDoc";
     snapshot_option: Snapshot, "SnapshotDoc";
+    hash_option: SecretHash, "hash";
 }
 
 /// Nights, or date-times on the property's clock, which have a `T`: `2026-12-07T11:00:00/2026-12-07T14:00:00`.
@@ -542,6 +543,10 @@ struct ImportSideDoc {
     policy: PolicyOverrides,
     #[serde(with = "applied_option")]
     applied: Option<Applied>,
+    #[serde(with = "hash_option", default, skip_serializing_if = "Option::is_none")]
+    replaces: Option<SecretHash>,
+    #[serde(with = "hash_option", default, skip_serializing_if = "Option::is_none")]
+    listed: Option<SecretHash>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -1307,6 +1312,8 @@ mod tests {
                     unread: true,
                 }],
             });
+            import.replaces = Some(SecretHash::of("the URL before"));
+            import.listed = Some(SecretHash::of("this URL"));
             export.detail = Detail::Full;
             export.format = Format::Times;
             export.last_changed_at = Some(at(5));
@@ -1317,6 +1324,14 @@ mod tests {
         }
         survives(&Connection { direction: Direction::Import, export: None, ..connection.clone() });
         survives(&Connection { direction: Direction::Export, import: None, ..connection });
+    }
+
+    #[test]
+    fn a_connection_of_a_version_that_listed_no_feeds_is_read() {
+        let connection = a_connection(&a_property(1, 1), 1);
+        let written = connection.encode().unwrap();
+        assert!(!written.contains("replaces") && !written.contains("listed"), "{written}");
+        assert_eq!(Connection::decode(&written).unwrap(), connection);
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use calmesh_app::{
-    model::{LinkOwner, PAST_KEPT},
+    model::{LinkOwner, PAST_KEPT, SecretHash},
     ports::{PlanChange, PropertyCommit, StoreError},
 };
-use calmesh_calendar::{Block, Conflict};
+use calmesh_calendar::{Block, Conflict, ConnectionId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -201,6 +201,11 @@ pub(crate) fn steps_of(commit: &PropertyCommit, unique: &str, before: &[Block]) 
             None => Step::delete(schema::owner(&token.hash())),
         });
     }
+    let feed =
+        |(mark, connection): &(SecretHash, ConnectionId)| schema::feed_entry(&property.account, *mark, connection);
+    let here = || [(attr::PROPERTY, Value::S(id.to_string()))];
+    steps.extend(commit.put_feeds.iter().map(|entry| Step::put(feed(entry), here())));
+    steps.extend(commit.remove_feeds.iter().map(|entry| Step::delete(feed(entry))));
     for closed in &commit.closed_holds {
         let key = schema::closed_hold(id, closed.closed_at, closed.hold.id.as_str());
         steps.push(Step::put(key, [(attr::DOC, encoded(closed)?), (attr::TTL, kept_until(closed.closed_at))]));

@@ -11,10 +11,13 @@ use std::{
 
 use async_trait::async_trait;
 use calmesh_app::{
-    model::{Activity, ClosedHold, ConflictRecord, Connection, LinkOwner, Property, PropertyState, Replaced},
-    ports::{ActivityStore, Location, Page, PageRequest, PropertyCommit, PropertyStore, StoreError},
+    model::{
+        Activity, ClosedHold, ConflictRecord, Connection, LinkOwner, Property, PropertyState, Replaced, SecretHash,
+    },
+    ports::{ActivityStore, FeedReader, Location, Page, PageRequest, PropertyCommit, PropertyStore, StoreError},
 };
 use calmesh_calendar::{AccountId, Block, ConnectionId, PropertyId};
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use crate::{
@@ -29,6 +32,9 @@ use crate::{
 
 /// How often a reader looks again at a state that is just being written, or a writer at a head that moves.
 const LOOKS: u32 = 10;
+
+/// So many small queries run at the same time.
+const QUERIES_AT_ONCE: usize = 16;
 
 /// What was read of a partition.
 enum Look {
@@ -522,6 +528,8 @@ impl PropertyStore for DynamoStore {
                 if sk.starts_with(schema::CONNECTIONS) {
                     let connection = read_connection(item)?;
                     gone.push(schema::fetch_plan(&connection.id));
+                    let listed = connection.import.as_ref().and_then(|import| import.listed);
+                    gone.extend(listed.map(|mark| schema::feed_entry(&connection.account, mark, &connection.id)));
                     gone.extend(connection.export.map(|export| schema::owner(&export.token.hash())));
                 } else if sk.starts_with(schema::RETIRING) {
                     let link: calmesh_app::model::RetiringLink = item::document(item, attr::DOC)?;
@@ -560,6 +568,21 @@ impl PropertyStore for DynamoStore {
         Ok(Some(Location { account, property }))
     }
 
+    async fn feed_readers(
+        &self,
+        account: &AccountId,
+        marks: &BTreeSet<SecretHash>,
+        most: usize,
+    ) -> Result<Vec<FeedReader>, StoreError> {
+        let of_one = |mark: SecretHash| async move {
+            let range = Range::of(schema::account_partition(account), &schema::feed_entries(mark));
+            let (entries, _) = self.table.query(&range, Some(most)).await?;
+            entries.iter().map(|entry| read_feed_entry(entry, mark)).collect::<Result<Vec<_>, _>>()
+        };
+        let found = stream::iter(marks.iter().copied()).map(of_one).buffered(QUERIES_AT_ONCE);
+        found.try_concat().await
+    }
+
     async fn closed_holds(&self, id: &PropertyId, page: PageRequest) -> Result<Page<ClosedHold>, StoreError> {
         let range = Range::all(schema::closed_holds_partition(id)).newest_first();
         self.list(range, page, |item| item::document(item, attr::DOC)).await
@@ -593,6 +616,15 @@ impl ActivityStore for DynamoStore {
             .collect::<Result<_, _>>()?;
         self.table.write_many(steps.iter().map(Step::to_write).collect()).await
     }
+}
+
+fn read_feed_entry(entry: &Item, mark: SecretHash) -> Result<FeedReader, StoreError> {
+    let connection = item::get_text(entry, attr::SK)?.rsplit('#').next().and_then(|id| id.parse().ok());
+    Ok(FeedReader {
+        mark,
+        connection: connection.ok_or_else(|| item::missing(attr::SK))?,
+        property: item::get_text(entry, attr::PROPERTY)?.parse().map_err(|_| item::missing(attr::PROPERTY))?,
+    })
 }
 
 /// Whose an owner item says that a token is.

@@ -113,6 +113,7 @@ pub(crate) const STAGES: &str = "STG#";
 pub(crate) const TOKENS: &str = "TOK#";
 pub(crate) const PROPERTIES: &str = "PRP#";
 pub(crate) const LINKS: &str = "LNK#";
+pub(crate) const FEEDS: &str = "FED#";
 pub(crate) const OUTCOMES: &str = "OUT#";
 
 /// An instant as text that sorts as time does.
@@ -228,6 +229,15 @@ pub(crate) fn token_hash(hash: &SecretHash) -> Key {
 
 pub(crate) fn property_entry(account: &AccountId, created_at: Timestamp, id: &PropertyId) -> Key {
     Key::new(account_partition(account), format!("{PROPERTIES}{}#{id}", sortable(created_at)))
+}
+
+/// What the entries of connections that read one feed start with in the partition of their account.
+pub(crate) fn feed_entries(mark: SecretHash) -> String {
+    format!("{FEEDS}{}#", mark.to_hex())
+}
+
+pub(crate) fn feed_entry(account: &AccountId, mark: SecretHash, connection: &ConnectionId) -> Key {
+    Key::new(account_partition(account), format!("{}{connection}", feed_entries(mark)))
 }
 
 pub(crate) fn link_entry(account: &AccountId, created_at: Timestamp, id: &LinkId) -> Key {

@@ -146,7 +146,7 @@ pub fn a_connection(property: &Property, n: u64) -> Connection {
         provider: "generic".to_owned(),
         direction: Direction::Bidirectional,
         status: Status::Active,
-        import: Some(ImportSide { url: a_url(n), since: at(0), policy: PolicyOverrides::default(), applied: None }),
+        import: Some(ImportSide::new(a_url(n), at(0), PolicyOverrides::default())),
         export: Some(ExportSide {
             token: link_token(n),
             detail: Detail::Busy,
@@ -309,6 +309,8 @@ pub fn nothing_but(property: &Property) -> PropertyCommit {
         remove_retiring: Vec::new(),
         plans: Vec::new(),
         owners: Vec::new(),
+        put_feeds: Vec::new(),
+        remove_feeds: Vec::new(),
         put_claims: BTreeMap::new(),
         remove_claims: Vec::new(),
         put_conflicts: Vec::new(),

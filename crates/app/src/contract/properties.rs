@@ -11,12 +11,12 @@ use super::{
 };
 use crate::{
     model::{
-        Account, Activity, ActivityKind, ClosedHold, ConflictRecord, Dirty, LinkOwner, Names, Property, PropertyState,
-        Replaced, RetiringLink, RetiringServes,
+        Account, Activity, ActivityKind, ClosedHold, ConflictRecord, Connection, Dirty, ImportSide, LinkOwner, Names,
+        Property, PropertyState, Replaced, RetiringLink, RetiringServes, SecretHash,
     },
     ports::{
-        AccountStore, ActivityStore, FetchStore, LinkStore, Location, PageRequest, PlanChange, PropertyCommit,
-        PropertyStore, StoreError,
+        AccountStore, ActivityStore, FeedReader, FetchStore, LinkStore, Location, PageRequest, PlanChange,
+        PropertyCommit, PropertyStore, StoreError,
     },
 };
 
@@ -164,6 +164,7 @@ pub async fn property_store(
     assert_eq!(of_this, expected, "conflicts are listed, the newest first, also when they closed");
     conflicts_of_an_account(store, &expected).await;
 
+    lists_of_feeds(store).await;
     listing(store).await;
     past(store).await;
     shares_of_claims(store).await;
@@ -191,6 +192,49 @@ fn record(property: &Property, n: u64, closed_at: Option<i64>) -> ConflictRecord
 
 fn record_of(property: &Property, conflict: &Conflict, closed_at: Option<i64>) -> ConflictRecord {
     ConflictRecord { property: property.id.clone(), conflict: conflict.clone(), closed_at: closed_at.map(at) }
+}
+
+/// Who reads one feed is found within its account, and only while that reads it.
+async fn lists_of_feeds(store: &dyn PropertyStore) {
+    let (one, other, stranger) = (a_property(1, 60), a_property(1, 61), a_property(7, 62));
+    let mark = |n: u64| SecretHash::of(&format!("feed {n}"));
+    for (property, n) in [(&one, 60), (&other, 61), (&stranger, 62)] {
+        let put_feeds = vec![(mark(1), connection_id(n)), (mark(2), connection_id(n + 10))];
+        store.commit(&PropertyCommit { put_feeds, ..nothing_but(property) }).await.unwrap();
+    }
+    let reader = |n: u64, property: &Property| FeedReader {
+        mark: mark(1),
+        connection: connection_id(n),
+        property: property.id.clone(),
+    };
+    let found = async |marks: &[u64], most| {
+        let marks = marks.iter().map(|n| mark(*n)).collect();
+        let mut found = store.feed_readers(&account_id(1), &marks, most).await.unwrap();
+        found.sort();
+        found
+    };
+    let mut both = vec![reader(60, &one), reader(61, &other)];
+    both.sort();
+    assert_eq!(found(&[1], 9).await, both, "those of one account and one feed");
+    assert_eq!(found(&[1, 2, 3], 9).await.len(), 4, "several feeds at once");
+    assert_eq!(found(&[1, 2], 1).await.len(), 2, "no more of each than was asked for");
+    assert_eq!(found(&[], 9).await, [], "no feed, no reader");
+    let remove_feeds = vec![(mark(1), connection_id(60)), (mark(9), connection_id(60))];
+    store.commit(&PropertyCommit { remove_feeds, ..nothing_but(&next(&one)) }).await.unwrap();
+    assert_eq!(found(&[1], 9).await, [reader(61, &other)], "who reads it no more is gone");
+    let stale =
+        PropertyCommit { remove_feeds: vec![(mark(1), connection_id(61))], ..nothing_but(&next(&next(&other))) };
+    assert!(matches!(store.commit(&stale).await, Err(StoreError::Stale)));
+    assert_eq!(found(&[1], 9).await.len(), 1, "with the commit or not at all");
+    let connection = a_connection(&other, 61);
+    let import = connection.import.clone().map(|import| ImportSide { listed: Some(mark(1)), ..import });
+    let put_connections = vec![Connection { import, ..connection }];
+    store.commit(&PropertyCommit { put_connections, ..nothing_but(&next(&other)) }).await.unwrap();
+    store.purge(&other.id).await.unwrap();
+    assert_eq!(found(&[1], 9).await, [], "a purged property reads nothing");
+    for property in [&one, &stranger] {
+        store.purge(&property.id).await.unwrap();
+    }
 }
 
 /// Lists over several properties keep those of each together.

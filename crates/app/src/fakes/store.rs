@@ -22,9 +22,9 @@ use crate::{
         Spent, SweepRecord, Token, Validators, bucket_of, is_ahead, postponed,
     },
     ports::{
-        AccountStore, ActivityStore, BudgetStore, FetchStore, IDEMPOTENCY_LEASE, IdempotencyStart, IdempotencyStore,
-        LinkStore, Location, Mark, MarkStore, Page, PageRequest, PlanChange, PropertyCommit, PropertyStore,
-        RefreshStore, StoreError,
+        AccountStore, ActivityStore, BudgetStore, FeedReader, FetchStore, IDEMPOTENCY_LEASE, IdempotencyStart,
+        IdempotencyStore, LinkStore, Location, Mark, MarkStore, Page, PageRequest, PlanChange, PropertyCommit,
+        PropertyStore, RefreshStore, StoreError,
     },
 };
 
@@ -79,6 +79,8 @@ struct State {
     answers: BTreeMap<(AccountId, String), Answer>,
     /// When each is full again.
     budgets: BTreeMap<String, Timestamp>,
+    /// The lists of feeds.
+    feeds: BTreeSet<(AccountId, FeedReader)>,
 }
 
 struct Held {
@@ -397,6 +399,7 @@ impl AccountStore for MemoryStore {
             }
             state.tokens.retain(|(account, _), _| account != id);
             state.answers.retain(|(account, _), _| account != id);
+            state.feeds.retain(|(account, _)| account != id);
             state.accounts.remove(id);
             state.erasures.remove(id);
             Ok(())
@@ -532,6 +535,14 @@ impl PropertyStore for MemoryStore {
                     }
                 }
             }
+            let entry = |(mark, connection): &(SecretHash, ConnectionId)| {
+                let (connection, property) = (connection.clone(), commit.property.id.clone());
+                (commit.property.account.clone(), FeedReader { mark: *mark, connection, property })
+            };
+            state.feeds.extend(commit.put_feeds.iter().map(entry));
+            for gone in commit.remove_feeds.iter().map(entry) {
+                state.feeds.remove(&gone);
+            }
             for (token, owner) in &commit.owners {
                 match owner {
                     Some(owner) => state.own(token, owner),
@@ -592,6 +603,7 @@ impl PropertyStore for MemoryStore {
             state.activity.remove(id);
             state.locations.retain(|_, location| location.property != *id);
             state.plans.retain(|_, (plan, _)| plan.property != *id);
+            state.feeds.retain(|(_, reader)| reader.property != *id);
             state
                 .owners
                 .retain(|_, owned| !matches!(&owned.owner, LinkOwner::Connection { property, .. } if property == id));
@@ -601,6 +613,21 @@ impl PropertyStore for MemoryStore {
 
     async fn locate(&self, id: &str) -> Result<Option<Location>, StoreError> {
         self.call(|state| Ok(home_of(id).and_then(|home| state.locations.get(home)).cloned()))
+    }
+
+    async fn feed_readers(
+        &self,
+        account: &AccountId,
+        marks: &BTreeSet<SecretHash>,
+        most: usize,
+    ) -> Result<Vec<FeedReader>, StoreError> {
+        self.call(|state| {
+            let of = |mark: &SecretHash| {
+                let all = state.feeds.iter().filter(move |(of, reader)| of == account && reader.mark == *mark);
+                all.map(|(_, reader)| reader.clone()).take(most).collect::<Vec<_>>()
+            };
+            Ok(marks.iter().flat_map(of).collect())
+        })
     }
 
     async fn closed_holds(&self, id: &PropertyId, request: PageRequest) -> Result<Page<ClosedHold>, StoreError> {

@@ -6,7 +6,7 @@ use calmesh_calendar::{
 use calmesh_profiles::{PolicyDefaults, Profile};
 use jiff::Timestamp;
 
-use super::{FeedUrl, LinkToken, Snapshot, Validators};
+use super::{FeedUrl, LinkToken, SecretHash, Snapshot, Validators};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
@@ -122,6 +122,19 @@ pub struct ImportSide {
     pub policy: PolicyOverrides,
     /// The last reading that merge took in. Only merge writes it, in its transaction.
     pub applied: Option<Applied>,
+    /// The mark of the URL whose stays are still known though the host gave another one since, of which no reading that
+    /// shows anything was taken in yet.
+    pub replaces: Option<SecretHash>,
+    /// The mark under which the account's list of feeds has this one; none as earlier versions wrote it.
+    pub listed: Option<SecretHash>,
+}
+
+impl ImportSide {
+    /// One of which nothing is known yet.
+    #[must_use]
+    pub fn new(url: FeedUrl, since: Timestamp, policy: PolicyOverrides) -> Self {
+        Self { url, since, policy, applied: None, replaces: None, listed: None }
+    }
 }
 
 /// The last reading that merge took in.

@@ -38,6 +38,7 @@ pub(crate) fn without_secrets(connection: &Connection) -> Connection {
     let mut kept = connection.clone();
     if let Some(import) = &mut kept.import {
         import.url = import.url.without_secrets();
+        (import.replaces, import.listed) = (None, None);
         if let Some(applied) = &mut import.applied {
             applied.validators = Validators::default();
             applied.warnings.clear();

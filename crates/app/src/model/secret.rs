@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use calmesh_calendar::AccountId;
 use sha2::{Digest, Sha256};
 use url::Url;
 
@@ -181,6 +182,22 @@ impl FeedUrl {
     #[must_use]
     pub fn hash(&self) -> SecretHash {
         SecretHash::of(&self.0)
+    }
+
+    /// By what it reads: without its fragment, and `http` like `https`.
+    #[must_use]
+    pub fn comparable(&self) -> String {
+        let Some(mut parsed) = self.to_url() else { return self.as_str().to_owned() };
+        parsed.set_fragment(None);
+        let text = parsed.as_str();
+        text.split_once("://").map_or(text, |(_, rest)| rest).to_owned()
+    }
+
+    /// By what the same feed is known within one account. It rests beside the URL itself, and only there; another
+    /// account's mark of the same URL is another one.
+    #[must_use]
+    pub fn mark(&self, account: &AccountId) -> SecretHash {
+        SecretHash::of(&format!("{account} {}", self.comparable()))
     }
 }
 

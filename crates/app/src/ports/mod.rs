@@ -11,9 +11,9 @@ pub use bus::{BusError, Event, EventBus};
 pub use feeds::{BodyRoom, FeedRequest, FeedSource, FetchFailure, Hop, HopGate};
 pub use read_logs::{LoggedReads, ReadLogError, ReadLogs};
 pub use store::{
-    AccountStore, ActivityStore, BudgetStore, FetchStore, IDEMPOTENCY_LEASE, IdempotencyStart, IdempotencyStore,
-    LinkStore, Location, Mark, MarkStore, Page, PageRequest, PlanChange, PropertyCommit, PropertyStore, RefreshStore,
-    StoreError,
+    AccountStore, ActivityStore, BudgetStore, FeedReader, FetchStore, IDEMPOTENCY_LEASE, IdempotencyStart,
+    IdempotencyStore, LinkStore, Location, Mark, MarkStore, Page, PageRequest, PlanChange, PropertyCommit,
+    PropertyStore, RefreshStore, StoreError,
 };
 pub use world::{
     Clock, ExportObject, ExportStore, ExportVersion, ExportWriteError, IdentityError, IdentityVerifier, ObjectError,

@@ -98,6 +98,15 @@ pub struct Location {
     pub property: PropertyId,
 }
 
+/// A connection of an account that reads a feed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FeedReader {
+    /// [`crate::model::FeedUrl::mark`].
+    pub mark: SecretHash,
+    pub connection: ConnectionId,
+    pub property: PropertyId,
+}
+
 /// What a commit does to the fetch plan of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "a commit holds a few of them for a moment")]
@@ -129,6 +138,9 @@ pub struct PropertyCommit {
     pub plans: Vec<PlanChange>,
     /// Link tokens that now belong to this property's connections, or (None) to nobody.
     pub owners: Vec<(LinkToken, Option<LinkOwner>)>,
+    /// Marks of feeds that these connections read from now on, and those that they read no more.
+    pub put_feeds: Vec<(SecretHash, ConnectionId)>,
+    pub remove_feeds: Vec<(SecretHash, ConnectionId)>,
     /// Each replaces what is kept of that connection's claims; those of other connections stay.
     pub put_claims: BTreeMap<ConnectionId, ConnectionClaims>,
     /// Connections whose claims are all plain by now.
@@ -189,6 +201,14 @@ pub trait PropertyStore: Send + Sync {
     /// Where the thing with this id (`con_…`, `blk_…`, `hld_…`, `cfl_…`) belongs, told by the part of the id that it shares
     /// with its property. Whether it is there, that property's state says.
     async fn locate(&self, id: &str) -> Result<Option<Location>, StoreError>;
+
+    /// The connections of an account that read these feeds, in order, at most `most` of each; strongly consistent.
+    async fn feed_readers(
+        &self,
+        account: &AccountId,
+        marks: &BTreeSet<SecretHash>,
+        most: usize,
+    ) -> Result<Vec<FeedReader>, StoreError>;
 
     /// Holds of a property that have ended in the last 90 days, newest first.
     async fn closed_holds(&self, id: &PropertyId, page: PageRequest) -> Result<Page<ClosedHold>, StoreError>;

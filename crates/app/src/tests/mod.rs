@@ -1,5 +1,6 @@
 //! The data's way through the fakes: sweeps, merges, exports, and a death at every call in between.
 
+mod changed;
 mod crashes;
 mod deletions;
 mod echoes;

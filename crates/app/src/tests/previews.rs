@@ -132,6 +132,10 @@ enum Deed {
     DeleteLink,
     NarrowLink,
     DeleteAccount,
+    /// Of what the site's feed misses.
+    Release(usize),
+    /// To a calendar with other stays, or an empty one.
+    ChangeUrl(usize, bool),
 }
 
 fn deeds() -> impl Strategy<Value = Deed> {
@@ -151,6 +155,8 @@ fn deeds() -> impl Strategy<Value = Deed> {
         Just(Deed::DeleteLink),
         Just(Deed::NarrowLink),
         Just(Deed::DeleteAccount),
+        (0..3_usize).prop_map(Deed::Release),
+        (0..3_usize, any::<bool>()).prop_map(|(site, empty)| Deed::ChangeUrl(site, empty)),
     ]
 }
 
@@ -159,6 +165,10 @@ fn edit_of(deed: &Deed) -> ConnectionEdit {
     match deed {
         Deed::PauseTheLink(_) => ConnectionEdit { export_paused: Edit::To(true), export: SideEdit::Touch, ..edit },
         Deed::StopTheExport(_) => ConnectionEdit { direction: Some(Direction::Import), ..edit },
+        Deed::ChangeUrl(..) => {
+            let url = World::url("corrected").parse().unwrap();
+            ConnectionEdit { url: Some(url), import: SideEdit::Touch, ..edit }
+        }
         Deed::StopTheImport(_) => ConnectionEdit { direction: Some(Direction::Export), ..edit },
         _ => {
             let policy = crate::PolicyEdit { blocks: Edit::To(false), ..Default::default() };
@@ -184,9 +194,15 @@ impl Scene {
             Deed::Delete(at) => app.preview_connection_deletion(&reach, site(at), &any).await.unwrap(),
             Deed::Rotate(at) => app.preview_rotation(&reach, site(at), false).await.unwrap(),
             Deed::Revoke(at) => app.preview_rotation(&reach, site(at), true).await.unwrap(),
-            Deed::PauseTheLink(at) | Deed::StopTheExport(at) | Deed::StopTheImport(at) | Deed::ShowOnly(at) => {
-                app.preview_connection_edit(&reach, site(at), &edit_of(deed), &any).await.unwrap()
+            Deed::Release(at) => {
+                let hold = self.hold(site(at)).await;
+                app.preview_release(&reach, &hold, true).await.unwrap()
             }
+            Deed::PauseTheLink(at)
+            | Deed::StopTheExport(at)
+            | Deed::StopTheImport(at)
+            | Deed::ChangeUrl(at, _)
+            | Deed::ShowOnly(at) => app.preview_connection_edit(&reach, site(at), &edit_of(deed), &any).await.unwrap(),
             Deed::DeleteBlock(at) => app.preview_block_deletion(&reach, &self.blocks[*at], &any).await.unwrap(),
             Deed::MoveBlock(at) => app.preview_block_edit(&reach, &self.blocks[*at], &moved(), &any).await.unwrap(),
             Deed::NoTurnover => {
@@ -197,6 +213,44 @@ impl Scene {
             Deed::NarrowLink => app.preview_link_edit(&reach, &self.link.id, &self.narrow().await, &any).await.unwrap(),
             Deed::DeleteAccount => app.preview_account_deletion(&reach, &any).await.unwrap(),
         }
+    }
+
+    /// What must have come about before the deed; answers whether it can be done.
+    async fn comes_to(&self, deed: &Deed) -> bool {
+        match deed {
+            Deed::Release(at) => {
+                self.world.serve(SITES[*at], airbnb(7, &[]));
+                self.world.sweep().await;
+                let of = |block: &&calmesh_calendar::Block| block.connection() == Some(&self.sites[*at].0);
+                let state = self.world.state().await;
+                state.blocks.iter().filter(of).any(|block| block.hold().is_some())
+            }
+            Deed::ChangeUrl(_, empty) => {
+                let other = [("HMCORRECTA", "2026-12-02", "2026-12-05"), ("HMCORRECTB", "2026-12-30", "2027-01-02")];
+                self.world.serve("corrected", airbnb(1, if *empty { &[] } else { &other }));
+                self.world.clock.advance(jiff::SignedDuration::from_mins(1));
+                true
+            }
+            _ => true,
+        }
+    }
+
+    /// A hold of a site's stay.
+    async fn hold(&self, site: &ConnectionId) -> calmesh_calendar::HoldId {
+        let state = self.world.state().await;
+        let mut held = state.blocks.iter().filter(|block| block.connection() == Some(site));
+        held.find_map(|block| block.hold()).unwrap().id.clone()
+    }
+
+    /// Nights that only held stays take.
+    async fn held(&self) -> BTreeSet<Date> {
+        let Some(state) = self.world.store.load(&self.world.property).await.unwrap() else { return BTreeSet::new() };
+        let house = state.house();
+        let (held, shown): (Vec<_>, Vec<_>) = state.blocks.iter().partition(|block| block.hold().is_some());
+        let all = |blocks: Vec<&calmesh_calendar::Block>| -> BTreeSet<Date> {
+            blocks.iter().filter_map(|block| block.extent.nights(&house)).flat_map(|nights| nights.iter()).collect()
+        };
+        all(held).difference(&all(shown)).copied().collect()
     }
 
     /// A link over another property alone.
@@ -230,7 +284,15 @@ impl Scene {
             Deed::Delete(at) => app.delete_connection(&reach, site(at), &any).await.unwrap(),
             Deed::Rotate(at) => drop(app.rotate_link(&reach, site(at), false).await.unwrap()),
             Deed::Revoke(at) => drop(app.rotate_link(&reach, site(at), true).await.unwrap()),
-            Deed::PauseTheLink(at) | Deed::StopTheExport(at) | Deed::StopTheImport(at) | Deed::ShowOnly(at) => {
+            Deed::Release(at) => {
+                let hold = self.hold(site(at)).await;
+                drop(app.release_hold(&reach, &hold, true).await.unwrap());
+            }
+            Deed::PauseTheLink(at)
+            | Deed::StopTheExport(at)
+            | Deed::StopTheImport(at)
+            | Deed::ChangeUrl(at, _)
+            | Deed::ShowOnly(at) => {
                 drop(app.edit_connection(&reach, site(at), &edit_of(deed), &any).await.unwrap());
             }
             Deed::DeleteBlock(at) => app.delete_block(&reach, &self.blocks[*at], &any).await.unwrap(),
@@ -261,12 +323,23 @@ async fn opens_what_it_says(stays: &[(usize, i16, i16)], own: &[(i16, i16)], tur
         first.insert(site.clone(), scene.token(site).await);
     }
     for deed in deeds {
+        if !scene.comes_to(deed).await {
+            return;
+        }
         let (read, extra, taken) = scene.read().await;
+        let held_before = scene.held().await;
         let said = scene.preview(deed).await;
         scene.act(deed).await;
         let free: BTreeSet<Date> = taken.difference(&scene.taken_now().await).copied().collect();
         assert_eq!(said.opens, free, "{deed:?} opens");
-        for (site, held) in &scene.sites {
+        let held: BTreeSet<Date> = scene.held().await.difference(&held_before).copied().collect();
+        assert_eq!(said.held, held, "{deed:?} leaves held");
+        for (nth, (site, held)) in scene.sites.iter().enumerate() {
+            let held = match deed {
+                Deed::Release(at) | Deed::ChangeUrl(at, true) if *at == nth => BTreeSet::new(),
+                Deed::ChangeUrl(at, false) if *at == nth => span(1, 3).union(&span(29, 3)).copied().collect(),
+                _ => held.clone(),
+            };
             let (token, had) = &read[site];
             let mut open = BTreeSet::new();
             for token in [token, &first[site]] {
@@ -438,4 +511,177 @@ async fn a_revoked_link_never_lives_again() {
     turned(&scene, Direction::Import).await;
     turned(&scene, Direction::Bidirectional).await;
     assert_eq!(world.served(&revoked).unwrap(), Vec::<String>::new());
+}
+
+// ---- what may be an echo ----------------------------------------------------------------------------------------
+
+/// The nights that every link shows.
+async fn links(world: &World) -> BTreeMap<ConnectionId, BTreeSet<Date>> {
+    let state = world.state().await;
+    let exporting = state.connections.iter().filter_map(|known| Some((known.id.clone(), known.export.as_ref()?)));
+    exporting.map(|(id, export)| (id, nights(world, &export.token, &BTreeSet::new()))).collect()
+}
+
+/// An event of a calendar that tells nothing of where it comes from.
+fn plain(events: &[(&str, &str, &str)]) -> String {
+    let text = airbnb(1, events).replace("-//Airbnb Inc//Hosting Calendar 1.0//EN", "-//somebody//EN");
+    let lines = text.lines().filter(|line| !line.starts_with("DESCRIPTION") && !line.starts_with(" "));
+    lines.map(|line| format!("{}\r\n", line.replace("SUMMARY:Reserved", "SUMMARY:Blocked"))).collect()
+}
+
+/// A site that sold three nights, one that repeats them under names of its own and read its link just before, and
+/// one that does neither.
+async fn an_origin_and_its_echo() -> (World, [ConnectionId; 3]) {
+    let world = World::new().await;
+    world.clock.tick(jiff::SignedDuration::from_millis(1));
+    let sites =
+        [world.connect("a", "airbnb").await, world.connect("b", "generic").await, world.connect("c", "airbnb").await];
+    world.serve("a", airbnb(1, &[("HMAAAA", "2026-12-04", "2026-12-07")]));
+    world.serve("b", plain(&[]));
+    world.serve("c", airbnb(1, &[]));
+    world.sweep().await;
+    world.clock.advance(jiff::SignedDuration::from_mins(5));
+    let state = world.state().await;
+    let token = state.connection(&sites[1]).unwrap().export.clone().unwrap().token;
+    world.store.record_reads(&token.hash(), &[world.now()].into()).await.unwrap();
+    world.serve("b", plain(&[("1@b", "2026-12-04", "2026-12-07")]));
+    world.sweep().await;
+    (world, sites)
+}
+
+/// What a preview said, and what then happened: nights that became free, and those that each link lost.
+async fn lost(
+    world: &World,
+    deed: impl AsyncFnOnce(&World),
+) -> (BTreeSet<Date>, BTreeMap<ConnectionId, BTreeSet<Date>>) {
+    let (taken, shown) = (world.taken().await, links(world).await);
+    deed(world).await;
+    world.work().await;
+    let (still, after) = (world.taken().await, links(world).await);
+    let free = taken.iter().filter(|night| !still.contains(night)).map(|night| night.parse().unwrap()).collect();
+    let none = BTreeSet::new();
+    let gone = shown.iter().map(|(id, nights)| (id, nights.difference(after.get(id).unwrap_or(&none)).copied()));
+    let gone = gone.map(|(id, nights)| (id.clone(), nights.collect::<BTreeSet<Date>>()));
+    (free, gone.filter(|(_, nights)| !nights.is_empty()).collect())
+}
+
+#[tokio::test]
+async fn what_only_an_echo_holds_stays_taken_while_its_site_is_asked_and_opens_there_alone() {
+    let (world, [a, b, c]) = an_origin_and_its_echo().await;
+    let (reach, three) = (Reach::whole(world.account.clone()), span(3, 3));
+    let said = world.app.preview_pause(&reach, &a, None).await.unwrap();
+    let (free, gone) =
+        lost(&world, async |world| drop(world.app.pause_connection(&reach, &a, None).await.unwrap())).await;
+    assert_eq!((&said.opens, said.opens.len()), (&free, 0), "it blocks until it was asked");
+    assert_eq!(gone, BTreeMap::from([(b.clone(), three.clone())]));
+    assert_eq!(said.at_sites, gone, "and {c} is shown it on");
+}
+
+#[tokio::test]
+async fn the_link_of_a_site_that_may_only_repeat_opens_there_what_its_origin_holds() {
+    for deleted in [false, true] {
+        let (world, [_, b, _]) = an_origin_and_its_echo().await;
+        let (reach, three) = (Reach::whole(world.account.clone()), span(3, 3));
+        let said = if deleted {
+            world.app.preview_connection_deletion(&reach, &b, &Expected::Any).await.unwrap()
+        } else {
+            world.app.preview_pause(&reach, &b, None).await.unwrap()
+        };
+        assert!(said.opens.is_empty());
+        assert_eq!(said.at_sites, BTreeMap::from([(b.clone(), three)]), "what it shows may be ours: {deleted}");
+    }
+}
+
+#[tokio::test]
+async fn a_corrected_url_of_the_origin_opens_what_its_echo_does_not_hold_yet() {
+    let (world, [a, b, c]) = an_origin_and_its_echo().await;
+    let reach = Reach::whole(world.account.clone());
+    world.clock.advance(jiff::SignedDuration::from_mins(1));
+    world.serve("corrected", airbnb(1, &[("HMCORRECT", "2026-12-20", "2026-12-22")]));
+    let edit = edit_of(&Deed::ChangeUrl(0, false));
+    let said = world.app.preview_connection_edit(&reach, &a, &edit, &Expected::Any).await.unwrap();
+    let edited = async |world: &World| {
+        drop(world.app.edit_connection(&reach, &a, &edit, &Expected::Any).await.unwrap());
+    };
+    let (free, gone) = lost(&world, edited).await;
+    assert_eq!((&said.opens, said.opens.len()), (&free, 0), "the echo blocks until its site was asked");
+    assert_eq!(gone, BTreeMap::from([(b, span(3, 3))]));
+    assert_eq!(said.at_sites, gone);
+    assert!(links(&world).await[&c].is_superset(&span(3, 3)));
+}
+
+#[tokio::test]
+async fn a_new_calendar_is_judged_anew_and_not_by_what_was_found_of_the_one_before() {
+    let (world, [a, b, _]) = an_origin_and_its_echo().await;
+    let reach = Reach::whole(world.account.clone());
+    // B was asked, and let go: it only repeated.
+    world.serve("a", airbnb(2, &[]));
+    world.sweep().await;
+    let state = world.state().await;
+    let hold = state.blocks.iter().find_map(|block| block.hold()).unwrap().id.clone();
+    world.app.release_hold(&reach, &hold, true).await.unwrap();
+    world.work().await;
+    world.clock.advance(jiff::SignedDuration::from_mins(5));
+    let token = world.state().await.connection(&b).unwrap().export.clone().unwrap().token;
+    world.store.record_reads(&token.hash(), &[world.now()].into()).await.unwrap();
+    world.serve("b", plain(&[]));
+    world.sweep().await;
+    assert!(world.taken().await.is_empty());
+    // Another calendar shows the same nights under B's connection, while A sells them once more.
+    world.serve("a", airbnb(3, &[("HMNEWW", "2026-12-04", "2026-12-07")]));
+    world.sweep().await;
+    world.serve("corrected", plain(&[("x@other", "2026-12-04", "2026-12-07")]));
+    world.clock.advance(jiff::SignedDuration::from_mins(1));
+    let edit = edit_of(&Deed::ChangeUrl(1, false));
+    world.app.edit_connection(&reach, &b, &edit, &Expected::Any).await.unwrap();
+    world.work().await;
+    world.app.pause_connection(&reach, &a, None).await.unwrap();
+    world.work().await;
+    assert_eq!(world.taken().await.len(), 3, "it blocks until it was asked itself");
+}
+
+#[tokio::test]
+async fn a_released_hold_opens_at_every_site_but_those_that_hold_the_nights_themselves() {
+    let scene = Scene::new(&[(0, 3, 3), (1, 4, 3)], &[]).await;
+    let (world, reach) = (&scene.world, scene.reach());
+    assert!(scene.comes_to(&Deed::Release(0)).await);
+    let hold = scene.hold(&scene.sites[0].0).await;
+    let said = world.app.preview_release(&reach, &hold, true).await.unwrap();
+    let released = async |world: &World| drop(world.app.release_hold(&reach, &hold, true).await.unwrap());
+    let (free, _) = lost(world, released).await;
+    assert_eq!((&said.opens, &free), (&span(3, 1), &span(3, 1)));
+    let [_, (b, _), (c, _)] = &scene.sites[..] else { panic!() };
+    // B holds the rest itself, and C is shown it on.
+    assert_eq!(said.at_sites, BTreeMap::from([(b.clone(), span(3, 1)), (c.clone(), span(3, 1))]));
+}
+
+#[tokio::test]
+async fn a_conflict_that_is_settled_opens_nothing_before_the_site_was_asked() {
+    let world = World::new().await;
+    world.clock.tick(jiff::SignedDuration::from_millis(1));
+    let (_, b) = (world.connect("a", "airbnb").await, world.connect("b", "generic").await);
+    world.serve("b", plain(&[("1@b", "2026-12-04", "2026-12-06")]));
+    world.serve("a", airbnb(1, &[]));
+    world.sweep().await;
+    world.serve("a", airbnb(1, &[("HMAAAA", "2026-12-05", "2026-12-08")]));
+    world.sweep().await;
+    let state = world.state().await;
+    let (conflict, reach) = (state.conflicts[0].clone(), Reach::whole(world.account.clone()));
+    let is_of =
+        |block: &BlockId, site| state.blocks.iter().any(|known| known.id == *block && known.connection() == Some(site));
+    // A's own text tells that its guest is one, so what the host says of it changes nothing but the conflict.
+    let mut blocks = conflict.blocks.clone();
+    blocks.sort_by_key(|block| is_of(block, &b));
+    for block in &blocks {
+        let said = world.app.preview_resolution(&reach, &conflict.id, block).await.unwrap();
+        let resolved = async |world: &World| {
+            drop(world.app.resolve_conflict(&reach, &conflict.id, block).await.unwrap());
+        };
+        let (free, gone) = lost(&world, resolved).await;
+        assert_eq!((&said.opens, said.opens.len()), (&free, 0));
+        // One site alone says the fourth: it is asked for it, and its link does not say so anyway. A, which holds the
+        // fifth by itself, is not shown it any more.
+        assert!(said.at_sites.is_empty(), "{said:?}");
+        assert!(gone.keys().all(|site| *site != b), "{gone:?}");
+    }
 }

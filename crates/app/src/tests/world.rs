@@ -86,12 +86,7 @@ impl World {
             provider: provider.to_owned(),
             direction: Direction::Bidirectional,
             status: Status::Active,
-            import: Some(ImportSide {
-                url: Self::url(name).parse().unwrap(),
-                since: now,
-                policy: PolicyOverrides::default(),
-                applied: None,
-            }),
+            import: Some(ImportSide::new(Self::url(name).parse().unwrap(), now, PolicyOverrides::default())),
             export: Some(ExportSide {
                 token,
                 detail: Detail::Busy,

@@ -45,6 +45,9 @@ pub struct Change<'a> {
     /// The good reading that brought this change, and when its body was read; none where it was no reading, or the same
     /// one judged anew.
     pub read: Option<(&'a ConnectionId, Timestamp)>,
+    /// The connection that reads another calendar since: what was found of the one before says nothing of the nights that
+    /// this one shows. What its link carried stays known, since its reader may be the same.
+    pub replaced: Option<&'a ConnectionId>,
     pub now: Timestamp,
 }
 
@@ -156,7 +159,8 @@ pub(crate) fn weigh_by(change: &Change<'_>, ids: &mut dyn FnMut() -> [u8; 16], r
     let nothing_new = before.blocks == after.blocks
         && before.sources == after.sources
         && before.claims == after.claims
-        && before.house == after.house;
+        && before.house == after.house
+        && change.replaced.is_none();
     let waits = change.read.is_some_and(|(read, _)| change.after.claims.waits_for_readings(read));
     let wake_at = change.after.claims.questions_end_at();
     if nothing_new && !waits && wake_at.is_none_or(|wake_at| wake_at > change.now) {
@@ -323,6 +327,12 @@ impl<'a> Weighing<'a> {
             let host = is_row.is_some_and(|row| row.host.is_some());
             if host || host_before || states.iter().any(|state| !state.is_idle()) {
                 nights.push(Night { date, index, host_before, host, states });
+            }
+        }
+        if let Some(at) = connections.iter().position(|party| Some(party.id) == change.replaced) {
+            for state in nights.iter_mut().filter_map(|night| night.states.get_mut(at)) {
+                let State { is, link, carried, .. } = *state;
+                *state = State { is, link, carried, ..State::default() };
             }
         }
         Self { change, rules, connections, nights, findings: Vec::new() }

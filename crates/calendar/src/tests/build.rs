@@ -49,6 +49,7 @@ pub(super) fn judging<'a>(connection: &'a ConnectionId, house: &'a House) -> Jud
         hold: HoldPolicy::default(),
         mass_vanish: MassVanishPolicy::default(),
         expected_to_go: &[],
+        replaced: false,
     }
 }
 

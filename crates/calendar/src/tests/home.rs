@@ -71,6 +71,7 @@ impl Home {
                 hold: HoldPolicy::default(),
                 mass_vanish: home.mass_vanish,
                 expected_to_go: &expected,
+                replaced: false,
             };
             let reading = Reading { sightings, unread: BTreeSet::new(), read_at: now, now, repeated: false };
             let ids = &mut home.ids;
@@ -104,6 +105,7 @@ impl Home {
             after: Picture { blocks: &self.blocks, sources: &self.sources, claims: &self.claims, house: &self.house },
             links: &self.links,
             read: read.as_ref().map(|id| (id, self.now)),
+            replaced: None,
             now: self.now,
         };
         let ids = &mut self.ids;

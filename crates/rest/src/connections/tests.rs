@@ -763,8 +763,8 @@ async fn connections_of_a_property_cost_few_store_calls() {
     let path = format!("/v1/properties/{flat}/connections?limit=3");
     let before = api.store.calls();
     let page = api.get(&path).await.json();
-    // Token and account of the caller, the property, fetch states, sweeps, reads.
-    assert!(api.store.calls() - before <= 6, "{} calls", api.store.calls() - before);
+    // Token and account of the caller, the property, fetch states, sweeps, reads, and who else reads these feeds.
+    assert!(api.store.calls() - before <= 7, "{} calls", api.store.calls() - before);
     assert_eq!(page["items"].as_array().unwrap().len(), 3);
     let next = format!("{path}&cursor={}", page["next_cursor"].as_str().unwrap());
     let rest = api.get(&next).await.json();
@@ -805,4 +805,41 @@ async fn another_accounts_connection_is_not_there() {
     let reader = api.token_with(json!({"name": "r", "scope": "read"})).await;
     assert_eq!(api.ask(Method::GET, &a).by(&reader).send().await.status, 200);
     api.ask(Method::POST, &format!("{a}/pause")).by(&reader).send().await.problem(403);
+}
+
+#[tokio::test]
+async fn a_corrected_url_opens_what_its_preview_says_and_of_an_empty_calendar_what_is_held() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    let a = path(&api.connect(&flat, "a", airbnb(&[STAY, ("HMBBBBBBBB", "2026-12-20", "2026-12-22")])).await);
+    let b = api.connect(&flat, "b", airbnb(&[])).await;
+    api.work().await;
+    api.clock.advance(SignedDuration::from_mins(1));
+    api.feeds.serve(&url("right"), airbnb(&[]));
+    let edit = json!({"import": {"url": url("right")}});
+    let said = api.patch(&format!("{a}?preview=true"), edit.clone()).await.json();
+    let wrong = ["2026-12-04", "2026-12-05", "2026-12-06", "2026-12-20", "2026-12-21"];
+    assert_eq!(said, json!({"opens": [], "held": wrong, "opens_at_site": {}}));
+    api.feeds.serve(&url("right"), airbnb(&[("HMCCCCCCCC", "2026-12-06", "2026-12-08")]));
+    let said = api.patch(&format!("{a}?preview=true"), edit.clone()).await.json();
+    let opens: Vec<_> = wrong.into_iter().filter(|night| *night != "2026-12-06").collect();
+    let other = b["id"].as_str().unwrap();
+    assert_eq!(said, json!({"opens": opens, "opens_at_site": {other: opens}}));
+    assert_eq!(api.patch(&a, edit).await.status, 200);
+    assert_eq!(api.taken(&flat, "2026-12-01", "2027-01-01").await, ["2026-12-06", "2026-12-07"]);
+}
+
+#[tokio::test]
+async fn the_same_link_in_two_properties_is_a_warning_on_both() {
+    let api = TestApi::new().await;
+    let (flat, attic) = (api.flat().await, api.flat_with(json!({"name": "Attic"})).await);
+    let one = path(&api.connect(&flat, "a", airbnb(&[STAY])).await);
+    let other = api.connect(&attic, "a", airbnb(&[STAY])).await;
+    assert!(other["import"]["warnings"][0]["detail"].as_str().unwrap().contains("“Flat”"), "{other}");
+    let listed = api.get(&format!("/v1/properties/{flat}/connections")).await.json();
+    let warning = &listed["items"][0]["import"]["warnings"][0];
+    assert!(warning["detail"].as_str().unwrap().contains("“Attic”"), "{listed}");
+    assert_eq!((&warning["line"], &warning["uid"]), (&json!(null), &json!(null)));
+    assert_eq!(api.delete(&path(&other)).await.status, 204);
+    assert_eq!(api.get(&one).await.json()["import"]["warnings"], json!([]));
 }

@@ -94,6 +94,7 @@ fn a_crowded_property() -> PropertyState {
             after: Picture { blocks: &state.blocks, sources: &sources, claims: &state.claims, house: &house },
             links: &[(of.clone(), read_before)].into(),
             read: Some((&of, now)),
+            replaced: None,
             now,
         };
         let weighed = weigh(&change, &mut || panic!("nothing is cut"));

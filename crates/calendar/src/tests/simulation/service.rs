@@ -217,6 +217,7 @@ impl Service {
             hold: self.policy.hold,
             mass_vanish: self.policy.mass_vanish,
             expected_to_go: &expected,
+            replaced: false,
         };
         // Stays long departed are forgotten.
         let house = &self.house;
@@ -334,6 +335,7 @@ impl Service {
                     after: Picture { blocks: &self.blocks, sources: &sources, claims: &known, house: &self.house },
                     links: &facts,
                     read: read.map(|of| (&self.ids[of], at(now))),
+                    replaced: None,
                     now: at(now),
                 };
                 let fresh = &mut self.fresh;
