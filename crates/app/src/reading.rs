@@ -127,7 +127,8 @@ pub fn take_reading(
     if result.successor == Some(Successor::Other) {
         draft.replaced = Some(connection.clone());
     }
-    if report.changed_something() {
+    // An edge that moves with the days is no news.
+    if report.added + report.removed > 0 || report.changed > result.rolled {
         let ReadingReport { added, changed, removed, held } = report;
         draft.note(Some(connection), ActivityKind::FeedChanged { added, changed, removed, held });
     }

@@ -100,6 +100,8 @@ pub struct Reconciled {
     pub added: u32,
     /// Whose dates or kind changed.
     pub changed: u32,
+    /// Of these, edges of a rule that is known to move with the days.
+    pub rolled: u32,
     pub removed: u32,
     /// In a hold after this reading.
     pub held: u32,
@@ -272,21 +274,7 @@ fn pair(known: &[Block], sightings: &[&Sighting], house: &House, now: Timestamp)
     // 5. The largest overlap of at least half of the shorter one.
     pairing.join_overlapping(|stay, event, overlap| overlap.saturating_mul(2) >= seconds(stay).min(seconds(event)));
     // The edge of a site's rule moves by a day every day, under a new UID each time: it is one closure that moves.
-    let today = house.date(now);
-    pairing.join_equal(
-        Match::Weak,
-        |block| {
-            let moved = days_between(house.date(block.changed_at), today);
-            let nights = edge(block.extent, block.kind, house.date(block.changed_at))?;
-            (moved > 0).then(|| (days_between(today, nights.first()) + moved, nights.count()))
-        },
-        |sighting| match sighting.verdict {
-            Verdict::Blocks(kind) => {
-                edge(sighting.extent, kind, today).map(|nights| (days_between(today, nights.first()), nights.count()))
-            }
-            Verdict::Dropped | Verdict::Cancelled => None,
-        },
-    );
+    pairing.join_rolled(house, now);
     pairing.pairs
 }
 
@@ -327,12 +315,37 @@ fn edge(extent: Extent, kind: BlockKind, today: Date) -> Option<Nights> {
     (is_closure && (ahead <= NOTICE_AT_MOST || ahead >= WINDOW_AT_LEAST)).then_some(nights)
 }
 
-/// Whether a closure moved with the days since it was last seen to change.
-fn rolled(block: &Block, extent: Extent, now: Timestamp, house: &House) -> bool {
-    let (Extent::Nights(old), Extent::Nights(new)) = (block.extent, extent) else { return false };
-    let days = days_between(house.date(block.changed_at), house.date(now));
-    let is_edge = edge(extent, BlockKind::Closure, house.date(now)).is_some();
-    days > 0 && is_edge && days_between(old.first(), new.first()) == days && days_between(old.end(), new.end()) == days
+/// The edge of a site's rule, moved with the days.
+#[derive(Debug, Clone, Copy)]
+struct Rolled {
+    /// What it covers from now on. An advance notice that has tonight keeps it, whatever day it is for its site.
+    nights: Nights,
+    /// Whether the nights that it gives up go at once.
+    at_once: bool,
+}
+
+/// Whether a closure moved with the days since it was last seen to change. One that did so before may do it a day early
+/// or late: its site's day, or our reading of it, does not begin with the property's.
+fn rolled(block: &Block, kind: BlockKind, extent: Extent, now: Timestamp, house: &House) -> Option<Rolled> {
+    let (Extent::Nights(old), Extent::Nights(new)) = (block.extent, extent) else { return None };
+    let (seen, today) = (house.date(block.changed_at), house.date(now));
+    edge(block.extent, block.kind, seen)?;
+    edge(extent, kind, today)?;
+    let known = block.kind == BlockKind::RuleClosure;
+    let days = days_between(seen, today);
+    let with_the_days = |moved: i64| moved > 0 && (moved - days).abs() <= i64::from(known);
+    let (start, end) = (days_between(old.first(), new.first()), days_between(old.end(), new.end()));
+    if days_between(today, new.first()) >= WINDOW_AT_LEAST {
+        let moves = with_the_days(start) && (end == start || end == 0);
+        return moves.then_some(Rolled { nights: new, at_once: known });
+    }
+    let first = if old.contains(today) { old.first().max(today).min(new.first()) } else { new.first() };
+    let is_gap = first < new.first() && old.end() < new.first();
+    // Tonight may be left of the last time, so that it covers a night more than its site says.
+    let moves = with_the_days(end) && start > 0 && (start - end).abs() <= 1 && !is_gap;
+    let lets_go = old.first().max(today) < first.min(old.end());
+    let nights = Nights::new(first, new.end()).ok().filter(|_| moves)?;
+    Some(Rolled { nights, at_once: known || !lets_go })
 }
 
 /// A site's advance notice begins at most so many days ahead, and its booking window ends at least so many ahead.
@@ -420,6 +433,38 @@ impl Pairing<'_> {
         self.settle(found, Match::Weak);
     }
 
+    /// Joins edges that moved with the days, where few are left.
+    fn join_rolled(&mut self, house: &House, now: Timestamp) {
+        let today = house.date(now);
+        let stays: Vec<usize> = self
+            .open_stays()
+            .filter(|(_, (block, _))| edge(block.extent, block.kind, house.date(block.changed_at)).is_some())
+            .map(|(stay, _)| stay)
+            .collect();
+        let events: Vec<(usize, BlockKind)> = self
+            .open_events()
+            .filter_map(|(at, (sighting, _))| match sighting.verdict {
+                Verdict::Blocks(kind) => edge(sighting.extent, kind, today).map(|_| (at, kind)),
+                Verdict::Dropped | Verdict::Cancelled => None,
+            })
+            .collect();
+        if stays.len().saturating_mul(events.len()) > FEW_PAIRS {
+            return;
+        }
+        let mut found = Vec::new();
+        for stay in stays {
+            for (at, kind) in &events {
+                let Some(((block, _), (sighting, _))) = self.stays.get(stay).zip(self.events.get(*at)) else {
+                    continue;
+                };
+                if rolled(block, *kind, sighting.extent, now, house).is_some() {
+                    found.extend(self.candidate(stay, *at, Match::Weak));
+                }
+            }
+        }
+        self.settle(found, Match::Weak);
+    }
+
     fn open_stays(&self) -> impl Iterator<Item = (usize, &(&Block, Times))> {
         self.stays.iter().enumerate().filter(|(stay, _)| self.pairs.get(*stay) == Some(&None))
     }
@@ -479,21 +524,26 @@ fn take_sighting(
         }
         return;
     };
-    let extent = keep_true_arrival(block.extent, sighting.extent, now, by.house);
+    let rolled = rolled(&block, kind, sighting.extent, now, by.house);
+    let extent = match rolled {
+        Some(rolled) => Extent::Nights(rolled.nights),
+        None => keep_true_arrival(block.extent, sighting.extent, now, by.house),
+    };
     if let Some(hold) = held {
         out.ended_holds.push(EndedHold { block: block.clone(), hold, end: HoldEnd::Returned });
     }
-    if how == Match::Weak {
+    if how == Match::Weak && !rolled.is_some_and(|rolled| rolled.at_once) {
         remains.extend(given_up(block.extent, extent, by.house).into_iter().map(|part| (block.clone(), part)));
     }
     let moved = block.extent != extent;
     let was_rule = block.kind == BlockKind::RuleClosure && !moved;
     let kind = match kind {
-        BlockKind::Closure if was_rule || rolled(&block, extent, now, by.house) => BlockKind::RuleClosure,
+        BlockKind::Closure if was_rule || rolled.is_some() => BlockKind::RuleClosure,
         kind => kind,
     };
     if moved || block.kind != kind {
         out.changed += 1;
+        out.rolled += u32::from(rolled.is_some() && block.kind == kind);
     }
     out.blocks.push(Block {
         id: block.id,

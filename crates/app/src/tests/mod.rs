@@ -4,6 +4,7 @@ mod changed;
 mod crashes;
 mod deletions;
 mod echoes;
+mod edges;
 mod edits;
 mod exports;
 mod goldens;
