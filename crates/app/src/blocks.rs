@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use calmesh_calendar::{
-    Block, BlockId, BlockKind, BlockState, ConnectionId, Extent, House, Nights, Origin, Picture, PropertyId, Standing,
-    Times, block_state, in_the_way,
+    Block, BlockId, BlockKind, BlockState, Certain, ConnectionId, Extent, House, Mirrors, NAMED_MOST, Nights, Origin,
+    Picture, PropertyId, Times, block_state, in_the_way,
 };
 use jiff::{
     Timestamp,
@@ -164,11 +164,11 @@ impl App {
     ) -> Result<Page<BlockView>, BlockError> {
         let state = self.state_within(reach, property).await?.ok_or(BlockError::NotFound)?;
         let (sources, house) = (state.sources(), state.house());
-        let picture = state.picture(&sources, &house);
+        let views = Views::of(&state, state.picture(&sources, &house));
         let mut places: Vec<(String, &Block)> = state
             .blocks
             .iter()
-            .filter(|block| all || is_listed(block, &state, &picture))
+            .filter(|block| all || views.is_listed(block))
             .map(|block| (place(block, &house), block))
             .collect();
         places.sort_by(|a, b| a.0.cmp(&b.0));
@@ -177,7 +177,7 @@ impl App {
         let next = (places.len() > limit)
             .then(|| limit.checked_sub(1).and_then(|last| places.get(last)).map(|(place, _)| place.clone()))
             .flatten();
-        let items = places.into_iter().take(limit).map(|(_, block)| block_view(block, &state, &picture)).collect();
+        let items = places.into_iter().take(limit).map(|(_, block)| views.view(block)).collect();
         Ok(Page { items, next })
     }
 
@@ -300,7 +300,7 @@ fn place(block: &Block, house: &House) -> String {
 fn view_of(id: &BlockId, state: &PropertyState) -> Result<BlockView, BlockError> {
     let block = state.blocks.iter().find(|block| block.id == *id).ok_or(BlockError::NotFound)?;
     let (sources, house) = (state.sources(), state.house());
-    Ok(block_view(block, state, &state.picture(&sources, &house)))
+    Ok(Views::of(state, state.picture(&sources, &house)).view(block))
 }
 
 fn connection_of<'a>(block: &Block, state: &'a PropertyState) -> Option<&'a Connection> {
@@ -308,11 +308,16 @@ fn connection_of<'a>(block: &Block, state: &'a PropertyState) -> Option<&'a Conn
     state.connection(id)
 }
 
+/// What one block is; for many, `Views` works out once what this looks up.
 pub(crate) fn state_of(block: &Block, state: &PropertyState, picture: &Picture<'_>) -> BlockState {
+    state_by(block, state, picture, &Mirrors::of(picture))
+}
+
+fn state_by(block: &Block, state: &PropertyState, picture: &Picture<'_>, mirrors: &Mirrors<'_>) -> BlockState {
     if connection_of(block, state).is_some_and(Connection::is_paused) {
         BlockState::Paused
     } else if picture.counts(block) {
-        block_state(picture, block)
+        block_state(picture, mirrors, block)
     } else if block.hold().is_some() {
         BlockState::Held
     } else {
@@ -321,41 +326,51 @@ pub(crate) fn state_of(block: &Block, state: &PropertyState, picture: &Picture<'
     }
 }
 
-/// Whether a block is listed where nobody asks for all of them.
-fn is_listed(block: &Block, state: &PropertyState, picture: &Picture<'_>) -> bool {
-    match state_of(block, state, picture) {
-        BlockState::Standing | BlockState::Held | BlockState::Mirrored => true,
-        BlockState::PossibleEcho => !is_beside_its_origin(block, picture),
-        BlockState::Echo | BlockState::Paused => false,
+/// What all blocks of a property are seen by, worked out once for all of them.
+struct Views<'a> {
+    state: &'a PropertyState,
+    picture: Picture<'a>,
+    mirrors: Mirrors<'a>,
+    certain: Certain<'a>,
+    covers: Covers<'a>,
+}
+
+impl<'a> Views<'a> {
+    fn of(state: &'a PropertyState, picture: Picture<'a>) -> Self {
+        let (mirrors, certain, covers) = (Mirrors::of(&picture), Certain::of(&picture), Covers::of(state, &picture));
+        Self { state, picture, mirrors, certain, covers }
     }
-}
 
-/// Whether others surely take every night of a block that may repeat them.
-fn is_beside_its_origin(block: &Block, picture: &Picture<'_>) -> bool {
-    let Some(nights) = block.extent.nights(picture.house) else { return false };
-    nights.iter().all(|night| {
-        picture.blocks.iter().any(|other| {
-            let takes = || other.extent.nights(picture.house).is_some_and(|nights| nights.contains(night));
-            other.connection() != block.connection()
-                && picture.counts(other)
-                && takes()
-                && picture.standing(other, night) == Standing::Certain
-        })
-    })
-}
+    fn state(&self, block: &Block) -> BlockState {
+        state_by(block, self.state, &self.picture, &self.mirrors)
+    }
 
-fn block_view(block: &Block, state: &PropertyState, picture: &Picture<'_>) -> BlockView {
-    let connection = connection_of(block, state);
-    BlockView {
-        property: state.property.id.clone(),
-        span: span_of(block.extent, picture.house),
-        source: source_of(block, state),
-        label: connection.map(|connection| format!("{}{}", state.property.label_prefix, connection.name)),
-        state: state_of(block, state, picture),
-        covered_by: covered_by(block, state, picture),
-        apart: apart(block, state, picture.house),
-        version: version_of(block),
-        block: block.clone(),
+    /// Whether a block is listed where nobody asks for all of them: what may repeat a stay is not beside it.
+    fn is_listed(&self, block: &Block) -> bool {
+        match self.state(block) {
+            BlockState::Standing | BlockState::Held | BlockState::Mirrored => true,
+            BlockState::PossibleEcho => {
+                let nights = block.extent.nights(self.picture.house);
+                !nights.is_some_and(|nights| self.certain.beside(block, nights))
+            }
+            BlockState::Echo | BlockState::Paused => false,
+        }
+    }
+
+    fn view(&self, block: &Block) -> BlockView {
+        let state = self.state;
+        let connection = connection_of(block, state);
+        BlockView {
+            property: state.property.id.clone(),
+            span: span_of(block.extent, self.picture.house),
+            source: source_of(block, state),
+            label: connection.map(|connection| format!("{}{}", state.property.label_prefix, connection.name)),
+            state: self.state(block),
+            covered_by: self.covers.of_own(block, self.picture.house),
+            apart: apart(block, state, self.picture.house),
+            version: version_of(block),
+            block: block.clone(),
+        }
     }
 }
 
@@ -386,35 +401,60 @@ fn version_of(block: &Block) -> u64 {
     digest.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
-/// The imported stays that cover an own block wholly and that will not turn out to be that block itself.
+/// Imported stays that may cover blocks of the host's own, in order of time.
 ///
 /// A reservation covers. A closure may be our own block that the site read from our link and shows again: it covers
 /// only where it was there before the block was, or where its connection gives nothing out. What is held, optional,
 /// a site's rule or perhaps an echo may be gone tomorrow and covers nothing.
-fn covered_by(own: &Block, state: &PropertyState, picture: &Picture<'_>) -> Vec<BlockId> {
-    let house = picture.house;
-    if !own.is_own() {
-        return Vec::new();
-    }
-    let wanted = own.extent.times(house);
-    let covers = |block: &&Block| {
-        let Some(connection) = connection_of(block, state) else { return false };
-        let sure = |nights: Nights| nights.iter().all(|night| picture.standing(block, night) == Standing::Certain);
-        let sure = block.extent.nights(house).is_none_or(sure);
-        let stands = picture.counts(block) && block.hold().is_none() && sure;
-        let genuine = match block.kind {
-            BlockKind::Reservation => true,
-            BlockKind::Closure => {
-                connection.export.is_none()
-                    || block.first_seen_at <= own.first_seen_at
-                    || block.first_seen_at <= connection.created_at
+struct Covers<'a> {
+    stays: Vec<(Times, &'a Block, &'a Connection)>,
+    /// The latest end in each so many of them.
+    latest: Vec<Timestamp>,
+}
+
+/// So many stays are passed over at once, where none of them lasts long enough.
+const COVERS_AT_ONCE: usize = 64;
+
+impl<'a> Covers<'a> {
+    fn of(state: &'a PropertyState, picture: &Picture<'a>) -> Self {
+        let house = picture.house;
+        let mut covers = Self { stays: Vec::new(), latest: Vec::new() };
+        if !state.blocks.iter().any(Block::is_own) {
+            return covers;
+        }
+        for block in &state.blocks {
+            let Some(connection) = connection_of(block, state) else { continue };
+            let kind = matches!(block.kind, BlockKind::Reservation | BlockKind::Closure);
+            if kind && block.hold().is_none() && picture.counts(block) && picture.is_certain(block) {
+                covers.stays.push((block.extent.times(house), block, connection));
             }
-            BlockKind::Tentative | BlockKind::RuleClosure => false,
-        };
-        let times = block.extent.times(house);
-        stands && genuine && times.start() <= wanted.start() && wanted.end() <= times.end()
-    };
-    state.blocks.iter().filter(covers).map(|block| block.id.clone()).collect()
+        }
+        covers.stays.sort_by(|(a, one, _), (b, other, _)| (a, &one.id).cmp(&(b, &other.id)));
+        let chunks = covers.stays.chunks(COVERS_AT_ONCE);
+        covers.latest = chunks.filter_map(|chunk| chunk.iter().map(|(times, ..)| times.end()).max()).collect();
+        covers
+    }
+
+    /// Those that cover an own block wholly and that will not turn out to be that block itself: as many as are ever
+    /// named.
+    fn of_own(&self, own: &Block, house: &House) -> Vec<BlockId> {
+        if !own.is_own() {
+            return Vec::new();
+        }
+        let wanted = own.extent.times(house);
+        let long = self.stays.chunks(COVERS_AT_ONCE).zip(&self.latest).filter(|(_, latest)| wanted.end() <= **latest);
+        let begun = long.flat_map(|(chunk, _)| chunk).take_while(|(times, ..)| times.start() <= wanted.start());
+        let covering = begun.filter(|(times, block, connection)| {
+            let genuine = block.kind == BlockKind::Reservation
+                || connection.export.is_none()
+                || block.first_seen_at <= own.first_seen_at
+                || block.first_seen_at <= connection.created_at;
+            genuine && wanted.end() <= times.end()
+        });
+        let mut named: Vec<BlockId> = covering.take(NAMED_MOST).map(|(_, block, _)| block.id.clone()).collect();
+        named.sort();
+        named
+    }
 }
 
 // ---- decisions --------------------------------------------------------------------------------------------------
@@ -620,9 +660,9 @@ fn apply_prune(draft: &mut Draft, reach: &Reach) -> Result<Vec<BlockView>, Block
     }
     let before = draft.state.clone();
     let (sources, house) = (before.sources(), before.house());
-    let picture = before.picture(&sources, &house);
-    let views = before.blocks.iter().map(|block| block_view(block, &before, &picture));
-    let removed: Vec<BlockView> = views.filter(|view| !view.covered_by.is_empty()).collect();
+    let views = Views::of(&before, before.picture(&sources, &house));
+    let own = before.blocks.iter().filter(|block| block.is_own()).map(|block| views.view(block));
+    let removed: Vec<BlockView> = own.filter(|view| !view.covered_by.is_empty()).collect();
     remove_own(draft, &removed.iter().map(|view| view.block.id.clone()).collect());
     Ok(removed)
 }

@@ -1,13 +1,15 @@
-//! Conflicts: the same time claimed by two stays that both stand. The host learns of them, and may say which of the two
-//! is gone.
+//! Conflicts: the same time claimed by stays that all stand. The host learns of them, and may say which of them are gone.
 
-use calmesh_calendar::{BlockId, Conflict, ConflictId, PropertyId};
-use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+use calmesh_calendar::{BlockId, BlockKind, Conflict, ConflictId, Nights, PropertyId, span::Days};
+use jiff::{Timestamp, civil::Date};
 
 use crate::{
-    App, Draft, InvalidField, Reach,
+    App, BlockSource, Draft, InvalidField, Reach, Span,
+    blocks::{source_of, span_of},
     change::ChangeRefusal,
-    model::{ActivityKind, ConflictRecord},
+    model::{ActivityKind, ConflictRecord, PropertyState},
     ports::{Page, PageRequest, StoreError},
     preview::Openings,
 };
@@ -17,9 +19,9 @@ use crate::{
 pub enum ConflictStatus {
     /// Nobody has settled it.
     Open,
-    /// The host said which of the two is gone; both are still shown.
+    /// The host said which of them are gone; what is left does not clash. They are still shown.
     Resolved,
-    /// One of them ended, or turned out to be no stay of its own.
+    /// So many of them ended, or turned out to be no stay of their own, that no two clash any more.
     Closed,
 }
 
@@ -27,10 +29,41 @@ pub enum ConflictStatus {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConflictView {
     pub property: PropertyId,
+    /// What the host calls it; none where it is gone.
+    pub property_name: Option<String>,
     pub conflict: Conflict,
     pub status: ConflictStatus,
     pub closed_at: Option<Timestamp>,
+    /// The nights of it, but for those too far from when it opened to be listed.
+    pub nights: Vec<Date>,
+    /// How many nights it has beside these.
+    pub more_nights: u32,
+    /// The stays that it names, as they are now, in the same order.
+    pub stays: Vec<ConflictStay>,
 }
+
+/// A stay of a conflict by its name and dates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConflictStay {
+    pub block: BlockId,
+    /// None where the stay is not known any more.
+    pub known: Option<KnownStay>,
+}
+
+/// What is known of a stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownStay {
+    pub source: BlockSource,
+    /// What the host calls its connection; none for a block of the host's own.
+    pub site: Option<String>,
+    pub kind: BlockKind,
+    /// On the property's clock.
+    pub span: Span,
+}
+
+/// So many days before and after the day on which it opened the nights of a conflict are listed.
+const LISTED_BEFORE: i64 = 100;
+const LISTED_AFTER: i64 = 1_100;
 
 /// Why a conflict was not shown or settled.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +71,7 @@ pub enum ConflictError {
     /// Unknown, or not the caller's.
     #[error("no such conflict or property")]
     NotFound,
-    /// One of its stays ended before.
+    /// Its stays ended before.
     #[error("the conflict has closed already")]
     Closed,
     #[error("a field is not valid")]
@@ -64,12 +97,12 @@ impl App {
         property: &PropertyId,
         page: PageRequest,
     ) -> Result<Page<ConflictView>, ConflictError> {
-        let known = self.properties.property(property).await?;
-        if !known.is_some_and(|known| reach.shows(&known)) {
-            return Err(ConflictError::NotFound);
-        }
+        let state = self.state_within(reach, property).await?.ok_or(ConflictError::NotFound)?;
         let page = self.properties.conflict_records(&reach.account, Some(property), page).await?;
-        Ok(Page { items: page.items.into_iter().map(view_of).collect(), next: page.next })
+        Ok(Page {
+            items: page.items.into_iter().map(|record| view_of(record, Some(&state))).collect(),
+            next: page.next,
+        })
     }
 
     /// The same of every property that the caller sees; those of one property together.
@@ -83,14 +116,24 @@ impl App {
     ) -> Result<Page<ConflictView>, ConflictError> {
         let page = self.properties.conflict_records(&reach.account, None, page).await?;
         let seen = page.items.into_iter().filter(|record| reach.sees(&reach.account, &record.property));
-        Ok(Page { items: seen.map(view_of).collect(), next: page.next })
+        let mut states: BTreeMap<PropertyId, Option<PropertyState>> = BTreeMap::new();
+        let mut items = Vec::new();
+        for record in seen {
+            if !states.contains_key(&record.property) {
+                // They come together by property: one state at a time is enough.
+                states = [(record.property.clone(), self.properties.load(&record.property).await?)].into();
+            }
+            let state = states.get(&record.property).and_then(Option::as_ref);
+            items.push(view_of(record, state));
+        }
+        Ok(Page { items, next: page.next })
     }
 
-    /// The host says that one of the two stays is gone. Where its claim may be an echo, its site is asked; until it is
-    /// known, both block.
+    /// The host says that one of the stays is gone. Where its claim may be an echo, its site is asked; until it is known,
+    /// all block.
     ///
     /// # Errors
-    /// `NotFound`, `Closed`, `Invalid` for a block that is none of the two or the host's own, or the store's.
+    /// `NotFound`, `Closed`, `Invalid` for a block that is none of those named or the host's own, or the store's.
     pub async fn resolve_conflict(
         &self,
         reach: &Reach,
@@ -102,7 +145,8 @@ impl App {
         let stands = changed.state.conflicts.iter().find(|conflict| conflict.id == *id).cloned();
         let (resolved, now) = changed.value;
         let closed_at = stands.is_none().then_some(now);
-        Ok(view_of(ConflictRecord { property, conflict: stands.unwrap_or(resolved), closed_at }))
+        let record = ConflictRecord { property, conflict: stands.unwrap_or(resolved), closed_at };
+        Ok(view_of(record, Some(&changed.state)))
     }
 }
 
@@ -123,14 +167,42 @@ impl App {
     }
 }
 
-fn view_of(record: ConflictRecord) -> ConflictView {
+fn view_of(record: ConflictRecord, state: Option<&PropertyState>) -> ConflictView {
     let ConflictRecord { property, conflict, closed_at } = record;
-    let status = match (&conflict.gone, closed_at) {
+    let status = match (conflict.settled, closed_at) {
         (_, Some(_)) => ConflictStatus::Closed,
-        (Some(_), None) => ConflictStatus::Resolved,
-        (None, None) => ConflictStatus::Open,
+        (true, None) => ConflictStatus::Resolved,
+        (false, None) => ConflictStatus::Open,
     };
-    ConflictView { property, conflict, status, closed_at }
+    let opened_on = conflict.opened_at.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let listed = Nights::new(opened_on.days_later(-LISTED_BEFORE), opened_on.days_later(LISTED_AFTER)).ok();
+    let listed = conflict.nights.zip(listed).and_then(|(all, listed)| all.intersection(listed));
+    let nights: Vec<Date> = listed.into_iter().flat_map(Nights::iter).collect();
+    let all = conflict.nights.map_or(0, Nights::count);
+    ConflictView {
+        property_name: state.map(|state| state.property.name.clone()),
+        more_nights: all.saturating_sub(listed.map_or(0, Nights::count)),
+        stays: conflict.blocks.iter().map(|block| stay_of(block, state)).collect(),
+        property,
+        conflict,
+        status,
+        closed_at,
+        nights,
+    }
+}
+
+fn stay_of(id: &BlockId, state: Option<&PropertyState>) -> ConflictStay {
+    let known = state.and_then(|state| {
+        let block = state.blocks.iter().find(|block| block.id == *id)?;
+        let connection = block.connection().and_then(|connection| state.connection(connection));
+        Some(KnownStay {
+            source: source_of(block, state),
+            site: connection.map(|connection| connection.name.clone()),
+            kind: block.kind,
+            span: span_of(block.extent, &state.house()),
+        })
+    });
+    ConflictStay { block: id.clone(), known }
 }
 
 /// Answers the conflict as the host settled it, and when.
@@ -148,17 +220,17 @@ fn apply_resolution(
     let at = draft.state.conflicts.iter().position(|conflict| conflict.id == *id);
     let known = at.and_then(|at| draft.state.conflicts.get(at)).ok_or(ConflictError::Closed)?.clone();
     let block = draft.block(gone).filter(|_| known.blocks.contains(gone)).cloned();
-    let block = block.ok_or_else(|| invalid("must be one of the two blocks of the conflict"))?;
+    let block = block.ok_or_else(|| invalid("must be one of the blocks that the conflict names"))?;
     if block.is_own() {
         return Err(invalid("is a block of your own: delete it, and the conflict closes by itself"));
     }
-    if known.gone.as_ref() == Some(gone) {
+    if known.gone.contains(gone) {
         return Ok((known, now));
     }
     let (sources, house) = (draft.state.sources(), draft.state.house());
-    let claims = draft.state.claims.said_gone(&draft.state.picture(&sources, &house), &block, now);
+    let picture = draft.state.picture(&sources, &house);
+    let (claims, resolved) = (draft.state.claims.said_gone(&picture, &block, now), known.with_gone(&picture, gone));
     draft.state.claims = claims;
-    let resolved = Conflict { gone: Some(gone.clone()), ..known };
     if let Some(slot) = at.and_then(|at| draft.state.conflicts.get_mut(at)) {
         *slot = resolved.clone();
     }

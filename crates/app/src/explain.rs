@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use calmesh_calendar::{
-    BlockKind, ConnectionId, EventKey, ExplainedClaim, LeftOff, Lines, LinkId, Nights, PropertyId, Standing,
-    availability, span::Later, taken,
+    Block, BlockId, BlockKind, ConnectionId, EventKey, ExplainedClaim, LeftOff, Lines, LinkId, Nights, PropertyId,
+    Standing, availability, span::Later, taken,
 };
 use jiff::{SignedDuration, Timestamp, civil::Date};
 
@@ -114,8 +114,9 @@ impl App {
             not_known.clear();
         }
         let left_off = LeftOff::of(&picture, None, at);
+        let blocks: BTreeMap<&BlockId, &Block> = state.blocks.iter().map(|block| (&block.id, block)).collect();
         let claims = claims.into_iter().filter_map(|claim| {
-            let block = state.blocks.iter().find(|block| block.id == claim.block)?;
+            let block = *blocks.get(&claim.block)?;
             let lines = claim.connection.clone().zip(claim.key.clone()).and_then(|key| events.get(&key).copied());
             let taken = picture.counts(block) && picture.standing(block, night) != Standing::Echo;
             let is_on_all = claim.turnover || taken && left_off.shows(block, night);

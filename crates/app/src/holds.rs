@@ -249,13 +249,16 @@ pub(crate) fn close_holds(draft: &mut Draft, gone: &BTreeSet<BlockId>) {
 
 fn keep(draft: &mut Draft, id: &HoldId, group: bool) -> Option<HoldView> {
     let blocks = concerned(draft, id, group);
-    for block in &blocks {
-        let Some(found) = draft.block_mut(block) else { continue };
+    let all: BTreeSet<&BlockId> = blocks.iter().collect();
+    let mut kept = Vec::new();
+    for found in draft.state.blocks.iter_mut().filter(|block| all.contains(&block.id)) {
         let connection = found.connection().cloned();
         let Origin::Feed(origin) = &mut found.origin else { continue };
         let Some(hold) = origin.hold.as_mut().filter(|hold| !hold.kept) else { continue };
         hold.kept = true;
-        let kind = ActivityKind::HoldKept { hold: hold.id.clone(), block: block.clone() };
+        kept.push((connection, ActivityKind::HoldKept { hold: hold.id.clone(), block: found.id.clone() }));
+    }
+    for (connection, kind) in kept {
         draft.note(connection.as_ref(), kind);
     }
     blocks.first().and_then(|block| draft.block(block)).and_then(|block| open_view(block, &draft.state))

@@ -57,7 +57,7 @@ pub use availability::{AvailabilityError, AvailabilityView, SaleCheck, TakenInte
 pub use blocks::{BlockEdit, BlockError, BlockSource, BlockView, NewBlock, OwnKind, Pruning, Span, When};
 pub use change::{ChangeError, Changed, Draft};
 pub use check::{CheckError, CheckReport, CheckSource, CheckedBlock, EventCounts, Problem, check_body};
-pub use conflicts::{ConflictError, ConflictStatus, ConflictView};
+pub use conflicts::{ConflictError, ConflictStatus, ConflictStay, ConflictView, KnownStay};
 pub use connections::{
     ConnectionEdit, ConnectionError, ConnectionView, ExportView, NewConnection, PolicyEdit, SideEdit, TurnedOn,
 };

@@ -53,8 +53,9 @@ fn blocks_of(kind: &ActivityKind) -> Vec<(&BlockId, StayPart)> {
         | ActivityKind::BlockCreated { block }
         | ActivityKind::BlockChanged { block }
         | ActivityKind::BlockDeleted { block } => vec![(block, Itself)],
-        ActivityKind::ConflictOpened { blocks: [one, other], .. }
-        | ActivityKind::ConflictClosed { blocks: [one, other], .. } => vec![(one, Itself), (other, Itself)],
+        ActivityKind::ConflictOpened { blocks, .. } | ActivityKind::ConflictClosed { blocks, .. } => {
+            blocks.iter().map(|block| (block, Itself)).collect()
+        }
         ActivityKind::ConflictResolved { gone, .. } => vec![(gone, Gone)],
         ActivityKind::ExtensionOrphaned { block, stay } => vec![(block, Itself), (stay, Gone)],
         ActivityKind::ExtensionLeft { block, stay } => vec![(block, Itself), (stay, StayPart::Changed)],

@@ -152,7 +152,7 @@ impl App {
     /// Tells whoever listens of the conflicts that opened since an instant: before the mark is cleared, so that none is
     /// lost, and perhaps twice.
     async fn tell_conflicts(&self, state: &PropertyState, since: Timestamp) -> Result<(), WorkError> {
-        let opened = state.conflicts.iter().filter(|conflict| conflict.opened_at >= since && conflict.gone.is_none());
+        let opened = state.conflicts.iter().filter(|conflict| conflict.opened_at >= since && !conflict.settled);
         let events: Vec<Event> = opened
             .map(|conflict| Event::ConflictOpened {
                 account: state.property.account.clone(),

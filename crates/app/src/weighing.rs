@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use calmesh_calendar::{
-    Block, BlockId, Change, Conflicts, ConnectionId, House, LinkFacts, Origin, Picture, Sign, Source, Weighed,
+    Block, BlockId, Change, Conflicts, ConnectionId, House, LinkFacts, Nights, Origin, Picture, Sign, Source, Weighed,
     conflicts, weigh,
 };
 
@@ -177,7 +177,7 @@ fn find_conflicts(draft: &mut Draft, now: &Ground, ids: &mut dyn FnMut() -> [u8;
             blocks: conflict.blocks.clone(),
             first: conflict.first.clone(),
             arrives_at: conflict.arrives_at,
-            nights: conflict.nights.iter().take(RUNS_TOLD).copied().collect(),
+            nights: conflict.nights.into_iter().flat_map(Nights::iter).take(RUNS_TOLD).collect(),
         };
         draft.note(None, kind);
     }

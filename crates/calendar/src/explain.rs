@@ -4,7 +4,7 @@ use jiff::{Timestamp, civil::Date};
 
 use crate::{
     Block, BlockId, BlockKind, ClaimRule, ConnectionId, EventKey, HoldCause, LeftOff, Origin, Picture, Sign, Standing,
-    mirror::is_mirrored, occupancy::Turnovers,
+    mirror::Mirrors, occupancy::Turnovers,
 };
 
 /// What a block is to whoever asks.
@@ -48,12 +48,7 @@ pub struct ExplainedClaim {
 #[must_use]
 pub fn explain(picture: &Picture<'_>, night: Date, now: Timestamp) -> Vec<ExplainedClaim> {
     let turnovers = Turnovers::of(picture);
-    let links: Vec<(&ConnectionId, LeftOff<'_>)> = picture
-        .sources
-        .iter()
-        .filter(|(_, source)| source.has_link)
-        .map(|(id, _)| (id, LeftOff::of(picture, Some(id), now)))
-        .collect();
+    let (mirrors, links) = (Mirrors::of(picture), LeftOff::of_all(picture, now));
     let mut claims = Vec::new();
     for block in picture.blocks {
         if block.extent.nights(picture.house).is_some_and(|nights| nights.contains(night)) {
@@ -65,7 +60,7 @@ pub fn explain(picture: &Picture<'_>, night: Date, now: Timestamp) -> Vec<Explai
                 block: block.id.clone(),
                 connection: block.connection().cloned(),
                 key: key(block),
-                state: state_on(picture, block, night),
+                state: state_on(picture, &mirrors, block, night),
                 turnover: false,
                 rules,
                 since,
@@ -95,17 +90,16 @@ pub fn explain(picture: &Picture<'_>, night: Date, now: Timestamp) -> Vec<Explai
 
 /// What a block is as a whole: the surest that it is on any of its nights.
 #[must_use]
-pub fn block_state(picture: &Picture<'_>, block: &Block) -> BlockState {
-    let Some(nights) = block.extent.nights(picture.house) else { return state(picture, block, Standing::Certain) };
-    let surest = nights.iter().map(|night| picture.standing(block, night)).max();
-    state(picture, block, surest.unwrap_or(Standing::Certain))
+pub fn block_state(picture: &Picture<'_>, mirrors: &Mirrors<'_>, block: &Block) -> BlockState {
+    let surest = block.extent.nights(picture.house).map(|nights| picture.surest(block, nights));
+    state(picture, mirrors, block, surest.unwrap_or(Standing::Certain))
 }
 
-fn state_on(picture: &Picture<'_>, block: &Block, night: Date) -> BlockState {
-    state(picture, block, picture.standing(block, night))
+fn state_on(picture: &Picture<'_>, mirrors: &Mirrors<'_>, block: &Block, night: Date) -> BlockState {
+    state(picture, mirrors, block, picture.standing(block, night))
 }
 
-fn state(picture: &Picture<'_>, block: &Block, standing: Standing) -> BlockState {
+fn state(picture: &Picture<'_>, mirrors: &Mirrors<'_>, block: &Block, standing: Standing) -> BlockState {
     if !picture.counts(block) {
         return BlockState::Paused;
     }
@@ -113,7 +107,7 @@ fn state(picture: &Picture<'_>, block: &Block, standing: Standing) -> BlockState
         Standing::Echo => BlockState::Echo,
         _ if block.hold().is_some() => BlockState::Held,
         Standing::Possible => BlockState::PossibleEcho,
-        Standing::Certain if is_mirrored(picture, block) => BlockState::Mirrored,
+        Standing::Certain if mirrors.is_mirrored(block) => BlockState::Mirrored,
         Standing::Certain => BlockState::Standing,
     }
 }

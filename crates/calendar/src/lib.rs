@@ -9,6 +9,7 @@ mod extent;
 mod house;
 mod id;
 mod mirror;
+mod night_set;
 mod occupancy;
 mod picture;
 mod policy;
@@ -23,7 +24,7 @@ pub use claims::{
     Asked, Change, Claim, ClaimRule, Claims, ConnectionClaims, Decision, Finding, Habits, LeftOff, LinkFacts,
     LinkNight, Part, Runs, Standing, Weighed, carried_by, weigh,
 };
-pub use conflict::{Conflict, Conflicts, conflicts};
+pub use conflict::{CLAIMANTS_NAMED, Conflict, Conflicts, conflicts};
 pub use event::{BusyStatus, EventKey, EventStatus, FeedEvent, FeedReading, Lines, ReadWarning};
 pub use explain::{BlockState, ExplainedClaim, block_state, explain};
 pub use extent::{Extent, ExtentError, Nights, Times};
@@ -31,12 +32,13 @@ pub use house::{House, HouseError};
 pub use id::{
     AccountId, BlockId, ConflictId, ConnectionId, HoldId, IdError, LinkId, PropertyId, RefreshId, TokenId, home_of,
 };
-pub use mirror::{mirrored, superfluous_mirrors};
+pub use mirror::{Mirrors, mirrored, superfluous_mirrors};
+pub use night_set::NightSet;
 pub use occupancy::{
     Availability, BusyInterval, NAMED_MOST, NightAvailability, Taken, Turnovers, availability, in_the_way, taken,
     taken_nights,
 };
-pub use picture::{Picture, Source};
+pub use picture::{Certain, Picture, Source};
 pub use policy::{EchoPolicy, HoldPolicy, MassVanishPolicy, Policy};
 pub use reconcile::{EndedHold, Judging, Reading, Reconciled, Sighting, Successor, Verdict, reconcile};
 pub use view::{SHOWN_AFTER_DEPARTURE, ViewEvent, Viewer, next_departure, view};

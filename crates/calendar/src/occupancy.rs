@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 
-use crate::{Block, BlockId, BlockKind, Extent, House, Nights, Picture, Standing, Times, span::Days};
+use crate::{
+    Block, BlockId, BlockKind, Extent, House, NightSet, Nights, Picture, Standing, Times, picture::Pieces, span::Days,
+};
 
 /// One taken extent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,9 +25,17 @@ pub struct Taken {
 pub fn taken(picture: &Picture<'_>) -> Vec<Taken> {
     let turnovers = Turnovers::of(picture);
     let mut all: BTreeSet<Taken> = BTreeSet::new();
-    for block in picture.blocks.iter().filter(|block| picture.counts(block)) {
-        let believed = picture.believed(block).into_iter();
-        all.extend(believed.map(|extent| Taken { extent, block: block.id.clone(), turnover: false }));
+    let counts = |block: &&Block| picture.counts(block);
+    let may_be_cut = |block: &&Block| picture.may_be_cut(block) && !block.is_ours();
+    let cut = picture.blocks.iter().filter(counts).filter(may_be_cut);
+    let mut pieces = Pieces::of(cut, picture.house, |block, nights| picture.believed(block, nights));
+    for block in picture.blocks.iter().filter(counts) {
+        let believed = match block.is_ours() {
+            true => Vec::new(),
+            false if picture.may_be_cut(block) => pieces.take(block),
+            false => vec![block.extent],
+        };
+        all.extend(believed.into_iter().map(|extent| Taken { extent, block: block.id.clone(), turnover: false }));
         if let Some(nights) = turnovers.after(block) {
             all.insert(Taken { extent: Extent::Nights(nights), block: block.id.clone(), turnover: true });
         }
@@ -60,13 +70,12 @@ impl<'a> Turnovers<'a> {
         let mut stays: Vec<&Block> = picture.blocks.iter().filter(is_stay).collect();
         stays.sort_by_cached_key(|block| (block.extent.times(picture.house), &block.id));
         let hosts_own = picture.blocks.iter().filter(|block| block.is_own());
-        let mut hosts: BTreeSet<Date> =
-            hosts_own.filter_map(|block| block.extent.nights(picture.house)).flat_map(Nights::iter).collect();
+        let mut hosts: NightSet = hosts_own.filter_map(|block| block.extent.nights(picture.house)).collect();
         for stay in stays {
             let Some(alone) = without_turnover(picture, stay, &hosts) else { continue };
             let Some(nights) = nights_after(picture, stay, alone, &extensions) else { continue };
             if picture.counts(stay) {
-                hosts.extend(nights.iter());
+                hosts.insert(nights);
             }
             turnovers.0.insert(&stay.id, nights);
         }
@@ -98,13 +107,14 @@ fn touches(stay: &Block, extension: &Block, house: &House) -> bool {
 /// A stay up to its first echo, which is a turnover night that follows it already; none if a night before that may be an
 /// echo, or if a closure then ends with a night that the host keeps free: following it with more would let it grow for
 /// ever.
-fn without_turnover(picture: &Picture<'_>, block: &Block, hosts: &BTreeSet<Date>) -> Option<Nights> {
+fn without_turnover(picture: &Picture<'_>, block: &Block, hosts: &NightSet) -> Option<Nights> {
     let nights = block.extent.nights(picture.house)?;
-    let standing = |night: &Date| picture.standing(block, *night);
-    let last = nights.iter().take_while(|night| standing(night) != Standing::Echo).last()?;
-    let stay = Nights::new(nights.first(), last.next_day()).ok()?;
-    let ends_with_hosts = block.kind == BlockKind::Closure && hosts.contains(&last);
-    let is_certain = stay.iter().all(|night| standing(&night) == Standing::Certain);
+    let standings = picture.standings(block, nights);
+    let echo = standings.iter().find(|(_, standing)| *standing == Standing::Echo);
+    let stay = Nights::new(nights.first(), echo.map_or(nights.end(), |(run, _)| run.first())).ok()?;
+    let ends_with_hosts = block.kind == BlockKind::Closure && hosts.contains(stay.end().previous_day());
+    let before_echo = standings.iter().take_while(|(run, _)| run.first() < stay.end());
+    let is_certain = before_echo.into_iter().all(|(_, standing)| *standing == Standing::Certain);
     (is_certain && !ends_with_hosts).then_some(stay)
 }
 

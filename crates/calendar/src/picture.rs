@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, civil::Date};
 
 use crate::{
-    Block, Claims, ConnectionId, EchoPolicy, Extent, FeedOrigin, House, Nights, Origin, Sign, Standing, Times,
+    Block, Claims, ConnectionId, EchoPolicy, Extent, FeedOrigin, House, NightSet, Nights, Origin, Sign, Standing, Times,
 };
 
 /// What one connection that reads a feed is to its property.
@@ -93,42 +93,146 @@ impl Picture<'_> {
         }
     }
 
-    /// What a block takes: all of it, but for the nights that it only echoes.
-    #[must_use]
-    pub fn believed(&self, block: &Block) -> Vec<Extent> {
+    /// The surest that a stay is on any of its nights.
+    pub(crate) fn surest(&self, block: &Block, nights: Nights) -> Standing {
         if block.is_ours() {
-            return Vec::new();
+            return Standing::Echo;
         }
         let written = block.connection().and_then(|connection| self.claims.connections.get(connection));
-        if written.is_none_or(|mine| mine.claims.is_empty()) {
-            return vec![block.extent];
+        let (mut surest, mut from) = (Standing::Echo, nights.first());
+        for (run, claim) in written.map(|mine| mine.claims.touching(nights)).unwrap_or_default() {
+            surest = surest.max(if from < run.first() { Standing::Certain } else { claim.standing });
+            from = run.end();
+            if surest == Standing::Certain {
+                return surest;
+            }
         }
-        self.parts(block, |night| self.standing(block, night) != Standing::Echo)
+        if from < nights.end() { Standing::Certain } else { surest }
     }
 
-    /// Runs of the nights of a block that are kept; all of it as it is, where every night is. What takes no night is
-    /// kept.
-    pub(crate) fn parts(&self, block: &Block, keep: impl Fn(Date) -> bool) -> Vec<Extent> {
-        parts(block.extent, self.house, keep)
+    /// Whether a stay is certain on each of its nights.
+    #[must_use]
+    pub fn is_certain(&self, block: &Block) -> bool {
+        let written = block.connection().and_then(|connection| self.claims.connections.get(connection));
+        let nights = block.extent.nights(self.house);
+        let claims = written.zip(nights).map(|(mine, nights)| mine.claims.touching(nights)).unwrap_or_default();
+        !block.is_ours() && claims.iter().all(|(_, claim)| claim.standing == Standing::Certain)
+    }
+
+    /// Whether claims of a block's connection are written down, so that not all of its nights may count.
+    pub(crate) fn may_be_cut(&self, block: &Block) -> bool {
+        let written = block.connection().and_then(|connection| self.claims.connections.get(connection));
+        written.is_some_and(|mine| !mine.claims.is_empty())
+    }
+
+    /// Of some nights of a block those that are not only echoes.
+    pub(crate) fn believed(&self, block: &Block, nights: Nights) -> Vec<Nights> {
+        let standings = self.standings(block, nights).into_iter();
+        standings.filter(|(_, standing)| *standing != Standing::Echo).map(|(run, _)| run).collect()
+    }
+
+    /// How sure a stay's claims on some of its nights are, in runs.
+    pub(crate) fn standings(&self, block: &Block, nights: Nights) -> Vec<(Nights, Standing)> {
+        if block.is_ours() {
+            return vec![(nights, Standing::Echo)];
+        }
+        let written = block.connection().and_then(|connection| self.claims.connections.get(connection));
+        let claims = written.map(|mine| mine.claims.touching(nights)).unwrap_or_default();
+        let (mut all, mut from) = (Vec::new(), nights.first());
+        let mut add = |first: Date, end: Date, standing| {
+            all.extend(Nights::new(first, end).ok().map(|run| (run, standing)));
+        };
+        for (run, claim) in claims {
+            let (first, end) = (run.first().max(nights.first()), run.end().min(nights.end()));
+            add(from, first, Standing::Certain);
+            add(first, end, claim.standing);
+            from = end;
+        }
+        add(from, nights.end(), Standing::Certain);
+        all
     }
 }
 
-/// Runs of the nights of an extent that are kept, at exact times at its own ends.
-pub(crate) fn parts(extent: Extent, house: &House, keep: impl Fn(Date) -> bool) -> Vec<Extent> {
-    let Some(all) = extent.nights(house) else { return vec![extent] };
-    let mut runs: Vec<Nights> = Vec::new();
-    for night in all.iter().filter(|night| keep(*night)) {
-        let Some(one) = Nights::one(night) else { continue };
-        match runs.last_mut() {
-            Some(last) if last.end() == night => {
-                if let Ok(joined) = Nights::new(last.first(), one.end()) {
-                    *last = joined;
-                }
+/// What is left of stays of which not all nights count. How much that is, is the same for all stays of one connection on
+/// one night, so a night that several of them would keep as a piece is kept once: a thousand stays over a thousand gaps
+/// make no million pieces.
+pub(crate) struct Pieces<'a> {
+    house: &'a House,
+    kept: BTreeMap<&'a ConnectionId, NightSet>,
+    done: BTreeMap<&'a ConnectionId, NightSet>,
+}
+
+impl<'a> Pieces<'a> {
+    /// Of these stays of feeds; `keep` tells which of some nights of one are kept.
+    pub(crate) fn of(
+        blocks: impl IntoIterator<Item = &'a Block>,
+        house: &'a House,
+        keep: impl Fn(&Block, Nights) -> Vec<Nights>,
+    ) -> Self {
+        let mut reach: BTreeMap<&ConnectionId, (&Block, Nights)> = BTreeMap::new();
+        for block in blocks {
+            let Some((connection, nights)) = block.connection().zip(block.extent.nights(house)) else { continue };
+            let (_, all) = reach.entry(connection).or_insert((block, nights));
+            if let Ok(joined) = Nights::new(all.first().min(nights.first()), all.end().max(nights.end())) {
+                *all = joined;
             }
-            _ => runs.push(one),
         }
+        let kept = reach.into_iter().map(|(of, (block, nights))| (of, keep(block, nights).into_iter().collect()));
+        Self { house, kept: kept.collect(), done: BTreeMap::new() }
     }
-    runs.into_iter().filter_map(|run| part(extent, all, run, house)).collect()
+
+    /// What of a block is left; all of it as it is, where every night is or where it takes none.
+    pub(crate) fn take(&mut self, block: &'a Block) -> Vec<Extent> {
+        let Some((connection, nights)) = block.connection().zip(block.extent.nights(self.house)) else {
+            return vec![block.extent];
+        };
+        let Some(kept) = self.kept.get(connection).filter(|kept| !kept.holds(nights)) else {
+            return vec![block.extent];
+        };
+        let done = self.done.entry(connection).or_default();
+        let new: Vec<Nights> = done.missing_of(nights).into_iter().flat_map(|run| kept.common_with(run)).collect();
+        done.insert(nights);
+        parts(block.extent, nights, new, self.house)
+    }
+}
+
+/// The nights that others than each source surely take, worked out once for all blocks.
+#[derive(Debug, Default)]
+pub struct Certain<'a>(BTreeMap<Option<&'a ConnectionId>, NightSet>);
+
+impl<'a> Certain<'a> {
+    #[must_use]
+    pub fn of(picture: &Picture<'a>) -> Self {
+        let mut taken: BTreeMap<Option<&ConnectionId>, (&Block, NightSet)> = BTreeMap::new();
+        for block in picture.blocks.iter().filter(|block| picture.counts(block) && !block.is_ours()) {
+            let nights = block.extent.nights(picture.house).into_iter();
+            let (_, mine) = taken.entry(block.connection()).or_insert_with(|| (block, NightSet::default()));
+            nights.for_each(|nights| mine.insert(nights));
+        }
+        let certain = |(block, nights): (&Block, NightSet)| -> NightSet {
+            let standings = nights.runs().flat_map(|run| picture.standings(block, run));
+            standings.filter(|(_, standing)| *standing == Standing::Certain).map(|(run, _)| run).collect()
+        };
+        let all: BTreeMap<Option<&ConnectionId>, NightSet> =
+            taken.into_iter().map(|(source, taken)| (source, certain(taken))).collect();
+        let of_others = |source: &Option<&ConnectionId>| {
+            all.iter().filter(|(other, _)| *other != source).flat_map(|(_, nights)| nights.runs()).collect()
+        };
+        let sources = picture.sources.keys().map(Some).chain([None]);
+        Self(sources.map(|source| (source, of_others(&source))).collect())
+    }
+
+    /// Whether others than a block's own source surely take all of these nights.
+    #[must_use]
+    pub fn beside(&self, block: &Block, nights: Nights) -> bool {
+        self.0.get(&block.connection()).is_some_and(|of_others| of_others.holds(nights))
+    }
+}
+
+/// Runs of the nights of an extent that are kept, in order, at exact times at its own ends.
+pub(crate) fn parts(extent: Extent, all: Nights, kept: impl IntoIterator<Item = Nights>, house: &House) -> Vec<Extent> {
+    let kept: NightSet = kept.into_iter().collect();
+    kept.runs().filter_map(|run| part(extent, all, run, house)).collect()
 }
 
 fn part(extent: Extent, all: Nights, run: Nights, house: &House) -> Option<Extent> {

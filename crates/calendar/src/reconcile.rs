@@ -12,8 +12,7 @@ use jiff::{SignedDuration, Timestamp, civil::Date};
 
 use crate::{
     Block, BlockId, BlockKind, ConnectionId, EventKey, Extent, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId,
-    HoldPolicy, House, MassVanishPolicy, Nights, Origin, Sign, Times, claims::days_between, picture::parts,
-    span::Later,
+    HoldPolicy, House, MassVanishPolicy, NightSet, Nights, Origin, Sign, Times, claims::days_between, span::Later,
 };
 
 /// One event of a reading, judged.
@@ -63,8 +62,8 @@ pub struct Judging<'a> {
     pub house: &'a House,
     pub hold: HoldPolicy,
     pub mass_vanish: MassVanishPolicy,
-    /// Nights whose absence is no news, in order (`Claims::expected_to_go`): they do not count towards a mass vanish.
-    pub expected_to_go: &'a [Date],
+    /// Nights whose absence is no news (`Claims::expected_to_go`): they do not count towards a mass vanish.
+    pub expected_to_go: &'a NightSet,
     /// The host gave another URL, and nothing that its calendar shows was taken in yet: the known stays are those of the
     /// one before.
     pub replaced: bool,
@@ -179,12 +178,12 @@ pub fn reconcile(
     }
     let shown = shown_nights(&out.blocks, by.house);
     for (block, part) in remains {
-        for part in still_open(&block, part, &shown, by.house) {
+        for part in still_open(&block, part, &shown) {
             remain(&block, part, now, by, ids, &mut out);
         }
     }
     missing.retain(|block| {
-        let covered = still_open(block, block.extent, &shown, by.house).is_empty();
+        let covered = still_open(block, block.extent, &shown).is_empty();
         if covered {
             // Other events take all of its nights: a closure that was merged into another.
             out.removed += 1;
@@ -270,9 +269,9 @@ fn pair(known: &[Block], sightings: &[&Sighting], house: &House, now: Timestamp)
         },
     );
     // 4. The same departure and an overlap.
-    pairing.join_overlapping(|stay, event, _| stay.end() == event.end());
+    pairing.join_same_departure();
     // 5. The largest overlap of at least half of the shorter one.
-    pairing.join_overlapping(|stay, event, overlap| overlap.saturating_mul(2) >= seconds(stay).min(seconds(event)));
+    pairing.join_overlapping();
     // The edge of a site's rule moves by a day every day, under a new UID each time: it is one closure that moves.
     pairing.join_rolled(house, now);
     pairing.pairs
@@ -356,6 +355,8 @@ const WINDOW_AT_LEAST: i64 = 60;
 const FEW_PAIRS: usize = 10_000;
 /// How many overlapping events a stay is compared with, the largest overlaps first.
 const NEAREST: usize = 16;
+/// How many events that begin before a stay, and how many that begin later, are looked at: the nearest first.
+const LOOKED_AT: usize = 256;
 
 /// How good a pair is (best first), its stay, its event.
 type Candidate = (Reverse<(bool, i64)>, usize, usize);
@@ -407,22 +408,58 @@ impl Pairing<'_> {
         Some((Reverse((same, overlap_seconds(*times, *event))), stay, at))
     }
 
-    /// Joins blocking events with stays that they overlap, the largest overlap first.
-    fn join_overlapping(&mut self, fits: impl Fn(Times, Times, i64) -> bool) {
-        // In order of start, a stay is only compared with events that start before it ends.
+    /// Joins blocking events with stays of the same departure, the largest overlap first.
+    fn join_same_departure(&mut self) {
+        let mut by_end: BTreeMap<Timestamp, Vec<usize>> = BTreeMap::new();
+        for (at, (event, times)) in self.open_events() {
+            if matches!(event.verdict, Verdict::Blocks(_)) {
+                by_end.entry(times.end()).or_default().push(at);
+            }
+        }
+        for events in by_end.values_mut() {
+            events.sort_by_key(|at| (self.events.get(*at).map(|(_, times)| times.start()), *at));
+        }
+        let mut found = Vec::new();
+        for (stay, (block, times)) in self.open_stays() {
+            // What begins first overlaps most.
+            let near = by_end.get(&times.end()).into_iter().flatten().filter(|at| {
+                self.events.get(**at).is_some_and(|(event, other)| !are_two(block, event) && times.overlaps(*other))
+            });
+            found.extend(near.take(NEAREST).filter_map(|at| {
+                let (_, event) = self.events.get(*at)?;
+                Some((Reverse((false, overlap_seconds(*times, *event))), stay, *at))
+            }));
+        }
+        self.settle(found, Match::Weak);
+    }
+
+    /// Joins blocking events with stays that they overlap by at least half of the shorter one, the largest overlap first.
+    fn join_overlapping(&mut self) {
         let mut events: Vec<(Times, usize)> = self
             .open_events()
             .filter(|(_, (sighting, _))| matches!(sighting.verdict, Verdict::Blocks(_)))
             .map(|(at, (_, times))| (*times, at))
             .collect();
         events.sort_unstable();
+        // Up to each event, the latest end: where that lies before a stay, none of them overlaps it.
+        let mut latest = Vec::with_capacity(events.len());
+        for (times, _) in &events {
+            latest.push(latest.last().map_or(times.end(), |known: &Timestamp| times.end().max(*known)));
+        }
         let mut found = Vec::new();
         for (stay, (block, times)) in self.open_stays() {
+            let middle = events.partition_point(|(event, _)| event.start() < times.start());
+            let (earlier, later) = events.split_at(middle);
+            let reached = latest.iter().take(middle).rev().take_while(|end| **end > times.start());
+            let before = earlier.iter().rev().zip(reached).map(|(event, _)| event);
+            let after = later.iter().take_while(|(event, _)| event.start() < times.end());
             let mut near = Vec::new();
-            for (event, at) in events.iter().take_while(|(event, _)| event.start() < times.end()) {
+            for (event, at) in before.take(LOOKED_AT).chain(after.take(LOOKED_AT)) {
                 let overlap = overlap_seconds(*times, *event);
-                let differ = self.events.get(*at).is_some_and(|(sighting, _)| are_two(block, sighting));
-                if overlap > 0 && !differ && fits(*times, *event, overlap) {
+                let fits = self.events.get(*at).is_some_and(|(sighting, _)| {
+                    !are_two(block, sighting) && is_half_of_shorter((block.extent, *times), (sighting.extent, *event))
+                });
+                if overlap > 0 && fits {
                     near.push((Reverse((false, overlap)), stay, *at));
                 }
             }
@@ -490,6 +527,18 @@ impl Pairing<'_> {
 fn are_two(block: &Block, sighting: &Sighting) -> bool {
     let code = origin(block).and_then(|origin| origin.code.as_ref());
     matches!((code, &sighting.code), (Some(a), Some(b)) if a != b) || tags_differ(block, sighting)
+}
+
+/// Whether two extents share at least half of the shorter one: in nights where both are nights, which have no hours.
+fn is_half_of_shorter((stay, times): (Extent, Times), (event, event_times): (Extent, Times)) -> bool {
+    let (overlap, shorter) = match (stay, event) {
+        (Extent::Nights(stay), Extent::Nights(event)) => {
+            let common = stay.intersection(event).map_or(0, Nights::count);
+            (i64::from(common), i64::from(stay.count().min(event.count())))
+        }
+        _ => (overlap_seconds(times, event_times), seconds(times).min(seconds(event_times))),
+    };
+    overlap.saturating_mul(2) >= shorter
 }
 
 fn tags_differ(block: &Block, sighting: &Sighting) -> bool {
@@ -609,22 +658,21 @@ fn given_up(old: Extent, new: Extent, house: &House) -> Vec<Extent> {
 }
 
 /// Every night that the reading shows.
-fn shown_nights(shown: &[Block], house: &House) -> BTreeSet<Date> {
-    let closures = shown.iter().filter(|block| block.hold().is_none() && !block.is_ours());
-    closures.filter_map(|block| block.extent.nights(house)).flat_map(|nights| nights.iter().take(MOST_NIGHTS)).collect()
+fn shown_nights(shown: &[Block], house: &House) -> NightSet {
+    let shown = shown.iter().filter(|block| block.hold().is_none() && !block.is_ours());
+    shown.filter_map(|block| block.extent.nights(house)).collect()
 }
 
 /// What is left of the nights of a closure where other events that are shown take the rest; closures are split and
 /// merged at will. A reservation is a guest, and followed for itself.
-fn still_open(block: &Block, part: Extent, shown: &BTreeSet<Date>, house: &House) -> Vec<Extent> {
-    if block.kind != BlockKind::Closure || !matches!(part, Extent::Nights(_)) || block.is_ours() {
-        return vec![part];
+fn still_open(block: &Block, part: Extent, shown: &NightSet) -> Vec<Extent> {
+    match part {
+        Extent::Nights(nights) if block.kind == BlockKind::Closure && !block.is_ours() => {
+            shown.missing_of(nights).into_iter().map(Extent::Nights).collect()
+        }
+        _ => vec![part],
     }
-    parts(part, house, |night| !shown.contains(&night))
 }
-
-/// Nights of one event that are looked at one by one.
-const MOST_NIGHTS: usize = 1_100;
 
 /// Nights that a match by dates alone gave up stay taken as a held block of their own.
 fn remain(
@@ -694,20 +742,21 @@ fn complete(hold: &Hold, now: Timestamp, by: &Judging<'_>) -> bool {
 /// held all the same, so that it is known that its site shows it no more.
 fn missed_under_way(
     mut block: Block,
-    shown: &BTreeSet<Date>,
+    shown: &NightSet,
     reading: &Reading,
     by: &Judging<'_>,
     ids: &mut dyn FnMut() -> [u8; 16],
     out: &mut Reconciled,
 ) -> Block {
     let today = by.house.date(reading.now);
-    let nights = block.extent.nights(by.house).into_iter().flat_map(|nights| nights.iter().take(MOST_NIGHTS));
-    let mut left = nights.filter(|night| *night >= today && !shown.contains(night)).peekable();
+    let nights = block.extent.nights(by.house);
+    let ahead = nights.and_then(|nights| Nights::new(nights.first().max(today), nights.end()).ok());
+    let left = ahead.map(|ahead| shown.missing_of(ahead)).unwrap_or_default();
     let opens = block.kind == BlockKind::Closure
         && block.hold().is_none()
         && !reading.repeated
-        && left.peek().is_some()
-        && left.all(|night| by.expected_to_go.binary_search(&night).is_ok());
+        && !left.is_empty()
+        && left.into_iter().all(|run| by.expected_to_go.missing_of(run).is_empty());
     if let Origin::Feed(origin) = &mut block.origin {
         if opens {
             let hold = open_hold(reading.now, by, ids);
@@ -732,10 +781,9 @@ fn future_nights<'a>(blocks: impl Iterator<Item = &'a Block>, by: &Judging<'_>, 
     let ahead = blocks.filter(|block| block.extent.times(by.house).start() > now);
     ahead.fold(Future::default(), |sum, block| {
         let Some(nights) = block.extent.nights(by.house) else { return Future { stays: sum.stays + 1, ..sum } };
-        let excused = by.expected_to_go.iter().filter(|night| nights.contains(**night)).count();
-        match nights.count().saturating_sub(count(excused)) {
+        match by.expected_to_go.missing_of(nights).into_iter().map(Nights::count).sum() {
             0 => sum,
-            left => Future { stays: sum.stays + 1, nights: sum.nights + left },
+            left => Future { stays: sum.stays + 1, nights: sum.nights.saturating_add(left) },
         }
     })
 }
@@ -743,7 +791,7 @@ fn future_nights<'a>(blocks: impl Iterator<Item = &'a Block>, by: &Judging<'_>, 
 fn absent(
     missing: Vec<Block>,
     before: Future,
-    shown: &BTreeSet<Date>,
+    shown: &NightSet,
     reading: &Reading,
     by: &Judging<'_>,
     ids: &mut dyn FnMut() -> [u8; 16],
@@ -790,6 +838,7 @@ fn absent(
         };
         if let Some(group) = &group
             && hold.cause == HoldCause::Absent
+            && !hold.kept
         {
             out.mass_vanish = Some(group.clone());
             hold.cause = HoldCause::MassVanish;

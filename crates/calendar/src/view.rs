@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp, civil::Date};
 
 use crate::{
     Block, BlockId, BlockKind, ConnectionId, Extent, House, LeftOff, Origin, Picture, claims::Rules,
-    occupancy::Turnovers, span::Later,
+    occupancy::Turnovers, picture::Pieces, span::Later,
 };
 
 /// One event of a link.
@@ -61,18 +61,17 @@ pub(crate) fn view_by(
     let house = picture.house;
     let turnovers = Turnovers::of(picture);
     let left_off = LeftOff::by(picture, viewer.own, now, rules);
+    let is_shown = |block: &&Block| picture.counts(block) && !block.is_ours();
+    let cut = picture.blocks.iter().filter(is_shown).filter(|block| !left_off.shows_whole(block));
+    let mut pieces = Pieces::of(cut, house, |block, nights| left_off.shown(block, nights));
     let mut events = Vec::new();
-    for block in picture.blocks.iter().filter(|block| picture.counts(block) && !block.is_ours()) {
+    for block in picture.blocks.iter().filter(is_shown) {
         let is_viewers_own = block.connection().is_some_and(|connection| Some(connection) == viewer.own);
         if !is_viewers_own {
-            let pieces = if left_off.shows_whole(block) {
-                vec![block.extent]
-            } else {
-                picture.parts(block, |night| left_off.shows(block, night))
-            };
-            let whole = pieces.first() == Some(&block.extent);
+            let left = if left_off.shows_whole(block) { vec![block.extent] } else { pieces.take(block) };
+            let whole = left.first() == Some(&block.extent);
             let begins = block.extent.times(house).start();
-            for piece in pieces {
+            for piece in left {
                 let Some((extent, computed)) = shown(piece, house, viewer.times) else { continue };
                 let later = piece.times(house).start() != begins;
                 let mut changed_at = block.changed_at;

@@ -79,7 +79,7 @@ pub(crate) struct ActivityView {
     blocks_held: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     conflict_id: Option<String>,
-    /// The two stays of a conflict.
+    /// The stays of a conflict.
     #[serde(skip_serializing_if = "Option::is_none")]
     block_ids: Option<Vec<String>>,
     /// When the first of the two guests arrives.
@@ -302,7 +302,7 @@ impl ActivityView {
             }
             ActivityKind::ConflictOpened { conflict, blocks, first, arrives_at, nights } => Self {
                 kind: "conflict_opened",
-                detail: conflict_opened(&words, &conflict, &first),
+                detail: conflict_opened(&words, &conflict, &first, blocks.len()),
                 conflict_id: Some(conflict.to_string()),
                 block_ids: Some(texts(&blocks)),
                 arrives_at: Some(arrives_at.into()),
@@ -322,8 +322,8 @@ impl ActivityView {
             ActivityKind::ConflictClosed { conflict, blocks } => Self {
                 kind: "conflict_closed",
                 detail: format!(
-                    "A conflict is over: the two stays{} do not claim the same time any more.",
-                    pair(&words).map(|both| format!(" ({both})")).unwrap_or_default()
+                    "A conflict is over: its stays{} do not claim the same time any more.",
+                    all_named(&words).map(|named| format!(" ({named})")).unwrap_or_default()
                 ),
                 conflict_id: Some(conflict.to_string()),
                 block_ids: Some(texts(&blocks)),
@@ -381,19 +381,22 @@ fn feed_changed(words: &Words<'_>, [added, changed, removed, held]: [u32; 4]) ->
     }
 }
 
-fn pair(words: &Words<'_>) -> Option<String> {
-    match words.stays(StayPart::Itself).collect::<Vec<_>>().as_slice() {
-        [one, other] => Some(format!("{}; {}", whole(one), whole(other))),
-        _ => None,
-    }
+/// The named ones of the stays of a conflict, if two or more are.
+fn all_named(words: &Words<'_>) -> Option<String> {
+    let stays: Vec<String> = words.stays(StayPart::Itself).map(whole).collect();
+    (stays.len() > 1).then(|| stays.join("; "))
 }
 
-fn conflict_opened(words: &Words<'_>, conflict: &ConflictId, first: &BlockId) -> String {
-    let both = pair(words).map(|both| format!(" ({both})")).unwrap_or_default();
+fn conflict_opened(words: &Words<'_>, conflict: &ConflictId, first: &BlockId, count: usize) -> String {
+    let named = all_named(words).map(|named| format!(" ({named})")).unwrap_or_default();
     let first = words.0.stays.iter().find(|stay| stay.block == *first).map_or_else(|| first.to_string(), whole);
+    let (stays, cancel) = match count {
+        2 => ("Two stays".to_owned(), "Cancel one on its site"),
+        _ => (format!("{count} stays or more"), "Cancel all but one on their sites"),
+    };
     format!(
-        "Two stays claim the same time{both}. {} was seen first. Cancel one on its site before the first guest arrives; \
-         if one is gone already, say so with POST /v1/conflicts/{conflict}/resolve.",
+        "{stays} claim the same time{named}. {} was seen first. {cancel} before the first guest arrives; if one is gone \
+         already, say so with POST /v1/conflicts/{conflict}/resolve.",
         capital(&first),
     )
 }

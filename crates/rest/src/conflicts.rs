@@ -1,7 +1,9 @@
-//! Conflicts: the same time claimed by two stays that both stand.
+//! Conflicts: the same time claimed by stays that all stand.
+
+use std::collections::BTreeSet;
 
 use axum::{extract::State, response::Response};
-use calmesh_app::{ConflictError, ConflictView};
+use calmesh_app::{BlockSource, ConflictError, ConflictStay, ConflictView};
 use calmesh_calendar::{BlockId, ConflictId, PropertyId};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -16,48 +18,112 @@ use crate::{
     properties::{Opens, or_opens},
     query::{ListPage, ListParams, Listing, PathId, Preview, PreviewParams},
     routes::{Routes, routes},
-    words::ConflictWord,
+    when::written_span,
+    words::{ConflictWord, KindWord},
 };
 
-/// Two stays that can't both be.
+/// Stays that can't all be. It lasts for as long as two of them go on clashing from one night to the next.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Conflict, example = json!({
-    "id": "cfl_0k5w8v1x2y3z4a5b6c7d8e9f0g", "property_id": "prp_0k5w8v1x2y3z4a5b6c7d8e9f0g", "status": "open",
-    "blocks": ["blk_0k5w8v1x2y3z4a5b6c7d8e9f0g", "blk_1k5w8v1x2y3z4a5b6c7d8e9f0g"], "nights": ["2026-12-04"],
+    "id": "cfl_0k5w8v1x2y3z4a5b6c7d8e9f0g", "property_id": "prp_0k5w8v1x2y3z4a5b6c7d8e9f0g",
+    "property_name": "Harbour flat", "status": "open",
+    "blocks": ["blk_0k5w8v1x2y3z4a5b6c7d8e9f0g", "blk_1k5w8v1x2y3z4a5b6c7d8e9f0g"], "more": 0,
+    "stays": [
+        {"block_id": "blk_0k5w8v1x2y3z4a5b6c7d8e9f0g", "name": "Airbnb, whole flat", "provider": "airbnb",
+            "kind": "reservation", "start": "2026-12-04", "end": "2026-12-07", "gone": false},
+        {"block_id": "blk_1k5w8v1x2y3z4a5b6c7d8e9f0g", "name": "Booking", "provider": "booking",
+            "kind": "closure", "start": "2026-12-06", "end": "2026-12-09", "gone": false}
+    ],
+    "nights": ["2026-12-06"], "more_nights": 0,
     "first": "blk_0k5w8v1x2y3z4a5b6c7d8e9f0g", "gone": null, "arrives_at": "2026-12-04T14:00:00Z",
     "opened_at": "2026-11-01T09:30:00Z", "closed_at": null
 }))]
 struct ConflictJson {
     id: String,
     property_id: String,
+    /// Null where the property is gone.
+    #[schema(required)]
+    property_name: Option<String>,
     status: ConflictWord,
-    /// The two stays.
+    /// The stays that clash: two, and up to 16 where more do.
     blocks: Vec<String>,
-    /// The nights that both claim; none where only hours of a day clash, as a late check-out and an arrival do.
+    /// How many more clash, and are not named.
+    more: u32,
+    /// The same stays by their names, as they are now.
+    stays: Vec<ConflictStayJson>,
+    /// The nights that at least two of them claim; none where only hours of a day clash, as a late check-out and an
+    /// arrival do.
     nights: Vec<String>,
-    /// Which of the two was seen first.
+    /// How many more nights it has, too far ahead to be listed.
+    more_nights: u32,
+    /// Which of all was seen first.
     first: String,
-    /// Which of the two no longer stands, by your word.
+    /// Which no longer stands, by your word; the first of several, `stays` marks all of them.
     #[schema(required)]
     gone: Option<String>,
-    /// When the first of the two guests arrives: the deadline.
+    /// When the first of the guests arrives: the deadline.
     arrives_at: Instant,
     opened_at: Instant,
     #[schema(required)]
     closed_at: Option<Instant>,
 }
 
+/// A stay of a conflict. What is null beside a `gone` or ended stay is not known any more.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConflictStay)]
+struct ConflictStayJson {
+    block_id: String,
+    /// The connection's name; null for a block of your own.
+    #[schema(required)]
+    name: Option<String>,
+    /// The connection's provider; null for a block of your own.
+    #[schema(required)]
+    provider: Option<String>,
+    /// Null where the stay is not known any more.
+    #[schema(required)]
+    kind: Option<KindWord>,
+    /// A night, or a local date-time; null where the stay is not known any more.
+    #[schema(required)]
+    start: Option<String>,
+    /// As `start`; not included.
+    #[schema(required)]
+    end: Option<String>,
+    /// It no longer stands, by your word.
+    gone: bool,
+}
+
+impl ConflictStayJson {
+    fn of(stay: ConflictStay, gone: &BTreeSet<BlockId>) -> Self {
+        let ConflictStay { block, known } = stay;
+        let (gone, block_id) = (gone.contains(&block), block.to_string());
+        let Some(known) = known else {
+            return Self { block_id, name: None, provider: None, kind: None, start: None, end: None, gone };
+        };
+        let (start, end) = written_span(known.span);
+        let provider = match known.source {
+            BlockSource::Own => None,
+            BlockSource::Connection { provider, .. } => Some(provider),
+        };
+        let kind = Some(known.kind.into());
+        Self { block_id, name: known.site, provider, kind, start: Some(start), end: Some(end), gone }
+    }
+}
+
 impl From<ConflictView> for ConflictJson {
     fn from(view: ConflictView) -> Self {
-        let ConflictView { property, conflict, status, closed_at } = view;
+        let ConflictView { property, property_name, conflict, status, closed_at, nights, more_nights, stays } = view;
         Self {
             id: conflict.id.to_string(),
             property_id: property.to_string(),
+            property_name,
             status: status.into(),
             blocks: texts(&conflict.blocks),
-            nights: conflict.nights.iter().map(ToString::to_string).collect(),
+            more: conflict.more,
+            stays: stays.into_iter().map(|stay| ConflictStayJson::of(stay, &conflict.gone)).collect(),
+            nights: nights.iter().map(ToString::to_string).collect(),
+            more_nights,
             first: conflict.first.to_string(),
-            gone: conflict.gone.map(|gone| gone.to_string()),
+            gone: conflict.gone.first().map(ToString::to_string),
             arrives_at: conflict.arrives_at.into(),
             opened_at: conflict.opened_at.into(),
             closed_at: closed_at.map(Instant),
@@ -65,7 +131,7 @@ impl From<ConflictView> for ConflictJson {
     }
 }
 
-/// Which of the two stays is gone.
+/// Which of the stays is gone.
 #[derive(ToSchema)]
 #[schema(as = ConflictResolution, example = json!({"gone": "blk_0k5w8v1x2y3z4a5b6c7d8e9f0g"}))]
 #[expect(dead_code, reason = "only its schema is used")]
@@ -77,10 +143,10 @@ impl From<ConflictError> for Problem {
     fn from(error: ConflictError) -> Self {
         match error {
             ConflictError::NotFound => Self::not_found("conflict or property"),
-            ConflictError::Closed => Self::conflict(
-                "This conflict has closed already: one of its stays ended or moved. Nothing is left to decide.",
-            )
-            .sort("conflict-closed"),
+            ConflictError::Closed => {
+                Self::conflict("This conflict has closed already: its stays ended or moved. Nothing is left to decide.")
+                    .sort("conflict-closed")
+            }
             ConflictError::Invalid(fields) => Self::invalid_fields(fields),
             ConflictError::Store(error) => error.into(),
         }
@@ -115,8 +181,8 @@ async fn list_all(owner: Owner, listing: Listing, State(api): State<Api>) -> Res
     Ok(answer::plain(listing.answer(page, ConflictJson::from)))
 }
 
-/// Says which of the two stays is gone. Where it may have been an echo of ours, its site is asked; a reservation of that
-/// site's own goes when its feed lets it go. With `preview`, says which nights that would open at once.
+/// Says which of the named stays is gone; of more than two, one at a time, until no two are left that clash. Where it may
+/// have been an echo of ours, its site is asked; a reservation of that site's own goes when its feed lets it go. With `preview`, says which nights that would open at once.
 #[utoipa::path(post, path = "/v1/conflicts/{id}/resolve", tag = "conflicts", operation_id = "resolve_conflict",
     params(("id" = String, Path, description = "`cfl_…`"), PreviewParams), request_body = ResolutionSchema,
     responses((status = 200, description = "The conflict, settled; or what a preview says.", body = ConflictOrOpens)))]

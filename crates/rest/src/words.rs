@@ -77,7 +77,7 @@ words! {
     CauseWord of HoldCause: Absent = "absent", MassVanish = "mass_vanish"
 }
 words! {
-    /// Where a conflict stands: `resolved` once you said which stay is gone, `closed` when one of them ended.
+    /// Where a conflict stands: `resolved` once you said which stays are gone, `closed` when no two of them clash any more.
     ConflictWord of ConflictStatus: Open = "open", Resolved = "resolved", Closed = "closed"
 }
 words! {

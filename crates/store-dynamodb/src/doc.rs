@@ -4,6 +4,7 @@
 //! `#[serde(default)]` here, since older items stay as they are.
 
 mod claims;
+mod conflict;
 pub(crate) mod page;
 
 use std::collections::BTreeSet;
@@ -94,7 +95,7 @@ documents! {
     "a connection": Connection, "ConnectionDoc";
     "a block": Block, "BlockDoc";
     "claims": ConnectionClaims, "claims";
-    "a conflict": Conflict, "ConflictDoc";
+    "a conflict": Conflict, "conflict";
     "a conflict's record": ConflictRecord, "ConflictRecordDoc";
     "a retiring link": RetiringLink, "RetiringLinkDoc";
     "a closed hold": ClosedHold, "ClosedHoldDoc";
@@ -153,20 +154,6 @@ mod text_list {
         let texts = Vec::<String>::deserialize(deserializer)?;
         let wrong = |_| serde::de::Error::custom("not of the expected form");
         texts.iter().map(|text| text.parse().map_err(wrong)).collect()
-    }
-}
-
-/// The two blocks of a conflict.
-mod pair {
-    use super::{BlockId, Deserializer, Serializer, text_list};
-
-    pub(super) fn serialize<S: Serializer>(value: &[BlockId; 2], serializer: S) -> Result<S::Ok, S::Error> {
-        text_list::serialize(value, serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[BlockId; 2], D::Error> {
-        let blocks: Vec<BlockId> = text_list::deserialize(deserializer)?;
-        blocks.try_into().map_err(|_| serde::de::Error::custom("not two blocks"))
     }
 }
 
@@ -791,30 +778,11 @@ struct ClosedHoldDoc {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Conflict")]
-struct ConflictDoc {
-    #[serde(with = "text")]
-    id: ConflictId,
-    #[serde(with = "pair")]
-    blocks: [BlockId; 2],
-    #[serde(with = "text")]
-    first: BlockId,
-    #[serde(with = "text_list")]
-    nights: Vec<Date>,
-    #[serde(with = "text")]
-    arrives_at: Timestamp,
-    #[serde(with = "text")]
-    opened_at: Timestamp,
-    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
-    gone: Option<BlockId>,
-}
-
-#[derive(Serialize, Deserialize)]
 #[serde(remote = "ConflictRecord")]
 struct ConflictRecordDoc {
     #[serde(with = "text")]
     property: PropertyId,
-    #[serde(with = "ConflictDoc")]
+    #[serde(with = "conflict")]
     conflict: Conflict,
     #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
     closed_at: Option<Timestamp>,
@@ -1000,8 +968,8 @@ enum ActivityKindDoc {
     ConflictOpened {
         #[serde(with = "text")]
         conflict: ConflictId,
-        #[serde(with = "pair")]
-        blocks: [BlockId; 2],
+        #[serde(with = "text_list")]
+        blocks: Vec<BlockId>,
         #[serde(with = "text")]
         first: BlockId,
         #[serde(with = "text")]
@@ -1018,8 +986,8 @@ enum ActivityKindDoc {
     ConflictClosed {
         #[serde(with = "text")]
         conflict: ConflictId,
-        #[serde(with = "pair")]
-        blocks: [BlockId; 2],
+        #[serde(with = "text_list")]
+        blocks: Vec<BlockId>,
     },
     BlockCreated {
         #[serde(with = "text")]
@@ -1404,7 +1372,7 @@ mod tests {
         }
         let conflict = a_conflict(1);
         survives(&conflict);
-        let gone = Conflict { gone: Some(block_id(1)), nights: Vec::new(), ..conflict.clone() };
+        let gone = Conflict { gone: [block_id(1)].into(), settled: true, nights: None, ..conflict.clone() };
         survives(&gone);
         for closed_at in [None, Some(at(9))] {
             survives(&ConflictRecord { property: property_id(1), conflict: gone.clone(), closed_at });
@@ -1415,7 +1383,7 @@ mod tests {
                 blocks: conflict.blocks.clone(),
                 first: conflict.first.clone(),
                 arrives_at: at(3),
-                nights: conflict.nights.clone(),
+                nights: conflict.nights.into_iter().flat_map(Nights::iter).collect(),
             },
             ActivityKind::ConflictResolved { conflict: conflict.id.clone(), gone: block_id(1) },
             ActivityKind::ConflictClosed { conflict: conflict.id, blocks: conflict.blocks },
@@ -1423,6 +1391,27 @@ mod tests {
         for kind in kinds {
             survives(&an_activity(None, kind));
         }
+    }
+
+    #[test]
+    fn a_conflict_of_two_stays_with_a_list_of_nights_is_still_read() {
+        let (one, other) = (block_id(1), block_id(2));
+        let earlier = |rest: &str| {
+            let id = a_conflict(1).id;
+            let text = format!(
+                r#"{{"v":1,"is":{{"id":"{id}","blocks":["{one}","{other}"],"first":"{one}",{rest}"arrives_at":"2031-01-01T14:00:00Z","opened_at":"2030-12-01T00:00:00Z"}}}}"#
+            );
+            Conflict::decode(&text).unwrap()
+        };
+        let open = earlier(r#""nights":["2031-01-01","2031-01-02"],"#);
+        let nights = Nights::new(civil::date(2031, 1, 1), civil::date(2031, 1, 3)).ok();
+        assert_eq!((&open.blocks, open.more, open.nights), (&vec![one.clone(), other.clone()], 0, nights));
+        assert!(open.gone.is_empty() && !open.settled);
+        survives(&open);
+        assert_eq!(earlier(r#""nights":[],"#).nights, None);
+        let settled = earlier(&format!(r#""nights":[],"gone":"{other}","#));
+        assert_eq!((settled.gone.clone(), settled.settled), ([other].into(), true));
+        survives(&settled);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Dull records for tests: everything follows from a small number.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use calmesh_calendar::{
     AccountId, Asked, Block, BlockId, BlockKind, Claim, ClaimRule, Claims, Conflict, ConflictId, ConnectionClaims,
@@ -248,16 +248,18 @@ pub fn some_claims(connection: u64) -> Claims {
 /// A conflict of blocks number `n` and `n + 1`, opened `n` seconds after the beginning.
 #[must_use]
 pub fn a_conflict(n: u64) -> Conflict {
-    let mut blocks = [block_id(n), block_id(n + 1)];
+    let mut blocks = vec![block_id(n), block_id(n + 1)];
     blocks.sort();
     Conflict {
         id: ConflictId::from_random(bytes(n)),
         blocks,
         first: block_id(n),
-        nights: nights(0, 2).iter().collect(),
+        more: 0,
+        nights: Some(nights(0, 2)),
         arrives_at: at(900),
         opened_at: at(i64::try_from(n).unwrap_or_default()),
-        gone: None,
+        gone: BTreeSet::new(),
+        settled: false,
     }
 }
 

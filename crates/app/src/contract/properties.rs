@@ -133,7 +133,7 @@ pub async fn property_store(
         connection: connection_id(1),
         nights: None,
     };
-    let resolved = Conflict { gone: Some(block_id(6)), ..a_conflict(5) };
+    let resolved = Conflict { gone: [block_id(6)].into(), settled: true, ..a_conflict(5) };
     let third = PropertyCommit {
         remove_connections: vec![connection_id(2)],
         remove_blocks: vec![block_id(4), block_id(400)],

@@ -132,22 +132,23 @@ pub enum ActivityKind {
     },
     ConflictOpened {
         conflict: ConflictId,
-        blocks: [BlockId; 2],
+        /// Those that are named.
+        blocks: Vec<BlockId>,
         /// Which of them was seen first.
         first: BlockId,
-        /// When the first of the two guests arrives.
+        /// When the first of the guests arrives.
         arrives_at: Timestamp,
-        /// The first of the nights that both claim.
+        /// The first of the nights that at least two of them claim.
         nights: Vec<Date>,
     },
-    /// The host said which of the two no longer stands.
+    /// The host said that one of them no longer stands.
     ConflictResolved {
         conflict: ConflictId,
         gone: BlockId,
     },
     ConflictClosed {
         conflict: ConflictId,
-        blocks: [BlockId; 2],
+        blocks: Vec<BlockId>,
     },
     BlockCreated {
         block: BlockId,

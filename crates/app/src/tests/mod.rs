@@ -2,6 +2,7 @@
 
 mod changed;
 mod crashes;
+mod crowded;
 mod deletions;
 mod echoes;
 mod edges;

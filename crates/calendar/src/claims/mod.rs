@@ -13,9 +13,13 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp, civil::Date};
 
-use crate::{Block, ConnectionId, Nights, Picture, span::Later};
+use crate::{
+    Block, ConnectionId, NightSet, Nights, Picture,
+    span::{Days, Later},
+};
 
 pub use judge::LinkFacts;
+pub(crate) use night::FARTHEST;
 pub use night::{LeftOff, carried_by};
 pub use runs::Runs;
 pub(crate) use runs::days_between;
@@ -192,8 +196,9 @@ impl Claims {
         let asked = self.connections.values().flat_map(|mine| {
             mine.parts.iter().filter_map(|(nights, part)| {
                 let asked = part.asked?;
-                let is_possible = |night| mine.claims.get(night).is_some_and(|it| it.standing == Standing::Possible);
-                nights.iter().any(is_possible).then_some(asked.heard_at.later(weigh::SILENT_AFTER))
+                let mut claims = mine.claims.touching(*nights).iter();
+                let is_possible = claims.any(|(_, claim)| claim.standing == Standing::Possible);
+                is_possible.then_some(asked.heard_at.later(weigh::SILENT_AFTER))
             })
         });
         asked.min()
@@ -208,15 +213,12 @@ impl Claims {
     /// Nights of which this connection's absence is no news: it is asked for them, or only echoes them. They do not
     /// count towards a mass vanish.
     #[must_use]
-    pub fn expected_to_go(&self, connection: &ConnectionId) -> Vec<Date> {
-        let Some(mine) = self.connections.get(connection) else { return Vec::new() };
+    pub fn expected_to_go(&self, connection: &ConnectionId) -> NightSet {
+        let Some(mine) = self.connections.get(connection) else { return NightSet::default() };
         let asked = mine.parts.iter().filter(|(_, part)| part.asked.is_some()).map(|(nights, _)| *nights);
         let echoes =
             mine.claims.iter().filter(|(_, claim)| claim.standing == Standing::Echo).map(|(nights, _)| *nights);
-        let mut nights: Vec<Date> = asked.chain(echoes).flat_map(Nights::iter).collect();
-        nights.sort_unstable();
-        nights.dedup();
-        nights
+        asked.chain(echoes).collect()
     }
 
     /// Rule 12: the host says that a stay no longer stands, so its claim is to be asked for: of its nights those that
@@ -231,14 +233,16 @@ impl Claims {
             return claims;
         }
         let gone = Claim { standing: Standing::Possible, rule: ClaimRule::SaidGone, since: now };
-        let turns = |night: &Date| picture.standing(block, *night) == Standing::Certain;
-        let turned: BTreeMap<Date, Claim> = nights.iter().filter(turns).map(|night| (night, gone)).collect();
+        // Nights too far ahead are nobody's question, and nothing is written down of them.
+        let until = picture.house.date(now).days_later(FARTHEST);
+        let standings = picture.standings(block, nights).into_iter();
+        let certain = standings.filter(|(_, standing)| *standing == Standing::Certain).map(|(run, _)| run);
+        let turned: NightSet = certain.filter_map(|run| Nights::new(run.first(), run.end().min(until)).ok()).collect();
         let mine = claims.connections.entry(connection.clone()).or_default();
-        let written = mine.claims.iter().flat_map(|(run, claim)| run.iter().map(|night| (night, *claim)));
-        let mut by_night: BTreeMap<Date, Claim> = written.collect();
-        by_night.extend(turned);
-        let pieces = by_night.into_iter().filter_map(|(night, claim)| Some((Nights::one(night)?, claim)));
-        mine.claims = Runs::of(pieces);
+        let written = mine.claims.iter().flat_map(|(run, claim)| {
+            turned.missing_of(*run).into_iter().map(|rest| (rest, *claim)).collect::<Vec<_>>()
+        });
+        mine.claims = Runs::of(written.chain(turned.runs().map(|run| (run, gone))).collect::<Vec<_>>());
         claims
     }
 

@@ -1,13 +1,13 @@
 //! One night seen across all connections: who takes it, how surely, and which links carry it (rule 3).
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use jiff::{Timestamp, civil::Date};
 
 use super::{Standing, runs::days_between, weigh::Rules};
 use crate::{
-    Block, BlockId, BlockKind, ConnectionId, Nights, Origin, Picture, Source, mirror::is_mirror_of,
-    occupancy::Turnovers, span::Days,
+    Block, BlockId, BlockKind, ConnectionId, NightSet, Nights, Origin, Picture, Source, occupancy::Turnovers,
+    span::Days,
 };
 
 /// How one connection's stays take one night.
@@ -56,7 +56,7 @@ impl Cell {
 }
 
 /// Nights so far ahead are nobody's question: what is taken there is taken.
-const FARTHEST: i64 = 1_100;
+pub(crate) const FARTHEST: i64 = 1_100;
 
 /// Every night from a date on, to the last one that any block takes.
 #[derive(Debug)]
@@ -74,6 +74,7 @@ impl<'a> Table<'a> {
             picture.sources.iter().filter(|(_, source)| source.blocks).collect();
         let mut table = Self { sources, from, hosts: Vec::new(), cells: Vec::new() };
         let turnovers = Turnovers::of(picture);
+        let repeated = table.repeated(picture);
         for block in picture.blocks {
             if let Some(nights) = turnovers.after(block).filter(|_| picture.counts(block)) {
                 table.take_by_host(nights, block.first_seen_at);
@@ -91,7 +92,7 @@ impl<'a> Table<'a> {
                 evident: picture.is_evident(block),
                 foreign: !block.is_ours(),
                 under_way: block.kind != BlockKind::Closure && block.extent.times(picture.house).start() <= now,
-                repeats: table.repeated_by(picture, block),
+                repeats: table.repeated_by(picture, block, at, &repeated),
                 first_seen_at: block.first_seen_at,
                 newest_at: block.first_seen_at,
             };
@@ -124,24 +125,52 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The connections with a stay that this one repeats. What lies on another event of its own feed may be an echo, and
-    /// is nobody's stay unless its text says so.
-    fn repeated_by(&self, picture: &Picture<'_>, block: &Block) -> u64 {
-        if !picture.source_of(block).is_some_and(|source| source.aggregates) {
+    /// For the nights of each stay the connections that have such a one, by their indexes. What lies on another event of
+    /// its own feed may be an echo, and is nobody's stay unless its text says so.
+    fn repeated(&self, picture: &Picture<'_>) -> BTreeMap<Nights, u64> {
+        let mut all = BTreeMap::new();
+        if !self.sources.iter().any(|(_, source)| source.aggregates) {
+            return all;
+        }
+        let mut by_source: BTreeMap<usize, Vec<(Nights, &Block)>> = BTreeMap::new();
+        for block in picture.blocks.iter().filter(|block| !block.is_ours()) {
+            let at = block.connection().and_then(|connection| self.index(connection)).filter(|at| *at < 64);
+            if let Some((at, nights)) = at.zip(block.extent.nights(picture.house)) {
+                by_source.entry(at).or_default().push((nights, block));
+            }
+        }
+        for (at, stays) in by_source {
+            let shown = picture.blocks.iter().filter(|block| self.is_shown_by(at, block));
+            let mut shown: Vec<Nights> = shown.filter_map(|block| block.extent.nights(picture.house)).collect();
+            shown.sort_unstable();
+            let mut ends: Vec<_> = shown.iter().map(|nights| nights.end()).collect();
+            ends.sort_unstable();
+            for (nights, block) in stays {
+                // Those that begin before its end, without those that end before its start.
+                let overlapping = shown.partition_point(|one| one.first() < nights.end())
+                    - ends.partition_point(|end| *end <= nights.first());
+                let alone = overlapping <= usize::from(block.hold().is_none());
+                if alone || picture.is_evident(block) {
+                    *all.entry(nights).or_default() |= 1 << at;
+                }
+            }
+        }
+        all
+    }
+
+    fn is_shown_by(&self, at: usize, block: &Block) -> bool {
+        let connection = self.sources.get(at).map(|(id, _)| *id);
+        block.connection() == connection && block.hold().is_none()
+    }
+
+    /// The connections with a stay that this one repeats.
+    fn repeated_by(&self, picture: &Picture<'_>, block: &Block, at: usize, repeated: &BTreeMap<Nights, u64>) -> u64 {
+        if block.is_ours() || !picture.source_of(block).is_some_and(|source| source.aggregates) {
             return 0;
         }
-        let nights = block.extent.nights(picture.house);
-        let overlaps = |one: &Block| {
-            one.hold().is_none()
-                && one.extent.nights(picture.house).zip(nights).is_some_and(|(a, b)| a.intersection(b).is_some())
-        };
-        let is_alone = |other: &Block| {
-            let same_feed = |one: &&Block| one.connection() == other.connection() && one.id != other.id;
-            picture.is_evident(other) || !picture.blocks.iter().filter(same_feed).any(overlaps)
-        };
-        let origins = picture.blocks.iter().filter(|other| is_mirror_of(picture, block, other) && is_alone(other));
-        let indexes = origins.filter_map(|other| self.index(other.connection()?)).filter(|at| *at < 64);
-        indexes.fold(0, |all, at| all | 1 << at)
+        let found = block.extent.nights(picture.house).and_then(|nights| repeated.get(&nights)).copied().unwrap_or(0);
+        let own = if at < 64 { 1 << at } else { 0 };
+        found & !own
     }
 
     pub(super) fn index(&self, connection: &ConnectionId) -> Option<usize> {
@@ -246,9 +275,9 @@ pub(super) fn carries(row: Row<'_>, at: usize, sources: &[(&ConnectionId, &Sourc
 pub struct LeftOff<'a> {
     picture: &'a Picture<'a>,
     /// Nights that others may take and that the link does not show.
-    nights: BTreeSet<Date>,
+    nights: NightSet,
     /// Nights that some stay of another connection, or the host, surely takes: what else may take them need not be shown.
-    certain: BTreeSet<Date>,
+    certain: NightSet,
     own: Option<&'a ConnectionId>,
     today: Date,
 }
@@ -260,34 +289,39 @@ impl<'a> LeftOff<'a> {
         Self::by(picture, own, now, Rules::default())
     }
 
+    /// For the link of every connection that has one.
+    #[must_use]
+    pub fn of_all(picture: &'a Picture<'a>, now: Timestamp) -> Vec<(&'a ConnectionId, Self)> {
+        let table = Table::of(picture, picture.house.date(now), now);
+        let linked = picture.sources.iter().filter(|(_, source)| source.has_link);
+        linked.map(|(id, _)| (id, Self::in_table(&table, picture, Some(id), Rules::default()))).collect()
+    }
+
     pub(crate) fn by(picture: &'a Picture<'a>, own: Option<&'a ConnectionId>, now: Timestamp, rules: Rules) -> Self {
-        let from = picture.house.date(now);
-        let mut left = Self { picture, nights: BTreeSet::new(), certain: BTreeSet::new(), own, today: from };
-        let table = Table::of(picture, from, now);
+        Self::in_table(&Table::of(picture, picture.house.date(now), now), picture, own, rules)
+    }
+
+    fn in_table(table: &Table<'a>, picture: &'a Picture<'a>, own: Option<&'a ConnectionId>, rules: Rules) -> Self {
+        let from = table.from;
+        let mut left = Self { picture, nights: NightSet::default(), certain: NightSet::default(), own, today: from };
         let at = own.and_then(|own| table.index(own));
-        let mut night = from;
+        let mut next = from;
         for index in 0..table.len() {
-            let date = night;
-            night = night.next_day();
-            let Some(row) = table.row(index) else { continue };
+            let date = next;
+            next = next.next_day();
+            let (Some(row), Some(one)) = (table.row(index), Nights::one(date)) else { continue };
             let others = row.cells.iter().enumerate().filter(|(other, _)| Some(*other) != at);
             if others.clone().any(|(_, cell)| cell.standing == Some(Standing::Certain)) {
-                left.certain.insert(date);
+                left.certain.insert(one);
             }
             if let Some(at) = at
                 && others.clone().any(|(_, cell)| cell.may_hold())
                 && !carries(row, at, &table.sources, rules)
             {
-                left.nights.insert(date);
+                left.nights.insert(one);
             }
         }
         left
-    }
-
-    /// The nights from today on that others take, or may take, and that this link does not show.
-    #[must_use]
-    pub fn nights(&self) -> &BTreeSet<Date> {
-        &self.nights
     }
 
     /// Whether the link shows every night of a block of another connection, or of the host, for all that a first look
@@ -305,23 +339,40 @@ impl<'a> LeftOff<'a> {
         }
         match self.picture.standing(block, night) {
             Standing::Echo => false,
-            Standing::Possible => {
-                night >= self.today && !self.nights.contains(&night) && !self.certain.contains(&night)
-            }
-            Standing::Certain => !self.nights.contains(&night),
+            Standing::Possible => night >= self.today && !self.nights.contains(night) && !self.certain.contains(night),
+            Standing::Certain => !self.nights.contains(night),
         }
+    }
+
+    /// The same for all of its nights.
+    pub(crate) fn shown(&self, block: &Block, nights: Nights) -> Vec<Nights> {
+        if block.is_own() {
+            return vec![nights];
+        }
+        let mut shown = Vec::new();
+        for (run, standing) in self.picture.standings(block, nights) {
+            match standing {
+                Standing::Echo => {}
+                Standing::Possible => {
+                    let ahead = Nights::new(run.first().max(self.today), run.end());
+                    let here = ahead.into_iter().flat_map(|run| self.nights.missing_of(run));
+                    shown.extend(here.flat_map(|run| self.certain.missing_of(run)));
+                }
+                Standing::Certain => shown.extend(self.nights.missing_of(run)),
+            }
+        }
+        shown
     }
 
     /// When it was last decided which nights of a block are left out.
     #[must_use]
     pub fn cut_at(&self, block: &Block) -> Timestamp {
         let Some(nights) = block.extent.nights(self.picture.house) else { return Timestamp::MIN };
-        let touches = |run: &Nights| run.intersection(nights).is_some();
         let connections = &self.picture.claims.connections;
         let theirs = block.connection().and_then(|connection| connections.get(connection));
-        let claims = theirs.into_iter().flat_map(|mine| mine.claims.iter()).filter(|(run, _)| touches(run));
+        let claims = theirs.into_iter().flat_map(|mine| mine.claims.touching(nights));
         let ours = self.own.and_then(|own| connections.get(own));
-        let link = ours.into_iter().flat_map(|mine| mine.link.iter()).filter(|(run, _)| touches(run));
+        let link = ours.into_iter().flat_map(|mine| mine.link.touching(nights));
         claims.map(|(_, claim)| claim.since).chain(link.map(|(_, link)| link.since)).max().unwrap_or(Timestamp::MIN)
     }
 }
@@ -333,9 +384,6 @@ pub fn carried_by(picture: &Picture<'_>, block: &BlockId, night: Date, now: Time
     else {
         return Vec::new();
     };
-    let linked = picture.sources.iter().filter(|(id, source)| source.has_link && block.connection() != Some(*id));
-    linked
-        .filter(|(id, _)| LeftOff::of(picture, Some(id), now).shows(block, night))
-        .map(|(id, _)| (*id).clone())
-        .collect()
+    let others = LeftOff::of_all(picture, now).into_iter().filter(|(id, _)| block.connection() != Some(*id));
+    others.filter(|(_, left_off)| left_off.shows(block, night)).map(|(id, _)| id.clone()).collect()
 }

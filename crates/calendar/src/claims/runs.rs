@@ -69,6 +69,13 @@ impl<T: PartialEq + Copy> Runs<T> {
         out
     }
 
+    /// The runs that have one of these nights.
+    pub(crate) fn touching(&self, nights: Nights) -> &[(Nights, T)] {
+        let first = self.0.partition_point(|(run, _)| run.end() <= nights.first());
+        let end = self.0.partition_point(|(run, _)| run.first() < nights.end());
+        self.0.get(first..end).unwrap_or_default()
+    }
+
     /// The end of the last run.
     pub(crate) fn last_night(&self) -> Option<Date> {
         self.0.last().map(|(nights, _)| nights.end())

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Block, BlockId, BlockKind, ConnectionId, EndedHold, Extent, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId, House,
-    Nights, Origin, Picture, Source,
+    NightSet, Nights, Origin, Picture, Source,
     picture::parts,
     span::{Days, Later},
 };
@@ -393,7 +393,7 @@ impl<'a> Weighing<'a> {
         self.nights = nights;
     }
 
-    fn inquire(&mut self, night: &mut Night, edges: &mut Option<Edges>) {
+    fn inquire(&mut self, night: &mut Night, edges: &mut Option<Edges<'a>>) {
         let now = self.change.now;
         let turned = |state: &State| state.is_certain() && state.stood != Some(Standing::Certain);
         let became_certain = night.states.iter().any(turned) || (night.host && !night.host_before);
@@ -442,7 +442,7 @@ impl<'a> Weighing<'a> {
     }
 
     /// Rule 4: one possible claim at a time.
-    fn ask_one(&mut self, night: &mut Night, edges: &mut Option<Edges>) {
+    fn ask_one(&mut self, night: &mut Night, edges: &mut Option<Edges<'a>>) {
         let now = self.change.now;
         for (at, (state, party)) in night.states.iter_mut().zip(&self.connections).enumerate() {
             let Some(asked) = state.part.asked else { continue };
@@ -568,26 +568,27 @@ impl<'a> Weighing<'a> {
             return Vec::new();
         };
         let stays = after.blocks.iter().filter(|block| block.connection() == Some(connection));
-        let stays: Vec<Nights> = stays
+        let stays: NightSet = stays
             .filter_map(|block| block.extent.nights(after.house))
             .filter(|nights| nights.first() < today && days_between(nights.end(), today) <= DAYS_REMEMBERED)
             .collect();
-        let nights = mine.claims.iter().flat_map(|(run, claim)| run.iter().map(|night| (night, *claim)));
-        nights
-            .take_while(|(night, _)| *night < today)
-            .filter(|(night, _)| stays.iter().any(|stay| stay.contains(*night)))
-            .filter_map(|(night, claim)| Some((Nights::one(night)?, claim)))
-            .collect()
+        let mut past = Vec::new();
+        for (run, claim) in mine.claims.iter().take_while(|(run, _)| run.first() < today) {
+            let over = Nights::new(run.first(), run.end().min(today));
+            let gone: NightSet = over.iter().flat_map(|over| stays.missing_of(*over)).collect();
+            past.extend(over.iter().flat_map(|over| gone.missing_of(*over)).map(|over| (over, *claim)));
+        }
+        past
     }
 
     fn into_weighed(self, ids: &mut dyn FnMut() -> [u8; 16]) -> Weighed {
         let now = self.change.now;
         let mut weighed = Weighed { claims: self.claims(), ..Weighed::default() };
-        let mut cuts: BTreeMap<&ConnectionId, BTreeSet<Date>> = BTreeMap::new();
+        let mut cuts: BTreeMap<&ConnectionId, NightSet> = BTreeMap::new();
         for night in &self.nights {
             for (state, party) in night.states.iter().zip(&self.connections) {
-                if state.cut && party.source.is_some() {
-                    cuts.entry(party.id).or_default().insert(night.date);
+                if let Some(one) = Nights::one(night.date).filter(|_| state.cut && party.source.is_some()) {
+                    cuts.entry(party.id).or_default().insert(one);
                 }
             }
         }
@@ -951,66 +952,69 @@ impl State {
     }
 }
 
-/// Edges of stays, to tell an event of a site's own from one that repeats ours.
-struct Edges {
-    /// By connection: the edges of everybody else's blocks.
-    by_connection: BTreeMap<ConnectionId, Vec<Nights>>,
-    others: Vec<(Option<ConnectionId>, Nights)>,
-}
+/// Tells an event of a site's own from one that repeats ours: its nights, if it begins or ends where no block that its
+/// link shows does.
+struct Edges<'a>(BTreeMap<&'a ConnectionId, NightSet>);
 
-impl Edges {
-    fn of(change: &Change<'_>) -> Self {
-        let mut by_connection: BTreeMap<ConnectionId, Vec<Nights>> = BTreeMap::new();
-        let mut others = Vec::new();
+impl<'a> Edges<'a> {
+    fn of(change: &Change<'a>) -> Self {
+        // By day: up to two sources that have an edge there. One of two is another than any one.
+        let mut edges: BTreeMap<Date, Vec<Option<&ConnectionId>>> = BTreeMap::new();
+        let house = change.after.house;
         for block in change.before.blocks.iter().chain(change.after.blocks) {
-            let Some(nights) = block.extent.nights(change.after.house) else { continue };
-            others.push((block.connection().cloned(), nights));
-        }
-        for block in change.after.blocks {
-            let Some(nights) = block.extent.nights(change.after.house) else { continue };
-            if let (Some(connection), None) = (block.connection(), block.hold()) {
-                by_connection.entry(connection.clone()).or_default().push(nights);
+            let Some(nights) = block.extent.nights(house) else { continue };
+            for edge in [nights.first(), nights.end()] {
+                let of = edges.entry(edge).or_default();
+                if of.len() < 2 && !of.contains(&block.connection()) {
+                    of.push(block.connection());
+                }
             }
         }
-        Self { by_connection, others }
+        let mut own: BTreeMap<&ConnectionId, NightSet> = BTreeMap::new();
+        for block in change.after.blocks {
+            let (Some(connection), None) = (block.connection(), block.hold()) else { continue };
+            let Some(nights) = block.extent.nights(house) else { continue };
+            let is_copied = |edge: Date| edges.get(&edge).is_some_and(|of| of.iter().any(|of| *of != Some(connection)));
+            if !is_copied(nights.first()) || !is_copied(nights.end()) {
+                own.entry(connection).or_default().insert(nights);
+            }
+        }
+        Self(own)
     }
 
-    /// Whether an event of this connection on this night begins or ends where no block that its link shows does.
+    /// Whether such an event of this connection takes a night.
     fn has_own(&self, connection: &ConnectionId, night: Date) -> bool {
-        let is_copied = |edge: Date| {
-            let others = self.others.iter().filter(|(of, _)| of.as_ref() != Some(connection));
-            others.map(|(_, nights)| nights).any(|nights| nights.first() == edge || nights.end() == edge)
-        };
-        let mine = self.by_connection.get(connection).into_iter().flatten().filter(|nights| nights.contains(night));
-        mine.into_iter().any(|nights| !is_copied(nights.first()) || !is_copied(nights.end()))
+        self.0.get(connection).is_some_and(|nights| nights.contains(night))
     }
-}
-
-/// Whether another event of the same feed shows this night.
-fn shows(other: &Block, block: &Block, night: Date, house: &House) -> bool {
-    let takes = || other.extent.nights(house).is_some_and(|nights| nights.contains(night));
-    other.connection() == block.connection() && other.hold().is_none() && takes()
 }
 
 /// Takes nights out of held stays.
 fn cut(
     blocks: &[Block],
-    cuts: &BTreeMap<&ConnectionId, BTreeSet<Date>>,
+    cuts: &BTreeMap<&ConnectionId, NightSet>,
     house: &House,
     now: Timestamp,
     ids: &mut dyn FnMut() -> [u8; 16],
 ) -> (Vec<Block>, Vec<EndedHold>) {
+    // Of a closure no more is left than what other events do not show.
+    let mut shown = cuts.clone();
+    for block in blocks.iter().filter(|block| block.hold().is_none()) {
+        if let Some(gone) = block.connection().and_then(|connection| shown.get_mut(connection)) {
+            block.extent.nights(house).into_iter().for_each(|nights| gone.insert(nights));
+        }
+    }
     let (mut out, mut ended) = (Vec::new(), Vec::new());
     for block in blocks {
-        let gone = block.connection().and_then(|connection| cuts.get(connection));
+        let gone = if block.kind == BlockKind::Closure { &shown } else { cuts };
+        let gone = block.connection().and_then(|connection| gone.get(connection));
         let (Some(gone), Some(hold)) = (gone, block.hold()) else {
             out.push(block.clone());
             continue;
         };
-        // Of a closure no more is left than what other events do not show.
-        let is_closure = block.kind == BlockKind::Closure;
-        let shown = |night: Date| is_closure && blocks.iter().any(|other| shows(other, block, night, house));
-        let left = parts(block.extent, house, |night| !gone.contains(&night) && !shown(night));
+        let left = match block.extent.nights(house) {
+            Some(nights) => parts(block.extent, nights, gone.missing_of(nights), house),
+            None => vec![block.extent],
+        };
         if left.first() == Some(&block.extent) {
             out.push(block.clone());
             continue;

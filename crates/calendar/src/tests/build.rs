@@ -48,7 +48,7 @@ pub(super) fn judging<'a>(connection: &'a ConnectionId, house: &'a House) -> Jud
         house,
         hold: HoldPolicy::default(),
         mass_vanish: MassVanishPolicy::default(),
-        expected_to_go: &[],
+        expected_to_go: const { &NightSet::EMPTY },
         replaced: false,
     }
 }

@@ -90,7 +90,7 @@ proptest! {
             home.explained(to);
         }
         for block in &home.blocks {
-            let _ = block_state(&home.picture(), block);
+            let _ = block_state(&home.picture(), &Mirrors::of(&home.picture()), block);
             let _ = home.claims.said_gone(&home.picture(), block, home.now);
             let times = block.extent.times(&home.house);
             prop_assert!(times.start() < times.end() && times.start().is_in_span() && times.end().is_in_span());

@@ -1,6 +1,8 @@
 //! The rules of SAFETY.md as sentences, and properties against a dull model.
 
 mod build;
+mod conflicts;
+mod doubling;
 mod echoes;
 mod edges;
 mod home;

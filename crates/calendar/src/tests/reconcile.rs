@@ -377,3 +377,37 @@ fn a_stay_that_is_read_in_part_keeps_the_nights_that_were_known() {
     world.read(stay("2026-12-04", "2026-12-07")).after(MINUTES_31).read(stay("2026-12-04", "2026-12-05"));
     assert_eq!(world.taken(), ["2026-12-04"]);
 }
+
+#[test]
+fn half_of_the_shorter_stay_is_counted_in_nights() {
+    let mut world = World::at(noon("2026-11-20"));
+    world.read(vec![sighting("a", nights("2026-12-20", "2026-12-24"))]);
+    let id = world.only().id.clone();
+    world.after(MINUTES_31).read(vec![sighting("b", nights("2026-12-18", "2026-12-22"))]);
+    let moved = world.blocks.iter().find(|block| block.extent == nights("2026-12-18", "2026-12-22")).unwrap();
+    assert_eq!(moved.id, id, "two of four nights are the same");
+    assert_eq!(world.taken().len(), 6, "what it gives up is held");
+    let mut world = World::at(noon("2026-11-20"));
+    world.read(vec![sighting("a", nights("2026-12-20", "2026-12-24"))]);
+    let id = world.only().id.clone();
+    world.after(MINUTES_31).read(vec![sighting("b", nights("2026-12-17", "2026-12-21"))]);
+    let other = world.blocks.iter().find(|block| block.extent == nights("2026-12-17", "2026-12-21")).unwrap();
+    assert_ne!(other.id, id, "one of four is not");
+}
+
+#[test]
+fn a_mass_vanish_is_told_once_though_one_of_its_holds_is_kept() {
+    let mut world = world();
+    world.after(MINUTES_31).read(without("a"));
+    let held = world.blocks.iter_mut().find(|block| block.hold().is_some()).unwrap();
+    let Origin::Feed(FeedOrigin { hold: Some(hold), .. }) = &mut held.origin else { panic!("a feed's") };
+    assert_eq!(hold.cause, HoldCause::Absent);
+    hold.kept = true;
+    world.after(MINUTES_31).read(vec![]);
+    assert!(world.last.mass_vanish.is_some());
+    let taken = world.taken().len();
+    for _ in 0..3 {
+        world.after(MINUTES_31).read(vec![]);
+        assert_eq!((&world.last.mass_vanish, world.taken().len()), (&None, taken));
+    }
+}

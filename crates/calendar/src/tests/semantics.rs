@@ -252,7 +252,9 @@ impl Story {
     fn column(&self, column: &str) -> String {
         let nights = match column {
             "taken" => self.home.taken(),
-            "conflict" => sorted(self.home.conflicts.iter().flat_map(|conflict| conflict.nights.iter().copied())),
+            "conflict" => {
+                sorted(self.home.conflicts.iter().filter_map(|conflict| conflict.nights).flat_map(Nights::iter))
+            }
             site => self.home.link(self.site(site)),
         };
         let mut runs: Vec<(i8, i8)> = Vec::new();

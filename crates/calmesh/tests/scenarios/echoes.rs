@@ -162,6 +162,37 @@ async fn two_sites_that_sold_one_night_are_a_conflict_that_is_told_settled_and_c
 }
 
 #[tokio::test]
+async fn two_feeds_full_of_the_same_nights_are_one_conflict_and_the_next_booking_is_taken_in() {
+    let (program, feeds) = begin().await;
+    let full = || {
+        let codes = (0..400).map(|number| format!("HMTEST{number:04}"));
+        codes.fold(airbnb(), |feed, code| feed.reserved("2027-03-04", "2027-03-14", &code))
+    };
+    let flat = program.property().await;
+    feeds.set("one", full().reserved("2027-06-01", "9999-12-31", "HMTESTEVER"));
+    feeds.set("two", full().reserved("2027-06-01", "9999-12-31", "HMTESTEVER"));
+    let one = Site::connect(&program, &flat, "One", &feeds.url("one")).await;
+    let two = Site::connect(&program, &flat, "Two", &feeds.url("two")).await;
+    let listed = program.get(&format!("/v1/properties/{flat}/conflicts")).await.expect(200);
+    let items = listed["items"].as_array().unwrap();
+    let told: Vec<_> = items.iter().map(|it| (it["nights"][0].clone(), it["more"].clone())).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.contains(&(json!("2027-03-04"), json!(784))) && told.contains(&(json!("2027-06-01"), json!(0))));
+    let bytes = listed.to_string().len();
+    assert!(bytes < 40_000, "{bytes} bytes");
+
+    feeds.set(
+        "two",
+        full().reserved("2027-06-01", "9999-12-31", "HMTESTEVER").reserved("2027-05-01", "2027-05-03", "HMNEW"),
+    );
+    program.refresh(&two.path("/refresh")).await;
+    let available = program.get(&format!("/v1/properties/{flat}/availability?from=2027-05-01&to=2027-05-02")).await;
+    assert_eq!(available.expect(200)["nights"][0]["available"], json!(false));
+    let shown = program.peek(&one.link).await.text;
+    assert!(stays_of(&shown).contains(&"2027-05-01/2027-05-03".to_owned()));
+}
+
+#[tokio::test]
 async fn a_master_feed_beside_its_sources_doubles_nothing_and_says_that_it_is_not_needed() {
     let (program, feeds) = begin().await;
     feeds.set("airbnb", origin());

@@ -33,6 +33,26 @@ async fn a_conflict_tells_both_stays_which_came_first_and_the_deadline() {
 }
 
 #[tokio::test]
+async fn a_conflict_is_read_by_names_and_dates() {
+    let api = TestApi::new().await;
+    let (_, conflict) = a_clash(&api).await;
+    assert_eq!(
+        (&conflict["property_name"], &conflict["more"], &conflict["more_nights"]),
+        (&json!("Flat"), &json!(0), &json!(0))
+    );
+    let mut stays = conflict["stays"].as_array().unwrap().clone();
+    let ids: Vec<&Value> = stays.iter().map(|stay| &stay["block_id"]).collect();
+    assert_eq!(ids, conflict["blocks"].as_array().unwrap().iter().collect::<Vec<_>>());
+    stays.sort_by_key(|stay| stay["start"].to_string());
+    let expected = [("a", "2026-12-04", "2026-12-07"), ("b", "2026-12-06", "2026-12-09")];
+    for (stay, (name, start, end)) in stays.iter().zip(expected) {
+        let id = &stay["block_id"];
+        let told = json!({"block_id": id, "name": name, "provider": "airbnb", "kind": "reservation", "start": start, "end": end, "gone": false});
+        assert_eq!(*stay, told);
+    }
+}
+
+#[tokio::test]
 async fn the_host_says_which_stay_is_gone() {
     let api = TestApi::new().await;
     let (flat, conflict) = a_clash(&api).await;
@@ -55,6 +75,8 @@ async fn the_host_says_which_stay_is_gone() {
     );
     let again = api.post(&path, json!({"gone": conflict["blocks"][0]})).await;
     assert_eq!(again.problem(409)["type"], "/problems/conflict-closed");
+    let marked = closed["items"][0]["stays"].as_array().unwrap().iter().filter(|stay| stay["gone"] == true);
+    assert_eq!(marked.count(), 1, "{closed}");
 }
 
 #[tokio::test]

@@ -264,11 +264,11 @@ impl Service {
     pub(super) fn said_gone(&mut self, id: &BlockId, now: Minute) {
         let (before, sources) = (self.blocks.clone(), self.sources());
         let known = self.claims.clone();
+        let picture = Picture { blocks: &before, sources: &sources, claims: &known, house: &self.house };
         for conflict in self.conflicts.iter_mut().filter(|conflict| conflict.blocks.contains(id)) {
-            conflict.gone = Some(id.clone());
+            *conflict = conflict.with_gone(&picture, id);
         }
         if let Some(block) = before.iter().find(|block| block.id == *id) {
-            let picture = Picture { blocks: &before, sources: &sources, claims: &known, house: &self.house };
             self.claims = known.said_gone(&picture, block, at(now));
         }
         self.weigh(&before, &sources, Some(known), None, now);

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
     rc::Rc,
 };
 
@@ -88,7 +88,7 @@ enum Event {
     Outage,
     Own,
     Rotate,
-    SayGone([BlockId; 2]),
+    SayGone(Vec<BlockId>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -651,7 +651,8 @@ impl World {
             }
             if !self.is_real(&conflict) {
                 self.figures.false_conflicts += 1;
-                let of_blocks = conflict.blocks.clone().map(|block| self.service.connection_of(&block));
+                let of_blocks =
+                    conflict.blocks.iter().map(|block| self.service.connection_of(block)).collect::<Vec<_>>();
                 self.tell(|_| format!("FALSE CONFLICT of connections {of_blocks:?} on {:?}", conflict.nights));
             }
         }
@@ -916,8 +917,8 @@ impl World {
     }
 
     /// The host says that a stay of a conflict is gone: mostly after cancelling it, sometimes by mistake.
-    fn say_gone(&mut self, blocks: &[BlockId; 2]) {
-        let block = blocks[self.rng.between(0, 1) as usize].clone();
+    fn say_gone(&mut self, blocks: &[BlockId]) {
+        let block = blocks[self.rng.between(0, blocks.len() as i64 - 1) as usize].clone();
         let Some((of, taken)) = self.service.nights_of_block(&block) else { return };
         if self.rng.percent(75) {
             let today = self.today();
@@ -974,10 +975,10 @@ impl World {
         if self.sites.iter().any(|site| site.habits.echo == Echo::Rounded) { all | all << 1 } else { all }
     }
 
-    /// Whether both of its stays are held, by two different sites or by one and the host.
+    /// Whether two of its stays are held, by two different sites or by one and the host.
     fn is_real(&self, conflict: &Conflict) -> bool {
         let nights = |block: &BlockId| -> Mask {
-            let clashing = conflict.nights.iter().map(|night| super::service::night_of(*night));
+            let clashing = conflict.nights.into_iter().flat_map(Nights::iter).map(super::service::night_of);
             let clashing = clashing.fold(0, |all, night| all | mask(night, night + 1));
             if clashing != 0 { clashing } else { self.service.nights_of_block(block).map_or(0, |(_, nights)| nights) }
         };
@@ -989,8 +990,8 @@ impl World {
             let is_held = of.is_none_or(|of| (self.sites[of].own() | self.service.read[of]) & nights(block) != 0);
             (of, is_held)
         };
-        let [(one, one_is_held), (other, other_is_held)] = conflict.blocks.each_ref().map(holder);
-        one_is_held && other_is_held && one != other
+        let held = conflict.blocks.iter().map(holder).filter(|(_, is_held)| *is_held);
+        held.map(|(of, _)| of).collect::<BTreeSet<_>>().len() > 1
     }
 
     /// Measures the time that passes until the next event.
