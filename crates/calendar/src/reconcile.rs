@@ -340,8 +340,9 @@ fn rolled(block: &Block, kind: BlockKind, extent: Extent, now: Timestamp, house:
     }
     let first = if old.contains(today) { old.first().max(today).min(new.first()) } else { new.first() };
     let is_gap = first < new.first() && old.end() < new.first();
-    // Tonight may be left of the last time, so that it covers a night more than its site says.
-    let moves = with_the_days(end) && start > 0 && (start - end).abs() <= 1 && !is_gap;
+    // Tonight may be left of the last time, so that it covers a night more than its site says; the same reading once more
+    // leaves it.
+    let moves = (with_the_days(end) || (known && end == 0)) && start > 0 && (start - end).abs() <= 1 && !is_gap;
     let lets_go = old.first().max(today) < first.min(old.end());
     let nights = Nights::new(first, new.end()).ok().filter(|_| moves)?;
     Some(Rolled { nights, at_once: known || !lets_go })
