@@ -52,6 +52,12 @@ impl NightSet {
         runs.filter_map(|(first, end)| Nights::new(nights.first().max(*first), nights.end().min(*end)).ok()).collect()
     }
 
+    /// The run with a night, if it is in the set.
+    pub(crate) fn run_of(&self, night: Date) -> Option<Nights> {
+        let (first, end) = self.0.range(..=night).next_back().filter(|(_, end)| night < **end)?;
+        Nights::new(*first, *end).ok()
+    }
+
     /// Whether all of some nights are in the set.
     #[must_use]
     pub fn holds(&self, nights: Nights) -> bool {
@@ -111,6 +117,7 @@ mod tests {
             let missing: Vec<Date> = set.missing_of(asked).into_iter().flat_map(Nights::iter).collect();
             prop_assert_eq!(missing, asked.iter().filter(|night| !model.contains(night)).collect::<Vec<_>>());
             prop_assert!(asked.iter().all(|night| set.contains(night) == model.contains(&night)));
+            prop_assert!(asked.iter().all(|night| set.run_of(night).is_some_and(|run| run.contains(night)) == model.contains(&night)));
         }
     }
 }

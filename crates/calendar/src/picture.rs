@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, civil::Date};
 
 use crate::{
-    Block, Claims, ConnectionId, EchoPolicy, Extent, FeedOrigin, House, NightSet, Nights, Origin, Sign, Standing, Times,
+    Block, Claims, ConnectionId, EchoPolicy, Extent, FeedOrigin, House, NightSet, Nights, Origin, Sign, Standing,
+    Times, span::Days,
 };
 
 /// What one connection that reads a feed is to its property.
@@ -154,8 +155,9 @@ impl Picture<'_> {
 }
 
 /// What is left of stays of which not all nights count. How much that is, is the same for all stays of one connection on
-/// one night, so a night that several of them would keep as a piece is kept once: a thousand stays over a thousand gaps
-/// make no million pieces.
+/// one night, so a whole run that several of them would keep as a piece is kept once: a thousand stays over a thousand gaps
+/// make no million pieces. What is left at the ends of a stay is a piece of its own each time: who reads a link may tell
+/// a stay of its own by where it begins and ends.
 pub(crate) struct Pieces<'a> {
     house: &'a House,
     kept: BTreeMap<&'a ConnectionId, NightSet>,
@@ -189,10 +191,18 @@ impl<'a> Pieces<'a> {
         let Some(kept) = self.kept.get(connection).filter(|kept| !kept.holds(nights)) else {
             return vec![block.extent];
         };
+        // What is kept at its ends may be a part of a run that others keep more of, and is its own.
+        let at_end = |night: Date| kept.run_of(night).and_then(|run| run.intersection(nights));
+        let (first, last) = (at_end(nights.first()), at_end(nights.end().previous_day()));
+        let between = Nights::new(
+            first.map_or(nights.first(), |first| first.end()),
+            last.map_or(nights.end(), |last| last.first()),
+        );
         let done = self.done.entry(connection).or_default();
-        let new: Vec<Nights> = done.missing_of(nights).into_iter().flat_map(|run| kept.common_with(run)).collect();
-        done.insert(nights);
-        parts(block.extent, nights, new, self.house)
+        let new = between.iter().flat_map(|between| done.missing_of(*between)).flat_map(|run| kept.common_with(run));
+        let pieces: Vec<Nights> = first.into_iter().chain(new).chain(last).collect();
+        between.iter().for_each(|between| done.insert(*between));
+        parts(block.extent, nights, pieces, self.house)
     }
 }
 
