@@ -5,6 +5,7 @@
 
 mod claims;
 mod conflict;
+mod list;
 pub(crate) mod page;
 
 use std::collections::BTreeSet;
@@ -107,6 +108,11 @@ documents! {
     "a link's owner": LinkOwner, "LinkOwnerDoc";
     "a refresh": Refresh, "RefreshDoc";
     "an outcome": Outcome, "OutcomeDoc";
+}
+
+/// What is so by default is left out.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Anything that is its own text: ids, instants, dates, times of day.
@@ -585,7 +591,7 @@ struct ExportSideDoc {
     detail: Detail,
     #[serde(with = "FormatDoc")]
     format: Format,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "is_default")]
     paused: bool,
     #[serde(with = "text_option")]
     last_changed_at: Option<Timestamp>,
@@ -700,7 +706,7 @@ struct FeedOriginDoc {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     code: Option<String>,
     rule: String,
-    #[serde(with = "SignDoc", default, skip_serializing_if = "has_no_sign")]
+    #[serde(with = "SignDoc", default, skip_serializing_if = "is_default")]
     sign: Sign,
     #[serde(with = "hold_option", default, skip_serializing_if = "Option::is_none")]
     hold: Option<Hold>,
@@ -712,10 +718,6 @@ enum SignDoc {
     None,
     Reservation,
     Ours,
-}
-
-fn has_no_sign(sign: &Sign) -> bool {
-    *sign == Sign::None
 }
 
 #[derive(Serialize, Deserialize)]
@@ -838,12 +840,8 @@ struct ActivityDoc {
     connection: Option<ConnectionId>,
     #[serde(with = "ActivityKindDoc")]
     kind: ActivityKind,
-    #[serde(with = "NamesDoc", default, skip_serializing_if = "has_no_names")]
+    #[serde(with = "NamesDoc", default, skip_serializing_if = "is_default")]
     names: Names,
-}
-
-fn has_no_names(names: &Names) -> bool {
-    *names == Names::default()
 }
 
 #[derive(Serialize, Deserialize)]

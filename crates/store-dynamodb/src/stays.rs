@@ -7,7 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use calmesh_app::ports::{PropertyCommit, StoreError};
+use calmesh_app::{
+    model::spread_of,
+    ports::{PropertyCommit, StoreError},
+};
 use calmesh_calendar::{Block, BlockId, ConnectionId, Origin};
 
 use crate::{
@@ -47,14 +50,9 @@ fn count_of(blocks: &[&Block]) -> usize {
     all.div_ceil(PAGE_WEIGHT).next_power_of_two()
 }
 
-/// On which of so many pages a block lies: FNV-1a of its id.
+/// On which of so many pages a block lies.
 fn nth_of(id: &BlockId, count: usize) -> usize {
-    let hash = id
-        .as_str()
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    // The upper bits are the well mixed ones.
-    usize::try_from(hash >> 32).unwrap_or_default() & count.saturating_sub(1)
+    usize::try_from(spread_of(id.as_str()) >> 32).unwrap_or_default() & count.saturating_sub(1)
 }
 
 /// The pages of a source's blocks.

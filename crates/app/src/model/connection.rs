@@ -6,7 +6,7 @@ use calmesh_calendar::{
 use calmesh_profiles::{PolicyDefaults, Profile};
 use jiff::Timestamp;
 
-use super::{FeedUrl, LinkToken, SecretHash, Snapshot, Validators};
+use super::{FeedUrl, LinkToken, SecretHash, Site, Snapshot, Validators};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
@@ -74,6 +74,12 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// As its host knows it.
+    #[must_use]
+    pub fn site(&self) -> Site {
+        Site { name: self.name.clone(), provider: self.provider.clone() }
+    }
+
     /// Whether its feed is read and counts.
     #[must_use]
     pub fn reads(&self) -> bool {

@@ -255,14 +255,15 @@ pub struct SweepRecord {
     pub skipped: Vec<ConnectionId>,
 }
 
-/// The fixed bucket of a connection, 0 to 4,095: twelve bits of FNV-1a over its id.
+/// FNV-1a, 64 bits, by which ids are spread over fixed places. The upper bits are the well mixed ones.
+#[must_use]
+pub fn spread_of(id: &str) -> u64 {
+    id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
+/// The fixed bucket of a connection, 0 to 4,095: twelve bits of `spread_of` its id.
 #[must_use]
 pub fn bucket_of(connection: &ConnectionId) -> u16 {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in connection.as_str().bytes() {
-        hash ^= u64::from(byte);
-        hash = hash.wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    // The upper bits are the well mixed ones.
+    let hash = spread_of(connection.as_str());
     u16::try_from(hash >> 52).unwrap_or_default()
 }

@@ -22,7 +22,7 @@ pub use connection::{
 };
 pub use fetch::{
     AnnouncedReading, Failure, FailureKind, FetchHealth, FetchPlan, FetchState, Fetched, Health, HostPause, Snapshot,
-    SweepRecord, Validators, bucket_of,
+    SweepRecord, Validators, bucket_of, spread_of,
 };
 pub(crate) use fetch::{NOT_IN_LINKS, NOT_TAKEN_IN, READ_AGAIN, TRIED_AGAIN};
 pub use link::{

@@ -4,15 +4,16 @@
 //! each stands once in a list of its own, and a run has its place there. What comes later to be told of a run needs
 //! a list of its own.
 
-use std::collections::BTreeMap;
-
 use calmesh_calendar::{
     Asked, Claim, ClaimRule, ConnectionClaims, Finding, Habits, LinkNight, Nights, Part, Runs, Standing,
 };
 use jiff::{SignedDuration, Span, Timestamp, civil::Date};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-use super::text_option;
+use super::{
+    list::{List, Place},
+    text_option,
+};
 
 #[derive(Serialize, Deserialize)]
 struct Share {
@@ -36,8 +37,6 @@ struct Share {
 type Day = u32;
 /// Nights, at least one.
 type Count = u32;
-/// Where an instant is in the list.
-type Place = usize;
 /// … and since when.
 type ClaimRun = (Day, Count, OneStanding, OneRule, Place);
 /// … since when it is clean, when it was last found so, whether it is silent.
@@ -52,28 +51,6 @@ struct OneStanding(#[serde(with = "StandingTag")] Standing);
 
 #[derive(Serialize, Deserialize)]
 struct OneRule(#[serde(with = "ClaimRuleTag")] ClaimRule);
-
-/// The list of instants while it is written.
-#[derive(Default)]
-struct Instants {
-    places: BTreeMap<Timestamp, Place>,
-    list: Vec<i128>,
-}
-
-impl Instants {
-    fn place(&mut self, at: Timestamp) -> Place {
-        let next = self.list.len();
-        let place = *self.places.entry(at).or_insert(next);
-        if place == next {
-            self.list.push(at.as_nanosecond());
-        }
-        place
-    }
-
-    fn place_option(&mut self, at: Option<Timestamp>) -> Option<Place> {
-        at.map(|at| self.place(at))
-    }
-}
 
 fn days(from: Option<Date>, nights: &Nights) -> Option<(Day, Count)> {
     let days = nights.first().since((jiff::Unit::Day, from?)).ok()?.get_days();
@@ -96,26 +73,27 @@ impl Share {
         let ConnectionClaims { claims, parts, link, habits } = mine;
         let firsts = [first_night(claims), first_night(parts), first_night(link)];
         let from = firsts.into_iter().flatten().min();
-        let mut at = Instants::default();
+        let mut at = List::<Timestamp>::new();
         let mut share = Self { from, at: Vec::new(), claims: vec![], parts: vec![], link: vec![], habits: *habits };
         for (nights, Claim { standing, rule, since }) in claims.iter() {
             let (day, count) = days(from, nights)?;
-            share.claims.push((day, count, OneStanding(*standing), OneRule(*rule), at.place(*since)));
+            share.claims.push((day, count, OneStanding(*standing), OneRule(*rule), at.place(since)));
         }
         for (nights, Part { asked, clean_since, cleaned_at, silent }) in parts.iter() {
             let (day, count) = days(from, nights)?;
             let asked = asked.map(|Asked { since, read_at, readings, heard_at }| {
-                (at.place(since), at.place_option(read_at), readings, at.place(heard_at))
+                (at.place(&since), at.place_option(read_at.as_ref()), readings, at.place(&heard_at))
             });
-            let (clean_since, cleaned_at) = (at.place_option(*clean_since), at.place_option(*cleaned_at));
+            let (clean_since, cleaned_at) =
+                (at.place_option(clean_since.as_ref()), at.place_option(cleaned_at.as_ref()));
             share.parts.push((day, count, asked, clean_since, cleaned_at, *silent));
         }
         for (nights, LinkNight { carries, since, put_at, first }) in link.iter() {
             let (day, count) = days(from, nights)?;
-            let (since, put_at, first) = (at.place(*since), at.place_option(*put_at), at.place(*first));
+            let (since, put_at, first) = (at.place(since), at.place_option(put_at.as_ref()), at.place(first));
             share.link.push((day, count, *carries, since, put_at, first));
         }
-        share.at = at.list;
+        share.at = at.into_values().into_iter().map(Timestamp::as_nanosecond).collect();
         Some(share)
     }
 

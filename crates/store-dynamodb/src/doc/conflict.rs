@@ -7,7 +7,7 @@ use calmesh_calendar::{BlockId, Conflict, ConflictId, Nights, span::Days};
 use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{nights_option, text, text_list, text_option};
+use super::{is_default, nights_option, text, text_list, text_option};
 
 #[derive(Serialize, Deserialize)]
 struct Stored {
@@ -15,7 +15,7 @@ struct Stored {
     id: ConflictId,
     #[serde(with = "text_list")]
     blocks: Vec<BlockId>,
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_default")]
     more: u32,
     #[serde(with = "text")]
     first: BlockId,
@@ -27,23 +27,13 @@ struct Stored {
     opened_at: Timestamp,
     #[serde(with = "text_list", default, skip_serializing_if = "Vec::is_empty")]
     said_gone: Vec<BlockId>,
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     settled: bool,
     /// Of an earlier version.
     #[serde(with = "text_list", default, skip_serializing)]
     nights: Vec<Date>,
     #[serde(with = "text_option", default, skip_serializing)]
     gone: Option<BlockId>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
-fn is_none(count: &u32) -> bool {
-    *count == 0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
-fn is_false(value: &bool) -> bool {
-    !*value
 }
 
 pub(super) fn serialize<S: Serializer>(conflict: &Conflict, serializer: S) -> Result<S::Ok, S::Error> {

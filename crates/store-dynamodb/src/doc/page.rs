@@ -2,8 +2,6 @@
 //! key. A block is a short map, in which what is usual is left out. Instants are to the nanosecond, as clocks give them,
 //! and the stays of one reading have the same ones: each stands once in a list, and so does each rule.
 
-use std::collections::BTreeMap;
-
 use calmesh_app::ports::StoreError;
 use calmesh_calendar::{
     Block, BlockId, BlockKind, ConnectionId, EventKey, Extent, FeedOrigin, Hold, HoldId, LostStay, Nights, Origin, Sign,
@@ -11,7 +9,11 @@ use calmesh_calendar::{
 use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
 
-use super::{BlockKindDoc, HoldCauseDoc, SignDoc, VERSION, extent, has_no_sign, lost_option, text_option, unreadable};
+use super::{
+    BlockKindDoc, HoldCauseDoc, SignDoc, VERSION, extent, is_default,
+    list::{List, Place},
+    lost_option, text_option, unreadable,
+};
 
 const WHAT: &str = "a page of blocks";
 
@@ -26,9 +28,6 @@ struct Page {
     is: Vec<Short>,
 }
 
-/// Where something is in its list.
-type Place = usize;
-
 #[derive(Serialize, Deserialize)]
 struct Short {
     /// The id without what every block's id begins with.
@@ -39,7 +38,7 @@ struct Short {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     s: String,
     /// How often it was changed.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     n: u32,
     /// First seen.
     f: Place,
@@ -61,7 +60,7 @@ struct Short {
     /// The rule, of a stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     r: Option<Place>,
-    #[serde(with = "SignDoc", default, skip_serializing_if = "has_no_sign")]
+    #[serde(with = "SignDoc", default, skip_serializing_if = "is_default")]
     g: Sign,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     h: Option<ShortHold>,
@@ -87,34 +86,8 @@ struct ShortHold {
     n: u32,
     /// The earliest release.
     e: Place,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "is_default")]
     k: bool,
-}
-
-fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
-/// A list while it is written.
-struct List<T> {
-    places: BTreeMap<T, Place>,
-    list: Vec<T>,
-}
-
-impl<T: Ord + Clone> List<T> {
-    fn new() -> Self {
-        Self { places: BTreeMap::new(), list: Vec::new() }
-    }
-
-    fn place(&mut self, value: &T) -> Place {
-        if let Some(place) = self.places.get(value) {
-            return *place;
-        }
-        let place = self.list.len();
-        self.places.insert(value.clone(), place);
-        self.list.push(value.clone());
-        place
-    }
 }
 
 const EPOCH: Date = jiff::civil::date(1970, 1, 1);
@@ -189,8 +162,8 @@ pub(crate) fn encode(blocks: &[&Block]) -> Result<String, StoreError> {
         }
         is.push(short);
     }
-    let at = at.list.into_iter().map(Timestamp::as_nanosecond).collect();
-    serde_json::to_string(&Page { v: VERSION, at, rules: rules.list, is })
+    let at = at.into_values().into_iter().map(Timestamp::as_nanosecond).collect();
+    serde_json::to_string(&Page { v: VERSION, at, rules: rules.into_values(), is })
         .map_err(|_| StoreError::Corrupt { what: format!("{WHAT} can't be written") })
 }
 
