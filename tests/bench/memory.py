@@ -10,15 +10,12 @@ while they were read and taken in.
 
 import argparse
 import gzip
-import json
-import subprocess
-import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from program import running
 
 SMALL = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//x//EN\r\nEND:VCALENDAR\r\n"
 
@@ -63,13 +60,6 @@ def calendar(megabytes, events):
     return "\r\n".join(lines + ["END:VCALENDAR", ""]).encode()
 
 
-def memory(pid, what):
-    for line in open(f"/proc/{pid}/status"):
-        if line.startswith(what):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
 def main():
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("--binary", required=True)
@@ -83,52 +73,33 @@ def main():
     Feeds.body, Feeds.zipped = (gzip.compress(body) if asked.gzip else body), asked.gzip
     server = ThreadingHTTPServer(("0.0.0.0", 0), Feeds)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    with tempfile.TemporaryDirectory() as folder:
-        program = subprocess.Popen(
-            [asked.binary, "serve", "--json", "--listen", "127.0.0.1:0", "--data", folder, "--allow-private-feeds",
-             "--sweep-every", "20s"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        try:
-            run(asked, server, program.pid, json.loads(program.stdout.readline()))
-        finally:
-            program.terminate()
-            program.wait()
+    with running(asked.binary, sweep_every="20s") as program:
+        run(asked, server, program)
 
 
-def run(asked, server, pid, ready):
-    def call(path, body=None):
-        request = urllib.request.Request(ready["api"] + path, data=json.dumps(body).encode() if body else None)
-        request.add_header("Authorization", "Bearer " + ready["token"])
-        request.add_header("Content-Type", "application/json")
-        while True:
-            try:
-                with urllib.request.urlopen(request, timeout=60) as answer:
-                    return json.load(answer)
-            except urllib.error.HTTPError as error:
-                if error.code not in (429, 503):
-                    raise
-                time.sleep(float(error.headers["Retry-After"]))
-
+def run(asked, server, program):
+    call, memory = program.call, program.memory
     made = []
     for number in range(asked.feeds):
         home = call("/v1/properties", {"name": f"home {number}", "time_zone": "Europe/Madrid"})["id"]
         url = f"http://127.0.0.{number % 100 + 2}:{server.server_port}/{number}.ics"
         made.append(call(f"/v1/properties/{home}/connections", {"name": "site", "import": {"url": url}})["id"])
-    print(f"before: {memory(pid, 'VmRSS'):.0f} MB, most so far {memory(pid, 'VmHWM'):.0f} MB")
-    open(f"/proc/{pid}/clear_refs", "w").write("5")
-    before, began, Feeds.large = memory(pid, "VmRSS"), time.monotonic(), True
+    print(f"before: {memory('VmRSS'):.0f} MB, most so far {memory('VmHWM'):.0f} MB")
+    open(f"/proc/{program.pid}/clear_refs", "w").write("5")
+    before, began, Feeds.large = memory("VmRSS"), time.monotonic(), True
     waiting, taken = set(made), 0
     while waiting and time.monotonic() - began < asked.seconds:
         time.sleep(1)
         for known in list(waiting):
             shown = call(f"/v1/connections/{known}")["import"]
-            if shown["health"]["failure"] if isinstance(shown["health"], dict) else shown["health"] != "ok":
+            if shown["health"] != "ok":
                 waiting.discard(known)
             elif call_blocks(call, known):
                 taken += 1
                 waiting.discard(known)
-    most = memory(pid, "VmHWM")
+    most = memory("VmHWM")
     print(f"{asked.feeds} feeds of {asked.megabytes} MB{' zipped' if asked.gzip else ''}: most {most:.0f} MB, "
-          f"{most - before:.0f} MB over what it was, {memory(pid, 'VmRSS'):.0f} MB now; "
+          f"{most - before:.0f} MB over what it was, {memory('VmRSS'):.0f} MB now; "
           f"{len(Feeds.read)} sent, {taken} taken in, {len(waiting)} not yet, {time.monotonic() - began:.0f} s")
 
 

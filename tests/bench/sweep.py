@@ -10,19 +10,15 @@ embedded storage included, per 1,000 feeds. Machines differ: compare only what r
 """
 
 import argparse
-import json
-import os
-import subprocess
-import tempfile
 import threading
 import time
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from program import running
+
 KINDS = ("airbnb", "booking", "vrbo")
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 class Feeds(BaseHTTPRequestHandler):
@@ -79,18 +75,6 @@ def calendar(kind, number, stamp):
     return "\r\n".join(lines) + "\r\n"
 
 
-def cpu(pid):
-    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
-
-
-def memory(pid, what):
-    for line in open(f"/proc/{pid}/status"):
-        if line.startswith(what):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
 def main():
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("--binary", required=True)
@@ -101,32 +85,12 @@ def main():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Feeds)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     feeds = asked.properties * len(KINDS)
-    with tempfile.TemporaryDirectory() as folder:
-        program = subprocess.Popen(
-            [asked.binary, "serve", "--json", "--listen", "127.0.0.1:0", "--data", folder, "--allow-private-feeds",
-             "--sweep-every", f"{asked.period}s"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        try:
-            ready = json.loads(program.stdout.readline())
-            run(asked, server, feeds, program.pid, ready)
-        finally:
-            program.terminate()
-            program.wait()
+    with running(asked.binary, sweep_every=f"{asked.period}s") as program:
+        run(asked, server, feeds, program)
 
 
-def run(asked, server, feeds, pid, ready):
-    def call(path, body=None):
-        request = urllib.request.Request(ready["api"] + path, data=json.dumps(body).encode() if body else None)
-        request.add_header("Authorization", "Bearer " + ready["token"])
-        request.add_header("Content-Type", "application/json")
-        while True:
-            try:
-                with urllib.request.urlopen(request, timeout=60) as answer:
-                    return json.load(answer)
-            except urllib.error.HTTPError as error:
-                if error.code != 429:
-                    raise
-                time.sleep(float(error.headers["Retry-After"]))
+def run(asked, server, feeds, program):
+    call, cpu = program.call, program.cpu
 
     def prepare(number):
         home = call("/v1/properties", {"name": f"home {number}", "time_zone": "Europe/Madrid"})["id"]
@@ -136,15 +100,15 @@ def run(asked, server, feeds, pid, ready):
         return home
 
     def measured(what, act, done):
-        before, started, fetched = cpu(pid), time.monotonic(), Feeds.fetches
+        before, started, fetched = cpu(), time.monotonic(), Feeds.fetches
         act()
         while not done(fetched):
             time.sleep(0.05)
         # Until the program is quiet again: two seconds in which it used next to nothing.
         while True:
-            mark, at = cpu(pid), time.monotonic()
+            mark, at = cpu(), time.monotonic()
             time.sleep(2)
-            if cpu(pid) - mark < 0.1:
+            if cpu() - mark < 0.1:
                 break
         wall, used = at - started, mark - before
         print(f"{what:<34} {used / feeds * 1000:8.3f} CPU s per 1,000 feeds   {used:7.2f} CPU s   {wall:7.1f} s wall", flush=True)
@@ -172,7 +136,7 @@ def run(asked, server, feeds, pid, ready):
 
     measured("a sweep, 5 % of the feeds changed", touch, swept)
     measured("a sweep, 5 % of all stays moved", change, swept)
-    print(f"peak memory {memory(pid, 'VmHWM'):.0f} MB, now {memory(pid, 'VmRSS'):.0f} MB; {feeds} feeds of {asked.events} events")
+    print(f"peak memory {program.memory('VmHWM'):.0f} MB, now {program.memory('VmRSS'):.0f} MB; {feeds} feeds of {asked.events} events")
 
 
 if __name__ == "__main__":
