@@ -164,11 +164,12 @@ impl App {
     ) -> Result<Page<BlockView>, BlockError> {
         let state = self.state_within(reach, property).await?.ok_or(BlockError::NotFound)?;
         let (sources, house) = (state.sources(), state.house());
-        let views = Views::of(&state, state.picture(&sources, &house));
+        let picture = state.picture(&sources, &house);
+        let (views, certain) = (Views::of(&state, picture), Certain::of(&picture));
         let mut places: Vec<(String, &Block)> = state
             .blocks
             .iter()
-            .filter(|block| all || views.is_listed(block))
+            .filter(|block| all || views.is_listed(block, &certain))
             .map(|block| (place(block, &house), block))
             .collect();
         places.sort_by(|a, b| a.0.cmp(&b.0));
@@ -331,14 +332,13 @@ struct Views<'a> {
     state: &'a PropertyState,
     picture: Picture<'a>,
     mirrors: Mirrors<'a>,
-    certain: Certain<'a>,
     covers: Covers<'a>,
 }
 
 impl<'a> Views<'a> {
     fn of(state: &'a PropertyState, picture: Picture<'a>) -> Self {
-        let (mirrors, certain, covers) = (Mirrors::of(&picture), Certain::of(&picture), Covers::of(state, &picture));
-        Self { state, picture, mirrors, certain, covers }
+        let (mirrors, covers) = (Mirrors::of(&picture), Covers::of(state, &picture));
+        Self { state, picture, mirrors, covers }
     }
 
     fn state(&self, block: &Block) -> BlockState {
@@ -346,12 +346,12 @@ impl<'a> Views<'a> {
     }
 
     /// Whether a block is listed where nobody asks for all of them: what may repeat a stay is not beside it.
-    fn is_listed(&self, block: &Block) -> bool {
+    fn is_listed(&self, block: &Block, certain: &Certain<'_>) -> bool {
         match self.state(block) {
             BlockState::Standing | BlockState::Held | BlockState::Mirrored => true,
             BlockState::PossibleEcho => {
                 let nights = block.extent.nights(self.picture.house);
-                !nights.is_some_and(|nights| self.certain.beside(block, nights))
+                !nights.is_some_and(|nights| certain.beside(block, nights))
             }
             BlockState::Echo | BlockState::Paused => false,
         }

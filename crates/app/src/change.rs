@@ -265,6 +265,7 @@ pub(crate) fn difference(
         conflict: (*conflict).clone(),
         closed_at: None,
     });
+    let (listed_before, listed) = (feeds(known), feeds(after));
     PropertyCommit {
         property: after.property.clone(),
         base: before.cloned(),
@@ -277,8 +278,8 @@ pub(crate) fn difference(
         remove_retiring: retiring.remove.into_iter().cloned().collect(),
         plans: plan_changes(known, after),
         owners: owner_changes(known, after),
-        put_feeds: feeds(after).difference(&feeds(known)).cloned().collect(),
-        remove_feeds: feeds(known).difference(&feeds(after)).cloned().collect(),
+        put_feeds: listed.difference(&listed_before).cloned().collect(),
+        remove_feeds: listed_before.difference(&listed).cloned().collect(),
         put_claims: owned(&claims.put).collect(),
         remove_claims: claims.remove.into_iter().cloned().collect(),
         conflict_records: standing.chain(history.closed_conflicts).collect(),

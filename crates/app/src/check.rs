@@ -323,10 +323,11 @@ pub fn check_body(body: &[u8], zone: Option<&TimeZone>, now: Timestamp, url: Opt
     }
 }
 
-/// So much is told of one feed: a page that a person reads, and no text can make it longer.
+/// So much is told of one text of a feed: what a person reads, and no feed can make it longer.
 const UID_TOLD: usize = 255;
 const NAME_TOLD: usize = 255;
 const DETAIL_TOLD: usize = 1_000;
+
 /// A text of a feed's own, cut where it is longer than anybody reads.
 fn told(text: String, most: usize) -> String {
     match text.char_indices().nth(most) {

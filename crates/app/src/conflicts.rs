@@ -1,7 +1,5 @@
 //! Conflicts: the same time claimed by stays that all stand. The host learns of them, and may say which of them are gone.
 
-use std::collections::BTreeMap;
-
 use calmesh_calendar::{BlockId, BlockKind, Conflict, ConflictId, Nights, PropertyId, span::Days};
 use jiff::{Timestamp, civil::Date};
 
@@ -116,15 +114,17 @@ impl App {
     ) -> Result<Page<ConflictView>, ConflictError> {
         let page = self.properties.conflict_records(&reach.account, None, page).await?;
         let seen = page.items.into_iter().filter(|record| reach.sees(&reach.account, &record.property));
-        let mut states: BTreeMap<PropertyId, Option<PropertyState>> = BTreeMap::new();
+        // They come together by property: one state at a time is enough.
+        let mut at_hand: Option<(PropertyId, Option<PropertyState>)> = None;
         let mut items = Vec::new();
         for record in seen {
-            if !states.contains_key(&record.property) {
-                // They come together by property: one state at a time is enough.
-                states = [(record.property.clone(), self.properties.load(&record.property).await?)].into();
-            }
-            let state = states.get(&record.property).and_then(Option::as_ref);
-            items.push(view_of(record, state));
+            let state = match at_hand.take().filter(|(id, _)| *id == record.property) {
+                Some((_, state)) => state,
+                None => self.state_to_name_by(&record.property).await?,
+            };
+            let property = record.property.clone();
+            items.push(view_of(record, state.as_ref()));
+            at_hand = Some((property, state));
         }
         Ok(Page { items, next: page.next })
     }

@@ -8,6 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use crate::{
     App, Reach,
     model::{Connection, PropertyState, SecretHash},
+    naming::all_in_words,
     ports::StoreError,
 };
 
@@ -76,8 +77,7 @@ impl Elsewhere {
         let named = others.named.iter().map(|name| format!("\u{201c}{name}\u{201d}"));
         let more = others.more.then(|| if others.named.is_empty() { "another property" } else { "others" }.to_owned());
         let all: Vec<String> = named.chain(more).collect();
-        let (last, before) = all.split_last()?;
-        let others = if before.is_empty() { last.clone() } else { format!("{} and {last}", before.join(", ")) };
+        let others = all_in_words(&all)?;
         let detail = format!(
             "The same calendar link is read in {others} too, so a booking in it blocks there as well. Each listing has a \
              link of its own: if one of them was pasted into the wrong property, give that connection the right one."

@@ -26,10 +26,7 @@ pub struct StayApart {
 
 /// The stay that an own block has come apart from.
 pub(crate) fn apart(block: &Block, state: &PropertyState, house: &House) -> Option<StayApart> {
-    let site = |connection: Option<&ConnectionId>| {
-        let known = connection.and_then(|id| state.connection(id))?;
-        Some(Site { name: known.name.clone(), provider: known.provider.clone() })
-    };
+    let site = |connection: Option<&ConnectionId>| Some(state.connection(connection?)?.site());
     if let Some(lost) = block.lost() {
         let (stay, span) = (lost.stay.clone(), span_of(lost.extent, house));
         return Some(StayApart { stay, gone: true, site: site(lost.connection.as_ref()), span });

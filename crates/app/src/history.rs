@@ -4,7 +4,7 @@ use calmesh_calendar::PropertyId;
 
 use crate::{
     App, Reach,
-    model::{Activity, Site},
+    model::{Activity, Connection},
     ports::{Page, PageRequest, StoreError},
 };
 
@@ -26,15 +26,14 @@ impl App {
         // What an earlier version wrote has no names: it is told by the present ones, which one read for all brings.
         let is_nameless = |entry: &Activity| entry.connection.is_some() && entry.names.site.is_none();
         let state = match page.items.iter().any(is_nameless) {
-            true => self.properties.load(id).await?,
+            true => self.state_to_name_by(id).await?,
             false => None,
         };
         for entry in &mut page.items {
             entry.names.property.get_or_insert_with(|| property.name.clone());
             if is_nameless(entry) {
                 let known = entry.connection.as_ref().zip(state.as_ref()).and_then(|(id, state)| state.connection(id));
-                entry.names.site =
-                    known.map(|known| Site { name: known.name.clone(), provider: known.provider.clone() });
+                entry.names.site = known.map(Connection::site);
             }
         }
         Ok(Some(page))

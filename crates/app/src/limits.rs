@@ -57,8 +57,7 @@ pub struct Full(pub Limit);
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let article = if self.of.starts_with('a') { "an" } else { "a" };
-        write!(f, "{article} {} has at most {} {}", self.of, grouped(self.most), self.things)
+        write!(f, "{} has at most {} {}", self.one(), grouped(self.most), self.things)
     }
 }
 
@@ -76,6 +75,13 @@ pub fn grouped(figure: impl fmt::Display) -> String {
 }
 
 impl Limit {
+    /// Whose they are, with its article: `an account`.
+    #[must_use]
+    pub fn one(&self) -> String {
+        let article = if self.of.starts_with('a') { "an" } else { "a" };
+        format!("{article} {}", self.of)
+    }
+
     /// # Errors
     /// `Full` when one more than those that are there would be too many.
     pub(crate) fn room_beside(self, present: usize) -> Result<(), Full> {

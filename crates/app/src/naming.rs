@@ -1,7 +1,10 @@
 //! What an entry of the activity is about, by the names that its host knows: written with it, from the state that it
 //! changed and the one that it left, so that it costs no read and tells of what was deleted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    borrow::Borrow,
+    collections::{BTreeMap, HashMap},
+};
 
 use calmesh_calendar::{Block, BlockId, BlockKind, ConnectionId, Extent, House};
 use calmesh_profiles::Profile;
@@ -11,7 +14,7 @@ use crate::{
     Span,
     blocks::span_of,
     limits::STAYS_TOLD,
-    model::{Activity, ActivityKind, NamedStay, Names, PropertyState, Site, StayPart},
+    model::{Activity, ActivityKind, Connection, NamedStay, Names, PropertyState, Site, StayPart},
     reading::vanished_together,
 };
 
@@ -76,8 +79,7 @@ fn blocks_of(kind: &ActivityKind) -> Vec<(&BlockId, StayPart)> {
 }
 
 fn site(id: &ConnectionId, before: &PropertyState, after: &PropertyState) -> Option<Site> {
-    let known = after.connection(id).or_else(|| before.connection(id))?;
-    Some(Site { name: known.name.clone(), provider: known.provider.clone() })
+    after.connection(id).or_else(|| before.connection(id)).map(Connection::site)
 }
 
 /// None for the block of a connection that nothing is known of.
@@ -159,6 +161,13 @@ pub fn site_in_words(site: &Site) -> String {
 /// A provider by the name that hosts use: of `Google Calendar (link)` the first part.
 pub(crate) fn provider_in_words(profile: &'static Profile) -> &'static str {
     profile.name.split_once(" (").map_or(profile.name.as_str(), |(name, _)| name)
+}
+
+/// `a`, `a and b`, `a, b and c`; none where there is none.
+pub(crate) fn all_in_words<T: Borrow<str>>(all: &[T]) -> Option<String> {
+    let (last, before) = all.split_last()?;
+    let last = last.borrow();
+    Some(if before.is_empty() { last.to_owned() } else { format!("{} and {last}", before.join(", ")) })
 }
 
 /// A span in words: `4–7 Dec 2026`, where the last day is the one of departure; `7 Dec 2026 11:00–14:00`.

@@ -22,7 +22,7 @@ use crate::{
         ActivityKind, Connection, Detail, Dirty, ExtraLink, Format, LinkToken, Property, PropertyState, RetiringLink,
         RetiringServes, Status, is_ahead,
     },
-    naming::provider_in_words,
+    naming::{all_in_words, provider_in_words},
     ports::{Event, ExportObject, ExportWriteError, PageRequest, StoreError},
     served::stays_on_link,
     tags::{echo_tag, export_name},
@@ -607,11 +607,7 @@ fn busy_name(properties: &[Option<String>]) -> String {
         Some(first) if names.len() > PROPERTIES_NAMED => [first, &[more.as_str()]].concat(),
         _ => names,
     };
-    match named.split_last() {
-        None => BUSY_NAME.to_owned(),
-        Some((last, [])) => format!("{last}: not available"),
-        Some((last, others)) => format!("{} and {last}: not available", others.join(", ")),
-    }
+    all_in_words(&named).map_or_else(|| BUSY_NAME.to_owned(), |named| format!("{named}: not available"))
 }
 
 /// A property's name, unless it says a provider or a connection: a host may well call a home by those, and a `busy` link

@@ -52,6 +52,18 @@ impl App {
         Ok(self.properties.load(id).await?.filter(|state| reach.shows(&state.property)))
     }
 
+    /// The state of a property that a list of many things only names things by; none where the property is gone, and none
+    /// where it can't be read, which stops its own answers and not the list.
+    pub(crate) async fn state_to_name_by(&self, id: &PropertyId) -> Result<Option<PropertyState>, StoreError> {
+        match self.properties.load(id).await {
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::error!(error = &error as &dyn std::error::Error, property.id = %id, "a list can't name what is in a property");
+                Ok(None)
+            }
+            loaded => loaded,
+        }
+    }
+
     /// Random bits for ids of what belongs to a property.
     pub(crate) fn ids_in(&self, property: &PropertyId) -> impl FnMut() -> [u8; 16] {
         let (randomness, property) = (Arc::clone(&self.randomness), property.clone());

@@ -30,10 +30,7 @@ pub(crate) fn table() -> Vec<Row> {
     let per_second = u64::from(rate.per_second.get());
     let burst = u64::from(rate.burst.get());
     let (back, ahead) = (u64::from(DAYS_BACK.unsigned_abs()), u64::from(DAYS_AHEAD.unsigned_abs()));
-    let things = LIMITS.iter().map(|limit| {
-        let article = if limit.of.starts_with('a') { "an" } else { "a" };
-        row(format!("{} of {article} {}", limit.things, limit.of), limit.most, "")
-    });
+    let things = LIMITS.iter().map(|limit| row(format!("{} of {}", limit.things, limit.one()), limit.most, ""));
     let texts = [
         row("a name", NAME_MOST, " characters"),
         row("an own block's summary", SUMMARY_MOST, " characters"),

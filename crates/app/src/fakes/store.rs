@@ -462,7 +462,11 @@ impl PropertyStore for MemoryStore {
     }
 
     async fn load(&self, id: &PropertyId) -> Result<Option<PropertyState>, StoreError> {
-        self.call(|state| Ok(state.properties.get(id).map(Held::state)))
+        self.call(|state| {
+            let Some(held) = state.properties.get(id) else { return Ok(None) };
+            held.property.house().map_err(|error| StoreError::Corrupt { what: format!("a property: {error}") })?;
+            Ok(Some(held.state()))
+        })
     }
 
     async fn commit(&self, commit: &PropertyCommit) -> Result<(), StoreError> {

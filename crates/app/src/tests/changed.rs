@@ -365,23 +365,6 @@ async fn a_change_of_the_provider_or_the_policy_alone_is_no_change_of_the_calend
 
 // ---- one feed in two properties ---------------------------------------------------------------------------------
 
-fn new_connection(name: &str) -> NewConnection {
-    NewConnection {
-        name: name.to_owned(),
-        provider: None,
-        direction: Direction::Bidirectional,
-        paused: false,
-        url: Some(World::url(name).parse().unwrap()),
-        policy: PolicyOverrides::default(),
-        has_import: true,
-        detail: None,
-        format: None,
-        export_paused: false,
-        has_export: false,
-        skip_check: false,
-    }
-}
-
 async fn another_property(world: &World, name: &str) -> calmesh_calendar::PropertyId {
     let new = NewProperty {
         name: name.to_owned(),

@@ -6,7 +6,7 @@ use calmesh_calendar::{BlockState, ClaimRule, ConnectionId, Finding, Standing};
 use jiff::SignedDuration;
 
 use super::world::*;
-use crate::{CarriedBy, ConflictStatus, Reach, fakes::Moment, model::*, ports::*};
+use crate::{CarriedBy, ConflictError, ConflictStatus, Reach, fakes::Moment, model::*, ports::*};
 
 /// The stay that goes, and two that stay, so that one missing stay is no mass vanish.
 const STAYS: &[(&str, &str, &str)] = &[
@@ -302,6 +302,28 @@ async fn two_reservations_of_one_night_open_a_conflict_which_is_told_once_and_cl
     let listed = world.app.list_all_conflicts(&reach(&world), page()).await.unwrap().items;
     assert_eq!((listed[0].status, listed[0].closed_at), (ConflictStatus::Closed, Some(world.now())));
     assert!(world.state().await.conflicts.is_empty());
+}
+
+#[tokio::test]
+async fn conflicts_of_all_properties_are_listed_though_one_property_cannot_be_read() {
+    let world = ticking().await;
+    world.connect("a", "airbnb").await;
+    world.connect("b", "airbnb").await;
+    world.serve("a", airbnb(1, STAYS));
+    world.serve("b", airbnb(1, &[("HMDDDD", "2026-12-05", "2026-12-08")]));
+    world.sweep().await;
+    let page = || PageRequest { limit: 9, after: None };
+    let named = world.app.list_all_conflicts(&reach(&world), page()).await.unwrap().items;
+    assert_eq!(named[0].property_name.as_deref(), Some("Flat"));
+    assert!(named[0].stays.iter().all(|stay| stay.known.is_some()));
+    // As a store finds it whose table of zones is another one.
+    world.change(|state| state.property.time_zone = "Nowhere/Else".to_owned()).await;
+    let alone = world.app.list_conflicts(&reach(&world), &world.property, page()).await;
+    assert!(matches!(alone, Err(ConflictError::Store(StoreError::Corrupt { .. }))));
+    let all = world.app.list_all_conflicts(&reach(&world), page()).await.unwrap().items;
+    assert_eq!((all.len(), &all[0].conflict.id), (1, &named[0].conflict.id));
+    assert!(all[0].property_name.is_none() && all[0].stays.iter().all(|stay| stay.known.is_none()));
+    world.app.list_activity(&reach(&world), &world.property, page()).await.unwrap();
 }
 
 #[tokio::test]

@@ -18,23 +18,6 @@ fn reach(world: &World) -> Reach {
     Reach::whole(world.account.clone())
 }
 
-fn new_connection(name: &str) -> NewConnection {
-    NewConnection {
-        name: name.to_owned(),
-        provider: None,
-        direction: Direction::Bidirectional,
-        paused: false,
-        url: Some(World::url(name).parse().unwrap()),
-        policy: PolicyOverrides::default(),
-        has_import: true,
-        detail: None,
-        format: None,
-        export_paused: false,
-        has_export: false,
-        skip_check: false,
-    }
-}
-
 fn new_url(name: &str) -> ConnectionEdit {
     ConnectionEdit {
         url: Some(World::url(name).parse().unwrap()),

@@ -121,22 +121,7 @@ async fn a_stay_that_departed_falls_out_of_the_links_by_itself() {
 async fn an_extra_link_over_all_properties_follows() {
     let world = World::new().await;
     world.connect("a", "airbnb").await;
-    let link = ExtraLink {
-        id: calmesh_calendar::LinkId::from_random([5; 16]),
-        account: world.account.clone(),
-        name: "Cleaners".to_owned(),
-        scope: LinkScope::All,
-        detail: Detail::Label,
-        format: Format::Nights,
-        token: LinkToken::from_random([5; 32]),
-        created_at: world.now(),
-        last_changed_at: None,
-        version: 1,
-        revision: 1,
-        dirty: None,
-        deleted_at: None,
-    };
-    world.store.put_link(&link).await.unwrap();
+    let link = world.extra_link("Cleaners", LinkScope::All, Detail::Label).await;
     world.serve("a", airbnb(1, STAYS));
     world.sweep().await;
     assert_eq!(world.served(&link.token).unwrap(), ["20261204-20261207"]);
@@ -237,22 +222,7 @@ async fn a_links_name_says_what_it_shows_and_no_more_than_its_detail_does() {
 #[tokio::test]
 async fn a_busy_link_over_several_properties_names_the_first_of_them() {
     let world = World::new().await;
-    let link = ExtraLink {
-        id: calmesh_calendar::LinkId::from_random([5; 16]),
-        account: world.account.clone(),
-        name: "Airbnb guests of Ana".to_owned(),
-        scope: LinkScope::All,
-        detail: Detail::Busy,
-        format: Format::Nights,
-        token: LinkToken::from_random([5; 32]),
-        created_at: world.now(),
-        last_changed_at: None,
-        version: 1,
-        revision: 1,
-        dirty: None,
-        deleted_at: None,
-    };
-    world.store.put_link(&link).await.unwrap();
+    let link = world.extra_link("Airbnb guests of Ana", LinkScope::All, Detail::Busy).await;
     let expected = [
         "Flat: not available",
         "Flat and House 1: not available",

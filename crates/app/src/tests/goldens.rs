@@ -11,7 +11,7 @@ use calmesh_calendar::*;
 use jiff::{SignedDuration, civil::DateTime};
 
 use super::world::*;
-use crate::{model::*, ports::LinkStore};
+use crate::model::*;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/exports")
@@ -198,22 +198,9 @@ async fn paused_and_retired_links() {
 #[tokio::test]
 async fn an_extra_link() {
     let (world, ..) = full_house().await;
-    let link = ExtraLink {
-        id: LinkId::from_random([5; 16]),
-        account: world.account.clone(),
-        name: "Cleaning; Maria, Tue+Fri".to_owned(),
-        scope: LinkScope::Properties([world.property.clone()].into()),
-        detail: Detail::Full,
-        format: Format::Nights,
-        token: LinkToken::from_random([5; 32]),
-        created_at: world.now(),
-        last_changed_at: None,
-        version: 1,
-        revision: 1,
-        dirty: None,
-        deleted_at: None,
-    };
-    world.store.put_link(&link).await.unwrap();
+    let link = world
+        .extra_link("Cleaning; Maria, Tue+Fri", LinkScope::Properties([world.property.clone()].into()), Detail::Full)
+        .await;
     world.app.publish_link(&link.id).await.unwrap();
     golden("extra-link", &world.objects.exports()[&link.token]);
 }

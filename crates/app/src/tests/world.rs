@@ -6,7 +6,7 @@ use calmesh_calendar::*;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    App,
+    App, NewConnection,
     change::{History, difference},
     fakes::{Answer, FakeDeployment, FixedClock, MemoryBus, MemoryFeeds, MemoryObjects, MemoryStore},
     model::*,
@@ -46,6 +46,24 @@ pub(super) fn airbnb(stamp: u32, stays: &[(&str, &str, &str)]) -> String {
     text
 }
 
+/// A new connection both ways to the feed of this name.
+pub(super) fn new_connection(name: &str) -> NewConnection {
+    NewConnection {
+        name: name.to_owned(),
+        provider: None,
+        direction: Direction::Bidirectional,
+        paused: false,
+        url: Some(World::url(name).parse().unwrap()),
+        policy: PolicyOverrides::default(),
+        has_import: true,
+        detail: None,
+        format: None,
+        export_paused: false,
+        has_export: false,
+        skip_check: false,
+    }
+}
+
 impl World {
     pub(super) async fn new() -> Self {
         let links_base = "https://links.example".parse().unwrap();
@@ -71,6 +89,27 @@ impl World {
 
     pub(super) fn url(name: &str) -> String {
         format!("https://{name}.example/feed.ics?s=secret")
+    }
+
+    /// An extra link that is there, and not rendered yet.
+    pub(super) async fn extra_link(&self, name: &str, scope: LinkScope, detail: Detail) -> ExtraLink {
+        let link = ExtraLink {
+            id: LinkId::from_random([5; 16]),
+            account: self.account.clone(),
+            name: name.to_owned(),
+            scope,
+            detail,
+            format: Format::Nights,
+            token: LinkToken::from_random([5; 32]),
+            created_at: self.now(),
+            last_changed_at: None,
+            version: 1,
+            revision: 1,
+            dirty: None,
+            deleted_at: None,
+        };
+        self.store.put_link(&link).await.unwrap();
+        link
     }
 
     /// A connection both ways whose feed is `https://{name}.example/…`.

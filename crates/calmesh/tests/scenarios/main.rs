@@ -20,7 +20,14 @@ const CALMESH: &str = env!("CARGO_BIN_EXE_calmesh");
 
 /// The program, sweeping so seldom that only what a test asks for happens, and feeds for it.
 async fn begin() -> (Program, FeedServer) {
-    (Program::start(CALMESH, &["--sweep-every", "6h"]).await, FeedServer::start().await)
+    (swept(&["--sweep-every", "6h"]).await, FeedServer::start().await)
+}
+
+/// A service whose sweep of the start is over: it would read a feed that a scenario changes before the button does.
+async fn swept(args: &[&str]) -> Program {
+    let program = Program::start(CALMESH, args).await;
+    program.until("the first sweep is over", async || program.log().contains("swept").then_some(())).await;
+    program
 }
 
 /// A connection under test.

@@ -9,7 +9,7 @@ use futures::{StreamExt, stream};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::{Site, begin};
+use crate::{Site, begin, swept};
 
 #[tokio::test]
 async fn a_refresh_of_a_connection_a_property_or_the_account_is_done_when_the_links_stand() {
@@ -143,9 +143,7 @@ async fn refreshes_of_feeds_that_hang_hold_up_no_other_account_and_repeated_ones
 async fn a_feed_that_was_just_read_well_is_not_fetched_again() {
     let feeds = FeedServer::start().await;
     let args = ["--sweep-every", "6h", "--read-again-after", "1h"];
-    let program = calmesh_tests::program::Program::start(crate::CALMESH, &args).await;
-    // The sweep of the start would read it too.
-    program.until("the first sweep is over", async || program.log().contains("swept").then_some(())).await;
+    let program = swept(&args).await;
     feeds.set("a", booking_com());
     let path = connected(&program, program.told("token"), &feeds.url("a")).await;
     let read = feeds.count("a");
