@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use calmesh_calendar::{
     Block, BlockId, BlockKind, BlockState, Certain, ConnectionId, Extent, House, Mirrors, NAMED_MOST, Nights, Origin,
     Picture, PropertyId, Times, block_state, in_the_way,
+    span::{FIRST_DAY, InSpan, LAST_DAY},
 };
 use jiff::{
     Timestamp,
-    civil::{Date, DateTime, date},
+    civil::{Date, DateTime},
 };
 
 use crate::{
@@ -56,10 +57,6 @@ pub enum Span {
     /// Half-open, on the property's clock.
     Local(DateTime, DateTime),
 }
-
-/// Blocks lie in this range of dates; a year beyond it is a slip of the pen.
-const EARLIEST: Date = date(1970, 1, 1);
-const LATEST: Date = date(2200, 1, 1);
 
 /// A host's own block to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -467,8 +464,8 @@ pub(crate) fn extent_of(start: When, end: When, house: &House) -> Result<Extent,
             When::Night(day) => day,
             When::Local(local) => local.date(),
         };
-        if !(EARLIEST..LATEST).contains(&day) {
-            flaws.add(field, format!("must be from {EARLIEST} to before {LATEST}"));
+        if !day.is_in_span() {
+            flaws.add(field, format!("must lie between {FIRST_DAY} and {LAST_DAY}"));
         }
     }
     flaws.into_result()?;

@@ -1,10 +1,10 @@
 //! Conflicts: the same time claimed by stays that all stand. The host learns of them, and may say which of them are gone.
 
-use calmesh_calendar::{BlockId, BlockKind, Conflict, ConflictId, Nights, PropertyId, span::Days};
-use jiff::{Timestamp, civil::Date};
+use calmesh_calendar::{BlockId, BlockKind, Conflict, ConflictId, PropertyId};
+use jiff::Timestamp;
 
 use crate::{
-    App, BlockSource, Draft, InvalidField, Reach, Span,
+    App, BlockSource, Draft, InvalidField, ListedNights, Reach, Span,
     blocks::{source_of, span_of},
     change::ChangeRefusal,
     model::{ActivityKind, ConflictRecord, PropertyState},
@@ -32,10 +32,8 @@ pub struct ConflictView {
     pub conflict: Conflict,
     pub status: ConflictStatus,
     pub closed_at: Option<Timestamp>,
-    /// The nights of it, but for those too far from when it opened to be listed.
-    pub nights: Vec<Date>,
-    /// How many nights it has beside these.
-    pub more_nights: u32,
+    /// That at least two of them claim.
+    pub nights: ListedNights,
     /// The stays that it names, as they are now, in the same order.
     pub stays: Vec<ConflictStay>,
 }
@@ -58,10 +56,6 @@ pub struct KnownStay {
     /// On the property's clock.
     pub span: Span,
 }
-
-/// So many days before and after the day on which it opened the nights of a conflict are listed.
-const LISTED_BEFORE: i64 = 100;
-const LISTED_AFTER: i64 = 1_100;
 
 /// Why a conflict was not shown or settled.
 #[derive(Debug, thiserror::Error)]
@@ -174,20 +168,14 @@ fn view_of(record: ConflictRecord, state: Option<&PropertyState>) -> ConflictVie
         (true, None) => ConflictStatus::Resolved,
         (false, None) => ConflictStatus::Open,
     };
-    let opened_on = conflict.opened_at.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let listed = Nights::new(opened_on.days_later(-LISTED_BEFORE), opened_on.days_later(LISTED_AFTER)).ok();
-    let listed = conflict.nights.zip(listed).and_then(|(all, listed)| all.intersection(listed));
-    let nights: Vec<Date> = listed.into_iter().flat_map(Nights::iter).collect();
-    let all = conflict.nights.map_or(0, Nights::count);
     ConflictView {
         property_name: state.map(|state| state.property.name.clone()),
-        more_nights: all.saturating_sub(listed.map_or(0, Nights::count)),
+        nights: ListedNights::of(conflict.nights, conflict.opened_at),
         stays: conflict.blocks.iter().map(|block| stay_of(block, state)).collect(),
         property,
         conflict,
         status,
         closed_at,
-        nights,
     }
 }
 

@@ -25,6 +25,7 @@ use crate::{
     },
     ports::{FetchFailure, ObjectError, Page, PageRequest, ParkedBody, StoreError},
     preview::Openings,
+    reading::keep_ended,
     take_reading,
     telemetry::ImportTelemetry,
 };
@@ -1408,6 +1409,6 @@ fn rotated_links<'a>(draft: &'a mut Draft, id: &ConnectionId) -> impl Iterator<I
 fn remove_blocks_of(draft: &mut Draft, id: &ConnectionId) {
     let mine = draft.state.blocks.iter().filter(|block| block.connection() == Some(id));
     let gone: BTreeSet<BlockId> = mine.map(|block| block.id.clone()).collect();
-    close_holds(draft, &gone);
+    close_holds(draft, &gone, keep_ended);
     draft.state.blocks.retain(|block| !gone.contains(&block.id));
 }

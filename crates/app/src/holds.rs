@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use calmesh_calendar::{Block, BlockId, ConnectionId, EndedHold, Hold, HoldEnd, HoldId, Nights, Origin, PropertyId};
+use calmesh_calendar::{Block, BlockId, ConnectionId, EndedHold, Hold, HoldEnd, HoldId, Origin, PropertyId};
 use jiff::Timestamp;
 
 use crate::{
-    App, Draft, Reach,
+    App, Draft, ListedNights, Reach,
     change::ChangeRefusal,
     model::{ActivityKind, ClosedHold, PropertyState},
     ports::{Page, PageRequest, StoreError},
@@ -36,8 +36,8 @@ pub struct HoldView {
     pub status: HoldStatus,
     pub block: BlockId,
     pub connection: ConnectionId,
-    /// The nights that it keeps, or kept, taken; none for one that takes no night.
-    pub nights: Option<Nights>,
+    /// The nights that it keeps, or kept, taken.
+    pub nights: ListedNights,
     pub closed_at: Option<Timestamp>,
 }
 
@@ -184,7 +184,7 @@ fn ended_view(closed: &ClosedHold) -> HoldView {
         status: status_of(closed.end),
         block: closed.block.clone(),
         connection: closed.connection.clone(),
-        nights: closed.nights,
+        nights: ListedNights::of(closed.nights, closed.hold.opened_at),
         closed_at: Some(closed.closed_at),
     }
 }
@@ -194,10 +194,10 @@ fn open_view(block: &Block, state: &PropertyState) -> Option<HoldView> {
     let nights = block.extent.nights(&state.house());
     Some(HoldView {
         status: if hold.kept { HoldStatus::Kept } else { HoldStatus::Open },
+        nights: ListedNights::of(nights, hold.opened_at),
         hold,
         block: block.id.clone(),
         connection: block.connection()?.clone(),
-        nights,
         closed_at: None,
     })
 }
@@ -232,17 +232,21 @@ fn release(draft: &mut Draft, id: &HoldId, group: bool) -> Option<HoldView> {
     let blocks = concerned(draft, id, group);
     let own = blocks.first().and_then(|block| draft.block(block)).and_then(|block| open_view(block, &draft.state))?;
     let gone: BTreeSet<BlockId> = blocks.into_iter().collect();
-    close_holds(draft, &gone);
+    close_holds(draft, &gone, end_hold);
     draft.state.blocks.retain(|block| !gone.contains(&block.id));
     Some(HoldView { status: HoldStatus::Released, closed_at: Some(draft.now), ..own })
 }
 
 /// Ends the holds of blocks that go because the host said so.
-pub(crate) fn close_holds(draft: &mut Draft, gone: &BTreeSet<BlockId>) {
+pub(crate) fn close_holds(
+    draft: &mut Draft,
+    gone: &BTreeSet<BlockId>,
+    end: impl Fn(&mut Draft, &ConnectionId, EndedHold),
+) {
     let blocks: Vec<Block> = draft.state.blocks.iter().filter(|block| gone.contains(&block.id)).cloned().collect();
     for block in blocks {
         if let (Some(hold), Some(connection)) = (block.hold().cloned(), block.connection().cloned()) {
-            end_hold(draft, &connection, EndedHold { block, hold, end: HoldEnd::Released });
+            end(draft, &connection, EndedHold { block, hold, end: HoldEnd::Released });
         }
     }
 }

@@ -44,6 +44,8 @@ pub const DAYS_AHEAD: i32 = 760;
 pub const STAYS_TOLD: usize = 10;
 /// And so many nights: more than a year's.
 pub const NIGHTS_TOLD: usize = 400;
+/// A hold and a conflict list so many nights; the rest is counted.
+pub const NIGHTS_LISTED: usize = 100;
 /// Of one conflict or finding, so many nights or runs of them.
 pub const RUNS_TOLD: usize = 100;
 /// A check tells so many blocks and warnings.

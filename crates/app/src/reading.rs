@@ -200,16 +200,21 @@ fn note_mass_vanish(
     holds
 }
 
-/// Writes down how a hold ended.
+/// Tells and keeps how a hold ended.
 pub(crate) fn end_hold(draft: &mut Draft, connection: &ConnectionId, ended: EndedHold) {
-    let EndedHold { block, hold, end } = ended;
-    let (id, of) = (hold.id.clone(), block.id.clone());
-    let kind = match end {
+    let (id, of) = (ended.hold.id.clone(), ended.block.id.clone());
+    let kind = match ended.end {
         HoldEnd::Released => ActivityKind::HoldReleased { hold: id, block: of },
         HoldEnd::Confirmed => ActivityKind::HoldConfirmed { hold: id, block: of },
         HoldEnd::Returned => ActivityKind::HoldReturned { hold: id, block: of },
     };
     draft.note(Some(connection), kind);
+    keep_ended(draft, connection, ended);
+}
+
+/// Keeps how a hold ended, where what ended it is told by itself.
+pub(crate) fn keep_ended(draft: &mut Draft, connection: &ConnectionId, ended: EndedHold) {
+    let EndedHold { block, hold, end } = ended;
     let nights = block.extent.nights(&draft.state.house());
     draft.history.closed_holds.push(ClosedHold {
         hold,

@@ -140,7 +140,7 @@ fn nights_after(
 }
 
 /// So many blocks are named as what takes one night, one run or one span: thousands may, and more names help nobody.
-pub const NAMED_MOST: usize = 50;
+pub const NAMED_MOST: usize = 16;
 
 /// Names a block once, unless enough are named.
 fn name(blocks: &mut Vec<BlockId>, block: &BlockId) {

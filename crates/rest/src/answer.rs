@@ -43,6 +43,11 @@ pub(crate) fn plain<T: Serialize>(body: T) -> Response {
     (no_store(), Json(body)).into_response()
 }
 
+/// 200 with what is JSON by now.
+pub(crate) fn json(bytes: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], no_store(), bytes).into_response()
+}
+
 /// 201 with where the new resource is.
 pub(crate) fn created<T: Serialize>(location: &str, version: Option<u64>, body: T) -> Response {
     let mut response = (StatusCode::CREATED, no_store(), Json(body)).into_response();

@@ -44,7 +44,7 @@ struct NightJson {
     available: bool,
     /// It is before today, on the property's clock.
     past: bool,
-    /// What takes it; the first 50.
+    /// What takes it; the first 16.
     blocks: Vec<String>,
 }
 
@@ -55,7 +55,7 @@ struct IntervalJson {
     start: String,
     /// Local date-time; not included.
     end: String,
-    /// The first 50 that are taken in it.
+    /// The first 16 that are taken in it.
     blocks: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ struct IntervalJson {
 }))]
 struct SaleJson {
     available: bool,
-    /// In order of time; the first 50.
+    /// In order of time; the first 16.
     blocked_by: Vec<String>,
     /// Every calendar that is read was seen then or later; null while one of them was never read.
     #[schema(required)]

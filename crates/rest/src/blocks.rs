@@ -56,7 +56,7 @@ pub(crate) struct BlockJson {
     #[schema(required)]
     extends: Option<String>,
     state: StateWord,
-    /// Imported stays that cover this own block wholly; the first 50 of them.
+    /// Imported stays that cover this own block wholly; the first 16 of them.
     covered_by: Vec<String>,
     /// What the host should know of it: that the stay which it extends has gone, or was moved away.
     #[schema(required)]

@@ -313,15 +313,20 @@ pub(crate) fn boolean(value: &Value) -> Result<bool, String> {
     value.as_bool().ok_or_else(|| "must be true or false".to_owned())
 }
 
-/// A whole number within these limits.
-pub(crate) fn whole<T>(least: T, most: T) -> impl Fn(&Value) -> Result<T, String>
+/// A whole number; one that is larger than `largest` is as good as that. Which numbers fit, the use case says: it knows
+/// the range.
+///
+/// # Errors
+/// What is no whole number, or below zero.
+pub(crate) fn whole<T>(largest: T) -> impl Fn(&Value) -> Result<T, String>
 where
-    T: TryFrom<u64> + PartialOrd + Display + Copy,
+    T: TryFrom<u64> + Copy,
 {
-    move |value| {
-        let wrong = || format!("must be a whole number from {least} to {most}");
-        let number = value.as_u64().and_then(|number| T::try_from(number).ok()).ok_or_else(wrong)?;
-        if number < least || number > most { Err(wrong()) } else { Ok(number) }
+    move |value| match value {
+        Value::Number(number) if number.is_u64() => {
+            Ok(number.as_u64().and_then(|number| T::try_from(number).ok()).unwrap_or(largest))
+        }
+        _ => Err("must be a whole number, not below 0".to_owned()),
     }
 }
 
@@ -350,9 +355,8 @@ pub(crate) fn id<T: std::str::FromStr<Err: Display>>(value: &Value) -> Result<T,
 /// # Errors
 /// What is no instant, or lies outside the span that calendars are kept for.
 pub(crate) fn instant(value: &Value) -> Result<Timestamp, String> {
-    let wrong = || "must be an instant such as 2026-12-04T10:00:00Z".to_owned();
-    let at: Timestamp = value.as_str().and_then(|text| text.parse().ok()).ok_or_else(wrong)?;
-    if at.is_in_span() { Ok(at) } else { Err("must lie between the years 1900 and 2200".to_owned()) }
+    let at = value.as_str().and_then(|text| text.parse().ok()).filter(|at: &Timestamp| at.is_in_span());
+    at.ok_or_else(|| "must be an instant such as 2026-12-04T10:00:00Z, between the years 1900 and 2200".to_owned())
 }
 
 /// A list of at most `most`, each read in the same way.

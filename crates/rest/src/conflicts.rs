@@ -52,9 +52,9 @@ struct ConflictJson {
     /// The same stays by their names, as they are now.
     stays: Vec<ConflictStayJson>,
     /// The nights that at least two of them claim; none where only hours of a day clash, as a late check-out and an
-    /// arrival do.
+    /// arrival do; the first 100.
     nights: Vec<String>,
-    /// How many more nights it has, too far ahead to be listed.
+    /// How many nights it has beside these.
     more_nights: u32,
     /// Which of all was seen first.
     first: String,
@@ -111,7 +111,7 @@ impl ConflictStayJson {
 
 impl From<ConflictView> for ConflictJson {
     fn from(view: ConflictView) -> Self {
-        let ConflictView { property, property_name, conflict, status, closed_at, nights, more_nights, stays } = view;
+        let ConflictView { property, property_name, conflict, status, closed_at, nights, stays } = view;
         Self {
             id: conflict.id.to_string(),
             property_id: property.to_string(),
@@ -120,8 +120,8 @@ impl From<ConflictView> for ConflictJson {
             blocks: texts(&conflict.blocks),
             more: conflict.more,
             stays: stays.into_iter().map(|stay| ConflictStayJson::of(stay, &conflict.gone)).collect(),
-            nights: nights.iter().map(ToString::to_string).collect(),
-            more_nights,
+            nights: nights.nights.iter().map(ToString::to_string).collect(),
+            more_nights: nights.more,
             first: conflict.first.to_string(),
             gone: conflict.gone.first().map(ToString::to_string),
             arrives_at: conflict.arrives_at.into(),

@@ -39,8 +39,6 @@ const IMPORT_READ_ONLY: &[&str] = &[
     "warnings",
 ];
 const EXPORT_READ_ONLY: &[&str] = &["url", "last_changed_at", "last_read_at", "reads_24h", "note", "notice"];
-/// Larger numbers than any setting takes; what fits which, the use case says.
-const NUMBER_MOST: u32 = 1_000_000;
 
 /// One named link between a property and one calendar elsewhere.
 #[derive(Debug, Serialize, ToSchema)]
@@ -435,7 +433,7 @@ fn import_fields(fields: &mut Fields) -> ImportFields {
 }
 
 fn policy_fields(fields: &mut Fields) -> PolicyEdit {
-    let number = |fields: &mut Fields, name: &str| fields.edit(name, whole(0, NUMBER_MOST));
+    let number = |fields: &mut Fields, name: &str| fields.edit(name, whole(u32::MAX));
     let hold = fields.object("hold", |hold| [number(hold, "readings"), number(hold, "minutes")]);
     let [hold_readings, hold_minutes] = parts(hold);
     let vanish = fields.object("mass_vanish", |vanish| {

@@ -2,7 +2,7 @@
 
 use axum::{extract::State, response::Response};
 use calmesh_app::{BlockSource, CarriedBy, ClaimView, ExplainError, Explanation, NotKnown};
-use calmesh_calendar::{NAMED_MOST, PropertyId};
+use calmesh_calendar::PropertyId;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -21,6 +21,8 @@ use crate::{
 
 /// So many claims on one night are told at most.
 pub(crate) const CLAIMS_MOST: usize = 200;
+/// And so many links that show it.
+pub(crate) const LINKS_NAMED: usize = 50;
 
 /// All that is known of one night.
 #[derive(Debug, Serialize, ToSchema)]
@@ -72,7 +74,7 @@ struct ClaimJson {
     #[schema(required)]
     asked_since: Option<Instant>,
     /// Whose private links show it on this night: connections (`con_…`), and extra links (`lnk_…`) of which your token sees
-    /// every property; the first 50.
+    /// every property; the first 50 of them.
     carried_by: Vec<String>,
 }
 
@@ -103,7 +105,7 @@ impl From<ClaimView> for ClaimJson {
             rules: claim.rules,
             since: claim.since.into(),
             asked_since: claim.asked_since.map(Instant),
-            carried_by: carried_by.iter().take(NAMED_MOST).map(id_of).collect(),
+            carried_by: carried_by.iter().take(LINKS_NAMED).map(id_of).collect(),
         }
     }
 }

@@ -15,7 +15,6 @@ use crate::{
     properties::{Opens, or_opens},
     query::{ListPage, ListParams, Listing, Params, PathId, PreviewParams},
     routes::{Routes, routes},
-    when::nights_around,
     words::{CauseWord, HoldWord},
 };
 
@@ -24,7 +23,7 @@ use crate::{
 #[schema(as = Hold, example = json!({
     "id": "hld_0k5w8v1x2y3z4a5b6c7d8e9f0g", "block_id": "blk_0k5w8v1x2y3z4a5b6c7d8e9f0g",
     "connection_id": "con_0k5w8v1x2y3z4a5b6c7d8e9f0g", "status": "open", "cause": "absent", "group": null,
-    "nights": ["2026-12-04"], "opened_at": "2026-11-01T09:30:00Z", "readings": 1,
+    "nights": ["2026-12-04"], "more_nights": 0, "opened_at": "2026-11-01T09:30:00Z", "readings": 1,
     "earliest_release_at": "2026-11-01T10:00:00Z"
 }))]
 struct HoldJson {
@@ -36,8 +35,10 @@ struct HoldJson {
     /// What vanished together shares one.
     #[schema(required)]
     group: Option<String>,
-    /// The nights that it keeps, or kept, taken, from 30 days before `opened_at` to 760 after it.
+    /// The nights that it keeps, or kept, taken; the first 100.
     nights: Vec<String>,
+    /// How many nights it has beside these.
+    more_nights: u32,
     opened_at: Instant,
     /// Good readings in a row without it.
     readings: u32,
@@ -54,7 +55,8 @@ impl From<HoldView> for HoldJson {
             status: view.status.into(),
             cause: view.hold.cause.into(),
             group: view.hold.group.map(|group| group.to_string()),
-            nights: nights_around(view.nights, view.hold.opened_at),
+            nights: view.nights.nights.iter().map(ToString::to_string).collect(),
+            more_nights: view.nights.more,
             opened_at: view.hold.opened_at.into(),
             readings: view.hold.readings,
             earliest_release_at: view.hold.earliest_release_at.into(),

@@ -36,6 +36,8 @@ mod routes;
 #[cfg(test)]
 mod scenes;
 #[cfg(test)]
+mod sizes;
+#[cfg(test)]
 mod testing;
 mod tokens;
 mod when;

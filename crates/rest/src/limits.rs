@@ -1,13 +1,17 @@
 //! Every figure that a client may meet, in one table for the document and the README; refusals take the same constants.
 
 use calmesh_app::limits::{
-    BLOCKS_TOLD, DAYS_AHEAD, DAYS_BACK, LABEL_PREFIX_MOST, LIMITS, NAME_MOST, NIGHTS_TOLD, RUNS_TOLD, SELECTION_MOST,
-    STAYS_TOLD, SUMMARY_MOST, TEXT_MOST, TURNOVER_MOST, WARNINGS_TOLD, grouped,
+    BLOCKS_TOLD, DAYS_AHEAD, DAYS_BACK, LABEL_PREFIX_MOST, LIMITS, NAME_MOST, NIGHTS_LISTED, NIGHTS_TOLD, RUNS_TOLD,
+    SELECTION_MOST, STAYS_TOLD, SUMMARY_MOST, TEXT_MOST, TURNOVER_MOST, WARNINGS_TOLD, grouped,
 };
 use calmesh_calendar::NAMED_MOST;
 
 use crate::{
-    availability::INTERVALS_MOST, body::BODY_LIMIT, explain::CLAIMS_MOST, idempotency::KEY_MOST, options::RateLimit,
+    availability::INTERVALS_MOST,
+    body::BODY_LIMIT,
+    explain::{CLAIMS_MOST, LINKS_NAMED},
+    idempotency::KEY_MOST,
+    options::RateLimit,
     query::LIMIT_MOST,
 };
 
@@ -56,7 +60,9 @@ pub(crate) fn table() -> Vec<Row> {
             figures: vec![back, ahead],
             most: format!("from {back} days back to {ahead} ahead"),
         },
-        row("blocks and links named for one thing", NAMED_MOST, ""),
+        row("blocks named for one thing", NAMED_MOST, ""),
+        row("links named for one claim", LINKS_NAMED, ""),
+        row("nights of a hold or conflict", NIGHTS_LISTED, ""),
         row("intervals of availability", INTERVALS_MOST, ""),
         row("claims of an explained night", CLAIMS_MOST, ""),
         row("blocks of a check", BLOCKS_TOLD, ""),

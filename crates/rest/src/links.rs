@@ -153,8 +153,13 @@ pub(crate) fn routes(others: Routes) -> Routes {
 #[utoipa::path(get, path = "/v1/links", tag = "links", operation_id = "list_links", params(ListParams),
     responses((status = 200, description = "One page, in order of creation.", body = ListPage<LinkBody>)))]
 async fn list_all(owner: Owner, listing: Listing, State(api): State<Api>) -> Result<Response, Problem> {
-    let page = api.app.list_links(owner.reach(), listing.page.clone()).await?;
-    Ok(answer::plain(listing.answer(page, |view| LinkBody::of(&api.app, view))))
+    let mut asked = listing.page.clone();
+    loop {
+        let page = api.app.list_links(owner.reach(), asked.clone()).await?;
+        if let Some(answer) = listing.fitting(&mut asked, page, |view| LinkBody::of(&api.app, view))? {
+            return Ok(answer);
+        }
+    }
 }
 
 /// Makes a link. Its calendar is there within a second or a few.

@@ -199,7 +199,7 @@ async fn create(
     let time_zone = fields.required("time_zone", text(TEXT_MOST));
     let check_in = fields.nullable("check_in", time_of_day).unwrap_or(DEFAULT_CHECK_IN);
     let check_out = fields.nullable("check_out", time_of_day).unwrap_or(DEFAULT_CHECK_OUT);
-    let turnover_nights = fields.nullable("turnover_nights", whole(0, u8::MAX)).unwrap_or_default();
+    let turnover_nights = fields.nullable("turnover_nights", whole(u8::MAX)).unwrap_or_default();
     let label_prefix = fields.nullable("label_prefix", text(LABEL_PREFIX_MOST));
     let new = fields.finish(|| {
         Some(NewProperty { name: name?, time_zone: time_zone?, check_in, check_out, turnover_nights, label_prefix })
@@ -245,7 +245,7 @@ async fn edit(
         time_zone: fields.optional("time_zone", text(TEXT_MOST)),
         check_in: fields.edit("check_in", time_of_day),
         check_out: fields.edit("check_out", time_of_day),
-        turnover_nights: fields.edit("turnover_nights", whole(0, u8::MAX)),
+        turnover_nights: fields.edit("turnover_nights", whole(u8::MAX)),
         label_prefix: fields.edit("label_prefix", text(LABEL_PREFIX_MOST)),
     };
     let edit = fields.finish(|| Some(edit))?;

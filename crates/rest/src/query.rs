@@ -2,14 +2,17 @@
 
 use std::{fmt::Display, str::FromStr};
 
-use axum::extract::{FromRequestParts, Path};
+use axum::{
+    extract::{FromRequestParts, Path},
+    response::Response,
+};
 use calmesh_app::ports::{Page, PageRequest};
 use http::request::Parts;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    Api,
+    Api, answer,
     caller::Caller,
     cursor,
     problem::{FieldProblem, Problem},
@@ -125,6 +128,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Preview {
 
 pub(crate) const LIMIT_MOST: u16 = 200;
 const LIMIT_DEFAULT: u16 = 50;
+/// Bytes of a page whose items may be large: a function may answer 6 MB at once.
+const PAGE_MOST: usize = 1_000_000;
 
 /// Which page of a list: `limit` and `cursor`. A cursor works for the account and list that it was made for.
 #[derive(Debug)]
@@ -173,6 +178,25 @@ impl Listing {
         Self { page: PageRequest { limit: limit.unwrap_or(LIMIT_DEFAULT), after }, key, list }
     }
 
+    /// The answer's page of what may be large, one by one. None where its text would be longer than a megabyte: half as
+    /// many are to be asked for then.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub(crate) fn fitting<T, V: Serialize>(
+        &self,
+        asked: &mut PageRequest,
+        page: Page<T>,
+        view: impl FnMut(T) -> V,
+    ) -> Result<Option<Response>, Problem> {
+        let bytes = serde_json::to_vec(&self.answer(page, view)).map_err(|error| Problem::internal(&error))?;
+        if bytes.len() <= PAGE_MOST || asked.limit <= 1 {
+            return Ok(Some(answer::json(bytes)));
+        }
+        asked.limit /= 2;
+        Ok(None)
+    }
+
     /// The answer's page.
     pub(crate) fn answer<T, V>(&self, page: Page<T>, view: impl FnMut(T) -> V) -> ListPage<V> {
         ListPage {
@@ -213,5 +237,33 @@ impl<T: FromStr<Err: Display>, S: Send + Sync> FromRequestParts<S> for PathId<T>
         let unknown = || Problem::not_found("thing");
         let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| unknown())?;
         text.parse().map(Self).map_err(|_| unknown())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page_of(asked: &PageRequest) -> Page<String> {
+        Page { items: vec!["x".repeat(30_000); usize::from(asked.limit)], next: Some(asked.limit.to_string()) }
+    }
+
+    #[test]
+    fn a_page_whose_text_would_be_too_long_is_asked_for_again_and_is_shorter() {
+        let page = PageRequest { limit: 200, after: None };
+        let listing = Listing { page: page.clone(), key: [0; 32], list: "things".to_owned() };
+        let (mut asked, mut tries) = (page, Vec::new());
+        let answer = loop {
+            tries.push(asked.limit);
+            let page = page_of(&asked);
+            if let Some(answer) = listing.fitting(&mut asked, page, |item| item).unwrap() {
+                break answer;
+            }
+        };
+        assert_eq!(tries, [200, 100, 50, 25], "30 kB each, a megabyte at most");
+        assert_eq!(answer.headers()["content-type"], "application/json");
+        let one = PageRequest { limit: 1, after: None };
+        let huge = Page { items: vec!["x".repeat(2 * PAGE_MOST)], next: None };
+        assert!(listing.fitting(&mut one.clone(), huge, |item| item).unwrap().is_some(), "one thing is always told");
     }
 }

@@ -1,18 +1,8 @@
 //! Nights, local date-times and times of day as JSON and queries write them.
 
-use calmesh_app::{
-    Span, When,
-    limits::{DAYS_AHEAD, DAYS_BACK},
-};
-use calmesh_calendar::{
-    Nights,
-    span::{FIRST_DAY, InSpan, LAST_DAY},
-};
-use jiff::{
-    Timestamp, ToSpan,
-    civil::{Date, DateTime, Time},
-    tz::TimeZone,
-};
+use calmesh_app::{Span, When};
+use calmesh_calendar::span::{FIRST_DAY, InSpan, LAST_DAY};
+use jiff::civil::{Date, DateTime, Time};
 use serde_json::Value;
 
 /// A day within the span that calendars are kept for, or what is wrong with it.
@@ -69,16 +59,6 @@ pub(crate) fn time_of_day(value: &Value) -> Result<Time, String> {
     let text = value.as_str().ok_or_else(wrong)?;
     let time: Time = text.parse().map_err(|_| wrong())?;
     if written_time(time) == text { Ok(time) } else { Err(wrong()) }
-}
-
-/// The nights as a list, as far as they lie around an instant.
-pub(crate) fn nights_around(nights: impl IntoIterator<Item = Nights>, around: Timestamp) -> Vec<String> {
-    let day = around.to_zoned(TimeZone::UTC).date();
-    let first = day.checked_sub(DAYS_BACK.days()).unwrap_or(day);
-    let end = day.checked_add(DAYS_AHEAD.days()).unwrap_or(day);
-    let Ok(window) = Nights::new(first, end) else { return Vec::new() };
-    let shown = nights.into_iter().filter_map(|nights| nights.intersection(window));
-    shown.flat_map(Nights::iter).map(|night| night.to_string()).collect()
 }
 
 pub(crate) fn written_time(time: Time) -> String {

@@ -41,7 +41,7 @@ async fn two_feeds_of_four_hundred_events_on_the_same_nights_are_one_conflict_an
     }
     let told = conflicts(&world).await;
     let [conflict] = &told[..] else { panic!("{} conflicts", told.len()) };
-    assert_eq!((conflict.status, conflict.nights.len(), conflict.stays.len()), (ConflictStatus::Open, 10, 16));
+    assert_eq!((conflict.status, conflict.nights.nights.len(), conflict.stays.len()), (ConflictStatus::Open, 10, 16));
     assert_eq!(conflict.conflict.more, 784);
 
     world.serve("b", body(&of_b, &[("HMNEW", "2027-02-01", "2027-02-03")]));
@@ -64,8 +64,8 @@ async fn a_stay_until_further_notice_in_both_feeds_is_taken_in_and_so_is_what_co
     let nights = conflict.conflict.nights.unwrap();
     assert_eq!(nights.first().to_string(), "2027-06-01");
     assert!(nights.count() > 1_200, "as far as a feed is read");
-    assert!(conflict.nights.len() < 1_200, "{} nights are listed", conflict.nights.len());
-    assert_eq!(conflict.nights.len() as u32 + conflict.more_nights, nights.count());
+    assert_eq!(conflict.nights.nights.len(), 100, "the first are listed");
+    assert_eq!(100 + conflict.nights.more, nights.count());
     for link in [&a, &b] {
         assert_eq!(world.link(link).await.unwrap().len(), 1);
     }

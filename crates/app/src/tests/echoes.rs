@@ -287,7 +287,7 @@ async fn two_reservations_of_one_night_open_a_conflict_which_is_told_once_and_cl
     assert_eq!(listed.len(), 1);
     let (conflict, status) = (&listed[0].conflict, listed[0].status);
     assert_eq!(status, ConflictStatus::Open);
-    assert_eq!(listed[0].nights.iter().map(ToString::to_string).collect::<Vec<_>>(), ["2026-12-05"]);
+    assert_eq!(listed[0].nights.nights.iter().map(ToString::to_string).collect::<Vec<_>>(), ["2026-12-05"]);
     let first = world.state().await.blocks.into_iter().find(|block| block.id == conflict.first).unwrap();
     assert_ne!(first.connection(), Some(&b), "what was seen first");
     let expected = Event::ConflictOpened {

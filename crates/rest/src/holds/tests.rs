@@ -126,6 +126,9 @@ async fn deleting_its_connection_ends_a_hold() {
     api.delete(&format!("/v1/connections/{}", holds[0]["connection_id"].as_str().unwrap())).await;
     let listed = api.get(&format!("/v1/properties/{flat}/holds")).await.json();
     assert_eq!(listed["items"][0]["status"], "released");
+    let told = api.activity(&flat).await;
+    assert!(told.iter().any(|entry| entry.starts_with("ConnectionDeleted")), "{told:?}");
+    assert!(!told.iter().any(|entry| entry.starts_with("HoldReleased")), "nobody said so of the stay: {told:?}");
 }
 
 #[tokio::test]
