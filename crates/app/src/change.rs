@@ -33,6 +33,8 @@ pub struct Draft {
     /// By which our own blocks are known in a feed.
     pub(crate) echo_key: [u8; 32],
     pub(crate) history: History,
+    /// Holds that were opened by this decision and ended by weighing it: their stays went at once.
+    pub(crate) passed_holds: u32,
 }
 
 /// What a change adds to what is kept of a property's past.
@@ -103,6 +105,8 @@ pub struct Changed<T> {
     pub state: PropertyState,
     /// Whether anything was written.
     pub written: bool,
+    /// Holds that it opened and ended in one.
+    pub(crate) passed_holds: u32,
 }
 
 impl App {
@@ -185,9 +189,9 @@ impl App {
             let mut draft = self.draft(PropertyState::clone(&before), now)?;
             let value = decide(&mut draft).map_err(ChangeError::Refused)?;
             self.weigh(&before, &mut draft).await?;
-            let Draft { mut state, mut history, .. } = draft;
+            let Draft { mut state, mut history, passed_holds, .. } = draft;
             if state == *before && history.is_empty() {
-                return Ok(Changed { value, state, written: false });
+                return Ok(Changed { value, state, written: false, passed_holds });
             }
             name_things(&mut history.activity, &before, &state);
             list_feeds(&mut state);
@@ -199,7 +203,7 @@ impl App {
             state.property.dirty = Some(Dirty { since, ..Dirty::new(now) });
             let commit = difference(Some(&before), &state, history);
             match self.properties.commit(&commit).await {
-                Ok(()) => return Ok(Changed { value, state, written: true }),
+                Ok(()) => return Ok(Changed { value, state, written: true, passed_holds }),
                 Err(StoreError::Stale) if attempt < ATTEMPTS => {
                     attempt += 1;
                     // Writers of one property take turns; a little time apart lets one of them through.
@@ -216,7 +220,7 @@ impl App {
     /// Where no key is given: nothing is decided there.
     pub(crate) fn draft(&self, state: PropertyState, now: Timestamp) -> Result<Draft, StoreError> {
         let echo_key = self.settings.keys.echo()?;
-        Ok(Draft { state, now, read: None, replaced: None, echo_key, history: History::default() })
+        Ok(Draft { state, now, read: None, replaced: None, echo_key, history: History::default(), passed_holds: 0 })
     }
 
     /// Announces; a bus that fails only delays, since the dirty mark is announced again by the tick.

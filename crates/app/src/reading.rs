@@ -57,6 +57,13 @@ impl ReadingReport {
     pub fn changed_something(self) -> bool {
         self.added + self.changed + self.removed > 0
     }
+
+    /// The same, when so many of the stays that are held went at once: what was known of them already told that they
+    /// are gone.
+    #[must_use]
+    pub(crate) fn with_gone_at_once(self, gone: u32) -> Self {
+        Self { removed: self.removed.saturating_add(gone), held: self.held.saturating_sub(gone), ..self }
+    }
 }
 
 /// Takes a reading into a draft. One that is older than what was taken in already changes nothing; the same one
@@ -121,10 +128,13 @@ pub fn take_reading(
     for (hold, block) in result.opened_holds.into_iter().filter(|(hold, _)| !together.contains(hold)) {
         draft.note(Some(connection), ActivityKind::HoldOpened { hold, block });
     }
+    let is_other = result.successor == Some(Successor::Other);
     for ended in result.ended_holds {
-        end_hold(draft, connection, ended);
+        // What another calendar does not show, nobody said of it.
+        let end = if is_other && ended.end == HoldEnd::Released { keep_ended } else { end_hold };
+        end(draft, connection, ended);
     }
-    if result.successor == Some(Successor::Other) {
+    if is_other {
         draft.replaced = Some(connection.clone());
     }
     // An edge that moves with the days is no news.

@@ -4,15 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use calmesh_calendar::{
-    Block, BlockId, Change, Conflicts, ConnectionId, House, LinkFacts, Nights, Origin, Picture, Sign, Source, Weighed,
-    conflicts, weigh,
+    Block, BlockId, Change, Conflicts, ConnectionId, HoldId, House, LinkFacts, Nights, Origin, Picture, Sign, Source,
+    Weighed, conflicts, weigh,
 };
 
 use crate::{
     App, Draft,
     extensions::tell_of_extensions,
     limits::RUNS_TOLD,
-    model::{ActivityKind, ConflictRecord, Connection, PropertyState, RetiringServes, SecretHash},
+    model::{Activity, ActivityKind, ConflictRecord, Connection, PropertyState, RetiringServes, SecretHash},
     ports::StoreError,
     reading::end_hold,
 };
@@ -149,7 +149,9 @@ fn weigh_claims(
         draft.state.blocks = blocks;
     }
     for ended in ended_holds {
-        if let Some(connection) = ended.block.connection().cloned() {
+        if let Some(connection) = ended.block.connection().cloned()
+            && !passes(draft, &connection, &ended.hold.id)
+        {
             end_hold(draft, &connection, ended);
         }
     }
@@ -165,6 +167,25 @@ fn weigh_claims(
         nights.truncate(RUNS_TOLD);
         draft.note(Some(&first.connection), ActivityKind::ClaimsDecided { finding: first.finding, nights });
     }
+}
+
+/// Whether this hold was opened by the same decision: then its stay went at once, nothing was ever held, and what is told
+/// is why it went.
+fn passes(draft: &mut Draft, connection: &ConnectionId, ended: &HoldId) -> bool {
+    let is_its_opening =
+        |entry: &Activity| matches!(&entry.kind, ActivityKind::HoldOpened { hold, .. } if hold == ended);
+    let Some(at) = draft.history.activity.iter().position(is_its_opening) else { return false };
+    draft.history.activity.remove(at);
+    draft.passed_holds += 1;
+    for entry in &mut draft.history.activity {
+        if let ActivityKind::FeedChanged { removed, held, .. } = &mut entry.kind
+            && entry.connection.as_ref() == Some(connection)
+        {
+            *removed += 1;
+            *held = held.saturating_sub(1);
+        }
+    }
+    true
 }
 
 fn find_conflicts(draft: &mut Draft, now: &Ground, ids: &mut dyn FnMut() -> [u8; 16]) {

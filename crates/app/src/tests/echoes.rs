@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use calmesh_calendar::{BlockState, ClaimRule, ConnectionId, Finding, Standing};
+use calmesh_calendar::{BlockState, ClaimRule, ConnectionId, Finding, HoldCause, Standing};
 use jiff::SignedDuration;
 
 use super::world::*;
@@ -216,6 +216,42 @@ async fn a_phantom_that_two_sites_keep_alive_is_asked_for_and_let_go() {
         assert!(found.contains(&finding), "{finding:?} is told: {found:#?}");
     }
     assert_eq!(world.state().await.property.dirty, None);
+    let page = PageRequest { limit: 200, after: None };
+    let told = world.store.activity(&world.property, page).await.unwrap().items;
+    let opened = told.iter().filter_map(|entry| match &entry.kind {
+        ActivityKind::HoldOpened { hold, .. } => Some((hold.clone(), entry.at)),
+        _ => None,
+    });
+    for (hold, at) in opened {
+        let ended =
+            |entry: &Activity| matches!(&entry.kind, ActivityKind::HoldConfirmed { hold: of, .. } if *of == hold);
+        let at_once = told.iter().any(|entry| ended(entry) && entry.at == at);
+        assert!(!at_once, "a stay that goes at once was never held: {told:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stay_that_the_host_called_gone_and_its_site_lets_go_is_no_mass_vanish_though_it_was_all_there_was() {
+    let world = ticking().await;
+    world.connect("a", "airbnb").await;
+    let mut b = EchoingSite::connect(&world, "b", Names::Kept).await;
+    b.own = Some(("2026-12-05", "2026-12-10"));
+    world.serve("a", airbnb(1, &[("HMAAAA", "2026-12-03", "2026-12-07")]));
+    world.serve("b", plain(&[("own", "2026-12-05", "2026-12-10")]));
+    world.sweep().await;
+    let page = || PageRequest { limit: 9, after: None };
+    let opened = world.app.list_conflicts(&reach(&world), &world.property, page()).await.unwrap().items.remove(0);
+    let state = world.state().await;
+    let gone = state.blocks.iter().find(|block| block.connection() == Some(&b.connection)).unwrap().id.clone();
+    world.app.resolve_conflict(&reach(&world), &opened.conflict.id, &gone).await.unwrap();
+    world.work().await;
+    a_round(&world, &mut [&mut b]).await;
+    assert!(world.taken().await.len() >= 7, "its site still shows it");
+    world.serve("b", plain(&[]));
+    world.sweep().await;
+    assert_eq!(world.taken().await.len(), 4, "what nobody else claims is free at once");
+    let holds = world.app.list_holds(&reach(&world), &world.property, page()).await.unwrap().items;
+    assert!(holds.iter().all(|hold| hold.hold.cause != HoldCause::MassVanish), "{holds:#?}");
 }
 
 #[tokio::test]

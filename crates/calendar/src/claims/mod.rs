@@ -210,15 +210,15 @@ impl Claims {
         self.parts(connection).any(|part| part.asked.is_some_and(|asked| asked.read_at.is_none()))
     }
 
-    /// Nights of which this connection's absence is no news: it is asked for them, or only echoes them. They do not
-    /// count towards a mass vanish.
+    /// Nights of which this connection's absence is no news: it is asked for them, only echoes them, or the host said that
+    /// they are gone. They do not count towards a mass vanish.
     #[must_use]
     pub fn expected_to_go(&self, connection: &ConnectionId) -> NightSet {
         let Some(mine) = self.connections.get(connection) else { return NightSet::default() };
         let asked = mine.parts.iter().filter(|(_, part)| part.asked.is_some()).map(|(nights, _)| *nights);
-        let echoes =
-            mine.claims.iter().filter(|(_, claim)| claim.standing == Standing::Echo).map(|(nights, _)| *nights);
-        asked.chain(echoes).collect()
+        let is_no_news = |claim: &Claim| claim.standing == Standing::Echo || claim.rule == ClaimRule::SaidGone;
+        let others = mine.claims.iter().filter(|(_, claim)| is_no_news(claim)).map(|(nights, _)| *nights);
+        asked.chain(others).collect()
     }
 
     /// Rule 12: the host says that a stay no longer stands, so its claim is to be asked for: of its nights those that
