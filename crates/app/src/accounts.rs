@@ -13,7 +13,7 @@ use crate::{
     limits::{LABEL_PREFIX_MOST, NAME_MOST},
     model::{Account, Detail, Dirty, ExtraLink, PropertyState, RETIRES_AFTER, Scope, Token, TokenSecret},
     ports::{Event, ObjectError, Page, PageRequest, PropertyCommit, StoreError, Subject},
-    preview::{Openings, nights_of_all},
+    preview::Openings,
     properties::end_property,
 };
 
@@ -256,10 +256,9 @@ impl App {
             return Err(AccountError::Outdated);
         }
         let links = self.links_within(reach).await?;
-        let links: Vec<ExtraLink> = links.into_iter().filter(|link| link.deleted_at.is_none()).collect();
         let mut openings = Openings::default();
         let properties = self.property_ids(&reach.account).await?;
-        let previews: Vec<_> = properties.iter().map(|id| self.property_end(reach, id, &links)).collect();
+        let previews: Vec<_> = properties.iter().map(|id| self.property_end(id, &links)).collect();
         let mut previews = stream::iter(previews).buffer_unordered(PROPERTIES_AT_ONCE);
         while let Some(preview) = previews.next().await {
             openings.add(preview?);
@@ -267,26 +266,14 @@ impl App {
         Ok(openings)
     }
 
-    /// What one property's end with its account would open, on extra links too.
-    async fn property_end(
-        &self,
-        reach: &Reach,
-        id: &PropertyId,
-        links: &[ExtraLink],
-    ) -> Result<Openings, AccountError> {
+    /// What one property's end with its account would open.
+    async fn property_end(&self, id: &PropertyId, links: &[ExtraLink]) -> Result<Openings, AccountError> {
         let Some(before) = self.properties.load(id).await? else { return Ok(Openings::default()) };
         let gone = |draft: &mut crate::Draft| {
             end_property(draft);
             Ok::<_, StoreError>(())
         };
-        let mut openings = self.openings_of(&before, gone).await?;
-        for link in links.iter().filter(|link| link.shows(id) && link.account == reach.account) {
-            let nights = nights_of_all(&before, link.format, self.clock.now());
-            if !nights.is_empty() {
-                openings.at_links.entry(link.id.clone()).or_default().extend(nights);
-            }
-        }
-        Ok(openings)
+        Ok(self.tried_with(links, &before, gone).await?.1)
     }
 
     async fn update_account(

@@ -21,7 +21,7 @@ use crate::{
     limits::{self, SUMMARY_MOST},
     model::{ActivityKind, Connection, PropertyState},
     ports::{Page, PageRequest, StoreError},
-    preview::{Openings, openings},
+    preview::{Openings, openings, openings_at_links},
 };
 
 /// What the host's own block may be; the edge of a site's rule is never the host's.
@@ -228,7 +228,7 @@ impl App {
         expected: &Expected,
     ) -> Result<Openings, BlockError> {
         let before = self.state_of_block(reach, id).await?;
-        self.openings_of(&before, |draft| apply_edit(draft, reach, id, edit, expected)).await
+        self.openings_of(reach, &before, |draft| apply_edit(draft, reach, id, edit, expected)).await
     }
 
     /// Deletes a block of the host's own.
@@ -252,7 +252,7 @@ impl App {
         expected: &Expected,
     ) -> Result<Openings, BlockError> {
         let before = self.state_of_block(reach, id).await?;
-        self.openings_of(&before, |draft| apply_deletion(draft, reach, id, expected)).await
+        self.openings_of(reach, &before, |draft| apply_deletion(draft, reach, id, expected)).await
     }
 
     async fn state_of_block(&self, reach: &Reach, id: &BlockId) -> Result<PropertyState, BlockError> {
@@ -272,7 +272,9 @@ impl App {
             })
             .await?;
         let (removed, before, now) = changed.value;
-        Ok(Pruning { removed, openings: openings(&before, &changed.state, now) })
+        let mut opened = openings(&before, &changed.state, now);
+        opened.at_links = openings_at_links(&self.links_within(reach).await?, &before, &changed.state, now);
+        Ok(Pruning { removed, openings: opened })
     }
 
     /// What pruning would do.
@@ -281,7 +283,7 @@ impl App {
     /// As pruning itself.
     pub async fn preview_prune(&self, reach: &Reach, property: &PropertyId) -> Result<Pruning, BlockError> {
         let before = self.state_within(reach, property).await?.ok_or(BlockError::NotFound)?;
-        let (removed, openings) = self.tried(&before, |draft| apply_prune(draft, reach)).await?;
+        let (removed, openings) = self.tried(reach, &before, |draft| apply_prune(draft, reach)).await?;
         Ok(Pruning { removed, openings })
     }
 }

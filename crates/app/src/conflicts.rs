@@ -157,7 +157,7 @@ impl App {
     ) -> Result<Openings, ConflictError> {
         let property = self.property_of(reach, id.as_str()).await?.ok_or(ConflictError::NotFound)?;
         let before = self.state_within(reach, &property).await?.ok_or(ConflictError::NotFound)?;
-        self.openings_of(&before, |draft| apply_resolution(draft, reach, id, gone)).await
+        self.openings_of(reach, &before, |draft| apply_resolution(draft, reach, id, gone)).await
     }
 }
 

@@ -438,7 +438,7 @@ impl App {
     ) -> Result<Openings, ConnectionError> {
         let (property, before) = self.state_of_connection(reach, id).await?;
         let prepared = self.prepare_edit(reach, &before, id, edit, expected).await?;
-        self.openings_of(&before, |draft| {
+        self.openings_of(reach, &before, |draft| {
             apply_edit(draft, reach, id, edit, expected, &prepared, &mut self.ids_in(&property))
         })
         .await
@@ -472,7 +472,7 @@ impl App {
         until: Option<Timestamp>,
     ) -> Result<Openings, ConnectionError> {
         let (_, before) = self.state_of_connection(reach, id).await?;
-        self.openings_of(&before, |draft| apply_pause(draft, reach, id, until, None)).await
+        self.openings_of(reach, &before, |draft| apply_pause(draft, reach, id, until, None)).await
     }
 
     /// Resumes a paused connection; what it knew blocks at once, and its feed is read at once.
@@ -527,7 +527,7 @@ impl App {
     ) -> Result<Openings, ConnectionError> {
         let (_, before) = self.state_of_connection(reach, id).await?;
         let token = LinkToken::from_random(self.randomness.secret());
-        self.openings_of(&before, |draft| apply_rotation(draft, reach, id, &token, revoke)).await
+        self.openings_of(reach, &before, |draft| apply_rotation(draft, reach, id, &token, revoke)).await
     }
 
     /// Deletes a connection: its blocks go, and its link serves an empty calendar for a week.
@@ -557,7 +557,7 @@ impl App {
         expected: &Expected,
     ) -> Result<Openings, ConnectionError> {
         let (_, before) = self.state_of_connection(reach, id).await?;
-        self.openings_of(&before, |draft| apply_deletion(draft, reach, id, expected)).await
+        self.openings_of(reach, &before, |draft| apply_deletion(draft, reach, id, expected)).await
     }
 
     async fn state_of_connection(

@@ -19,7 +19,7 @@ use crate::{
     model::{
         Activity, ActivityKind, AnnouncedReading, CLOCKS_DIFFER, Connection, Failure, FailureKind, FetchPlan,
         FetchState, Fetched, HostPause, NOT_TAKEN_IN, Names, Outcome, READ_AGAIN, Refresh, RefreshScope, Site,
-        Snapshot, SweepRecord, Validators, bucket_of, happened, is_ahead,
+        Snapshot, SweepRecord, Validators, bucket_of, happened, is_ahead, spread_of,
     },
     ports::{Event, FeedRequest, FetchFailure, PageRequest, ParkedBody, StoreError},
     provider_words::{user_agent_for, with_help},
@@ -229,7 +229,8 @@ impl App {
     }
 
     /// Reads many feeds at once, within a budget for each host and one for all: a host that hangs holds up nobody
-    /// but itself. Each `turn` begins with another host, so that no budget ends before the same ones every time.
+    /// but itself. Each `turn` begins with another host, and at each host in the order of [`in_turn`], so that no budget
+    /// ends before the same ones every time.
     fn read_all<'a>(
         &'a self,
         states: Vec<FetchState>,
@@ -260,7 +261,7 @@ impl App {
         let hosts = hosts.into_iter().map(move |(host, states)| {
             let is_paused = paused.contains(&host);
             let (places, accounts) = (Arc::clone(&places), Arc::clone(&accounts));
-            stream::iter(states)
+            stream::iter(in_turn(states, turn))
                 .map(move |state| {
                     let (places, accounts) = (Arc::clone(&places), Arc::clone(&accounts));
                     async move {
@@ -690,6 +691,30 @@ impl App {
     }
 }
 
+/// The order in which one host's feeds are read: those that could be read last time before those that could not, and of
+/// either the accounts by turns, each with its feeds in an order that is another one each turn. So a budget that ends
+/// early ends for others each time, and feeds that hang end it for nobody but themselves.
+fn in_turn(states: Vec<FetchState>, turn: i64) -> Vec<FetchState> {
+    let lot = |id: &str| spread_of(&format!("{turn} {id} {turn}"));
+    let mut states: Vec<(bool, u64, FetchState)> = states
+        .into_iter()
+        .map(|state| (state.health.failure.is_some(), lot(state.plan.connection.as_str()), state))
+        .collect();
+    states.sort_by_key(|(failing, lot, _)| (*failing, *lot));
+    let mut of_account: BTreeMap<(bool, AccountId), usize> = BTreeMap::new();
+    let mut placed: Vec<_> = states
+        .into_iter()
+        .map(|(failing, _, state)| {
+            let next = of_account.entry((failing, state.plan.account.clone())).or_default();
+            let place = *next;
+            *next += 1;
+            (failing, place, lot(state.plan.account.as_str()), state)
+        })
+        .collect();
+    placed.sort_by_key(|(failing, place, account, _)| (*failing, *place, *account));
+    placed.into_iter().map(|(.., state)| state).collect()
+}
+
 /// When a shard is due in the period of this number, in seconds since 1970.
 fn due_at(shard: i64, number: i64, period: i64, shards: u16) -> i64 {
     number.saturating_mul(period).saturating_add(shard.saturating_mul(period) / i64::from(shards))
@@ -854,6 +879,10 @@ pub(crate) fn unasked_304() -> FetchFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        contract::{a_plan, a_property},
+        model::FetchHealth,
+    };
 
     const TICK: i64 = 60;
     /// A second that is no multiple of anything here.
@@ -887,6 +916,43 @@ mod tests {
     fn sorted(mut all: Vec<(u16, i64)>) -> Vec<(u16, i64)> {
         all.sort_unstable();
         all
+    }
+
+    /// Feed number `n` of an account, at the one host.
+    fn feed_of(account: u64, n: u64, failing: bool) -> FetchState {
+        let at = Timestamp::from_second(START).unwrap();
+        let failure = Failure {
+            kind: FailureKind::Unreachable,
+            detail: "It hangs.".to_owned(),
+            since: at,
+            count: 1,
+            last_attempt_at: at,
+            retry_at: at,
+        };
+        let plan = a_plan(&a_property(account, account), n);
+        FetchState { plan, health: FetchHealth { failure: failing.then_some(failure), ..FetchHealth::default() } }
+    }
+
+    #[test]
+    fn feeds_that_hang_and_an_account_that_has_many_put_no_other_off() {
+        let many = (0..90).map(|n| feed_of(1, n, false)).chain((100..108).map(|n| feed_of(2, n, false)));
+        let read = in_turn(many.collect(), 7);
+        let of_few = |state: &FetchState| state.plan.account == a_property(2, 2).account;
+        assert_eq!(read[..16].iter().filter(|state| of_few(state)).count(), 8, "by turns");
+        let failing = (0..90).map(|n| feed_of(1, n, true)).chain((100..108).map(|n| feed_of(1, n, false)));
+        let read = in_turn(failing.collect(), 7);
+        assert!(read[..8].iter().all(|state| state.health.failure.is_none()), "who answered last time is read first");
+    }
+
+    #[test]
+    fn a_budget_for_a_fifth_of_the_feeds_reaches_each_of_them_within_a_day_of_sweeps() {
+        let reached: BTreeSet<ConnectionId> = (0..96)
+            .flat_map(|turn| {
+                let states = in_turn((0..90).map(|n| feed_of(1, n, false)).collect(), turn);
+                states.into_iter().take(18).map(|state| state.plan.connection)
+            })
+            .collect();
+        assert_eq!(reached.len(), 90);
     }
 
     #[test]

@@ -117,7 +117,8 @@ impl App {
     pub async fn preview_release(&self, reach: &Reach, id: &HoldId, group: bool) -> Result<Openings, HoldError> {
         let property = self.property_of(reach, id.as_str()).await?.ok_or(HoldError::NotFound)?;
         let before = self.state_within(reach, &property).await?.ok_or(HoldError::NotFound)?;
-        let (view, openings) = self.tried(&before, |draft| Ok::<_, HoldError>(release(draft, id, group))).await?;
+        let (view, openings) =
+            self.tried(reach, &before, |draft| Ok::<_, HoldError>(release(draft, id, group))).await?;
         match view {
             Some(_) => Ok(openings),
             None => Err(self.ended_hold(&property, id).await?.map_or(HoldError::NotFound, HoldError::Ended)),

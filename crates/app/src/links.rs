@@ -90,11 +90,7 @@ impl App {
         if let Some(link) = made {
             return self.link_made(link).await;
         }
-        let limit = limits::LINKS;
-        limit.room_beside(self.links.count_links(&reach.account, limit.most).await?)?;
-        if scope == LinkScope::All {
-            self.room_for_one_over_all(reach).await?;
-        }
+        self.room_for_link(reach, &scope, None).await?;
         let now = self.clock.now();
         let link = ExtraLink {
             id,
@@ -112,13 +108,26 @@ impl App {
             deleted_at: None,
         };
         self.links.put_link(&link).await?;
+        // Others may have been made at the same moment, each seeing room: who finds too many afterwards takes his back.
+        if let Err(full) = self.room_for_link(reach, &link.scope, Some(&link.id)).await {
+            self.links.delete_link(&link.id).await?;
+            return Err(full);
+        }
         self.link_made(link).await
     }
 
-    async fn room_for_one_over_all(&self, reach: &Reach) -> Result<(), LinkError> {
-        let links = self.links_within(reach).await?;
-        let over_all = links.iter().filter(|link| link.deleted_at.is_none() && link.scope == LinkScope::All).count();
-        Ok(limits::LINKS_OVER_ALL.room_beside(over_all)?)
+    /// Whether there is room for one more link, or for this one that was just made.
+    async fn room_for_link(&self, reach: &Reach, scope: &LinkScope, made: Option<&LinkId>) -> Result<(), LinkError> {
+        let counted = self.links.count_links(&reach.account, limits::LINKS.most + 1).await?;
+        limits::LINKS.room_beside(counted.saturating_sub(usize::from(made.is_some())))?;
+        if *scope == LinkScope::All {
+            let links = self.links_within(reach).await?;
+            let over_all = links
+                .iter()
+                .filter(|link| link.deleted_at.is_none() && link.scope == LinkScope::All && made != Some(&link.id));
+            limits::LINKS_OVER_ALL.room_beside(over_all.count())?;
+        }
+        Ok(())
     }
 
     /// Serves a link that was just made before its address is told.
@@ -175,6 +184,13 @@ impl App {
             match self.links.put_link(&after).await {
                 Ok(()) => {
                     self.announce_soon(&[Event::LinkDirty { link: id.clone() }]).await;
+                    if after.scope != before.scope
+                        && let Err(full) = self.room_for_link(reach, &after.scope, Some(id)).await
+                    {
+                        let (version, revision) = (after.version + 1, after.revision + 1);
+                        self.links.put_link(&ExtraLink { version, revision, dirty: after.dirty, ..before }).await?;
+                        return Err(full);
+                    }
                     return self.with_reads(after).await;
                 }
                 Err(StoreError::Stale) if attempt < EDIT_ATTEMPTS => attempt += 1,
@@ -191,7 +207,7 @@ impl App {
         }
         if let Some(scope) = self.link_scope(reach, &after.name, edit.scope.as_ref()).await? {
             if scope == LinkScope::All && before.scope != LinkScope::All {
-                self.room_for_one_over_all(reach).await?;
+                self.room_for_link(reach, &scope, Some(&before.id)).await?;
             }
             after.scope = scope;
         }

@@ -8,7 +8,7 @@ use calmesh_calendar::{Block, ConnectionId, Extent, House, LinkId, Nights, Stand
 use jiff::{Timestamp, ToSpan, civil::Date};
 
 use crate::{
-    App, Draft,
+    App, Draft, Reach,
     limits::DAYS_AHEAD,
     model::{ExtraLink, Format, LinkToken, PropertyState, RetiringServes},
     ports::StoreError,
@@ -24,7 +24,7 @@ pub struct Openings {
     pub held: BTreeSet<Date>,
     /// They would go from a link that this connection's site reads, and the site itself is not known to hold them.
     pub at_sites: BTreeMap<ConnectionId, BTreeSet<Date>>,
-    /// They would go from this extra link.
+    /// They would go from this extra link. A caller is told of those that it may see.
     pub at_links: BTreeMap<LinkId, BTreeSet<Date>>,
 }
 
@@ -45,22 +45,36 @@ impl App {
     /// What this decision would open.
     pub(crate) async fn openings_of<T, E: From<StoreError>>(
         &self,
+        reach: &Reach,
         before: &PropertyState,
         decide: impl FnOnce(&mut Draft) -> Result<T, E>,
     ) -> Result<Openings, E> {
-        Ok(self.tried(before, decide).await?.1)
+        Ok(self.tried(reach, before, decide).await?.1)
     }
 
     /// The same, with what the decision answered.
     pub(crate) async fn tried<T, E: From<StoreError>>(
         &self,
+        reach: &Reach,
+        before: &PropertyState,
+        decide: impl FnOnce(&mut Draft) -> Result<T, E>,
+    ) -> Result<(T, Openings), E> {
+        let links = self.links_within(reach).await?;
+        self.tried_with(&links, before, decide).await
+    }
+
+    /// The same, where the account's extra links are known.
+    pub(crate) async fn tried_with<T, E: From<StoreError>>(
+        &self,
+        links: &[ExtraLink],
         before: &PropertyState,
         decide: impl FnOnce(&mut Draft) -> Result<T, E>,
     ) -> Result<(T, Openings), E> {
         let mut draft = self.draft(before.clone(), self.clock.now())?;
         let value = decide(&mut draft)?;
         self.weigh(before, &mut draft).await?;
-        let opened = openings(before, &draft.state, draft.now);
+        let mut opened = openings(before, &draft.state, draft.now);
+        opened.at_links = openings_at_links(links, before, &draft.state, draft.now);
         Ok((value, opened))
     }
 
@@ -87,7 +101,28 @@ pub(crate) fn nights_of_all(state: &PropertyState, format: Format, now: Timestam
     nights_of(events.into_iter().map(|event| event.extent), &house, window)
 }
 
-/// What is open after a change that was not before.
+/// The nights that go from the extra links over a property.
+pub(crate) fn openings_at_links(
+    links: &[ExtraLink],
+    before: &PropertyState,
+    after: &PropertyState,
+    now: Timestamp,
+) -> BTreeMap<LinkId, BTreeSet<Date>> {
+    let mut gone_by_format: BTreeMap<Format, BTreeSet<Date>> = BTreeMap::new();
+    let property = &before.property;
+    let is_over_it =
+        |link: &&ExtraLink| link.deleted_at.is_none() && link.account == property.account && link.shows(&property.id);
+    let opened = links.iter().filter(is_over_it).map(|link| {
+        let gone = gone_by_format.entry(link.format).or_insert_with(|| {
+            let still = nights_of_all(after, link.format, now);
+            nights_of_all(before, link.format, now).difference(&still).copied().collect()
+        });
+        (link.id.clone(), gone.clone())
+    });
+    opened.filter(|(_, nights)| !nights.is_empty()).collect()
+}
+
+/// What is open after a change that was not before, but for extra links.
 pub(crate) fn openings(before: &PropertyState, after: &PropertyState, now: Timestamp) -> Openings {
     let (old, new) = (before.house(), after.house());
     // Where the zone changes, the later of both days: what is over in one of them can't be sold.

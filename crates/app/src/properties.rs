@@ -204,7 +204,7 @@ impl App {
     ) -> Result<Openings, PropertyError> {
         let (kept, prefix) = self.ahead_of_edit(reach, id, edit, expected).await?;
         let before = self.state_within(reach, id).await?.ok_or(PropertyError::NotFound)?;
-        self.openings_of(&before, |draft| {
+        self.openings_of(reach, &before, |draft| {
             apply_edit(draft, reach, edit, expected, &prefix, &kept, &mut self.ids_in(id))
         })
         .await
@@ -236,7 +236,7 @@ impl App {
         expected: &Expected,
     ) -> Result<Openings, PropertyError> {
         let before = self.state_within(reach, id).await?.ok_or(PropertyError::NotFound)?;
-        self.openings_of(&before, |draft| apply_deletion(draft, reach, expected)).await
+        self.openings_of(reach, &before, |draft| apply_deletion(draft, reach, expected)).await
     }
 
     /// Every property of an account that is not deleted.

@@ -90,6 +90,12 @@ impl App {
             created_at: now,
         };
         self.accounts.create_token(&token).await?;
+        // Others may have been made at the same moment, each seeing room: who finds too many afterwards takes his back.
+        let others = self.all_tokens(reach, limit.most + 1).await?.into_iter().filter(|other| other.id != token.id);
+        if let Err(full) = limit.room_beside(others.count()) {
+            self.accounts.delete_token(&token.account, &token.id).await?;
+            return Err(full.into());
+        }
         Ok((token, secret))
     }
 

@@ -249,6 +249,36 @@ impl App {
 
     /// Takes a reading in. Answers what became of it, and the property's state afterwards where it was seen.
     async fn merge(&self, read: Announced<'_>) -> Result<(Merged, Option<PropertyState>), WorkError> {
+        let mut superseded = None;
+        let (merged, state) = self.take_in(read, &mut superseded).await?;
+        self.put_aside(read, superseded.as_ref(), state.as_ref()).await?;
+        Ok((merged, state))
+    }
+
+    /// What is not the applied body expires: the one before it, and this one where nothing took it in, since it came too
+    /// late, or to a connection that was paused or reads another URL by now.
+    async fn put_aside(
+        &self,
+        read: Announced<'_>,
+        superseded: Option<&Snapshot>,
+        state: Option<&PropertyState>,
+    ) -> Result<(), WorkError> {
+        let Announced { account, property, connection, snapshot, .. } = read;
+        let known = state.and_then(|state| Some((state, state.connection(connection)?)));
+        let Some((state, known)) = known else { return self.forget_if_gone(account, property, connection).await };
+        let applied = applied_snapshot(known);
+        for old in superseded.into_iter().chain([snapshot]).filter(|old| applied != Some(*old)) {
+            self.snapshots.supersede(account, connection, old).await?;
+            self.keep_if_applied(state, connection, old).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_in(
+        &self,
+        read: Announced<'_>,
+        superseded: &mut Option<Snapshot>,
+    ) -> Result<(Merged, Option<PropertyState>), WorkError> {
         let Announced { account, property, connection, snapshot, read_at, plan_since } = read;
         let is_plan = |known: &Connection| {
             known.account == *account
@@ -283,9 +313,8 @@ impl App {
                 Err(AsideError::Full) => return Err(WorkError::NoThread),
                 Err(error) => return Ok((Merged::Refused(unreadable(&error)), Some(state))),
             };
-            let mut superseded = None;
             let take = |draft: &mut Draft| {
-                superseded = draft.connection(connection).and_then(applied_snapshot).cloned();
+                *superseded = draft.connection(connection).and_then(applied_snapshot).cloned();
                 let Some(known) = draft.connection(connection).filter(|known| is_plan(known)) else {
                     return Ok(Merged::NothingToTakeIt);
                 };
@@ -308,13 +337,11 @@ impl App {
                 Err(ChangeError::Refused(Moved)) => continue,
                 Err(ChangeError::Store(error)) => return Err(error.into()),
             };
-            // What is not the applied body expires: the one before it, or this one where it came too late.
-            let applied = changed.state.connection(connection).and_then(applied_snapshot);
-            for old in superseded.iter().chain([snapshot]).filter(|old| applied != Some(*old)) {
-                self.snapshots.supersede(account, connection, old).await?;
-                self.keep_if_applied(&changed.state, connection, old).await?;
-            }
-            return Ok((changed.value, Some(changed.state)));
+            let merged = match changed.value {
+                Merged::Taken(report) => Merged::Taken(report.with_gone_at_once(changed.passed_holds)),
+                other => other,
+            };
+            return Ok((merged, Some(changed.state)));
         }
         Err(StoreError::Stale.into())
     }

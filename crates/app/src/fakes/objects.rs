@@ -109,6 +109,13 @@ impl MemoryObjects {
         objects.current.keys().chain(objects.superseded.keys()).filter(of).count()
     }
 
+    /// How many of them do not expire.
+    #[must_use]
+    pub fn bodies_that_stay(&self, account: &AccountId, connection: &ConnectionId) -> usize {
+        let objects = lock(&self.objects);
+        objects.current.keys().filter(|(a, c, _)| a == account && c == connection).count()
+    }
+
     /// How many calls there were, failed ones included.
     #[must_use]
     pub fn calls(&self) -> u64 {

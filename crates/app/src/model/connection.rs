@@ -45,7 +45,7 @@ pub enum Detail {
 }
 
 /// Whether a link carries whole nights or exact times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Format {
     Nights,
     Times,

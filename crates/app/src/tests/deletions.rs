@@ -1,4 +1,5 @@
-//! A deletion between any two calls of whoever reads a feed: nothing of what was read stays behind it.
+//! A deletion, a pause or another URL between any two calls of whoever reads a feed: nothing of what was read stays
+//! behind it.
 
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use calmesh_calendar::ConnectionId;
 use jiff::SignedDuration;
 
 use super::world::*;
-use crate::{App, Expected, Reach, fakes::Interruption, ports::*};
+use crate::{App, ConnectionEdit, Expected, Reach, SideEdit, fakes::Interruption, ports::*};
 
 const FIRST: &[(&str, &str, &str)] = &[("HMAAAA", "2026-12-04", "2026-12-07"), ("HMBBBB", "2027-01-10", "2027-01-20")];
 const SECOND: &[(&str, &str, &str)] = &[("HMAAAA", "2026-12-05", "2026-12-08"), ("HMBBBB", "2027-01-10", "2027-01-20")];
@@ -16,28 +17,24 @@ enum Deed {
     Connection,
     Property,
     Account,
+    Pause,
+    OtherUrl,
 }
 
-/// What comes between: the whole deletion, as somebody else does it meanwhile.
-fn deletion(world: &World, connection: &ConnectionId, deed: Deed) -> Interruption {
+/// What comes between: the whole deed, as somebody else does it meanwhile.
+fn meanwhile(world: &World, connection: &ConnectionId, deed: Deed) -> Interruption {
     let (app, property, connection) = (world.app.clone(), world.property.clone(), connection.clone());
     let reach = Reach::whole(world.account.clone());
     Box::new(move || {
         let doing = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(delete(&app, &reach, deed, &property, &connection));
+            runtime.block_on(act(&app, &reach, deed, &property, &connection));
         });
         doing.join().unwrap();
     })
 }
 
-async fn delete(
-    app: &App,
-    reach: &Reach,
-    deed: Deed,
-    property: &calmesh_calendar::PropertyId,
-    connection: &ConnectionId,
-) {
+async fn act(app: &App, reach: &Reach, deed: Deed, property: &calmesh_calendar::PropertyId, connection: &ConnectionId) {
     let any = Expected::Any;
     match deed {
         Deed::Connection => app.delete_connection(reach, connection, &any).await.map(drop).unwrap(),
@@ -45,6 +42,12 @@ async fn delete(
         Deed::Account => {
             app.delete_account(reach, &any).await.unwrap();
             app.erase_account(&reach.account).await.unwrap();
+        }
+        Deed::Pause => drop(app.pause_connection(reach, connection, None).await.unwrap()),
+        Deed::OtherUrl => {
+            let url = Some(World::url("b").parse().unwrap());
+            let edit = ConnectionEdit { url, import: SideEdit::Touch, skip_check: true, ..Default::default() };
+            drop(app.edit_connection(reach, connection, &edit, &any).await.unwrap());
         }
     }
 }
@@ -55,17 +58,20 @@ enum Of {
     Objects,
 }
 
-/// Reads a feed for the second time, or what a host's button asks for, with a deletion before the nth call. Answers
-/// whether it came to that call.
-async fn read_and_delete(deed: Deed, of: Of, nth: u64) -> bool {
+/// Reads a feed for the second time, with a deed before the nth call. Answers whether it came to that call.
+async fn read_and(deed: Deed, of: Of, nth: u64) -> bool {
     let world = World::new().await;
-    let (a, _) = (world.connect("a", "airbnb").await, world.connect("b", "airbnb").await);
+    let a = world.connect("a", "airbnb").await;
+    let is_deletion = matches!(deed, Deed::Connection | Deed::Property | Deed::Account);
+    if is_deletion {
+        world.connect("b", "airbnb").await;
+    }
     world.serve("a", airbnb(1, FIRST));
     world.serve("b", airbnb(1, &[]));
     world.sweep().await;
     assert_eq!(world.objects.bodies_of(&world.account, &a), 1);
     world.serve("a", airbnb(2, SECOND));
-    let interruption = deletion(&world, &a, deed);
+    let interruption = meanwhile(&world, &a, deed);
     match of {
         Of::Store => world.store.interrupt(nth, interruption),
         Of::Objects => world.objects.interrupt(nth, interruption),
@@ -81,7 +87,10 @@ async fn read_and_delete(deed: Deed, of: Of, nth: u64) -> bool {
     }
     let at = format!("{deed:?} before call {nth} of {of:?}");
     assert!(queue.is_empty(), "{at}: {queue:?}");
-    if came {
+    if came && !is_deletion {
+        let staying = world.objects.bodies_that_stay(&world.account, &a);
+        assert!(staying <= 1, "{at}: {staying} bodies stay, and one is taken in");
+    } else if came {
         assert_eq!(world.objects.bodies_of(&world.account, &a), 0, "{at}: a body stayed");
         let known = world.store.fetch_states(std::slice::from_ref(&a)).await.unwrap();
         assert!(known.is_empty(), "{at}: nobody reads it any more");
@@ -91,10 +100,19 @@ async fn read_and_delete(deed: Deed, of: Of, nth: u64) -> bool {
 
 #[tokio::test]
 async fn a_deletion_between_any_two_calls_of_a_reading_leaves_no_body_behind() {
-    for deed in [Deed::Connection, Deed::Property, Deed::Account] {
+    between_any_two_calls(&[Deed::Connection, Deed::Property, Deed::Account]).await;
+}
+
+#[tokio::test]
+async fn a_pause_or_another_url_between_any_two_calls_of_a_reading_leaves_no_body_that_nobody_took_in() {
+    between_any_two_calls(&[Deed::Pause, Deed::OtherUrl]).await;
+}
+
+async fn between_any_two_calls(deeds: &[Deed]) {
+    for deed in deeds.iter().copied() {
         for of in [Of::Store, Of::Objects] {
             let mut nth = 1;
-            while read_and_delete(deed, of, nth).await {
+            while read_and(deed, of, nth).await {
                 nth += 1;
             }
             let least = match of {
@@ -121,7 +139,7 @@ async fn a_deletion_while_the_site_answers_leaves_no_body_behind() {
         let app = Arc::new(world.app.clone());
         let reading = tokio::spawn(async move { app.handle(&event).await });
         world.feeds.arrived(&World::url("a"), 2).await;
-        delete(&world.app, &Reach::whole(world.account.clone()), deed, &world.property, &a).await;
+        act(&world.app, &Reach::whole(world.account.clone()), deed, &world.property, &a).await;
         world.feeds.release(&World::url("a"));
         reading.await.unwrap().unwrap();
         world.work().await;

@@ -10,6 +10,7 @@ mod edits;
 mod exports;
 mod goldens;
 mod later;
+mod limits;
 mod meanings;
 mod past;
 mod previews;

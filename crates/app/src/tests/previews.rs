@@ -351,9 +351,7 @@ async fn opens_what_it_says(stays: &[(usize, i16, i16)], own: &[(i16, i16)], tur
         }
         let still = nights(&scene.world, &scene.link.token, &extra);
         let open: BTreeSet<Date> = extra.difference(&still).copied().collect();
-        if matches!(deed, Deed::DeleteLink | Deed::NarrowLink | Deed::DeleteAccount) {
-            assert_eq!(said.at_links.get(&scene.link.id).cloned().unwrap_or_default(), open, "{deed:?}");
-        }
+        assert_eq!(said.at_links.get(&scene.link.id).cloned().unwrap_or_default(), open, "{deed:?}");
         if !matches!(deed, Deed::Rotate(_)) {
             return;
         }
