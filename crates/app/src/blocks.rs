@@ -308,24 +308,6 @@ fn connection_of<'a>(block: &Block, state: &'a PropertyState) -> Option<&'a Conn
     state.connection(id)
 }
 
-/// What one block is; for many, `Views` works out once what this looks up.
-pub(crate) fn state_of(block: &Block, state: &PropertyState, picture: &Picture<'_>) -> BlockState {
-    state_by(block, state, picture, &Mirrors::of(picture))
-}
-
-fn state_by(block: &Block, state: &PropertyState, picture: &Picture<'_>, mirrors: &Mirrors<'_>) -> BlockState {
-    if connection_of(block, state).is_some_and(Connection::is_paused) {
-        BlockState::Paused
-    } else if picture.counts(block) {
-        block_state(picture, mirrors, block)
-    } else if block.hold().is_some() {
-        BlockState::Held
-    } else {
-        // A calendar that is only shown.
-        BlockState::Standing
-    }
-}
-
 /// What all blocks of a property are seen by, worked out once for all of them.
 struct Views<'a> {
     state: &'a PropertyState,
@@ -341,13 +323,13 @@ impl<'a> Views<'a> {
     }
 
     fn state(&self, block: &Block) -> BlockState {
-        state_by(block, self.state, &self.picture, &self.mirrors)
+        block_state(&self.picture, &self.mirrors, block)
     }
 
     /// Whether a block is listed where nobody asks for all of them: what may repeat a stay is not beside it.
     fn is_listed(&self, block: &Block, certain: &Certain<'_>) -> bool {
         match self.state(block) {
-            BlockState::Standing | BlockState::Held | BlockState::Mirrored => true,
+            BlockState::Standing | BlockState::Held | BlockState::Mirrored | BlockState::Shown => true,
             BlockState::PossibleEcho => {
                 let nights = block.extent.nights(self.picture.house);
                 !nights.is_some_and(|nights| certain.beside(block, nights))

@@ -3,11 +3,13 @@
 
 use std::collections::HashMap;
 
-use calmesh_calendar::{Block, BlockId, BlockKind, BlockState, ConnectionId, Extent, House, LostStay, Nights, Origin};
+use calmesh_calendar::{
+    Block, BlockId, BlockKind, BlockState, ConnectionId, Extent, House, LostStay, Mirrors, Nights, Origin, block_state,
+};
 
 use crate::{
     Draft, Span,
-    blocks::{span_of, state_of},
+    blocks::span_of,
     edit::Flaws,
     model::{ActivityKind, PropertyState, Site},
 };
@@ -60,7 +62,7 @@ pub(crate) fn check_extends(
     };
     let sources = draft.state.sources();
     let picture = draft.state.picture(&sources, house);
-    if stay.kind == BlockKind::RuleClosure || state_of(stay, &draft.state, &picture) == BlockState::Echo {
+    if stay.kind == BlockKind::RuleClosure || block_state(&picture, &Mirrors::of(&picture), stay) == BlockState::Echo {
         flaws.add("extends", "must be a stay: this block is an echo of another one, or a site's own rule");
     } else if leads_to(draft, stay, own) {
         flaws.add("extends", "must not be a block that extends this one");

@@ -19,6 +19,8 @@ pub enum BlockState {
     Echo,
     /// It repeats a stay of another connection.
     Mirrored,
+    /// Its connection lets it block nothing: its calendar is only shown.
+    Shown,
     /// Its connection does not count now.
     Paused,
 }
@@ -100,8 +102,10 @@ fn state_on(picture: &Picture<'_>, mirrors: &Mirrors<'_>, block: &Block, night: 
 }
 
 fn state(picture: &Picture<'_>, mirrors: &Mirrors<'_>, block: &Block, standing: Standing) -> BlockState {
-    if !picture.counts(block) {
-        return BlockState::Paused;
+    match block.connection().map(|connection| picture.sources.get(connection)) {
+        Some(None) => return BlockState::Paused,
+        Some(Some(source)) if !source.blocks => return BlockState::Shown,
+        _ => {}
     }
     match standing {
         Standing::Echo => BlockState::Echo,
@@ -149,6 +153,11 @@ fn rules_of(picture: &Picture<'_>, block: &Block, night: Date) -> (Vec<String>, 
         };
         rules.push(cause.to_owned());
         since = hold.opened_at;
+    }
+    match picture.sources.get(&origin.connection) {
+        None => rules.push("its connection is paused, and blocks nothing".to_owned()),
+        Some(source) if !source.blocks => rules.push("its connection is set to block nothing".to_owned()),
+        Some(_) => {}
     }
     (rules, since)
 }

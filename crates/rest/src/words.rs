@@ -66,11 +66,11 @@ words! {
 }
 words! {
     /// Where a block stands: `held` while its removal is not believed, `possible_echo` while it may be what we exported,
-    /// `echo` where it is that and blocks nothing, `mirrored` where it repeats a stay of another connection, `paused`
-    /// while its connection is.
+    /// `echo` where it is that and blocks nothing, `mirrored` where it repeats a stay of another connection, `shown`
+    /// where its connection is set to block nothing, `paused` while its connection is.
     StateWord of BlockState:
     Standing = "standing", Held = "held", PossibleEcho = "possible_echo", Echo = "echo", Mirrored = "mirrored",
-    Paused = "paused"
+    Shown = "shown", Paused = "paused"
 }
 words! {
     /// Why a removal is not believed.

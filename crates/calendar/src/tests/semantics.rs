@@ -240,6 +240,7 @@ impl Story {
                 BlockState::PossibleEcho => "may repeat us",
                 BlockState::Echo => "repeats us",
                 BlockState::Mirrored => "repeats another site",
+                BlockState::Shown => "shown",
                 BlockState::Paused => "paused",
             };
             let asked = if claim.asked_since.is_some() { ", asked" } else { "" };

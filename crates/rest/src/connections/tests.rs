@@ -576,6 +576,12 @@ async fn a_change_of_policy_acts_on_what_was_read_last_at_once() {
     let shown = api.patch(&a, json!({"import": {"policy": {"blocks": false}}})).await.json();
     assert_eq!(shown["import"]["blocks"], 2, "shown to the host");
     assert_eq!(api.taken(&flat, "2026-12-01", "2026-12-15").await, Vec::<String>::new());
+    let blocks = api.get(&format!("/v1/properties/{flat}/blocks")).await.json();
+    assert_eq!((&blocks["items"][0]["state"], &blocks["items"][1]["state"]), (&json!("shown"), &json!("shown")));
+    let why = api.get(&format!("/v1/properties/{flat}/explain?night=2026-12-10")).await.json();
+    assert_eq!(why["claims"][0]["state"], "shown");
+    let rules = why["claims"][0]["rules"].to_string();
+    assert!(rules.contains("its connection is set to block nothing"), "{rules}");
     let reset = api.patch(&a, json!({"import": {"policy": null}})).await.json();
     assert_eq!(reset["import"]["policy"]["blocks"], true);
     assert_eq!(api.feeds.count(&url("a")), requests, "no site was asked");
