@@ -1,8 +1,9 @@
 //! The lexer: a body's bytes into logical lines, unfolded, each with its number in the text.
 //!
-//! It knows nothing of iCalendar beyond "a line is `NAME;PARAMS:VALUE`" and which values are text, allocates only for
-//! lines that are joined, looks at each byte a fixed number of times, and never fails. `read` and `meaning` both stand
-//! on it, so that they can't disagree on what a line is.
+//! It knows nothing of iCalendar beyond "a line is `NAME;PARAMS:VALUE`" and which values are text. A line is a stretch of
+//! the body, and is unfolded only for who asks for its bytes, so nothing is allocated but for names that are folded. Each
+//! byte is looked at a fixed number of times, and nothing fails. `read` and `meaning` both stand on it, so that they can't
+//! disagree on what a line is.
 
 use std::borrow::Cow;
 
@@ -28,7 +29,7 @@ fn from_utf16(bytes: &[u8], unit: impl Fn([u8; 2]) -> u16) -> Vec<u8> {
 }
 
 /// Text of bytes that should be UTF-8: what is not is read as Latin-1, byte by byte.
-pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
+fn text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => {
@@ -123,33 +124,109 @@ pub(crate) enum Shape {
     Junk,
 }
 
+/// Where the text of a line is.
+#[derive(Debug, Clone)]
+enum Stretch<'a> {
+    /// In a body that is UTF-8.
+    Text(&'a str),
+    /// In another body.
+    Bytes(&'a [u8]),
+    /// Unfolded, since its name was folded.
+    Unfolded(Vec<u8>),
+}
+
+impl Stretch<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Bytes(bytes) => bytes,
+            Self::Unfolded(bytes) => bytes,
+        }
+    }
+}
+
 /// One logical line.
 #[derive(Debug, Clone)]
 pub(crate) struct Line<'a> {
     /// Number of its first physical line, from 1.
     pub(crate) number: u32,
-    /// Unfolded; pieces of a text that was broken by raw line ends are joined by [`BREAK`].
-    pub(crate) bytes: Cow<'a, [u8]>,
     pub(crate) shape: Shape,
+    stretch: Stretch<'a>,
+    /// Its text has line ends that are still to be undone.
+    in_pieces: bool,
     /// Bytes of its name.
-    name: usize,
+    name: u16,
 }
 
 impl<'a> Line<'a> {
-    pub(crate) fn new(number: u32, bytes: Cow<'a, [u8]>) -> Self {
-        let (shape, name) = shape(&bytes);
-        Self { number, bytes, shape, name }
+    /// A line without folds.
+    fn whole(number: u32, stretch: Stretch<'a>) -> Self {
+        let (shape, name) = shape(stretch.bytes());
+        Self { number, shape, stretch, in_pieces: false, name }
+    }
+
+    /// A line with folds, of which the first piece mostly tells what it is.
+    fn folded(number: u32, stretch: Stretch<'a>, first: &[u8]) -> Self {
+        let (shape, name) = shape(first);
+        let may_change = || {
+            let name = first.get(..usize::from(name)).unwrap_or_default();
+            [&b"BEGIN"[..], b"END", b"HTTP", b"HTTPS"].iter().any(|known| known.eq_ignore_ascii_case(name))
+        };
+        if !matches!(shape, Shape::Property | Shape::Overlong) || may_change() {
+            let mut whole = Vec::with_capacity(stretch.bytes().len());
+            unfold(stretch.bytes(), &mut whole);
+            return Self::whole(number, Stretch::Unfolded(whole));
+        }
+        Self { number, shape, stretch, in_pieces: true, name }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_text(text: &'a str) -> Self {
+        Self::whole(1, Stretch::Text(text))
     }
 
     /// The name of a property, in the case that it is written in.
     pub(crate) fn name(&self) -> &[u8] {
-        self.bytes.get(..self.name).unwrap_or_default()
+        self.stretch.bytes().get(..usize::from(self.name)).unwrap_or_default()
     }
 
     /// What follows the colon of a line without parameters, without blanks around it: for `BEGIN` and `END`, the
     /// component's name.
     pub(crate) fn component(&self) -> &[u8] {
-        component(self.bytes.get(self.name..).unwrap_or_default())
+        component(self.stretch.bytes().get(usize::from(self.name)..).unwrap_or_default())
+    }
+
+    /// Unfolded; pieces of a text that was broken by raw line ends are joined by [`BREAK`].
+    pub(crate) fn bytes(&self) -> Cow<'_, [u8]> {
+        let bytes = self.stretch.bytes();
+        if !self.in_pieces {
+            return Cow::Borrowed(bytes);
+        }
+        let mut whole = Vec::with_capacity(bytes.len());
+        unfold(bytes, &mut whole);
+        Cow::Owned(whole)
+    }
+
+    /// Adds [`Self::bytes`] to others.
+    pub(crate) fn append_to(&self, bytes: &mut Vec<u8>) {
+        if self.in_pieces {
+            unfold(self.stretch.bytes(), bytes);
+        } else {
+            bytes.extend_from_slice(self.stretch.bytes());
+        }
+    }
+
+    /// What it says; bytes that are no UTF-8 are Latin-1.
+    pub(crate) fn text(&self) -> Cow<'_, str> {
+        if let (Stretch::Text(text), false) = (&self.stretch, self.in_pieces) {
+            return Cow::Borrowed(text);
+        }
+        match self.bytes() {
+            Cow::Borrowed(bytes) => text(bytes),
+            Cow::Owned(bytes) => {
+                Cow::Owned(String::from_utf8(bytes).unwrap_or_else(|other| text(other.as_bytes()).into_owned()))
+            }
+        }
     }
 
     fn is_text(&self) -> bool {
@@ -160,8 +237,20 @@ impl<'a> Line<'a> {
     }
 }
 
+/// Of each byte whether names have it: every byte of a body may be asked for.
+#[expect(clippy::indexing_slicing, reason = "worked out while this is compiled, where no `get_mut` is")]
+const OF_NAMES: [bool; 256] = {
+    let mut of_names = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        of_names[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        byte += 1;
+    }
+    of_names
+};
+
 fn is_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
+    OF_NAMES.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
 fn component(rest: &[u8]) -> &[u8] {
@@ -169,10 +258,10 @@ fn component(rest: &[u8]) -> &[u8] {
 }
 
 /// The shape of a line and the length of its name. Blanks between a name and its colon or semicolon are passed over.
-fn shape(line: &[u8]) -> (Shape, usize) {
+fn shape(line: &[u8]) -> (Shape, u16) {
     let length = line.iter().position(|byte| !is_name(*byte)).unwrap_or(line.len());
     let (name, rest) = line.split_at_checked(length).unwrap_or((line, &[]));
-    let parameters = match rest.trim_ascii_start() {
+    let parameters = match if let [b':' | b';', ..] = rest { rest } else { rest.trim_ascii_start() } {
         // A link on a line of its own is a piece of a broken value.
         [b':', b'/', b'/', ..] if name.eq_ignore_ascii_case(b"https") || name.eq_ignore_ascii_case(b"http") => {
             return (Shape::Junk, 0);
@@ -192,29 +281,69 @@ fn shape(line: &[u8]) -> (Shape, usize) {
         ..=MAX_NAME => Shape::Property,
         _ => Shape::Overlong,
     };
-    (shape, length)
+    (shape, u16::try_from(length).unwrap_or(u16::MAX))
+}
+
+/// The first physical line of a text, without its end, and what follows.
+fn first_line(text: &[u8]) -> (&[u8], &[u8]) {
+    let length = memchr::memchr2(b'\r', b'\n', text).unwrap_or(text.len());
+    let (line, rest) = text.split_at_checked(length).unwrap_or((text, &[]));
+    match rest {
+        [b'\r', b'\n', rest @ ..] | [b'\r' | b'\n', rest @ ..] => (line, rest),
+        _ => (line, rest),
+    }
+}
+
+/// Undoes the line ends within one logical line: what begins with a blank was folded, what is blank is nothing, and all
+/// else is the next piece of a broken text.
+fn unfold(text: &[u8], bytes: &mut Vec<u8>) {
+    let (first, mut rest) = first_line(text);
+    bytes.extend_from_slice(first);
+    while !rest.is_empty() {
+        let (piece, after) = first_line(rest);
+        match piece {
+            [] => {}
+            [b' ' | b'\t', folded @ ..] => bytes.extend_from_slice(folded),
+            broken => {
+                bytes.push(BREAK);
+                bytes.extend_from_slice(broken);
+            }
+        }
+        rest = after;
+    }
 }
 
 /// Whether a physical line opens an event; counted in the raw text to check the reading against.
 fn opens_event(line: &[u8]) -> bool {
-    line.get(..12).is_some_and(|head| head.eq_ignore_ascii_case(b"BEGIN:VEVENT"))
+    matches!(line, [b'B' | b'b', ..])
+        && line.get(..12).is_some_and(|head| head.eq_ignore_ascii_case(b"BEGIN:VEVENT"))
         && line.get(12..).unwrap_or_default().trim_ascii().is_empty()
+}
+
+/// A line, and where it begins and ends in the body.
+struct Placed<'a> {
+    line: Line<'a>,
+    start: usize,
+    end: usize,
 }
 
 /// An iterator over the logical lines of a body. Blank lines are skipped; CRLF, LF and CR all end a line.
 pub(crate) struct Lexer<'a> {
+    body: &'a [u8],
+    /// The body, if it is UTF-8.
+    text: Option<&'a str>,
     rest: &'a [u8],
     /// Number of the line that `rest` begins with.
     number: u32,
     /// The line that ended the one before it.
-    ahead: Option<Line<'a>>,
+    ahead: Option<Placed<'a>>,
     /// Physical lines so far that were `BEGIN:VEVENT`.
     pub(crate) events: u32,
 }
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(body: &'a [u8]) -> Self {
-        Self { rest: body, number: 1, ahead: None, events: 0 }
+        Self { body, text: std::str::from_utf8(body).ok(), rest: body, number: 1, ahead: None, events: 0 }
     }
 
     pub(crate) fn is_at_end(&self) -> bool {
@@ -222,12 +351,8 @@ impl<'a> Lexer<'a> {
     }
 
     fn take_physical(&mut self) -> &'a [u8] {
-        let length = memchr::memchr2(b'\r', b'\n', self.rest).unwrap_or(self.rest.len());
-        let (line, rest) = self.rest.split_at_checked(length).unwrap_or((self.rest, &[]));
-        self.rest = match rest {
-            [b'\r', b'\n', rest @ ..] | [b'\r' | b'\n', rest @ ..] => rest,
-            _ => rest,
-        };
+        let (line, rest) = first_line(self.rest);
+        self.rest = rest;
         self.number = self.number.saturating_add(1);
         if opens_event(line) {
             self.events = self.events.saturating_add(1);
@@ -241,8 +366,13 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// The next line with its folds undone, and nothing joined to it.
-    fn unfolded(&mut self) -> Option<Line<'a>> {
+    /// Where `rest` begins.
+    fn place(&self) -> usize {
+        self.body.len() - self.rest.len()
+    }
+
+    /// The next line with its folds, and nothing joined to it.
+    fn folded(&mut self) -> Option<Placed<'a>> {
         self.skip_blank_lines();
         // Only the very first line can begin with a blank here: later ones are taken as continuations.
         while let [b' ' | b'\t', rest @ ..] = self.rest {
@@ -252,15 +382,38 @@ impl<'a> Lexer<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        let number = self.number;
-        let mut bytes = Cow::Borrowed(self.take_physical());
+        let (number, start) = (self.number, self.place());
+        let first = self.take_physical();
+        let mut end = start + first.len();
         loop {
             self.skip_blank_lines();
-            let [b' ' | b'\t', ..] = self.rest else {
-                return Some(Line::new(number, bytes));
-            };
-            let piece = self.take_physical();
-            bytes.to_mut().extend_from_slice(piece.get(1..).unwrap_or_default());
+            let [b' ' | b'\t', ..] = self.rest else { break };
+            end = self.place() + self.take_physical().len();
+        }
+        let stretch = self.stretch(start, end);
+        let line = if end == start + first.len() {
+            Line::whole(number, stretch)
+        } else {
+            Line::folded(number, stretch, first)
+        };
+        Some(Placed { line, start, end })
+    }
+
+    fn stretch(&self, start: usize, end: usize) -> Stretch<'a> {
+        match self.text.and_then(|text| text.get(start..end)) {
+            Some(text) => Stretch::Text(text),
+            None => Stretch::Bytes(self.body.get(start..end).unwrap_or_default()),
+        }
+    }
+
+    /// Joins what is ahead to a text, as its next piece.
+    fn join(&self, text: &mut Line<'a>, start: usize, piece: &Placed<'a>) {
+        if let Stretch::Unfolded(whole) = &mut text.stretch {
+            whole.push(BREAK);
+            piece.line.append_to(whole);
+        } else {
+            text.stretch = self.stretch(start, piece.end);
+            text.in_pieces = true;
         }
     }
 }
@@ -269,15 +422,13 @@ impl<'a> Iterator for Lexer<'a> {
     type Item = Line<'a>;
 
     fn next(&mut self) -> Option<Line<'a>> {
-        let mut line = self.ahead.take().or_else(|| self.unfolded())?;
-        self.ahead = self.unfolded();
-        if self.ahead.as_ref().is_some_and(|next| next.shape == Shape::Junk) && line.is_text() {
+        let Placed { mut line, start, .. } = self.ahead.take().or_else(|| self.folded())?;
+        self.ahead = self.folded();
+        if self.ahead.as_ref().is_some_and(|next| next.line.shape == Shape::Junk) && line.is_text() {
             // What is no property continues a text that holds raw line ends.
-            while let Some(next) = self.ahead.take_if(|next| next.shape == Shape::Junk) {
-                let bytes = line.bytes.to_mut();
-                bytes.push(BREAK);
-                bytes.extend_from_slice(&next.bytes);
-                self.ahead = self.unfolded();
+            while let Some(piece) = self.ahead.take_if(|next| next.line.shape == Shape::Junk) {
+                self.join(&mut line, start, &piece);
+                self.ahead = self.folded();
             }
         }
         Some(line)

@@ -96,7 +96,7 @@ fn of_lines(body: &[u8]) -> Result<Meaning, Refusal> {
         let ends_event = matches!(role, Role::End { kind: Kind::Event, .. });
         let target = if ends_event || outline.inside_event() { &mut event } else { &mut frame };
         target.push(LINE);
-        target.extend_from_slice(&line.bytes);
+        line.append_to(target);
         target.push(END);
         match role {
             Role::End { kind: Kind::Event, .. } => {

@@ -61,8 +61,20 @@ impl Kind {
 #[derive(Debug)]
 struct Open {
     kind: Kind,
+    /// In upper case; empty where the kind tells it.
     name: Vec<u8>,
     line: u32,
+}
+
+impl Open {
+    fn new(kind: Kind, name: &[u8], line: u32) -> Self {
+        let name = if kind == Kind::Other { name.to_ascii_uppercase() } else { Vec::new() };
+        Self { kind, name, line }
+    }
+
+    fn is(&self, kind: Kind, name: &[u8]) -> bool {
+        self.kind == kind && (kind != Kind::Other || self.name.eq_ignore_ascii_case(name))
+    }
 }
 
 /// What a line does.
@@ -165,14 +177,14 @@ impl<'a> Outline<'a> {
                 if kind == Kind::Event {
                     self.events = self.events.saturating_add(1);
                 }
-                self.stack.push(Open { kind, name: name.to_ascii_uppercase(), line: line.number });
+                self.stack.push(Open::new(kind, name, line.number));
                 Role::Begin(kind)
             }
             _ if !self.started => return Err(self.no_calendar()),
             Shape::End => self.close(line.component(), line.number)?,
             _ if self.stack.is_empty() => {
                 // A second calendar whose first line was cut.
-                if is_cut_start(&line.bytes) && self.lexer.is_at_end() {
+                if is_cut_start(&line.bytes()) && self.lexer.is_at_end() {
                     return Err(Refusal::Truncated { component: Kind::Calendar.word(), line: line.number });
                 }
                 Role::Outside
@@ -187,7 +199,7 @@ impl<'a> Outline<'a> {
 
     fn close(&mut self, name: &[u8], line: u32) -> Result<Role, Refusal> {
         let kind = Kind::of(name);
-        let place = self.stack.iter().rposition(|open| open.kind == kind && open.name.eq_ignore_ascii_case(name));
+        let place = self.stack.iter().rposition(|open| open.is(kind, name));
         let Some(place) = place else {
             return if kind.must_balance() {
                 Err(Refusal::Truncated { component: kind.word(), line })

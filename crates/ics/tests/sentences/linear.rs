@@ -65,6 +65,9 @@ const SHAPES: &[(&str, Shape)] = &[
     ("every name of one event", |n| {
         in_event(&repeated(n, "STATUS:X\nTRANSP:X\nSEQUENCE:1\nDURATION:P1D\nRRULE:\nEXRULE:\nRECURRENCE-ID:2\n"))
     }),
+    ("properties that look like text", |n| {
+        in_event(&format!("EXDATE:20270101\n{}", repeated(n, "Exdate: 20270102\n")))
+    }),
     ("X- properties", |n| in_event(&many(n, |number| format!("X-{number}:x\n")))),
     ("slips of the pen", |n| in_event(&repeated(n, "DTENE:1\nRRUL:2\n"))),
     ("parameters of one line", |n| in_event(&format!("DTSTART{}:20270110", repeated(n, ";A=b")))),

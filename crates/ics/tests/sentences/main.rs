@@ -7,6 +7,7 @@ mod corpus;
 mod hostile;
 mod linear;
 mod meaning;
+mod ordinary;
 mod raw_lines;
 mod reading;
 mod refusals;

@@ -9,7 +9,7 @@ use jiff::{
     civil::{Date, DateTime},
 };
 
-use crate::moment::Moment;
+use crate::read::moment::Moment;
 
 /// Why a rule is not expanded. Displays as the end of a sentence about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +45,8 @@ const MAX_TIMES: usize = 100;
 const MAX_STEPS_BACK: usize = 50;
 /// Units of [`Rule::cost`] that one rule may take: a daily rule since 1604 takes 160,000.
 const MAX_COST: u64 = 5_000_000;
+/// Units of [`Rule::cost`] that all rules of a feed may take together: about a second.
+pub(crate) const MAX_WORK: u64 = 50_000_000;
 /// Steps that a rule below a day may take: every hour of two years, twice.
 const MAX_STEPS: u64 = 50_000;
 /// An interval beyond which no rule is entered late; steps of that length could leave the calendar.

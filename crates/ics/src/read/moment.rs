@@ -8,6 +8,8 @@ use jiff::{
     tz::Offset,
 };
 
+use crate::read::property::trimmed;
+
 /// Longer than any moment that is written in full.
 const MAX_MOMENT: usize = 40;
 
@@ -25,8 +27,7 @@ impl Moment {
     /// Reads `20261204`, `2026-12-04`, `20261204T150000`, `2026-12-04 15:00`, each time with `Z` or an offset or
     /// without. With `as_day`, midnight means the day (`VALUE=DATE:20261204T000000`).
     pub(crate) fn parse(text: &str, as_day: bool) -> Option<Self> {
-        let text = text.trim();
-        let (date, rest) = take_date(text)?;
+        let (date, rest) = take_date(trimmed(text))?;
         let Some(time) = rest.strip_prefix(['T', 't', ' ']).map(str::trim_start) else {
             return rest.is_empty().then_some(Self::Day(date));
         };
@@ -43,7 +44,7 @@ impl Moment {
     /// Reads also what begins as a moment and goes on as something else (`20270110T100000Z;foo`,
     /// `20270110 (Sunday)`), and tells whether it was sound. A time that does not exist leaves its day.
     pub(crate) fn parse_leniently(text: &str, as_day: bool) -> Option<(Self, bool)> {
-        let text = text.trim();
+        let text = trimmed(text);
         if let Some(moment) = Self::parse(text, as_day) {
             return Some((moment, true));
         }

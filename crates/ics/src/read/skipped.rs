@@ -2,6 +2,8 @@
 
 use calmesh_calendar::ReadWarning;
 
+use crate::read::name::Name;
+
 /// Kinds of what is passed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Skip {
@@ -20,7 +22,7 @@ pub(crate) enum Skip {
     /// Properties that one event has too often.
     Repeated,
     /// Slips of the pen: this was meant.
-    Nearly(&'static str),
+    Nearly(Name),
     /// Hours that a VAVAILABILITY leaves.
     Availability,
     /// Events that say several things, beyond those that are told one by one; these are read.
@@ -50,7 +52,7 @@ impl Skip {
             Self::Inside => format!("{count} events stand inside of other entries; they were read"),
             Self::Repeated => format!("{count} lines repeat a property of their event too often and were passed over"),
             Self::Nearly(meant) => {
-                format!("{count} properties have names one letter from {meant} and were passed over")
+                format!("{count} properties have names one letter from {} and were passed over", meant.text())
             }
             Self::Availability => {
                 format!(

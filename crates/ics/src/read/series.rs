@@ -3,34 +3,33 @@
 //! Nothing here depends on the order of events in the text, nor on their stamps: a feed that says the same in another
 //! order reads the same.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use calmesh_calendar::{EventKey, EventStatus, Extent, FeedEvent, Nights, ReadWarning, Times};
+use calmesh_calendar::{EventStatus, ReadWarning};
 use jiff::{
     Span, Timestamp, ToSpan,
     civil::{Date, DateTime, Time},
-    tz::{Offset, TimeZone},
+    tz::Offset,
 };
 
 use crate::{
-    entry::{Entry, Fault, Flaws, Length, Point},
-    moment::Moment,
-    place::Zones,
-    read::{Horizon, ReadContext},
-    recur::{IcalRs, Recurrence, Rule},
-    refusal::{Excess, Refusal},
-    zones::Clock,
+    read::{
+        context::ReadContext,
+        entry::Entry,
+        flaws::{Fault, Flaws},
+        groups::{Group, Groups, civil_in, name_in, rank},
+        length::Length,
+        listing::{Listed, Listing},
+        moment::Moment,
+        place::Zones,
+        point::Point,
+        recur::{IcalRs, Recurrence, Rule},
+    },
+    refusal::Refusal,
 };
 
 /// Starts that one event may have within the horizon.
 const MAX_INSTANCES: usize = 5_000;
-/// Units of [`Rule::cost`] that all rules of a feed may take together: about a second.
-pub(crate) const MAX_WORK: u64 = 50_000_000;
-/// The years that anything is reckoned with.
-const FIRST_YEAR: i16 = 1900;
-const LAST_YEAR: i16 = 2199;
-/// Units for looking at one override beside one master.
-const WORK_OF_PAIR: u64 = 20;
 /// Units for one occurrence, beside those of its rule.
 const WORK_OF_INSTANCE: u64 = 4;
 
@@ -40,7 +39,7 @@ const WORK_OF_INSTANCE: u64 = 4;
 /// # Errors
 /// When the feed has too many occurrences, or asks for too much work.
 pub(crate) fn list(
-    entries: &[Entry],
+    entries: &[Entry<'_>],
     cx: &ReadContext<'_>,
     zones: &mut Zones<'_>,
     warnings: &mut Vec<ReadWarning>,
@@ -49,11 +48,11 @@ pub(crate) fn list(
     let mut listed = Listing::new(cx, entries.len());
     let mut unread = 0_u32;
     for entry in entries {
-        let group = entry.uid.as_deref().and_then(|uid| groups.by_uid.get(uid));
+        let group = groups.of_entry(entry);
         let mut flaws = Flaws::default();
-        let told = match (&entry.uid, &entry.recurrence_id, group) {
-            (Some(uid), Some(id), Some(group)) => list_override(entry, uid, id, group, &mut listed, &mut flaws),
-            (_, None, Some(group)) if group.revision > entry.sequence => {
+        let told = match (&entry.recurrence_id, group) {
+            (Some(id), Some(group)) => list_override(entry, id, group, &mut listed, &mut flaws),
+            (None, Some(group)) if group.revision > entry.sequence => {
                 flaws.note(entry.lines.first, false, "a later revision of it is in the calendar, and counts instead");
                 Ok(())
             }
@@ -72,18 +71,10 @@ pub(crate) fn list(
     Ok(Listed { unread, ..listed.listed })
 }
 
-/// What lies within the horizon, where the next beyond it begins, and how many entries were not read after all.
-pub(crate) struct Listed {
-    pub(crate) events: Vec<FeedEvent>,
-    pub(crate) beyond: Option<Timestamp>,
-    pub(crate) unread: u32,
-}
-
 /// An override stands for itself, unless another says otherwise of the same occurrence: a later SEQUENCE wins
 /// (RFC 5545 3.8.7.4); among equals what takes place wins over what is cancelled, and else both stand.
 fn list_override(
-    entry: &Entry,
-    uid: &str,
+    entry: &Entry<'_>,
     id: &Point,
     group: &Group<'_>,
     listed: &mut Listing<'_>,
@@ -94,73 +85,15 @@ fn list_override(
         return Ok(());
     }
     let length = entry.length.or_else(|| one_night(entry)).ok_or(Fault::NoLength)?;
-    let key = EventKey { uid: uid.to_owned(), occurrence: Some(occurrence) };
     match entry.extent_at(entry.start.civil(), length) {
-        Some(extent) => Ok(listed.push(entry, Some(key), extent, flaws)?),
+        Some(extent) => Ok(listed.push(entry, Some(occurrence), extent, flaws)?),
         None => Ok(()),
     }
 }
 
 /// What takes no time and is called off takes a night, so that it is listed, and is seen to be called off.
-fn one_night(entry: &Entry) -> Option<Length> {
+fn one_night(entry: &Entry<'_>) -> Option<Length> {
     (entry.status == Some(EventStatus::Cancelled)).then_some(Length::Nights(1))
-}
-
-/// What of two events for the same occurrence counts: the greater.
-fn rank(entry: &Entry) -> (u64, bool) {
-    (entry.sequence, entry.status != Some(EventStatus::Cancelled))
-}
-
-/// The events of one UID.
-#[derive(Default)]
-struct Group<'e> {
-    /// Of the latest revision: the highest SEQUENCE counts, also where it calls off, and of equals all do
-    /// (RFC 5545 3.8.7.4).
-    masters: Vec<&'e Entry>,
-    revision: u64,
-    overrides: Vec<&'e Entry>,
-    /// The greatest rank of the overrides of each occurrence.
-    best: HashMap<String, (u64, bool)>,
-}
-
-impl Group<'_> {
-    /// The name of the occurrence that an override is for. Several masters of one UID may name it differently; the
-    /// least name is as good as any, and the same in every order of the text.
-    fn name_of_override(&self, id: &Point) -> String {
-        let of_masters = self.masters.iter().map(|master| name_in(master, civil_in(master, id))).min();
-        of_masters.unwrap_or_else(|| name_of(id))
-    }
-}
-
-struct Groups<'e> {
-    by_uid: HashMap<&'e str, Group<'e>>,
-}
-
-impl<'e> Groups<'e> {
-    fn of(entries: &'e [Entry], zones: &mut Zones<'_>) -> Result<Self, Refusal> {
-        let mut by_uid: HashMap<&str, Group<'_>> = HashMap::new();
-        for entry in entries {
-            if let Some(uid) = entry.uid.as_deref() {
-                let group = by_uid.entry(uid).or_default();
-                let side = if entry.recurrence_id.is_some() { &mut group.overrides } else { &mut group.masters };
-                side.push(entry);
-            }
-        }
-        for group in by_uid.values_mut() {
-            group.revision = group.masters.iter().map(|master| master.sequence).max().unwrap_or(0);
-            let revision = group.revision;
-            group.masters.retain(|master| master.sequence == revision);
-            // Each override is looked at beside each master, and a hostile feed has thousands of both.
-            let pairs = (group.masters.len() as u64).saturating_mul(group.overrides.len() as u64);
-            zones.spend(pairs.saturating_mul(WORK_OF_PAIR))?;
-            for entry in &group.overrides {
-                let Some(id) = &entry.recurrence_id else { continue };
-                let best = group.best.entry(group.name_of_override(id)).or_insert(rank(entry));
-                *best = rank(entry).max(*best);
-            }
-        }
-        Ok(Self { by_uid })
-    }
 }
 
 enum Trouble {
@@ -180,152 +113,36 @@ impl From<Refusal> for Trouble {
     }
 }
 
-/// The time that extents are cut to: the years that the horizon touches and those beside them, so that an extent stays
-/// as it is while the horizon moves on from day to day. No instant outside of it leaves this crate.
-#[derive(Debug, Clone)]
-struct Reach {
-    days: Nights,
-    times: Times,
-    /// When it grows: the horizon's end is in the next year.
-    until: Timestamp,
-}
-
-impl Reach {
-    fn of(horizon: Horizon, zone: &TimeZone) -> Self {
-        let year = |instant| zone.to_datetime(instant).year();
-        let first = (year(horizon.from).saturating_sub(1)).clamp(FIRST_YEAR, LAST_YEAR);
-        let end = (year(horizon.until).saturating_add(2)).clamp(first.saturating_add(1), LAST_YEAR.saturating_add(1));
-        let next = end.saturating_sub(1);
-        let day = |year: i16| Date::new(year, 1, 1).unwrap_or(Date::constant(FIRST_YEAR, 1, 1));
-        let instant = |day: Date| Clock::Zone(zone.clone()).instant(day.to_datetime(Time::midnight()));
-        let days = Nights::new(day(first), day(end));
-        let times = Times::new(instant(day(first)), instant(day(end)));
-        match (days, times) {
-            (Ok(days), Ok(times)) => Self { days, times, until: instant(day(next)) },
-            _ => unreachable!("a year is before the next"),
-        }
-    }
-}
-
-/// The occurrences so far.
-struct Listing<'a> {
-    listed: Listed,
-    cx: &'a ReadContext<'a>,
-    /// The day of the horizon's beginning at the property.
-    today: Date,
-    reach: Reach,
-    /// Octets that the occurrences carry.
-    bytes: usize,
-}
-
-impl<'a> Listing<'a> {
-    fn new(cx: &'a ReadContext<'a>, entries: usize) -> Self {
-        let day = |instant| cx.zone.to_datetime(instant).date();
-        let listed = Listed { events: Vec::with_capacity(entries), beyond: None, unread: 0 };
-        Self { listed, cx, today: day(cx.horizon.from), reach: Reach::of(cx.horizon, cx.zone), bytes: 0 }
-    }
-
-    /// Notes that the same body says more from then on.
-    fn says_more_from(&mut self, from: Timestamp) {
-        self.listed.beyond = Some(self.listed.beyond.map_or(from, |known| known.min(from)));
-    }
-
-    /// Adds an occurrence, unless it lies outside of the horizon.
-    fn push(&mut self, entry: &Entry, key: Option<EventKey>, extent: Extent, flaws: &mut Flaws) -> Result<(), Refusal> {
-        let horizon = self.cx.horizon;
-        let (start, is_over) = match extent {
-            Extent::Times(times) => (times.start(), times.end() <= horizon.from),
-            Extent::Nights(nights) => {
-                let midnight = Clock::Zone(self.cx.zone.clone()).instant(nights.first().to_datetime(Time::midnight()));
-                (midnight, nights.end() <= self.today)
-            }
-        };
-        if is_over {
-            return Ok(());
-        }
-        if horizon.until <= start {
-            self.says_more_from(start);
-            return Ok(());
-        }
-        let (cut, goes_on) = match extent {
-            Extent::Times(times) => {
-                (times.intersection(self.reach.times).map(Extent::Times), times.end() > self.reach.times.end())
-            }
-            Extent::Nights(nights) => {
-                (nights.intersection(self.reach.days).map(Extent::Nights), nights.end() > self.reach.days.end())
-            }
-        };
-        let Some(extent) = cut else { return Ok(()) };
-        if goes_on {
-            let end = self.reach.days.end();
-            flaws.note(entry.lines.first, false, format!("it ends far ahead, and is counted until {end}"));
-            self.says_more_from(self.reach.until);
-        }
-        let limits = self.cx.limits;
-        if self.listed.events.len() >= limits.occurrences {
-            return Err(Refusal::TooLarge { what: Excess::Occurrences, limit: limits.occurrences as u64 });
-        }
-        // The texts are shared, but whoever keeps an occurrence keeps its name and its summary.
-        let named = key.as_ref().map_or(0, |key| key.uid.len() + key.occurrence.as_ref().map_or(0, String::len));
-        self.bytes = self.bytes.saturating_add(named + entry.summary.len());
-        if self.bytes > limits.listed_bytes {
-            return Err(Refusal::TooLarge { what: Excess::Listed, limit: limits.listed_bytes as u64 });
-        }
-        self.listed.events.push(FeedEvent {
-            key,
-            extent,
-            summary: entry.summary.clone(),
-            description: entry.description.clone(),
-            status: entry.status,
-            transparent: entry.transparent,
-            busy_status: entry.busy_status,
-            lines: entry.lines,
-        });
-        Ok(())
-    }
-}
-
-/// A point on the wall clock of a series: what a RECURRENCE-ID, an EXDATE or an RDATE names.
-fn civil_in(master: &Entry, point: &Point) -> DateTime {
-    match (&master.start, point) {
-        (Point::Day(_), point) => point.day(&master.days).to_datetime(Time::midnight()),
-        // A day names the occurrence of that day.
-        (Point::At { local, .. }, Point::Day(day)) => day.to_datetime(local.time()),
-        (Point::At { clock, .. }, point) => match point.instant() {
-            Some(instant) => clock.local(instant),
-            None => point.civil(),
-        },
-    }
-}
-
-/// One text for one occurrence, whatever it was written as: the day, or the instant in UTC.
-fn name_of(point: &Point) -> String {
-    match point {
-        Point::Day(day) => day.to_string(),
-        at => at.instant().map_or_else(|| at.civil().to_string(), |instant| instant.to_string()),
-    }
-}
-
-fn name_in(master: &Entry, civil: DateTime) -> String {
-    match &master.start {
-        Point::Day(_) => name_of(&Point::Day(civil.date())),
-        Point::At { clock, .. } => name_of(&Point::At { local: civil, clock: clock.clone() }),
-    }
-}
-
 /// One event, maybe repeating, with the overrides of its UID.
 struct Series<'a> {
-    entry: &'a Entry,
+    entry: &'a Entry<'a>,
     /// None without UID.
     group: Option<&'a Group<'a>>,
     cx: &'a ReadContext<'a>,
+}
+
+/// The changes of all that follows among the overrides of a series; of those of one point the greatest wins.
+fn changes_of<'a>(moved: &[(DateTime, &'a Entry<'a>)]) -> Changes<'a> {
+    let place = |entry: &Entry<'_>| {
+        let civil = entry.start.civil();
+        let extent = entry.length.and_then(|length| entry.extent_at(civil, length));
+        (rank(entry), civil, extent, entry.summary.clone())
+    };
+    let mut changes = Changes::new();
+    for (civil, other) in moved.iter().filter(|(_, other)| other.this_and_future) {
+        let best = changes.entry(*civil).or_insert(other);
+        if place(other) > place(best) {
+            *best = other;
+        }
+    }
+    changes
 }
 
 /// The occurrences of a series by their starts, each with its own length if it has one.
 type Instances = BTreeMap<DateTime, Option<Length>>;
 
 /// Of two lengths of one start the longer counts; none is that of the series.
-fn add(instances: &mut Instances, entry: &Entry, civil: DateTime, length: Option<Length>) {
+fn add(instances: &mut Instances, entry: &Entry<'_>, civil: DateTime, length: Option<Length>) {
     let seconds = |length: Option<Length>| length.or(entry.length).map_or(0, Length::seconds);
     let known = instances.entry(civil).or_insert(length);
     if seconds(length) > seconds(*known) {
@@ -333,48 +150,35 @@ fn add(instances: &mut Instances, entry: &Entry, civil: DateTime, length: Option
     }
 }
 
-impl Series<'_> {
+/// For each point from which all that follows is changed, the change that wins.
+type Changes<'a> = BTreeMap<DateTime, &'a Entry<'a>>;
+
+impl<'a> Series<'a> {
     fn list_into(&self, listed: &mut Listing<'_>, zones: &mut Zones<'_>, flaws: &mut Flaws) -> Result<(), Trouble> {
         let entry = self.entry;
-        let key = |civil: DateTime| {
-            let occurrence = entry.recurs.then(|| name_in(entry, civil));
-            entry.uid.clone().map(|uid| EventKey { uid, occurrence })
-        };
         let own_length = entry.length.or_else(|| one_night(entry));
-        if own_length.is_none() && entry.more.iter().all(|(_, length)| length.is_none()) {
+        if own_length.is_none() && entry.more().iter().all(|(_, length)| length.is_none()) {
             return Err(Fault::NoLength.into());
         }
         let overrides = self.group.map(|group| group.overrides.as_slice()).unwrap_or_default();
         if !entry.recurs && overrides.is_empty() {
             let civil = entry.start.civil();
             return match own_length.and_then(|length| entry.extent_at(civil, length)) {
-                Some(extent) => Ok(listed.push(entry, key(civil), extent, flaws)?),
+                Some(extent) => Ok(listed.push(entry, None, extent, flaws)?),
                 None => Ok(()),
             };
         }
-        let moved: Vec<(DateTime, &Entry)> = overrides
+        let moved: Vec<(DateTime, &Entry<'_>)> = overrides
             .iter()
             .filter_map(|other| other.recurrence_id.as_ref().map(|id| (civil_in(entry, id), *other)))
             .collect();
         let overridden: BTreeSet<DateTime> = moved.iter().map(|(civil, _)| *civil).collect();
-        // For each point from which all that follows is changed, the change that wins.
-        let mut from_then_on: BTreeMap<DateTime, &Entry> = BTreeMap::new();
-        for (civil, other) in moved.iter().filter(|(_, other)| other.this_and_future) {
-            let place = |entry: &Entry| {
-                let civil = entry.start.civil();
-                let extent = entry.length.and_then(|length| entry.extent_at(civil, length));
-                (rank(entry), civil, extent, entry.summary.clone())
-            };
-            let best = from_then_on.entry(*civil).or_insert(other);
-            if place(other) > place(best) {
-                *best = other;
-            }
-        }
-        for (civil, length) in self.instances(&from_then_on, zones, flaws)? {
+        let changes = changes_of(&moved);
+        for (civil, length) in self.instances(&changes, zones, flaws)? {
             if overridden.contains(&civil) {
                 continue;
             }
-            let change = from_then_on.range(..=civil).next_back();
+            let change = changes.range(..=civil).next_back();
             let (said, at, length) = match change {
                 None => (entry, civil, length.or(own_length)),
                 Some((from, change)) => {
@@ -385,29 +189,25 @@ impl Series<'_> {
             };
             // What has no length, or lies at the edge of what can be reckoned with, is outside of the horizon.
             if let Some(extent) = length.and_then(|length| said.extent_at(at, length)) {
-                listed.push(said, key(civil), extent, flaws)?;
+                let occurrence = entry.recurs.then(|| name_in(entry, civil));
+                listed.push(said, occurrence, extent, flaws)?;
             }
         }
         Ok(())
     }
 
     /// Starts on the event's wall clock that may matter within the horizon.
-    fn instances(
-        &self,
-        changes: &BTreeMap<DateTime, &Entry>,
-        zones: &mut Zones<'_>,
-        flaws: &mut Flaws,
-    ) -> Result<Instances, Refusal> {
+    fn instances(&self, changes: &Changes<'_>, zones: &mut Zones<'_>, flaws: &mut Flaws) -> Result<Instances, Refusal> {
         let entry = self.entry;
         let start = entry.start.civil();
         let window = self.window(changes);
-        let mut except: BTreeSet<DateTime> = entry.except.iter().map(|point| civil_in(entry, point)).collect();
+        let mut except: BTreeSet<DateTime> = entry.except().iter().map(|point| civil_in(entry, point)).collect();
         let days: BTreeSet<Date> = entry
-            .except
+            .except()
             .iter()
             .filter_map(|point| if let Point::Day(day) = point { Some(*day) } else { None })
             .collect();
-        for (line, rule) in &entry.exception_rules {
+        for (line, rule) in entry.exception_rules() {
             self.expand(*line, rule, window, zones, flaws, |civil| {
                 except.insert(civil);
                 true
@@ -420,7 +220,7 @@ impl Series<'_> {
         if stands(&start) {
             instances.insert(start, None);
         }
-        for (line, rule) in &entry.rules {
+        for (line, rule) in entry.rules() {
             let mut together: Option<(DateTime, DateTime)> = None;
             let mut room = true;
             self.expand(*line, rule, window, zones, flaws, |civil| {
@@ -450,7 +250,7 @@ impl Series<'_> {
                 );
             }
         }
-        for (point, length) in &entry.more {
+        for (point, length) in entry.more() {
             let civil = civil_in(entry, point);
             if stands(&civil) {
                 add(&mut instances, entry, civil, *length);
@@ -475,12 +275,12 @@ impl Series<'_> {
 
     /// The stretch of the wall clock in which a start matters: the horizon, and before it the event's length, and
     /// around it what the changes move.
-    fn window(&self, changes: &BTreeMap<DateTime, &Entry>) -> (DateTime, DateTime) {
+    fn window(&self, changes: &Changes<'_>) -> (DateTime, DateTime) {
         let longest = changes
             .values()
             .filter_map(|change| change.length)
             .chain(self.entry.length)
-            .chain(self.entry.more.iter().filter_map(|(_, length)| *length))
+            .chain(self.entry.more().iter().filter_map(|(_, length)| *length))
             .map(|length| length.seconds() / 86_400 + 1)
             .max()
             .unwrap_or(1);

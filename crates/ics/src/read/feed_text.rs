@@ -1,14 +1,19 @@
 //! What became of the lines of a body: its events, busy times, time zones and name, each line where it belongs.
 
+use std::ops::Range;
+
 use calmesh_calendar::Lines;
 
 use crate::{
     lines::Line,
     outline::{Kind, Outline, Role},
-    property::{self, Asked, BusyType, Property},
-    read::Limits,
+    read::{
+        context::Limits,
+        name::Name,
+        property::{BusyType, Property},
+        skipped::{Skip, Skipped},
+    },
     refusal::{Excess, Refusal},
-    skipped::{Skip, Skipped},
 };
 
 /// Properties of all events and zones of a body together, of those that reading asks for; lines of a few bytes would otherwise
@@ -33,29 +38,46 @@ pub(crate) struct FeedText<'a> {
     /// X-WR-TIMEZONE of each calendar of the body.
     pub(crate) hints: Vec<Option<String>>,
     pub(crate) zones: Vec<ZoneText>,
-    pub(crate) events: Vec<EventText<'a>>,
+    pub(crate) events: Vec<EventText>,
+    /// The lines of all events that reading asks for, one event after the other, each without those of components
+    /// inside of it.
+    asked: Vec<Asked<'a>>,
+    /// The FREEBUSY lines.
+    busy: Vec<Property<'static>>,
     /// Raw `BEGIN:VEVENT` lines, and busy times.
     pub(crate) events_in_text: u32,
     pub(crate) skipped: Skipped,
 }
 
+/// A line of an event that reading asks for.
+pub(crate) struct Asked<'a> {
+    pub(crate) name: Name,
+    pub(crate) line: Line<'a>,
+}
+
 /// One VEVENT, or one busy time.
-pub(crate) struct EventText<'a> {
+pub(crate) struct EventText {
     pub(crate) lines: Lines,
     /// Which calendar of the body it stands in, from 0.
     pub(crate) calendar: usize,
-    pub(crate) said: Said<'a>,
+    place: Place,
 }
 
-pub(crate) enum Said<'a> {
-    /// The lines that reading asks for, without those of components inside the event.
+/// Where the text of an event is kept.
+enum Place {
     Event {
-        properties: Vec<Asked<'a>>,
+        asked: Range<usize>,
         /// `BEGIN` is in upper case.
         shouts: bool,
     },
     /// One period of a FREEBUSY.
-    Busy(Property),
+    Busy { line: usize, period: Range<usize> },
+}
+
+/// What an event, or a busy time, says.
+pub(crate) enum Said<'t, 'a> {
+    Event { asked: &'t [Asked<'a>], shouts: bool },
+    Busy { line: &'t Property<'static>, period: &'t str },
 }
 
 /// A VTIMEZONE.
@@ -63,60 +85,43 @@ pub(crate) enum Said<'a> {
 pub(crate) struct ZoneText {
     pub(crate) tzid: Option<String>,
     /// The properties of each STANDARD and DAYLIGHT.
-    pub(crate) observances: Vec<Vec<Property>>,
+    pub(crate) observances: Vec<Vec<Property<'static>>>,
 }
 
 /// An event that is still open.
 struct OpenEvent<'a> {
     first: u32,
     shouts: bool,
-    properties: Vec<Asked<'a>>,
+    /// How many lines of other events were kept before.
+    from: usize,
     /// Lines of components inside it, each with the depth that it stands in: they are the event's own if their
     /// component turns out to have no end, and so to be none.
     inner: Vec<(usize, Asked<'a>)>,
     /// Lines so far of each name.
-    counts: Vec<(&'static str, u16)>,
+    counts: [u16; Name::COUNT],
 }
 
-impl<'a> OpenEvent<'a> {
-    fn new(line: &Line<'_>) -> Self {
-        let shouts = line.bytes.starts_with(b"BEGIN");
-        Self {
-            first: line.number,
-            shouts,
-            properties: Vec::with_capacity(8),
-            inner: Vec::new(),
-            counts: Vec::with_capacity(8),
-        }
+impl OpenEvent<'_> {
+    fn new(line: &Line<'_>, from: usize) -> Self {
+        let shouts = line.bytes().starts_with(b"BEGIN");
+        Self { first: line.number, shouts, from, inner: Vec::new(), counts: [0; Name::COUNT] }
     }
 
-    /// Takes a line, unless the event has too many of its name.
-    fn take(&mut self, asked: Asked<'a>, depth: Option<usize>) -> bool {
-        let most = match asked.name {
-            "RDATE" | "EXDATE" | "RRULE" | "EXRULE" => MAX_OF_LIST,
-            _ => MAX_OF_SINGLE,
-        };
-        match self.counts.iter_mut().find(|(name, _)| *name == asked.name) {
-            Some((_, count)) if *count >= most => return false,
-            Some((_, count)) => *count += 1,
-            None => self.counts.push((asked.name, 1)),
+    /// Counts a line, unless the event has too many of its name.
+    fn has_room_for(&mut self, name: Name) -> bool {
+        let most = if name.is_list() { MAX_OF_LIST } else { MAX_OF_SINGLE };
+        match self.counts.get_mut(name as usize) {
+            Some(count) if *count < most => {
+                *count += 1;
+                true
+            }
+            _ => false,
         }
-        match depth {
-            None => self.properties.push(asked),
-            Some(depth) => self.inner.push((depth, asked)),
-        }
-        true
     }
 
     /// A component inside the event ended; so many are still open.
     fn close_inner(&mut self, depth: usize) {
         while self.inner.pop_if(|(inner, _)| *inner > depth).is_some() {}
-    }
-
-    fn close(mut self, last: u32, calendar: usize) -> EventText<'a> {
-        self.properties.extend(self.inner.into_iter().map(|(_, asked)| asked));
-        let said = Said::Event { properties: self.properties, shouts: self.shouts };
-        EventText { lines: Lines { first: self.first, last }, calendar, said }
     }
 }
 
@@ -140,6 +145,8 @@ impl<'a> FeedText<'a> {
             hints: Vec::new(),
             zones: Vec::new(),
             events: Vec::new(),
+            asked: Vec::new(),
+            busy: Vec::new(),
             events_in_text: 0,
             skipped: Skipped::default(),
         };
@@ -157,6 +164,19 @@ impl<'a> FeedText<'a> {
         }
         Ok(text)
     }
+
+    /// What one of its events says.
+    pub(crate) fn said(&self, event: &EventText) -> Said<'_, 'a> {
+        match &event.place {
+            Place::Event { asked, shouts } => {
+                Said::Event { asked: self.asked.get(asked.clone()).unwrap_or_default(), shouts: *shouts }
+            }
+            Place::Busy { line, period } => match self.busy.get(*line) {
+                Some(line) => Said::Busy { line, period: line.value.get(period.clone()).unwrap_or_default() },
+                None => Said::Event { asked: &[], shouts: false },
+            },
+        }
+    }
 }
 
 impl<'a> Sorter<'a, '_> {
@@ -169,12 +189,9 @@ impl<'a> Sorter<'a, '_> {
                 if outline.around() != Some(Kind::Calendar) {
                     self.text.skipped.note(Skip::Inside, number);
                 }
-                self.event = Some(OpenEvent::new(&line));
+                self.event = Some(OpenEvent::new(&line, self.text.asked.len()));
             }
-            Role::End { kind: Kind::Event, .. } => {
-                let calendar = self.calendar();
-                self.text.events.extend(self.event.take().map(|event| event.close(number, calendar)));
-            }
+            Role::End { kind: Kind::Event, .. } => self.close_event(number),
             // What stands inside an event defines nothing, or the order of events would matter.
             Role::Begin(_) if self.event.is_some() => {}
             Role::End { .. } if self.event.is_some() => {
@@ -225,24 +242,34 @@ impl<'a> Sorter<'a, '_> {
         self.text.hints.len().saturating_sub(1)
     }
 
+    fn close_event(&mut self, last: u32) {
+        let Some(OpenEvent { first, shouts, from, inner, .. }) = self.event.take() else { return };
+        self.text.asked.extend(inner.into_iter().map(|(_, asked)| asked));
+        let place = Place::Event { asked: from..self.text.asked.len(), shouts };
+        let calendar = self.calendar();
+        self.text.events.push(EventText { lines: Lines { first, last }, calendar, place });
+    }
+
     fn property_of_event(&mut self, line: Line<'a>, outline: &Outline<'a>) {
         let Some(event) = &mut self.event else { return };
         let number = line.number;
-        let depth = match outline.inside() {
-            Some(Kind::Event) => None,
-            _ => Some(outline.depth()),
-        };
-        match property::asked_of_events(&line) {
+        let inside = outline.inside();
+        let is_own = inside == Some(Kind::Event);
+        match Name::of(line.name()).filter(|name| name.is_of_events()) {
             // An alarm without end is one nevertheless.
-            Some(name) if outline.inside() == Some(Kind::Alarm) && property::is_of_alarms(name) => {}
+            Some(name) if inside == Some(Kind::Alarm) && name.is_of_alarms() => {}
             Some(name) => {
                 self.properties += 1;
-                if !event.take(Asked { name, line }, depth) {
+                if !event.has_room_for(name) {
                     self.text.skipped.note(Skip::Repeated, number);
+                } else if is_own {
+                    self.text.asked.push(Asked { name, line });
+                } else {
+                    event.inner.push((outline.depth(), Asked { name, line }));
                 }
             }
-            None if depth.is_none() => {
-                if let Some(meant) = property::nearly(&line) {
+            None if is_own => {
+                if let Some(meant) = Name::nearly(line.name()) {
                     self.text.skipped.note(Skip::Nearly(meant), number);
                 }
             }
@@ -253,16 +280,18 @@ impl<'a> Sorter<'a, '_> {
     fn property_of_frame(&mut self, line: &Line<'_>, outline: &Outline<'_>) -> Result<(), Refusal> {
         let inside = outline.inside();
         match inside {
-            Some(Kind::Calendar) if property::is_of_events_only(line) => {
+            Some(Kind::Calendar) if Name::of(line.name()).is_some_and(Name::is_of_events_only) => {
                 self.text.skipped.note(Skip::Misplaced, line.number);
             }
             Some(Kind::Calendar) => self.note_of_calendar(line),
             Some(Kind::BusyTimes) => return self.busy_times(line),
             Some(Kind::Zone | Kind::Standard | Kind::Daylight) => {
                 self.properties += 1;
-                if let (Some(zone), Some(property)) = (&mut self.zone, property::of_frame(line)) {
+                if let (Some(zone), Some(property)) = (&mut self.zone, Property::of_frame(line)) {
                     match zone.observances.last_mut() {
-                        _ if inside == Some(Kind::Zone) && property.name == "TZID" => zone.tzid = Some(property.value),
+                        _ if inside == Some(Kind::Zone) && property.name == Name::TzId => {
+                            zone.tzid = Some(property.value.into_owned());
+                        }
                         Some(observance) if inside != Some(Kind::Zone) => observance.push(property),
                         _ => {}
                     }
@@ -275,30 +304,38 @@ impl<'a> Sorter<'a, '_> {
 
     /// Each period of a FREEBUSY is an entry of its own, bounded as events are.
     fn busy_times(&mut self, line: &Line<'_>) -> Result<(), Refusal> {
-        let Some(property) = property::of_frame(line).filter(|property| property.name == "FREEBUSY") else {
+        let Some(property) = Property::of_frame(line).filter(|property| property.name == Name::FreeBusy) else {
             return Ok(());
         };
         self.properties += 1;
         if property.parameters.busy == BusyType::Free {
             return Ok(());
         }
-        for period in property.value.split(',').map(str::trim).filter(|period| !period.is_empty()) {
+        let line_of_busy = self.text.busy.len();
+        let mut from = 0;
+        for part in property.value.split(',') {
+            let period = from..from + part.len();
+            from = period.end + 1;
+            if part.trim().is_empty() {
+                continue;
+            }
             self.room_for_an_event()?;
             self.text.events_in_text = self.text.events_in_text.saturating_add(1);
             let lines = Lines { first: line.number, last: line.number };
-            let said = Said::Busy(property.saying(period));
-            self.text.events.push(EventText { lines, calendar: self.calendar(), said });
+            let place = Place::Busy { line: line_of_busy, period };
+            self.text.events.push(EventText { lines, calendar: self.calendar(), place });
         }
+        self.text.busy.push(property);
         Ok(())
     }
 
     fn note_of_calendar(&mut self, line: &Line<'_>) {
-        let Some(property) = property::of_frame(line) else { return };
-        let value = Some(property.value).filter(|value| !value.is_empty());
+        let Some(property) = Property::of_frame(line) else { return };
+        let value = Some(property.value.into_owned()).filter(|value| !value.is_empty());
         match property.name {
-            "X-WR-CALNAME" => self.text.name = self.text.name.take().or(value.map(shortened)),
-            "PRODID" => self.text.prodid = self.text.prodid.take().or(value.map(shortened)),
-            "X-WR-TIMEZONE" => {
+            Name::WrCalname => self.text.name = self.text.name.take().or(value.map(shortened)),
+            Name::ProdId => self.text.prodid = self.text.prodid.take().or(value.map(shortened)),
+            Name::WrTimezone => {
                 if let Some(hint) = self.text.hints.last_mut() {
                     *hint = hint.take().or(value.filter(|value| value.len() <= MAX_HINT));
                 }

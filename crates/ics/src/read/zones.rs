@@ -11,7 +11,7 @@ use jiff::{
 };
 use windows_timezones::WindowsTimezone;
 
-use crate::moment::{edge_of, instant_of};
+use crate::read::moment::{edge_of, instant_of};
 
 static DATABASE: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
@@ -181,7 +181,7 @@ fn windows(name: &str, hint: Option<&str>) -> Option<TimeZone> {
 /// `UTC+01:00`, `GMT-0500`, `+0100`.
 fn fixed(name: &str) -> Option<TimeZone> {
     let offset = name.strip_prefix("UTC").or_else(|| name.strip_prefix("GMT")).unwrap_or(name);
-    crate::moment::parse_offset(offset).map(TimeZone::fixed)
+    crate::read::moment::parse_offset(offset).map(TimeZone::fixed)
 }
 
 #[cfg(test)]
