@@ -8,7 +8,7 @@ use jiff::{
     tz::Offset,
 };
 
-use crate::read::property::trimmed;
+use crate::read::texts::trimmed;
 
 /// Longer than any moment that is written in full.
 const MAX_MOMENT: usize = 40;

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use crate::{
     lines::{BREAK, Line},
-    read::name::Name,
+    read::{name::Name, texts::trimmed},
 };
 
 /// Parameters of one line that are looked at, and bytes of a name of one; real lines have five.
@@ -194,14 +194,6 @@ fn split_outside_quotes(head: &str) -> Option<(&str, &str)> {
         byte == b';' && !quoted
     })?;
     Some((head.get(..semicolon)?, head.get(semicolon + 1..)?))
-}
-
-/// A text without blanks around it: `str::trim`, for texts that mostly have none.
-pub(crate) fn trimmed(text: &str) -> &str {
-    match text.as_bytes() {
-        [b'!'..=b'~'] | [b'!'..=b'~', .., b'!'..=b'~'] => text,
-        _ => text.trim(),
-    }
 }
 
 /// A value as it is used: without control characters, and a text without its escapes (RFC 5545 3.3.11). What is no

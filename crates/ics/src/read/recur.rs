@@ -70,7 +70,11 @@ pub(crate) struct Rule {
 /// The parts of a rule as it is rewritten for the engine.
 struct Parts {
     rewritten: String,
+    until: Option<Moment>,
+    count: Option<u32>,
     items: u64,
+    /// Times of one day, so far.
+    times: usize,
     passed_over: PassedOver,
 }
 
@@ -106,6 +110,76 @@ impl Parts {
             self.push(name, &known.join(","));
         }
         known.len()
+    }
+
+    /// What a rule says, each name once: of two the first counts.
+    fn said<'t>(&mut self, text: &'t str) -> Vec<(&'t str, &'t str)> {
+        let mut said: Vec<(&str, &str)> = Vec::new();
+        for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
+            match part.split_once('=') {
+                Some((name, _)) if said.iter().any(|(known, _)| *known == name.trim()) => self.lose(PassedOver::Parts),
+                Some((name, value)) => said.push((name.trim(), value.trim())),
+                None => self.lose(PassedOver::Parts),
+            }
+        }
+        said
+    }
+
+    /// Takes one part, as far as it can be read; `counted` is whether weekdays of this rule are counted.
+    fn take(&mut self, name: &str, value: &str, counted: bool) -> Result<(), RuleRefusal> {
+        match name {
+            "FREQ" => self.push(name, value),
+            "UNTIL" => {
+                let until = Moment::parse_leniently(value, false);
+                self.until = until.map(|(moment, _)| moment);
+                if !until.is_some_and(|(_, sound)| sound) {
+                    self.lose(PassedOver::Parts);
+                }
+            }
+            "COUNT" => match read_number(value) {
+                Some(number) => self.count = Some(number),
+                None => self.lose(PassedOver::Parts),
+            },
+            "INTERVAL" => match read_number(value) {
+                Some(number) => self.push(name, &number.to_string()),
+                // Every one blocks more than every so many.
+                None => self.lose(PassedOver::Parts),
+            },
+            "WKST" => match weekday(value, false) {
+                Some(day) if day.len() == value.len() => self.push(name, &day),
+                _ => self.lose(PassedOver::Parts),
+            },
+            "BYDAY" => _ = self.push_list(name, value, |value| weekday(value, counted)),
+            "BYMONTHDAY" => _ = self.push_list(name, value, |value| number(value, 1, 31, true)),
+            "BYYEARDAY" => _ = self.push_list(name, value, |value| number(value, 1, 366, true)),
+            "BYWEEKNO" => _ = self.push_list(name, value, |value| number(value, 1, 53, true)),
+            "BYMONTH" => _ = self.push_list(name, value, |value| number(value, 1, 12, false)),
+            // Without its positions a rule may be every day, which would be too much.
+            "BYSETPOS" => {
+                if self.push_list(name, value, |value| number(value, 1, 366, true)) == 0 {
+                    return Err(RuleRefusal::NoPosition);
+                }
+            }
+            "BYHOUR" => self.take_times(name, value, 23),
+            "BYMINUTE" | "BYSECOND" => self.take_times(name, value, 59),
+            "RSCALE" if value == "GREGORIAN" => self.push(name, value),
+            "RSCALE" => return Err(RuleRefusal::OtherCalendar),
+            "SKIP" if ["OMIT", "FORWARD", "BACKWARD"].contains(&value) => self.push(name, value),
+            // It takes away, and stands where no reader looks for it.
+            "EXDATE" => self.lose(PassedOver::Exceptions),
+            _ => self.lose(PassedOver::Parts),
+        }
+        Ok(())
+    }
+
+    /// Takes the hours, minutes or seconds of a day.
+    fn take_times(&mut self, name: &str, value: &str, most: i32) {
+        let count = value.split(',').count().min(MAX_LIST);
+        if self.times * count > MAX_TIMES {
+            self.lose(PassedOver::Parts);
+        } else {
+            self.times *= self.push_list(name, value, |value| number(value, 0, most, false)).max(1);
+        }
     }
 }
 
@@ -144,85 +218,19 @@ impl Rule {
         }
         let text: String = text.trim().to_ascii_uppercase().chars().filter(|c| *c != '"').collect();
         let text = text.strip_prefix("RRULE:").unwrap_or(&text);
-        let mut parts = Parts { rewritten: String::new(), items: 0, passed_over: PassedOver::Nothing };
-        let mut said: Vec<(&str, &str)> = Vec::new();
-        for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
-            match part.split_once('=') {
-                // Of two the first counts.
-                Some((name, _)) if said.iter().any(|(known, _)| *known == name.trim()) => parts.lose(PassedOver::Parts),
-                Some((name, value)) => said.push((name.trim(), value.trim())),
-                None => parts.lose(PassedOver::Parts),
-            }
-        }
-        let value = |wanted: &str| said.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
-        let freq: IcalRecurFreq = value("FREQ").and_then(|freq| freq.parse().ok()).ok_or(RuleRefusal::NoFrequency)?;
+        let passed_over = PassedOver::Nothing;
+        let mut parts = Parts { rewritten: String::new(), until: None, count: None, items: 0, times: 1, passed_over };
+        let said = parts.said(text);
+        let freq = said.iter().find(|(name, _)| *name == "FREQ").and_then(|(_, freq)| freq.parse().ok());
+        let freq: IcalRecurFreq = freq.ok_or(RuleRefusal::NoFrequency)?;
         let counted = matches!(freq, IcalRecurFreq::Monthly | IcalRecurFreq::Yearly);
-        let (mut until, mut count) = (None, None);
-        let mut times = 1_usize;
-        for (name, value) in &said {
-            match *name {
-                "FREQ" => parts.push(name, value),
-                "UNTIL" => match Moment::parse_leniently(value, false) {
-                    Some((moment, true)) => until = Some(moment),
-                    other => {
-                        until = other.map(|(moment, _)| moment);
-                        parts.lose(PassedOver::Parts);
-                    }
-                },
-                "COUNT" => match read_number(value) {
-                    Some(number) => count = Some(number),
-                    None => parts.lose(PassedOver::Parts),
-                },
-                "INTERVAL" => match read_number(value) {
-                    Some(number) => parts.push(name, &number.to_string()),
-                    // Every one blocks more than every so many.
-                    None => parts.lose(PassedOver::Parts),
-                },
-                "WKST" => match weekday(value, false) {
-                    Some(day) if day.len() == value.len() => parts.push(name, &day),
-                    _ => parts.lose(PassedOver::Parts),
-                },
-                "BYDAY" => {
-                    parts.push_list(name, value, |value| weekday(value, counted));
-                }
-                "BYMONTHDAY" => {
-                    parts.push_list(name, value, |value| number(value, 1, 31, true));
-                }
-                "BYYEARDAY" => {
-                    parts.push_list(name, value, |value| number(value, 1, 366, true));
-                }
-                // Without its positions a rule may be every day, which would be too much.
-                "BYSETPOS" => {
-                    if parts.push_list(name, value, |value| number(value, 1, 366, true)) == 0 {
-                        return Err(RuleRefusal::NoPosition);
-                    }
-                }
-                "BYWEEKNO" => {
-                    parts.push_list(name, value, |value| number(value, 1, 53, true));
-                }
-                "BYMONTH" => {
-                    parts.push_list(name, value, |value| number(value, 1, 12, false));
-                }
-                "BYHOUR" | "BYMINUTE" | "BYSECOND" => {
-                    let most = if *name == "BYHOUR" { 23 } else { 59 };
-                    let count = value.split(',').count().min(MAX_LIST);
-                    if times * count > MAX_TIMES {
-                        parts.lose(PassedOver::Parts);
-                        continue;
-                    }
-                    times *= parts.push_list(name, value, |value| number(value, 0, most, false)).max(1);
-                }
-                "RSCALE" if *value == "GREGORIAN" => parts.push(name, value),
-                "RSCALE" => return Err(RuleRefusal::OtherCalendar),
-                "SKIP" if ["OMIT", "FORWARD", "BACKWARD"].contains(value) => parts.push(name, value),
-                // It takes away, and stands where no reader looks for it.
-                "EXDATE" => parts.lose(PassedOver::Exceptions),
-                _ => parts.lose(PassedOver::Parts),
-            }
+        for (name, value) in said {
+            parts.take(name, value, counted)?;
         }
-        let parsed = IcalRecurRule::parse(&parts.rewritten).map_err(|_| RuleRefusal::NoFrequency)?;
+        let Parts { rewritten, until, count, items, times, passed_over } = parts;
+        let parsed = IcalRecurRule::parse(&rewritten).map_err(|_| RuleRefusal::NoFrequency)?;
         let times = if seconds_of(freq).is_some() { 0 } else { times as u64 };
-        Ok(Self { parsed, until, count, items: parts.items, times, passed_over: parts.passed_over })
+        Ok(Self { parsed, until, count, items, times, passed_over })
     }
 
     /// Whether it may have several starts on one day.

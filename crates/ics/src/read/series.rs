@@ -221,33 +221,21 @@ impl<'a> Series<'a> {
             instances.insert(start, None);
         }
         for (line, rule) in entry.rules() {
-            let mut together: Option<(DateTime, DateTime)> = None;
+            let mut run = None;
             let mut room = true;
             self.expand(*line, rule, window, zones, flaws, |civil| {
-                if !stands(&civil) {
-                    return true;
+                if stands(&civil) {
+                    self.add_start(&mut instances, &mut run, rule, civil);
+                    room = instances.len() < MAX_INSTANCES;
                 }
-                // The starts of one day are one stretch of time: nights are what counts.
-                match &mut together {
-                    Some((first, last)) if rule.is_finer_than_days() && first.date() == civil.date() => *last = civil,
-                    _ => {
-                        if let Some(run) = together.replace((civil, civil)) {
-                            self.add_run(&mut instances, run);
-                        }
-                    }
-                }
-                room = instances.len() < MAX_INSTANCES;
                 room
             })?;
-            if let Some(run) = together {
+            if let Some(run) = run {
                 self.add_run(&mut instances, run);
             }
             if !room {
-                flaws.note(
-                    *line,
-                    true,
-                    format!("it repeats more than {MAX_INSTANCES} times, and the later ones were passed over"),
-                );
+                let what = format!("it repeats more than {MAX_INSTANCES} times, and the later ones were passed over");
+                flaws.note(*line, true, what);
             }
         }
         for (point, length) in entry.more() {
@@ -258,6 +246,24 @@ impl<'a> Series<'a> {
         }
         zones.spend(WORK_OF_INSTANCE.saturating_mul(instances.len() as u64))?;
         Ok(instances)
+    }
+
+    /// Adds what a rule generates. The starts of one day are one stretch of time: nights are what counts.
+    fn add_start(
+        &self,
+        instances: &mut Instances,
+        run: &mut Option<(DateTime, DateTime)>,
+        rule: &Rule,
+        civil: DateTime,
+    ) {
+        match run {
+            Some((first, last)) if rule.is_finer_than_days() && first.date() == civil.date() => *last = civil,
+            _ => {
+                if let Some(run) = run.replace((civil, civil)) {
+                    self.add_run(instances, run);
+                }
+            }
+        }
     }
 
     /// Adds starts of one day, from the first to the last of them.

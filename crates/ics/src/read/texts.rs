@@ -1,6 +1,15 @@
-//! Texts that many events share: most of a feed's summaries are one of a few.
+//! Texts as they are kept: without blanks around them, and once for many events, since most of a feed's summaries are one
+//! of a few.
 
 use std::sync::Arc;
+
+/// A text without blanks around it: `str::trim`, for texts that mostly have none.
+pub(crate) fn trimmed(text: &str) -> &str {
+    match text.as_bytes() {
+        [b'!'..=b'~'] | [b'!'..=b'~', .., b'!'..=b'~'] => text,
+        _ => text.trim(),
+    }
+}
 
 /// Texts that are remembered.
 const RECENT: usize = 4;
