@@ -361,8 +361,9 @@ impl<'a> Lexer<'a> {
     }
 
     fn skip_blank_lines(&mut self) {
-        while let [b'\r' | b'\n', ..] = self.rest {
-            self.take_physical();
+        while let [b'\r', b'\n', rest @ ..] | [b'\r' | b'\n', rest @ ..] = self.rest {
+            self.rest = rest;
+            self.number = self.number.saturating_add(1);
         }
     }
 

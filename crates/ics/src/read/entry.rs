@@ -1,6 +1,6 @@
 //! One VEVENT, understood: when it starts, how long it lasts, how it repeats, what it says.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, rc::Rc, sync::Arc};
 
 use calmesh_calendar::{BusyStatus, EventStatus, Extent, Lines, ReadWarning};
 use jiff::civil::DateTime;
@@ -50,7 +50,7 @@ pub(crate) struct Entry<'a> {
     /// None where it ends when it starts; only periods of its own have a length then.
     pub(crate) length: Option<Length>,
     /// On which clock its instants are days.
-    pub(crate) days: Days,
+    pub(crate) days: Rc<Days>,
     pub(crate) summary: Arc<str>,
     pub(crate) description: Arc<str>,
     pub(crate) status: Option<EventStatus>,

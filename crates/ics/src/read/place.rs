@@ -34,7 +34,7 @@ struct Home {
     hint: usize,
     /// Floating times belong here.
     floating: Clock,
-    days: Days,
+    days: Rc<Days>,
 }
 
 /// What calendars of one X-WR-TIMEZONE, or of none, have in common.
@@ -99,7 +99,7 @@ impl<'c> Zones<'c> {
         let hinted = text.as_deref().and_then(|text| self.resolve(text, NO_HINT));
         let named = hinted.clone().or_else(|| self.resolve(only?, hint));
         let at_property = || Clock::Zone(self.property.clone());
-        let days = Days { named: named.is_some(), clock: named.unwrap_or_else(at_property) };
+        let days = Rc::new(Days { named: named.is_some(), clock: named.unwrap_or_else(at_property) });
         Home { hint, floating: hinted.unwrap_or_else(at_property), days }
     }
 
@@ -111,8 +111,8 @@ impl<'c> Zones<'c> {
     }
 
     /// The clock on which instants are days in one calendar of the body.
-    pub(crate) fn days(&self, calendar: usize) -> Days {
-        let at_property = || Days { clock: Clock::Zone(self.property.clone()), named: false };
+    pub(crate) fn days(&self, calendar: usize) -> Rc<Days> {
+        let at_property = || Rc::new(Days { clock: Clock::Zone(self.property.clone()), named: false });
         self.homes.get(calendar).map_or_else(at_property, |home| home.days.clone())
     }
 
@@ -230,7 +230,7 @@ pub(crate) struct Placing<'p, 'c> {
     pub(crate) calendar: usize,
     pub(crate) whole_days: bool,
     pub(crate) cx: &'c ReadContext<'c>,
-    pub(crate) days: Days,
+    pub(crate) days: Rc<Days>,
     pub(crate) zones: &'p mut Zones<'c>,
     pub(crate) warnings: &'p mut Vec<ReadWarning>,
     pub(crate) flaws: Flaws,
