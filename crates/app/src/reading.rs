@@ -20,7 +20,7 @@ use crate::{
 const KEPT_WARNINGS: usize = 20;
 /// Counts what the same body means: raised with every change of `ics`, the profiles or the judging after which kept bodies
 /// may say something else. Bodies that an older reader understood are read anew within a day ([`crate::fetch`]).
-pub const READER: u16 = 1;
+pub const READER: u16 = 2;
 /// The horizon of a body that means more later is moved on no sooner than after a week.
 const HORIZON_STEP: SignedDuration = SignedDuration::from_hours(24 * 7);
 

@@ -56,7 +56,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) status: Option<EventStatus>,
     pub(crate) transparent: Option<bool>,
     pub(crate) busy_status: Option<BusyStatus>,
-    pub(crate) sequence: u64,
+    /// 0 where none is told; none where it can't be read.
+    pub(crate) sequence: Option<u64>,
     pub(crate) recurrence_id: Option<Point>,
     pub(crate) this_and_future: bool,
     /// Whether it says that it repeats, understood or not.
@@ -102,7 +103,7 @@ impl Reader<'_, '_> {
             status: word(draft, Name::Status, &STATUSES),
             transparent: word(draft, Name::Transp, &TRANSPARENCIES),
             busy_status: word(draft, Name::BusyStatus, &BUSY_STATUSES),
-            sequence: draft.word(Name::Sequence).and_then(|number| number.parse().ok()).unwrap_or(0),
+            sequence: draft.word(Name::Sequence).map_or(Some(0), revision),
             this_and_future: draft.get(Name::RecurrenceId).is_some_and(|property| property.parameters.this_and_future),
             recurrence_id,
             recurs: recurs(draft),
@@ -155,6 +156,12 @@ const BUSY_STATUSES: [(&str, BusyStatus); 5] = [
     ("OOF", BusyStatus::OutOfOffice),
     ("WORKINGELSEWHERE", BusyStatus::WorkingElsewhere),
 ];
+
+/// The number of a revision; a number that is too large is as good as the largest.
+fn revision(said: &str) -> Option<u64> {
+    let is_number = !said.is_empty() && said.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| said.parse().unwrap_or(u64::MAX))
+}
 
 /// What a property of one word means; none where the word is not known.
 fn word<T: Copy>(draft: &Draft<'_>, name: Name, words: &[(&str, T)]) -> Option<T> {

@@ -15,16 +15,16 @@ const WORK_OF_PAIR: u64 = 20;
 
 /// What of two events for the same occurrence counts: the greater.
 pub(crate) fn rank(entry: &Entry<'_>) -> (u64, bool) {
-    (entry.sequence, entry.status != Some(EventStatus::Cancelled))
+    (entry.sequence.unwrap_or(0), entry.status != Some(EventStatus::Cancelled))
 }
 
 /// The events of one UID.
 #[derive(Default)]
 pub(crate) struct Group<'e> {
     /// Of the latest revision: the highest SEQUENCE counts, also where it calls off, and of equals all do
-    /// (RFC 5545 3.8.7.4).
+    /// (RFC 5545 3.8.7.4). Where one can't be read nobody knows which is the latest, so all count.
     masters: Vec<&'e Entry<'e>>,
-    pub(crate) revision: u64,
+    pub(crate) revision: Option<u64>,
     pub(crate) overrides: Vec<&'e Entry<'e>>,
     /// The greatest rank of the overrides of each occurrence.
     pub(crate) best: HashMap<String, (u64, bool)>,
@@ -38,9 +38,11 @@ impl<'e> Group<'e> {
 
     /// Leaves the latest revision, and ranks the overrides.
     fn settle(&mut self, zones: &mut Zones<'_>) -> Result<(), Refusal> {
-        let revision = self.masters.iter().map(|master| master.sequence).max().unwrap_or(0);
-        self.revision = revision;
-        self.masters.retain(|master| master.sequence == revision);
+        let revisions: Option<Vec<u64>> = self.masters.iter().map(|master| master.sequence).collect();
+        self.revision = revisions.and_then(|revisions| revisions.into_iter().max());
+        if let Some(revision) = self.revision {
+            self.masters.retain(|master| master.sequence == Some(revision));
+        }
         // Each override is looked at beside each master, and a hostile feed has thousands of both.
         let pairs = (self.masters.len() as u64).saturating_mul(self.overrides.len() as u64);
         zones.spend(pairs.saturating_mul(WORK_OF_PAIR))?;

@@ -42,14 +42,16 @@ impl Moment {
     }
 
     /// Reads also what begins as a moment and goes on as something else (`20270110T100000Z;foo`,
-    /// `20270110 (Sunday)`), and tells whether it was sound. A time that does not exist leaves its day.
+    /// `20270110 (Sunday)`), or is quoted or escaped as a text is, and tells whether it was sound. A time that does not
+    /// exist leaves its day.
     pub(crate) fn parse_leniently(text: &str, as_day: bool) -> Option<(Self, bool)> {
         let text = trimmed(text);
         if let Some(moment) = Self::parse(text, as_day) {
             return Some((moment, true));
         }
+        let text = text.trim_start_matches(['"', '\'', '\\', ' ']);
         let longest = text.len().min(MAX_MOMENT);
-        let beginnings = (8..longest).rev().filter_map(|length| text.split_at_checked(length));
+        let beginnings = (8..=longest).rev().filter_map(|length| text.split_at_checked(length));
         // A date that goes on in digits is another number.
         let whole = beginnings.filter(|(_, rest)| !rest.starts_with(|next: char| next.is_ascii_digit()));
         whole.filter_map(|(beginning, _)| Self::parse(beginning, as_day)).next().map(|moment| (moment, false))

@@ -138,6 +138,11 @@ fn of_several_events_with_one_uid_the_latest_revision_counts() {
     assert_eq!(listed(&both("\nSEQUENCE:3", "\nSEQUENCE:3")), ["2027-01-10..2027-01-11", "2027-01-20..2027-01-21"]);
     assert_eq!(listed(&both("", "\nSEQUENCE:1")), ["2027-01-20..2027-01-21"]);
     assert_eq!(listed(&both("\nSEQUENCE:10", "\nSEQUENCE:9")), ["2027-01-10..2027-01-11"]);
+    assert_eq!(listed(&both("\nSEQUENCE:1", "\nSEQUENCE:18446744073709551616")), ["2027-01-20..2027-01-21"]);
+    for unreadable in ["1.5", "0x10", "-1", ""] {
+        let both = both("\nSEQUENCE:1", &format!("\nSEQUENCE:{unreadable}"));
+        assert_eq!(listed(&both), ["2027-01-10..2027-01-11", "2027-01-20..2027-01-21"], "nobody knows which is later");
+    }
     let cancelled = both("\nSEQUENCE:1", "\nSEQUENCE:2\nSTATUS:CANCELLED");
     assert_eq!(listed(&cancelled), ["2027-01-20..2027-01-21"]);
     assert_eq!(cancelled.events[0].status, Some(EventStatus::Cancelled));
@@ -355,7 +360,7 @@ fn where_two_ends_are_stated_the_one_that_can_be_read_counts() {
 
 #[test]
 fn what_is_glued_to_a_date_is_told_and_loses_nothing() {
-    for start in ["20270110 (Sunday)", "20270110;X", "20270110T990000"] {
+    for start in ["20270110 (Sunday)", "20270110;X", "20270110T990000", "\"20270110\"", "\\20270110"] {
         let (nights, detail, line, unread) = in_part(&format!("DTSTART:{start}"));
         assert_eq!(nights, ["2027-01-10..2027-01-11"], "{start}");
         assert_eq!(detail, "its DTSTART goes on after the date, and the rest was passed over.");
