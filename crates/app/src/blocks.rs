@@ -19,7 +19,8 @@ use crate::{
     edit::Flaws,
     extensions::{StayApart, apart, check_extends},
     limits::{self, SUMMARY_MOST},
-    model::{ActivityKind, Connection, PropertyState},
+    model::{ActivityKind, Connection, NamedStay, PropertyState, StayPart},
+    naming::named_stay,
     ports::{Page, PageRequest, StoreError},
     preview::{Openings, openings, openings_at_links},
 };
@@ -86,7 +87,12 @@ pub struct BlockEdit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BlockSource {
     Own,
-    Connection { connection: ConnectionId, provider: String },
+    Connection {
+        connection: ConnectionId,
+        /// What the host calls it; empty where it is not known any more.
+        name: String,
+        provider: String,
+    },
 }
 
 /// A block as the host sees it.
@@ -127,9 +133,9 @@ pub enum BlockError {
     Outdated,
     #[error("a field is not valid")]
     Invalid(Vec<InvalidField>),
-    /// Something is in the way, in order of time.
-    #[error("{} blocks are in the way", .0.len())]
-    Blocked(Vec<BlockId>),
+    /// Something is in the way, in order of time; the first of it by names and dates.
+    #[error("{} blocks are in the way", .by.len())]
+    Blocked { by: Vec<BlockId>, first: Vec<NamedStay> },
     /// A feed shows it; its source decides.
     #[error("the block came from a connection's feed")]
     Imported,
@@ -358,10 +364,11 @@ impl<'a> Views<'a> {
 pub(crate) fn source_of(block: &Block, state: &PropertyState) -> BlockSource {
     match block.connection() {
         None => BlockSource::Own,
-        Some(id) => BlockSource::Connection {
-            connection: id.clone(),
-            provider: connection_of(block, state).map(|known| known.provider.clone()).unwrap_or_default(),
-        },
+        Some(id) => {
+            let site = connection_of(block, state).map(Connection::site);
+            let (name, provider) = site.map(|site| (site.name, site.provider)).unwrap_or_default();
+            BlockSource::Connection { connection: id.clone(), name, provider }
+        }
     }
 }
 
@@ -500,6 +507,25 @@ fn blocking(draft: &Draft, house: &House, extent: Extent, own: &BlockId, extends
     in_the_way(&taken, extent, house)
 }
 
+/// So much of what is in the way is told by names and dates.
+const TOLD_IN_THE_WAY: usize = 3;
+
+fn refuse_what_is_taken(
+    draft: &Draft,
+    house: &House,
+    extent: Extent,
+    own: &BlockId,
+    extends: Option<&BlockId>,
+) -> Result<(), BlockError> {
+    let by = blocking(draft, house, extent, own, extends);
+    if by.is_empty() {
+        return Ok(());
+    }
+    let named = by.iter().filter_map(|id| named_stay(draft.block(id)?, StayPart::Itself, &draft.state, house));
+    let first = named.take(TOLD_IN_THE_WAY).collect();
+    Err(BlockError::Blocked { by, first })
+}
+
 fn apply_creation(draft: &mut Draft, reach: &Reach, id: &BlockId, new: &NewBlock) -> Result<(), BlockError> {
     if !reach.shows(&draft.state.property) {
         return Err(BlockError::NotFound);
@@ -522,10 +548,7 @@ fn apply_creation(draft: &mut Draft, reach: &Reach, id: &BlockId, new: &NewBlock
     }
     let extent = flaws.with(extent).map_err(BlockError::Invalid)?;
     if !new.force {
-        let blocked_by = blocking(draft, &house, extent, id, new.extends.as_ref());
-        if !blocked_by.is_empty() {
-            return Err(BlockError::Blocked(blocked_by));
-        }
+        refuse_what_is_taken(draft, &house, extent, id, new.extends.as_ref())?;
     }
     limits::OWN_BLOCKS.room_beside(draft.state.blocks.iter().filter(|block| block.is_own()).count())?;
     let block = Block {
@@ -594,10 +617,7 @@ fn apply_edit(
     }
     let extent = flaws.with(extent).map_err(BlockError::Invalid)?;
     if extent != before.extent && !edit.force {
-        let blocked_by = blocking(draft, &house, extent, id, extends.as_ref());
-        if !blocked_by.is_empty() {
-            return Err(BlockError::Blocked(blocked_by));
-        }
+        refuse_what_is_taken(draft, &house, extent, id, extends.as_ref())?;
     }
     let mut after = Block {
         kind: edit.kind.map_or(before.kind, BlockKind::from),

@@ -63,9 +63,9 @@ pub enum ConflictError {
     /// Unknown, or not the caller's.
     #[error("no such conflict or property")]
     NotFound,
-    /// Its stays ended before.
+    /// No two of its stays clash any more: by the host's word, or by themselves.
     #[error("the conflict has closed already")]
-    Closed,
+    Closed { by_host: bool },
     #[error("a field is not valid")]
     Invalid(Vec<InvalidField>),
     #[error(transparent)]
@@ -135,12 +135,38 @@ impl App {
         gone: &BlockId,
     ) -> Result<ConflictView, ConflictError> {
         let property = self.property_of(reach, id.as_str()).await?.ok_or(ConflictError::NotFound)?;
-        let changed = self.change(&property, |draft| apply_resolution(draft, reach, id, gone)).await?;
+        let changed = match self.change(&property, |draft| apply_resolution(draft, reach, id, gone)).await {
+            Err(ConflictError::Closed { .. }) => return self.said_of_closed(reach, &property, id, gone).await,
+            changed => changed?,
+        };
         let stands = changed.state.conflicts.iter().find(|conflict| conflict.id == *id).cloned();
         let (resolved, now) = changed.value;
         let closed_at = stands.is_none().then_some(now);
         let record = ConflictRecord { property, conflict: stands.unwrap_or(resolved), closed_at };
         Ok(view_of(record, Some(&changed.state)))
+    }
+
+    /// Of a conflict that has closed the same may be said again, and nothing else.
+    async fn said_of_closed(
+        &self,
+        reach: &Reach,
+        property: &PropertyId,
+        id: &ConflictId,
+        gone: &BlockId,
+    ) -> Result<ConflictView, ConflictError> {
+        let state = self.state_within(reach, property).await?.ok_or(ConflictError::NotFound)?;
+        let mut after = None;
+        loop {
+            let page = PageRequest { limit: 200, after };
+            let page = self.properties.conflict_records(&reach.account, Some(property), page).await?;
+            let mut closed = page.items.into_iter().filter(|record| record.closed_at.is_some());
+            match closed.find(|record| record.conflict.id == *id) {
+                Some(record) if record.conflict.gone.contains(gone) => return Ok(view_of(record, Some(&state))),
+                Some(record) => return Err(ConflictError::Closed { by_host: !record.conflict.gone.is_empty() }),
+                None if page.next.is_none() => return Err(ConflictError::NotFound),
+                None => after = page.next,
+            }
+        }
     }
 }
 
@@ -157,7 +183,12 @@ impl App {
     ) -> Result<Openings, ConflictError> {
         let property = self.property_of(reach, id.as_str()).await?.ok_or(ConflictError::NotFound)?;
         let before = self.state_within(reach, &property).await?.ok_or(ConflictError::NotFound)?;
-        self.openings_of(reach, &before, |draft| apply_resolution(draft, reach, id, gone)).await
+        match self.openings_of(reach, &before, |draft| apply_resolution(draft, reach, id, gone)).await {
+            Err(ConflictError::Closed { .. }) => {
+                self.said_of_closed(reach, &property, id, gone).await.map(|_| Openings::default())
+            }
+            openings => openings,
+        }
     }
 }
 
@@ -206,7 +237,8 @@ fn apply_resolution(
     let invalid = |detail: &str| ConflictError::Invalid(vec![InvalidField::new("gone", detail)]);
     let now = draft.now;
     let at = draft.state.conflicts.iter().position(|conflict| conflict.id == *id);
-    let known = at.and_then(|at| draft.state.conflicts.get(at)).ok_or(ConflictError::Closed)?.clone();
+    let known =
+        at.and_then(|at| draft.state.conflicts.get(at)).ok_or(ConflictError::Closed { by_host: false })?.clone();
     let block = draft.block(gone).filter(|_| known.blocks.contains(gone)).cloned();
     let block = block.ok_or_else(|| invalid("must be one of the blocks that the conflict names"))?;
     if block.is_own() {

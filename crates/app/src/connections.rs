@@ -20,7 +20,7 @@ use crate::{
     limits::{self, NAME_MOST},
     model::{
         ActivityKind, Connection, Detail, Direction, ExportSide, FailureKind, FeedUrl, Format, ImportSide, LinkReads,
-        LinkToken, PolicyOverrides, PropertyState, RETIRES_AFTER, RetiringLink, RetiringServes, Snapshot, Status,
+        LinkToken, PolicyOverrides, PropertyState, RETIRES_AFTER, RetiringLink, RetiringServes, Site, Snapshot, Status,
         StoppedExport,
     },
     ports::{FetchFailure, ObjectError, Page, PageRequest, ParkedBody, StoreError},
@@ -184,7 +184,7 @@ pub enum ConnectionError {
     Invalid(Vec<InvalidField>),
     /// A connection of the property has this URL.
     #[error("{0} has this URL already")]
-    UrlTaken(ConnectionId),
+    UrlTaken(ConnectionId, Site),
     /// The URL is one of the account's own private links.
     #[error("the URL is a private link of this account")]
     OwnLink,
@@ -599,7 +599,7 @@ impl App {
     ) -> Result<Prepared, ConnectionError> {
         // Before the site is asked; decided again with the change.
         if let Some(other) = connection_with(state, id, &url) {
-            return Err(ConnectionError::UrlTaken(other));
+            return Err(ConnectionError::UrlTaken(other.id.clone(), other.site()));
         }
         refuse_provider(detected(&url, &Feed::Unchecked), &self.settings.refused_providers, BY_URL)?;
         if self.is_own_link(reach, &url).await? {
@@ -905,12 +905,12 @@ fn needed(before: &Connection, edit: &ConnectionEdit) -> Needed {
 }
 
 /// Another connection of the property that reads this URL.
-fn connection_with(state: &PropertyState, id: &ConnectionId, url: &FeedUrl) -> Option<ConnectionId> {
+fn connection_with<'a>(state: &'a PropertyState, id: &ConnectionId, url: &FeedUrl) -> Option<&'a Connection> {
     let wanted = url.comparable();
     let same = |connection: &&Connection| {
         connection.id != *id && connection.import.as_ref().is_some_and(|import| import.url.comparable() == wanted)
     };
-    state.connections.iter().find(same).map(|connection| connection.id.clone())
+    state.connections.iter().find(same)
 }
 
 /// The provider that a URL and what it brought give away.
@@ -963,7 +963,7 @@ fn apply_creation(
         Needed::Nothing | Needed::Judge => None,
     };
     if let Some(other) = url.and_then(|url| connection_with(&draft.state, id, url)) {
-        return Err(ConnectionError::UrlTaken(other));
+        return Err(ConnectionError::UrlTaken(other.id.clone(), other.site()));
     }
     let detected = url.map_or("generic", |url| detected(url, &prepared.feed));
     if url.is_some() {
@@ -1092,7 +1092,7 @@ fn edit_import(
         Needed::Nothing | Needed::Judge => None,
     };
     if let Some(other) = new_url.and_then(|url| connection_with(&draft.state, &after.id, url)) {
-        return Err(ConnectionError::UrlTaken(other));
+        return Err(ConnectionError::UrlTaken(other.id.clone(), other.site()));
     }
     let url = new_url.or(after.import.as_ref().map(|import| &import.url)).cloned();
     let by_url = match (&url, &prepared.feed) {

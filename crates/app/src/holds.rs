@@ -7,9 +7,10 @@ use calmesh_calendar::{Block, BlockId, ConnectionId, EndedHold, Hold, HoldEnd, H
 use jiff::Timestamp;
 
 use crate::{
-    App, Draft, ListedNights, Reach,
+    App, Draft, ListedNights, Reach, Span,
+    blocks::span_of,
     change::ChangeRefusal,
-    model::{ActivityKind, ClosedHold, PropertyState},
+    model::{ActivityKind, ClosedHold, Connection, PropertyState, Site},
     ports::{Page, PageRequest, StoreError},
     preview::Openings,
     reading::end_hold,
@@ -36,6 +37,10 @@ pub struct HoldView {
     pub status: HoldStatus,
     pub block: BlockId,
     pub connection: ConnectionId,
+    /// The connection as its host knows it; none where it is not known any more.
+    pub site: Option<Site>,
+    /// When the stay is or was, on the property's clock; none where that is not known any more.
+    pub span: Option<Span>,
     /// The nights that it keeps, or kept, taken.
     pub nights: ListedNights,
     pub closed_at: Option<Timestamp>,
@@ -98,7 +103,7 @@ impl App {
         }
         let after = ended_after.filter(|after| !after.is_empty()).map(str::to_owned);
         let ended = self.properties.closed_holds(property, PageRequest { limit: room, after }).await?;
-        items.extend(ended.items.iter().map(ended_view));
+        items.extend(ended.items.iter().map(|closed| ended_view(closed, &state)));
         Ok(Page { items, next: ended.next.map(|next| format!("{AMONG_ENDED}{next}")) })
     }
 
@@ -179,12 +184,14 @@ fn status_of(end: HoldEnd) -> HoldStatus {
     }
 }
 
-fn ended_view(closed: &ClosedHold) -> HoldView {
+fn ended_view(closed: &ClosedHold, state: &PropertyState) -> HoldView {
     HoldView {
         hold: closed.hold.clone(),
         status: status_of(closed.end),
         block: closed.block.clone(),
         connection: closed.connection.clone(),
+        site: state.connection(&closed.connection).map(Connection::site),
+        span: closed.nights.map(|nights| Span::Nights(nights.first(), nights.end())),
         nights: ListedNights::of(closed.nights, closed.hold.opened_at),
         closed_at: Some(closed.closed_at),
     }
@@ -192,13 +199,16 @@ fn ended_view(closed: &ClosedHold) -> HoldView {
 
 fn open_view(block: &Block, state: &PropertyState) -> Option<HoldView> {
     let hold = block.hold()?.clone();
-    let nights = block.extent.nights(&state.house());
+    let (connection, house) = (block.connection()?, state.house());
+    let nights = block.extent.nights(&house);
     Some(HoldView {
         status: if hold.kept { HoldStatus::Kept } else { HoldStatus::Open },
         nights: ListedNights::of(nights, hold.opened_at),
         hold,
         block: block.id.clone(),
-        connection: block.connection()?.clone(),
+        connection: connection.clone(),
+        site: state.connection(connection).map(Connection::site),
+        span: Some(span_of(block.extent, &house)),
         closed_at: None,
     })
 }

@@ -72,10 +72,10 @@ pub use limits::{CONNECTIONS, Full, LIMITS, LINKS, LINKS_OVER_ALL, Limit, OWN_BL
 pub use links::{LinkEdit, LinkError, LinkView, NewLink, WantedScope};
 pub use listed::ListedNights;
 pub use mend::Mended;
-pub use naming::{site_in_words, span_in_words};
+pub use naming::{site_in_words, span_in_words, stay_in_words};
 pub use preview::Openings;
 pub use properties::{DEFAULT_CHECK_IN, DEFAULT_CHECK_OUT, NewProperty, PropertyEdit, PropertyError};
-pub use provider_words::user_agent_for;
+pub use provider_words::{user_agent_for, with_help};
 pub use reach::Reach;
 pub use reading::{AcceptedFeed, READER, ReadingReport, take_reading};
 pub use reads::TakeLogError;

@@ -56,8 +56,9 @@ fn blocks_of(kind: &ActivityKind) -> Vec<(&BlockId, StayPart)> {
         | ActivityKind::BlockCreated { block }
         | ActivityKind::BlockChanged { block }
         | ActivityKind::BlockDeleted { block } => vec![(block, Itself)],
-        ActivityKind::ConflictOpened { blocks, .. } | ActivityKind::ConflictClosed { blocks, .. } => {
-            blocks.iter().map(|block| (block, Itself)).collect()
+        ActivityKind::ConflictOpened { blocks, .. } => blocks.iter().map(|block| (block, Itself)).collect(),
+        ActivityKind::ConflictClosed { blocks, gone, .. } => {
+            blocks.iter().map(|block| (block, if gone.contains(block) { Gone } else { Itself })).collect()
         }
         ActivityKind::ConflictResolved { gone, .. } => vec![(gone, Gone)],
         ActivityKind::ExtensionOrphaned { block, stay } => vec![(block, Itself), (stay, Gone)],
@@ -82,6 +83,11 @@ fn site(id: &ConnectionId, before: &PropertyState, after: &PropertyState) -> Opt
     after.connection(id).or_else(|| before.connection(id)).map(Connection::site)
 }
 
+/// A block by whose it is and when; none for the block of a connection that nothing is known of.
+pub(crate) fn named_stay(block: &Block, part: StayPart, state: &PropertyState, house: &House) -> Option<NamedStay> {
+    stay(block, part, state, state, house)
+}
+
 /// None for the block of a connection that nothing is known of.
 fn stay(
     block: &Block,
@@ -94,7 +100,7 @@ fn stay(
         Some(connection) => Some(site(connection, before, after)?),
         None => None,
     };
-    Some(NamedStay { block: block.id.clone(), part, site, span: span_of(block.extent, house) })
+    Some(NamedStay { block: block.id.clone(), part, site, span: span_of(block.extent, house), before: None })
 }
 
 /// What a refresh brought, changed and took away, each in order of time.
@@ -116,7 +122,12 @@ fn changed_stays(
     };
     let gone = before.blocks.iter().filter(|block| !now.contains_key(&block.id));
     let mine = after.blocks.iter().chain(gone).filter(|block| block.connection() == Some(connection));
-    first_of_each(mine.filter_map(|block| Some((part(block)?, block))).collect(), before, after, house)
+    let mut stays = first_of_each(mine.filter_map(|block| Some((part(block)?, block))).collect(), before, after, house);
+    for stay in stays.iter_mut().filter(|stay| stay.part == StayPart::Changed) {
+        let was = known.get(&stay.block).map(|(_, extent)| span_of(*extent, house));
+        stay.before = was.filter(|was| *was != stay.span);
+    }
+    stays
 }
 
 /// What vanished together.
@@ -156,6 +167,13 @@ pub fn site_in_words(site: &Site) -> String {
         }
         _ => site.name.clone(),
     }
+}
+
+/// A stay with whose it is: `Airbnb, whole flat, 4–7 Dec 2026`.
+#[must_use]
+pub fn stay_in_words(stay: &NamedStay) -> String {
+    let of = stay.site.as_ref().map_or_else(|| "your own block".to_owned(), site_in_words);
+    format!("{of}, {}", span_in_words(stay.span))
 }
 
 /// A provider by the name that hosts use: of `Google Calendar (link)` the first part.

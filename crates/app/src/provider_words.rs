@@ -21,7 +21,8 @@ fn profile_of(url: &FeedUrl, provider: &str) -> &'static Profile {
 }
 
 /// The failure with what its provider's profile says about it.
-pub(crate) fn with_help(failure: FetchFailure, url: &FeedUrl, provider: &str) -> FetchFailure {
+#[must_use]
+pub fn with_help(failure: FetchFailure, url: &FeedUrl, provider: &str) -> FetchFailure {
     match help(profile_of(url, provider), failure.kind) {
         Some(help) => FetchFailure { detail: format!("{} {help}", failure.detail), ..failure },
         None => failure,

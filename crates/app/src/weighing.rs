@@ -205,7 +205,11 @@ fn find_conflicts(draft: &mut Draft, now: &Ground, ids: &mut dyn FnMut() -> [u8;
     for conflict in closed {
         draft.note(
             None,
-            ActivityKind::ConflictClosed { conflict: conflict.id.clone(), blocks: conflict.blocks.clone() },
+            ActivityKind::ConflictClosed {
+                conflict: conflict.id.clone(),
+                blocks: conflict.blocks.clone(),
+                gone: conflict.gone.iter().cloned().collect(),
+            },
         );
         let property = draft.state.property.id.clone();
         draft.history.closed_conflicts.push(ConflictRecord { property, conflict, closed_at: Some(draft.now) });

@@ -23,6 +23,7 @@ pub const CLAIMANTS_NAMED: usize = 16;
 pub struct Conflict {
     pub id: ConflictId,
     /// The stays that clash, in order of id: what the host said to be gone, what was named before, the next arrivals.
+    /// What was said to be gone stays as long as there is room, also when it claims nothing here any more.
     pub blocks: Vec<BlockId>,
     /// How many more clash, and are not named.
     pub more: u32,
@@ -34,8 +35,8 @@ pub struct Conflict {
     /// When the first of the guests arrives: the deadline for the host.
     pub arrives_at: Timestamp,
     pub opened_at: Timestamp,
-    /// The host said of these that they no longer stand. They are kept, so that the conflict does not open again, as
-    /// long as they are shown.
+    /// The host said of these that they no longer stand. They are kept, so that the conflict does not open again, and
+    /// tells to its end what was said.
     pub gone: BTreeSet<BlockId>,
     /// What the host did not say to be gone does not clash among itself.
     pub settled: bool,
@@ -90,9 +91,9 @@ pub fn conflicts(
         if before.is_none() && !run.of_shown {
             continue;
         }
-        let blocks: BTreeSet<&BlockId> = run.named.iter().filter_map(|at| stays.id(*at)).collect();
-        let gone: BTreeSet<BlockId> =
-            before.iter().flat_map(|before| &before.gone).filter(|gone| blocks.contains(gone)).cloned().collect();
+        let mut blocks: BTreeSet<&BlockId> = run.named.iter().filter_map(|at| stays.id(*at)).collect();
+        let mut gone: BTreeSet<&BlockId> =
+            before.iter().flat_map(|before| &before.gone).filter(|gone| blocks.contains(gone)).collect();
         let more = run.count.saturating_sub(run.named.len());
         let left: Vec<&Block> = run
             .named
@@ -108,6 +109,11 @@ pub fn conflicts(
         match before {
             Some(before) => {
                 goes_on.insert(&before.id);
+                let room = CLAIMANTS_NAMED.saturating_sub(blocks.len());
+                let left_it: Vec<&BlockId> =
+                    before.gone.iter().filter(|gone| !blocks.contains(gone)).take(room).collect();
+                blocks.extend(&left_it);
+                gone.extend(left_it);
             }
             None if settled => {}
             None => out.opened.push(id.clone()),
@@ -120,7 +126,7 @@ pub fn conflicts(
             nights: picture.house.nights_of(run.times),
             arrives_at: run.arrives_at,
             opened_at: before.map_or(now, |before| before.opened_at),
-            gone,
+            gone: gone.into_iter().cloned().collect(),
             settled,
         });
     }

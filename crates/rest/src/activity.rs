@@ -5,7 +5,7 @@ use calmesh_app::{
     Span, counted,
     limits::NIGHTS_TOLD,
     model::{Activity, ActivityKind, NamedStay, Names, StayPart},
-    site_in_words, span_in_words,
+    site_in_words, span_in_words, stay_in_words,
 };
 use calmesh_calendar::{BlockId, ConflictId, Finding, HoldId, Nights, PropertyId, Standing};
 use serde::Serialize;
@@ -110,13 +110,21 @@ struct StayJson {
     start: String,
     /// As `start`; not included.
     end: String,
+    /// What its start was before, where a refresh moved it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_before: Option<String>,
+    /// And its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_before: Option<String>,
 }
 
 impl From<NamedStay> for StayJson {
     fn from(stay: NamedStay) -> Self {
         let (start, end) = written_span(stay.span);
         let (name, provider) = stay.site.map(|site| (site.name, site.provider)).unzip();
-        Self { block_id: stay.block.to_string(), part: stay.part.into(), name, provider, start, end }
+        let (start_before, end_before) = stay.before.map(written_span).unzip();
+        let part = stay.part.into();
+        Self { block_id: stay.block.to_string(), part, name, provider, start, end, start_before, end_before }
     }
 }
 
@@ -148,9 +156,15 @@ impl Words<'_> {
 
     /// ` (4–7 Dec 2026, 9–12 Dec 2026, …)` of these so many, or nothing where none is known.
     fn dates(&self, part: StayPart, of: u32) -> String {
-        let spans: Vec<String> = self.stays(part).map(|stay| span_in_words(stay.span)).collect();
-        let more = if usize::try_from(of).is_ok_and(|of| of > spans.len()) { ", …" } else { "" };
-        if spans.is_empty() { String::new() } else { format!(" ({}{more})", spans.join(", ")) }
+        let told = |stay: &NamedStay| match stay.before {
+            Some(before) => format!("{}, before {}", span_in_words(stay.span), span_in_words(before)),
+            None => span_in_words(stay.span),
+        };
+        let spans: Vec<String> = self.stays(part).map(told).collect();
+        let comma = if self.stays(part).any(|stay| stay.before.is_some()) { "; " } else { ", " };
+        let more =
+            if usize::try_from(of).is_ok_and(|of| of > spans.len()) { format!("{comma}…") } else { String::new() };
+        if spans.is_empty() { String::new() } else { format!(" ({}{more})", spans.join(comma)) }
     }
 
     /// ` 4–7 Dec 2026`, or nothing.
@@ -162,12 +176,6 @@ impl Words<'_> {
     fn property(&self) -> String {
         self.0.property.as_ref().map(|name| format!(" \"{name}\"")).unwrap_or_default()
     }
-}
-
-/// A stay with whose it is: `Airbnb, whole flat, 4–7 Dec 2026`.
-fn whole(stay: &NamedStay) -> String {
-    let of = stay.site.as_ref().map_or_else(|| "your own block".to_owned(), site_in_words);
-    format!("{of}, {}", span_in_words(stay.span))
 }
 
 fn capital(sentence: &str) -> String {
@@ -312,19 +320,16 @@ impl ActivityView {
             ActivityKind::ConflictResolved { conflict, gone } => Self {
                 kind: "conflict_resolved",
                 detail: match words.stay(StayPart::Gone) {
-                    Some(stay) => format!("You said that one stay of a conflict is gone: {}.", whole(stay)),
+                    Some(stay) => format!("You said that one stay of a conflict is gone: {}.", stay_in_words(stay)),
                     None => "You said which stay of a conflict is gone.".to_owned(),
                 },
                 conflict_id: Some(conflict.to_string()),
                 block_id: Some(gone.to_string()),
                 ..blank()
             },
-            ActivityKind::ConflictClosed { conflict, blocks } => Self {
+            ActivityKind::ConflictClosed { conflict, blocks, gone } => Self {
                 kind: "conflict_closed",
-                detail: format!(
-                    "A conflict is over: its stays{} do not claim the same time any more.",
-                    all_named(&words).map(|named| format!(" ({named})")).unwrap_or_default()
-                ),
+                detail: conflict_closed(&words, !gone.is_empty()),
                 conflict_id: Some(conflict.to_string()),
                 block_ids: Some(texts(&blocks)),
                 ..blank()
@@ -383,16 +388,33 @@ fn feed_changed(words: &Words<'_>, [added, changed, removed, held]: [u32; 4]) ->
 
 /// The named ones of the stays of a conflict, if two or more are.
 fn all_named(words: &Words<'_>) -> Option<String> {
-    let stays: Vec<String> = words.stays(StayPart::Itself).map(whole).collect();
+    let stays: Vec<String> = words.stays(StayPart::Itself).map(stay_in_words).collect();
     (stays.len() > 1).then(|| stays.join("; "))
+}
+
+/// Why a conflict is over: by the host's word, or by itself.
+fn conflict_closed(words: &Words<'_>, by_host: bool) -> String {
+    if !by_host {
+        let named = all_named(words).map(|named| format!(" ({named})")).unwrap_or_default();
+        return format!("A conflict is over: its stays{named} do not claim the same time any more.");
+    }
+    let told = |part: StayPart| words.stays(part).map(stay_in_words).collect::<Vec<_>>();
+    let gone = match &told(StayPart::Gone)[..] {
+        [] => "you said what of it is gone".to_owned(),
+        [one] => format!("you said that {one} is gone"),
+        several => format!("you said that these are gone: {}", several.join("; ")),
+    };
+    let left = Some(told(StayPart::Itself).join("; ")).filter(|left| !left.is_empty());
+    let left = left.map(|left| format!(" ({left})")).unwrap_or_default();
+    format!("A conflict is over: {gone}, and what is left{left} does not clash.")
 }
 
 fn conflict_opened(words: &Words<'_>, conflict: &ConflictId, first: &BlockId, count: usize) -> String {
     let named = all_named(words).map(|named| format!(" ({named})")).unwrap_or_default();
     let seen = words.0.stays.iter().find(|stay| stay.block == *first);
     let first = match seen.map(|stay| (stay, &stay.site)) {
-        Some((stay, Some(_))) => whole(stay),
-        Some((stay, None)) => capital(&whole(stay)),
+        Some((stay, Some(_))) => stay_in_words(stay),
+        Some((stay, None)) => capital(&stay_in_words(stay)),
         None => first.to_string(),
     };
     let (stays, cancel) = match count {
@@ -407,7 +429,7 @@ fn conflict_opened(words: &Words<'_>, conflict: &ConflictId, first: &BlockId, co
 
 /// What became of the stay that an own block extends, and how to remove the block.
 fn extension(words: &Words<'_>, block: &BlockId, stay: &BlockId, part: StayPart, what: &str) -> String {
-    let stay = words.stay(part).map_or_else(|| stay.to_string(), whole);
+    let stay = words.stay(part).map_or_else(|| stay.to_string(), stay_in_words);
     format!(
         "The stay that your block{} extends {what}: {stay}. The block stays and takes its time. If nobody needs it any \
          more, remove it with DELETE /v1/blocks/{block}.",
@@ -594,6 +616,24 @@ mod tests {
         assert_eq!((&stay["name"], &stay["provider"]), (&whose, &json!("airbnb")));
         let text = page.to_string();
         assert!(!text.contains("Reserved") && !text.contains("HMAAAAAAAA"), "nothing of a guest: {text}");
+    }
+
+    #[tokio::test]
+    async fn a_stay_that_moved_is_told_with_its_dates_before() {
+        let api = TestApi::new().await;
+        let flat = api.flat().await;
+        api.connect(&flat, "Airbnb", airbnb(&[STAY])).await;
+        api.clock.advance(jiff::SignedDuration::from_mins(20));
+        api.feeds.serve(&url("Airbnb"), airbnb(&[("HMAAAAAAAA", "2026-12-05", "2026-12-08")]));
+        api.post(&format!("/v1/properties/{flat}/refresh"), json!({})).await;
+        api.work().await;
+        assert_eq!(told(&api, &flat).await[0], "Airbnb: 1 stay changed (5–8 Dec 2026, before 4–7 Dec 2026).");
+        let page = api.get(&format!("/v1/properties/{flat}/activity")).await.json();
+        let stay = &page["items"][0]["stays"][0];
+        assert_eq!(
+            ["start", "start_before", "end_before"].map(|field| &stay[field]),
+            ["2026-12-05", "2026-12-04", "2026-12-07"]
+        );
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use axum::{
 };
 use calmesh_app::{
     BlockEdit, BlockError, BlockSource, BlockView, NewBlock, Pruning, StayApart, limits::SUMMARY_MOST, site_in_words,
-    span_in_words,
+    span_in_words, stay_in_words,
 };
 use calmesh_calendar::{BlockId, NAMED_MOST, PropertyId};
 use serde::Serialize;
@@ -33,7 +33,8 @@ const READ_ONLY: &[&str] =
 #[schema(as = Block, example = json!({
     "id": "blk_0k5w8v1x2y3z4a5b6c7d8e9f0g", "property_id": "prp_0k5w8v1x2y3z4a5b6c7d8e9f0g", "kind": "reservation",
     "start": "2026-12-04", "end": "2026-12-07",
-    "source": {"type": "connection", "connection_id": "con_0k5w8v1x2y3z4a5b6c7d8e9f0g", "provider": "airbnb"},
+    "source": {"type": "connection", "connection_id": "con_0k5w8v1x2y3z4a5b6c7d8e9f0g", "name": "Airbnb, whole flat",
+        "provider": "airbnb"},
     "label": "EX-Airbnb, whole flat", "summary": "Reserved", "extends": null, "state": "standing",
     "covered_by": [], "notice": null, "first_seen_at": "2026-11-01T09:30:00Z", "changed_at": "2026-11-01T09:30:00Z"
 }))]
@@ -70,7 +71,18 @@ pub(crate) struct BlockJson {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Source {
     Own,
-    Connection { connection_id: String, provider: String },
+    Connection { connection_id: String, name: String, provider: String },
+}
+
+impl From<BlockSource> for Source {
+    fn from(source: BlockSource) -> Self {
+        match source {
+            BlockSource::Own => Self::Own,
+            BlockSource::Connection { connection, name, provider } => {
+                Self::Connection { connection_id: connection.to_string(), name, provider }
+            }
+        }
+    }
 }
 
 impl From<BlockView> for BlockJson {
@@ -83,12 +95,7 @@ impl From<BlockView> for BlockJson {
             kind: view.block.kind.into(),
             start,
             end,
-            source: match view.source {
-                BlockSource::Own => Source::Own,
-                BlockSource::Connection { connection, provider } => {
-                    Source::Connection { connection_id: connection.to_string(), provider }
-                }
-            },
+            source: view.source.into(),
             label: view.label,
             extends: view.block.extends().map(ToString::to_string),
             summary: Some(view.block.summary).filter(|summary| !summary.is_empty()),
@@ -180,12 +187,20 @@ impl From<BlockError> for Problem {
             BlockError::NotFound => Self::not_found("block or property"),
             BlockError::Outdated => Self::stale(),
             BlockError::Invalid(fields) => Self::invalid_fields(fields),
-            BlockError::Blocked(blocks) => Self::conflict(
-                "Something is taken in this time already; see blocked_by. Choose another time, name the stay that \
-                 this extends, or send \"force\": true to make it all the same.",
-            )
-            .sort("blocked")
-            .with("blocked_by", texts(&blocks)),
+            BlockError::Blocked { by, first } => {
+                let named: Vec<String> = first.iter().map(stay_in_words).collect();
+                let more = match by.len().saturating_sub(named.len()) {
+                    0 => String::new(),
+                    more => format!("; and {more} more"),
+                };
+                Self::conflict(format!(
+                    "Something is taken in this time already: {}{more}. Choose another time, name the stay that this \
+                     extends, or send \"force\": true to make it all the same.",
+                    named.join("; ")
+                ))
+                .sort("blocked")
+                .with("blocked_by", texts(&by))
+            }
             BlockError::Imported => Self::conflict(
                 "This block came from a connection's feed; change it on the site where it was made. The next refresh \
                  brings it here.",

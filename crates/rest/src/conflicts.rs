@@ -45,7 +45,7 @@ struct ConflictJson {
     #[schema(required)]
     property_name: Option<String>,
     status: ConflictWord,
-    /// The stays that clash: two, and up to 16 where more do.
+    /// The stays that clash: two, and up to 16 where more do; what you said to be gone among them.
     blocks: Vec<String>,
     /// How many more clash, and are not named.
     more: u32,
@@ -68,7 +68,7 @@ struct ConflictJson {
     closed_at: Option<Instant>,
 }
 
-/// A stay of a conflict. What is null beside a `gone` or ended stay is not known any more.
+/// A stay of a conflict. What you said to be gone stays listed. What is null beside a `gone` or ended stay is not known any more.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ConflictStay)]
 struct ConflictStayJson {
@@ -143,10 +143,16 @@ impl From<ConflictError> for Problem {
     fn from(error: ConflictError) -> Self {
         match error {
             ConflictError::NotFound => Self::not_found("conflict or property"),
-            ConflictError::Closed => {
-                Self::conflict("This conflict has closed already: its stays ended or moved. Nothing is left to decide.")
-                    .sort("conflict-closed")
-            }
+            ConflictError::Closed { by_host: true } => Self::conflict(
+                "This conflict has closed already: you said which of its stays is gone, and what is left of it does not clash. \
+                 Nothing is left to decide.",
+            )
+            .sort("conflict-closed"),
+            ConflictError::Closed { by_host: false } => Self::conflict(
+                "This conflict has closed already: its stays ended, moved, or turned out to repeat one another. Nothing is \
+                 left to decide.",
+            )
+            .sort("conflict-closed"),
             ConflictError::Invalid(fields) => Self::invalid_fields(fields),
             ConflictError::Store(error) => error.into(),
         }

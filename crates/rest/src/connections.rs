@@ -6,6 +6,7 @@ use calmesh_app::{
     SideEdit, TurnedOn,
     limits::{NAME_MOST, TEXT_MOST},
     model::{Direction, ExportSide, Failure, FailureKind, FeedUrl, ImportSide, PolicyOverrides, Status},
+    site_in_words,
 };
 use calmesh_calendar::{ConnectionId, Policy, PropertyId};
 use serde::Serialize;
@@ -518,8 +519,9 @@ impl From<ConnectionError> for Problem {
             ConnectionError::NotFound => Self::not_found("connection or property"),
             ConnectionError::Outdated => Self::stale(),
             ConnectionError::Invalid(fields) => Self::invalid_fields(fields),
-            ConnectionError::UrlTaken(id) => Self::conflict(format!(
-                "The connection {id} of this property reads this URL already. Change that one, or paste another URL."
+            ConnectionError::UrlTaken(id, site) => Self::conflict(format!(
+                "The connection \"{}\" ({id}) of this property reads this URL already. Change that one, or paste another URL.",
+                site_in_words(&site)
             ))
             .sort("url-taken")
             .with("connection_id", id.as_str()),

@@ -1,7 +1,7 @@
 //! Why a night is taken or free.
 
 use axum::{extract::State, response::Response};
-use calmesh_app::{BlockSource, CarriedBy, ClaimView, ExplainError, Explanation, NotKnown};
+use calmesh_app::{CarriedBy, ClaimView, ExplainError, Explanation, NotKnown};
 use calmesh_calendar::PropertyId;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -30,7 +30,8 @@ pub(crate) const LINKS_NAMED: usize = 50;
     "night": "2026-12-04", "available": false, "past": false, "as_of": "2026-11-01T09:30:00Z",
     "claims": [{
         "block_id": "blk_0k5w8v1x2y3z4a5b6c7d8e9f0g", "kind": "reservation",
-        "source": {"type": "connection", "connection_id": "con_0k5w8v1x2y3z4a5b6c7d8e9f0g", "provider": "airbnb"},
+        "source": {"type": "connection", "connection_id": "con_0k5w8v1x2y3z4a5b6c7d8e9f0g", "name": "Airbnb, whole flat",
+            "provider": "airbnb"},
         "state": "standing", "event": {"uid": "1418fb94e984-6a0c@airbnb.com", "lines": [12, 20]}, "turnover": false,
         "rules": ["reservation by its code", "a reservation by its own text"], "since": "2026-11-01T09:30:00Z",
         "asked_since": null, "carried_by": ["con_1k5w8v1x2y3z4a5b6c7d8e9f0g", "lnk_0k5w8v1x2y3z4a5b6c7d8e9f0g"]
@@ -93,12 +94,7 @@ impl From<ClaimView> for ClaimJson {
         Self {
             block_id: claim.block.to_string(),
             kind: kind.into(),
-            source: match source {
-                BlockSource::Own => Source::Own,
-                BlockSource::Connection { connection, provider } => {
-                    Source::Connection { connection_id: connection.to_string(), provider }
-                }
-            },
+            source: source.into(),
             state: claim.state.into(),
             event: claim.key.map(|key| EventJson { uid: key.uid, lines: lines.map(|lines| [lines.first, lines.last]) }),
             turnover: claim.turnover,

@@ -15,6 +15,7 @@ use crate::{
     properties::{Opens, or_opens},
     query::{ListPage, ListParams, Listing, Params, PathId, PreviewParams},
     routes::{Routes, routes},
+    when::written_span,
     words::{CauseWord, HoldWord},
 };
 
@@ -22,7 +23,8 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Hold, example = json!({
     "id": "hld_0k5w8v1x2y3z4a5b6c7d8e9f0g", "block_id": "blk_0k5w8v1x2y3z4a5b6c7d8e9f0g",
-    "connection_id": "con_0k5w8v1x2y3z4a5b6c7d8e9f0g", "status": "open", "cause": "absent", "group": null,
+    "connection_id": "con_0k5w8v1x2y3z4a5b6c7d8e9f0g", "name": "Airbnb, whole flat", "provider": "airbnb",
+    "start": "2026-12-04", "end": "2026-12-05", "status": "open", "cause": "absent", "group": null,
     "nights": ["2026-12-04"], "more_nights": 0, "opened_at": "2026-11-01T09:30:00Z", "readings": 1,
     "earliest_release_at": "2026-11-01T10:00:00Z"
 }))]
@@ -30,6 +32,18 @@ struct HoldJson {
     id: String,
     block_id: String,
     connection_id: String,
+    /// The connection's name; null where it is gone.
+    #[schema(required)]
+    name: Option<String>,
+    /// The connection's provider; null where it is gone.
+    #[schema(required)]
+    provider: Option<String>,
+    /// When the stay is, or was as the hold ended: a night, or a local date-time; null where it is not known any more.
+    #[schema(required)]
+    start: Option<String>,
+    /// As `start`; not included.
+    #[schema(required)]
+    end: Option<String>,
     status: HoldWord,
     cause: CauseWord,
     /// What vanished together shares one.
@@ -48,7 +62,13 @@ struct HoldJson {
 
 impl From<HoldView> for HoldJson {
     fn from(view: HoldView) -> Self {
+        let (name, provider) = view.site.map(|site| (site.name, site.provider)).unzip();
+        let (start, end) = view.span.map(written_span).unzip();
         Self {
+            name,
+            provider,
+            start,
+            end,
             id: view.hold.id.to_string(),
             block_id: view.block.to_string(),
             connection_id: view.connection.to_string(),

@@ -320,6 +320,7 @@ optional! {
     hold_option: Hold, "HoldDoc";
     lost_option: LostStay, "LostStayDoc";
     site_option: Site, "SiteDoc";
+    span_option: Span, "span";
     key_option: EventKey, "EventKeyDoc";
     nights_option: Nights, "nights";
     import_option: ImportSide, "ImportSideDoc";
@@ -873,6 +874,8 @@ struct NamedStayDoc {
     site: Option<Site>,
     #[serde(with = "span")]
     span: Span,
+    #[serde(with = "span_option", default, skip_serializing_if = "Option::is_none")]
+    before: Option<Span>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -986,6 +989,8 @@ enum ActivityKindDoc {
         conflict: ConflictId,
         #[serde(with = "text_list")]
         blocks: Vec<BlockId>,
+        #[serde(with = "text_list", default, skip_serializing_if = "Vec::is_empty")]
+        gone: Vec<BlockId>,
     },
     BlockCreated {
         #[serde(with = "text")]
@@ -1191,12 +1196,13 @@ mod tests {
 
     fn an_activity(connection: Option<ConnectionId>, kind: ActivityKind) -> Activity {
         let site = Some(Site { name: "Airbnb, whole flat".to_owned(), provider: "airbnb".to_owned() });
-        let stay = |part, site: Option<Site>, span| NamedStay { block: block_id(1), part, site, span };
+        let stay = |part, site: Option<Site>, span| NamedStay { block: block_id(1), part, site, span, before: None };
         let nights = |part| stay(part, site.clone(), Span::Nights(civil::date(2026, 12, 4), civil::date(2026, 12, 7)));
         let hours = Span::Local(civil::date(2026, 12, 7).at(11, 0, 0, 0), civil::date(2026, 12, 7).at(14, 30, 1, 0));
         let mut stays: Vec<NamedStay> =
             [StayPart::Itself, StayPart::New, StayPart::Changed, StayPart::Gone].map(nights).into();
         stays.push(stay(StayPart::Itself, None, hours));
+        stays.push(NamedStay { before: Some(hours), ..nights(StayPart::Changed) });
         let names = Names { property: Some("Casa".to_owned()), site, stays };
         Activity { property: property_id(1), at: at(1), connection, kind, names }
     }
@@ -1384,7 +1390,12 @@ mod tests {
                 nights: conflict.nights.into_iter().flat_map(Nights::iter).collect(),
             },
             ActivityKind::ConflictResolved { conflict: conflict.id.clone(), gone: block_id(1) },
-            ActivityKind::ConflictClosed { conflict: conflict.id, blocks: conflict.blocks },
+            ActivityKind::ConflictClosed {
+                conflict: conflict.id.clone(),
+                blocks: conflict.blocks.clone(),
+                gone: vec![block_id(1)],
+            },
+            ActivityKind::ConflictClosed { conflict: conflict.id, blocks: conflict.blocks, gone: Vec::new() },
         ];
         for kind in kinds {
             survives(&an_activity(None, kind));

@@ -44,6 +44,8 @@ pub struct NamedStay {
     pub site: Option<Site>,
     /// On the property's clock.
     pub span: Span,
+    /// When it was before, where that changed.
+    pub before: Option<Span>,
 }
 
 /// What a block is to an entry.
@@ -149,6 +151,8 @@ pub enum ActivityKind {
     ConflictClosed {
         conflict: ConflictId,
         blocks: Vec<BlockId>,
+        /// Of these, what the host said to be gone.
+        gone: Vec<BlockId>,
     },
     BlockCreated {
         block: BlockId,

@@ -441,7 +441,7 @@ async fn one_feed_twice_in_one_property_is_refused_as_before_and_in_another_acco
     let (app, reach) = (&world.app, reach(&world));
     let one = app.create_connection(&reach, &world.property, &new_connection("a")).await.unwrap().connection;
     let refused = app.create_connection(&reach, &world.property, &new_connection("a")).await.unwrap_err();
-    assert!(matches!(refused, ConnectionError::UrlTaken(id) if id == one.id));
+    assert!(matches!(refused, ConnectionError::UrlTaken(id, _) if id == one.id));
     let url: FeedUrl = World::url("a").parse().unwrap();
     let stranger = calmesh_calendar::AccountId::from_random([77; 16]);
     assert_ne!(url.mark(&world.account), url.mark(&stranger));

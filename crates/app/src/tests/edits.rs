@@ -101,7 +101,7 @@ async fn of_two_connections_with_one_url_at_the_same_time_one_is_refused() {
     let refused = one.and(two).unwrap_err();
     let state = world.state().await;
     assert_eq!(state.connections.len(), 1);
-    assert!(matches!(refused, ConnectionError::UrlTaken(id) if id == state.connections[0].id));
+    assert!(matches!(refused, ConnectionError::UrlTaken(id, _) if id == state.connections[0].id));
     assert_eq!(state.blocks.len(), 1);
 }
 

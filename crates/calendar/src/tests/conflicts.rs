@@ -149,6 +149,23 @@ fn a_conflict_of_several_is_settled_when_no_two_are_left_that_clash() {
 }
 
 #[test]
+fn what_the_host_said_is_gone_stays_listed_when_it_claims_nothing_any_more() {
+    let mut blocks = vec![stay(1, A, dec(4, 9)), stay(2, B, dec(6, 12)), stay(3, C, dec(5, 20))];
+    let mut draw = 0;
+    let conflict = found_by(&[], &blocks, &mut draw).standing.remove(0);
+    let said = gone(&blocks, &conflict, 1);
+    blocks.remove(0);
+    let goes_on = found_by(std::slice::from_ref(&said), &blocks, &mut draw).standing;
+    assert_eq!(goes_on.iter().map(told).collect::<Vec<_>>(), [(ids(&[1, 2, 3]), run("06", "12"))]);
+    assert_eq!((&goes_on[0].id, &goes_on[0].gone, goes_on[0].settled), (&conflict.id, &said.gone, false));
+    assert_eq!(found_by(&goes_on, &blocks, &mut draw).standing, goes_on, "the same again changes nothing");
+    let both = gone(&blocks, &goes_on[0], 2);
+    blocks.remove(0);
+    let over = found_by(std::slice::from_ref(&both), &blocks, &mut draw);
+    assert_eq!((over.standing, &over.closed[0].gone), (Vec::new(), &ids(&[1, 2]).into_iter().collect()));
+}
+
+#[test]
 fn what_is_held_keeps_a_conflict_open_and_opens_none() {
     let (a, b) = (stay(1, A, dec(4, 9)), stay(2, B, dec(6, 12)));
     assert_eq!(found(&[held(a.clone()), b.clone()]), Conflicts::default());

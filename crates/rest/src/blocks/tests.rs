@@ -72,6 +72,29 @@ async fn a_block_in_the_way_is_409_with_its_id_unless_forced() {
 }
 
 #[tokio::test]
+async fn what_is_in_the_way_is_told_by_names_and_dates() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    api.connect_with(&flat, "whole", airbnb(&[STAY]), json!({"name": "Whole flat"})).await;
+    for (start, end) in [("2026-12-08", "2026-12-09"), ("2026-12-10", "2026-12-12"), ("2026-12-12", "2026-12-14")] {
+        api.block(&flat, start, end).await;
+    }
+    let path = format!("/v1/properties/{flat}/blocks");
+    let body = |end: &str| json!({"kind": "reservation", "start": "2026-12-06", "end": end});
+    let one = api.post(&path, body("2026-12-07")).await.problem(409);
+    let detail = one["detail"].as_str().unwrap();
+    assert!(
+        detail.starts_with("Something is taken in this time already: Whole flat (Airbnb), 4–7 Dec 2026. Choose"),
+        "{detail}"
+    );
+    let four = api.post(&path, body("2026-12-20")).await.problem(409);
+    let told =
+        "Whole flat (Airbnb), 4–7 Dec 2026; your own block, 8–9 Dec 2026; your own block, 10–12 Dec 2026; and 1 more.";
+    assert!(four["detail"].as_str().unwrap().contains(told), "{four}");
+    assert_eq!(four["blocked_by"].as_array().unwrap().len(), 4);
+}
+
+#[tokio::test]
 async fn times_are_compared_exactly_and_half_open() {
     let api = TestApi::new().await;
     let flat = api.flat().await;

@@ -108,3 +108,76 @@ async fn conflicts_are_seen_by_their_account_and_by_tokens_for_their_property_al
         api.ask(Method::POST, &path).by(token).json(body).send().await.problem(404);
     }
 }
+
+/// Two sites that sold one night, and one whose stays may be echoes; the property and its conflict.
+async fn a_clash_of_three(api: &TestApi) -> (String, Value) {
+    let flat = api.flat().await;
+    api.connect(&flat, "a", plain(&[("Blocked", "2026-12-04", "2026-12-07")])).await;
+    let far = ("HMDDDDDDDD", "2027-05-05", "2027-05-20");
+    api.connect(&flat, "b", airbnb(&[("HMBBBBBBBB", "2026-12-05", "2026-12-08"), far])).await;
+    api.connect(&flat, "c", airbnb(&[("HMCCCCCCCC", "2026-12-06", "2026-12-09")])).await;
+    api.work().await;
+    let listed = api.get(&format!("/v1/properties/{flat}/conflicts")).await.json();
+    assert_eq!(listed["items"][0]["stays"].as_array().unwrap().len(), 3, "{listed}");
+    (flat, listed["items"][0].clone())
+}
+
+/// The stay of this site in a conflict.
+fn of_site<'a>(conflict: &'a Value, name: &str) -> &'a Value {
+    conflict["stays"].as_array().unwrap().iter().find(|stay| stay["name"] == name).unwrap()
+}
+
+#[tokio::test]
+async fn what_you_said_to_be_gone_stays_listed_to_the_end_of_its_conflict() {
+    let api = TestApi::new().await;
+    let (flat, conflict) = a_clash_of_three(&api).await;
+    let path = format!("/v1/conflicts/{}/resolve", conflict["id"].as_str().unwrap());
+    let (a, b) = (of_site(&conflict, "a")["block_id"].clone(), of_site(&conflict, "b")["block_id"].clone());
+    let once = api.post(&path, json!({"gone": a})).await.json();
+    assert_eq!((&once["status"], &once["gone"], &once["id"]), (&json!("open"), &a, &conflict["id"]), "{once}");
+    let marks = |told: &Value| ["a", "b", "c"].map(|name| of_site(told, name)["gone"] == true);
+    assert_eq!((marks(&once), once["blocks"].as_array().unwrap().len()), ([true, false, false], 3), "{once}");
+    assert_eq!(of_site(&once, "a")["start"], "2026-12-04");
+    let twice = api.post(&path, json!({"gone": b})).await.json();
+    assert_eq!((&twice["status"], marks(&twice)), (&json!("resolved"), [true, true, false]), "{twice}");
+    api.feeds.serve(&url("b"), airbnb(&[("HMDDDDDDDD", "2027-05-05", "2027-05-20")]));
+    for _ in 0..2 {
+        api.clock.advance(jiff::SignedDuration::from_mins(40));
+        api.post(&format!("/v1/properties/{flat}/refresh"), json!({})).await;
+        api.work().await;
+    }
+    let closed = api.get(&format!("/v1/properties/{flat}/conflicts")).await.json()["items"][0].clone();
+    assert_eq!(closed["status"], "closed", "{closed}");
+    let gone = closed["stays"].as_array().unwrap().iter().filter(|stay| stay["gone"] == true);
+    let mut gone: Vec<&Value> = gone.map(|stay| &stay["block_id"]).collect();
+    gone.sort_by_key(|id| **id != a);
+    assert_eq!(gone, [&a, &b], "{closed}");
+}
+
+#[tokio::test]
+async fn a_conflict_that_your_word_closed_says_so_and_takes_the_same_word_again() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    api.connect(&flat, "a", plain(&[("Blocked", "2026-12-04", "2026-12-07")])).await;
+    api.connect(&flat, "b", airbnb(&[("HMBBBBBBBB", "2026-12-05", "2026-12-08")])).await;
+    api.work().await;
+    let conflict = api.get("/v1/conflicts").await.json()["items"][0].clone();
+    let path = format!("/v1/conflicts/{}/resolve", conflict["id"].as_str().unwrap());
+    let (a, b) = (of_site(&conflict, "a")["block_id"].clone(), of_site(&conflict, "b")["block_id"].clone());
+    let closed = api.post(&path, json!({"gone": a})).await.json();
+    assert_eq!((&closed["status"], &closed["gone"]), (&json!("closed"), &a), "{closed}");
+    let again = api.post(&path, json!({"gone": a})).await;
+    assert_eq!((again.status, again.json()), (200, closed));
+    let preview = api.post(&format!("{path}?preview=true"), json!({"gone": a})).await;
+    assert_eq!((preview.status, &preview.json()["opens"]), (200, &json!([])));
+    let other = api.post(&path, json!({"gone": b})).await.problem(409);
+    let detail = other["detail"].as_str().unwrap();
+    assert!(detail.contains("you said which of its stays is gone"), "{detail}");
+    let page = api.get(&format!("/v1/properties/{flat}/activity")).await.json();
+    let told = page["items"].as_array().unwrap().iter().find(|entry| entry["type"] == "conflict_closed").unwrap();
+    assert_eq!(
+        told["detail"],
+        "A conflict is over: you said that a, 4–7 Dec 2026 is gone, and what is left (b (Airbnb), 5–8 Dec 2026) does not \
+         clash."
+    );
+}

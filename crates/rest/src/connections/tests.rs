@@ -849,3 +849,15 @@ async fn the_same_link_in_two_properties_is_a_warning_on_both() {
     assert_eq!(api.delete(&path(&other)).await.status, 204);
     assert_eq!(api.get(&one).await.json()["import"]["warnings"], json!([]));
 }
+
+#[tokio::test]
+async fn a_url_that_another_connection_reads_is_refused_with_that_ones_name() {
+    let api = TestApi::new().await;
+    let flat = api.flat().await;
+    let first = api.connect_with(&flat, "whole", airbnb(&[STAY]), json!({"name": "Whole flat"})).await;
+    let body = json!({"name": "again", "import": {"url": url("whole")}});
+    let refused = api.post(&format!("/v1/properties/{flat}/connections"), body).await.problem(409);
+    assert_eq!((&refused["type"], &refused["connection_id"]), (&json!("/problems/url-taken"), &first["id"]));
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.starts_with("The connection \"Whole flat (Airbnb)\" (con_"), "{detail}");
+}

@@ -22,6 +22,7 @@ async fn a_taken_night_is_explained_with_its_event_its_rules_and_the_links_that_
     assert_eq!(answer["as_of"], crate::testing::NOW);
     let [claim] = answer["claims"].as_array().unwrap().as_slice() else { panic!("{answer}") };
     assert_eq!((&claim["source"]["connection_id"], &claim["state"]), (&a["id"], &json!("standing")));
+    assert_eq!(claim["source"]["name"], a["name"]);
     assert_eq!(claim["event"], json!({"uid": "1418fb94e984-HMAAAAAAAA@airbnb.com", "lines": [4, 11]}));
     assert_eq!(claim["carried_by"], json!([b["id"], c["id"]]));
     assert!(claim["rules"].as_array().unwrap().contains(&json!("a reservation by its own text")), "{claim}");

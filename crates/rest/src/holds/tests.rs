@@ -32,6 +32,8 @@ async fn a_missed_stay_is_held_and_listed_with_its_nights() {
     let (flat, holds) = with_holds(&api, 1).await;
     let [hold] = holds.as_slice() else { panic!("{holds:?}") };
     assert_eq!((&hold["status"], &hold["cause"], &hold["group"]), (&json!("open"), &json!("absent"), &json!(null)));
+    let told = ["name", "provider", "start", "end"].map(|field| hold[field].as_str().unwrap());
+    assert_eq!(told, ["a", "airbnb", "2026-12-04", "2026-12-07"]);
     assert_eq!(hold["nights"], json!(["2026-12-04", "2026-12-05", "2026-12-06"]));
     assert_eq!((&hold["opened_at"], &hold["readings"]), (&json!("2026-11-21T10:01:00Z"), &json!(1)));
     assert_eq!(hold["earliest_release_at"], "2026-11-21T10:31:00Z");
@@ -50,6 +52,8 @@ async fn a_released_hold_frees_its_nights_at_once_and_ends() {
     assert_eq!(api.taken(&flat, "2026-12-01", "2026-12-08").await, Vec::<String>::new());
     let listed = api.get(&format!("/v1/properties/{flat}/holds")).await.json();
     assert_eq!((&listed["items"][0]["id"], &listed["items"][0]["status"]), (&holds[0]["id"], &json!("released")));
+    let told = |hold: &Value| ["name", "provider", "start", "end"].map(|field| hold[field].clone());
+    assert_eq!(told(&listed["items"][0]), ["a", "airbnb", "2026-12-04", "2026-12-07"].map(Value::from), "as it was");
     for verb in ["release", "keep"] {
         let again = api.post(&format!("{}/{verb}", path(&holds[0])), json!({})).await;
         assert_eq!(again.problem(409)["hold_status"], "released");
