@@ -70,7 +70,7 @@ pub struct EventCounts {
     pub in_text: u32,
     /// Understood; a recurring one counts once.
     pub read: u32,
-    /// Occurrences that block by the provider's usual policy.
+    /// Of these, how many block by the provider's usual policy.
     pub blocking: u32,
 }
 
@@ -349,10 +349,11 @@ fn report(reading: &FeedReading, profile: &'static Profile, house: &House, now: 
     let mut blocks = Vec::new();
     let mut nights = BTreeSet::new();
     let mut blocking = BTreeSet::new();
-    for (event, sighting) in reading.events.iter().zip(judge_feed(reading, profile, &policy)) {
+    for (at, (event, sighting)) in reading.events.iter().zip(judge_feed(reading, profile, &policy)).enumerate() {
         let Verdict::Blocks(kind) = sighting.verdict else { continue };
-        // A recurring event counts once, as in the text.
-        blocking.insert(event.lines);
+        // A recurring event counts once, as in the text; of busy times several stand on one line, each for itself.
+        let of_one_line = event.lines.first == event.lines.last;
+        blocking.insert((event.lines, of_one_line.then_some(at)));
         let in_window = sighting.extent.nights(house).zip(window).and_then(|(its, window)| its.intersection(window));
         nights.extend(in_window.into_iter().flat_map(Nights::iter));
         blocks.push((sighting.extent.times(house), kind, sighting.extent, sighting.key.map(|key| key.uid)));

@@ -136,7 +136,12 @@ pub fn counted<N: Copy + fmt::Display + TryInto<u64>>(number: N, thing: &str) ->
 /// The zone of this IANA name, in any case.
 pub(crate) fn known_zone(name: &str) -> Option<TimeZone> {
     // A zone without a name is a fixed offset, which would be wrong half the year.
-    TimeZone::get(name).ok().filter(|zone| !zone.is_unknown() && zone.iana_name().is_some())
+    let zone = TimeZone::get(name).ok().filter(|zone| !zone.is_unknown())?;
+    let is_one = zone.iana_name().is_some_and(|name| !NO_ZONES.iter().any(|none| name.eq_ignore_ascii_case(none)));
+    is_one.then_some(zone)
 }
+
+/// Names of the database of zones that are nobody's: not set, the machine's own, a rule for others.
+const NO_ZONES: [&str; 4] = ["Factory", "localtime", "posixrules", "Etc/Unknown"];
 
 pub(crate) const ZONE_WANTED: &str = "must be an IANA time zone such as Europe/Madrid";

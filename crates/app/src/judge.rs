@@ -97,8 +97,16 @@ pub fn warnings_of(reading: &FeedReading, policy: &Policy) -> Vec<ReadWarning> {
         );
         warnings.insert(0, ReadWarning { line: None, uid: None, detail, unread: false });
     }
+    if reading.events_in_text == 0 && warnings.is_empty() {
+        let detail = NO_EVENTS.to_owned();
+        warnings.push(ReadWarning { line: None, uid: None, detail, unread: false });
+    }
     warnings
 }
+
+/// What is said of a calendar without a single event, of which nothing else is to be said.
+const NO_EVENTS: &str = "The calendar has no events. That is right for a new listing; where something is booked or closed, \
+    look whether this is that listing's link.";
 
 /// UIDs of events that could not be read.
 #[must_use]

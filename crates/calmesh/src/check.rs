@@ -1,6 +1,8 @@
 //! `calmesh check`: the feed doctor. Says what `POST /v1/feeds/check` says, without a service.
 
-use calmesh_app::{CheckReport, CheckedBlock, EventCounts, Problem, Span, check_body, counted, ports::Clock};
+use calmesh_app::{
+    CheckReport, CheckedBlock, EventCounts, Problem, Span, check_body, counted, ports::Clock, with_help,
+};
 use calmesh_calendar::{BlockKind, ReadWarning};
 use calmesh_lambda_kit::SystemClock;
 use jiff::{
@@ -32,18 +34,25 @@ pub(crate) async fn run(args: &Check) -> Result<bool, SourceError> {
     let url = source.url();
     let report = match fetched {
         Ok(body) => check_body(&body, args.zone.as_ref(), SystemClock.now(), url.as_ref()),
-        Err(SourceError::Fetch(failure)) => CheckReport {
-            usable: false,
-            provider: calmesh_profiles::detect(url.as_ref(), None).id.as_str().to_owned(),
-            name: None,
-            events: EventCounts::default(),
-            blocks: Vec::new(),
-            blocks_left_out: 0,
-            nights: Vec::new(),
-            warnings: Vec::new(),
-            warnings_left_out: 0,
-            problem: Some(Problem { kind: failure.kind.as_str(), detail: failure.detail }),
-        },
+        Err(SourceError::Fetch(failure)) => {
+            let failure = source::with_flag(failure, args.allow_private_feeds);
+            let failure = match &source {
+                Source::Url(url) => with_help(failure, url, calmesh_profiles::generic().id.as_str()),
+                Source::File(_) | Source::Stdin => failure,
+            };
+            CheckReport {
+                usable: false,
+                provider: calmesh_profiles::detect(url.as_ref(), None).id.as_str().to_owned(),
+                name: None,
+                events: EventCounts::default(),
+                blocks: Vec::new(),
+                blocks_left_out: 0,
+                nights: Vec::new(),
+                warnings: Vec::new(),
+                warnings_left_out: 0,
+                problem: Some(Problem { kind: failure.kind.as_str(), detail: failure.detail }),
+            }
+        }
         Err(error) => return Err(error),
     };
     if args.json {

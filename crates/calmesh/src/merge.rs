@@ -71,7 +71,7 @@ pub(crate) async fn run(args: &Merge) -> Result<(), MergeError> {
     let progress = output::progress("reading calendars", args.sources.len());
     let parts: Vec<Result<Part, MergeError>> = stream::iter(&args.sources)
         .map(|text| async {
-            let part = Part::read(text, &feeds, &house, now).await;
+            let part = Part::read(text, &feeds, &house, now, args.allow_private_feeds).await;
             progress.inc(1);
             part
         })
@@ -120,11 +120,16 @@ impl Part {
         feeds: &dyn calmesh_app::ports::FeedSource,
         house: &House,
         now: Timestamp,
+        private: bool,
     ) -> Result<Self, MergeError> {
         let shown_text = || harmless(text);
         let source = Source::parse(text).map_err(|source| MergeError::Source { shown: shown_text(), source })?;
         let shown = source.shown();
-        let body = source.body(feeds).await.map_err(|source| MergeError::Source { shown: shown.clone(), source })?;
+        let body = source.body(feeds).await.map_err(|source| match source {
+            SourceError::Fetch(failure) => SourceError::Fetch(source::with_flag(failure, private)),
+            other => other,
+        });
+        let body = body.map_err(|source| MergeError::Source { shown: shown.clone(), source })?;
         let url = source.url();
         let not_usable =
             |refusal: Refusal| MergeError::NotUsable { shown: shown.clone(), detail: refused(&refusal).detail };

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use calmesh_app::{
-    model::{FeedUrl, FeedUrlError, Fetched, Validators},
+    model::{FailureKind, FeedUrl, FeedUrlError, Fetched, Validators},
     ports::{FeedRequest, FeedSource, FetchFailure},
 };
 use calmesh_feeds_http::{HttpFeeds, HttpFeedsConfig, HttpFeedsError};
@@ -135,6 +135,19 @@ async fn read_to_limit(from: impl tokio::io::AsyncRead + Unpin) -> io::Result<By
     let mut body = Vec::new();
     from.take(LARGEST + 1).read_to_end(&mut body).await?;
     Ok(body.into())
+}
+
+/// What is said of an address that is not read, with what lets it be read: whoever checks a calendar of this machine has
+/// no site to ask.
+pub(crate) fn with_flag(failure: FetchFailure, private: bool) -> FetchFailure {
+    if private || failure.kind != FailureKind::AddressRefused {
+        return failure;
+    }
+    let detail = format!(
+        "{} To read an address of this machine or network for a test, add --allow-private-feeds.",
+        failure.detail
+    );
+    FetchFailure { detail, ..failure }
 }
 
 #[cfg(test)]

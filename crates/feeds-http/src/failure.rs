@@ -163,11 +163,7 @@ impl Trouble {
                 "{host} answers that nothing has changed though it was not asked so. If it stays so, create the link \
                  anew there."
             ),
-            Self::NoWholeBody(status) => format!(
-                "{host} answered with status {} and no calendar. Open the link in a private browser window: a calendar \
-                 file must come without signing in.",
-                status.as_u16()
-            ),
+            Self::NoWholeBody(status) => format!("{host} answered with status {} and no calendar.", status.as_u16()),
             Self::UnknownName => {
                 format!("{host} can't be found on the internet. Check the link for typing errors.")
             }

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    json::{self, Unread},
+    json::{self, DEPTH_MOST, Unread},
     problem::{FieldProblem, Kind, Problem, escaped},
 };
 
@@ -176,6 +176,17 @@ impl Fields {
                 let place = format!("line {line}, column {column}");
                 Problem::new(Kind::NotJson, format!("The body is not JSON in UTF-8; reading stopped at {place}."))
             }
+            Unread::Empty => Problem::new(Kind::NotJson, "The body is empty. Send a JSON object, such as {}."),
+            Unread::Unfinished => {
+                let detail = "The body ends before its JSON does. Send the whole JSON object.";
+                Problem::new(Kind::NotJson, detail)
+            }
+            Unread::TooDeep => Problem::new(
+                Kind::NotJson,
+                format!(
+                    "The body is nested too deeply: at most {DEPTH_MOST} arrays and objects may lie in each other."
+                ),
+            ),
             Unread::Twice(name) => {
                 let name: String = name.chars().take(NAME_SHOWN).collect();
                 Problem::new(Kind::NotJson, format!("The member \"{name}\" is there more than once. Send it once."))

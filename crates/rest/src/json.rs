@@ -11,6 +11,12 @@ use serde_json::{Map, Number, Value};
 pub(crate) enum Unread {
     /// It is not JSON in UTF-8.
     NotJson { line: usize, column: usize },
+    /// There is nothing, or nothing but white space.
+    Empty,
+    /// It ends before its JSON does.
+    Unfinished,
+    /// Arrays and objects lie too deep in each other.
+    TooDeep,
     /// An object has a member of this name more than once.
     Twice(String),
 }
@@ -25,8 +31,34 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Value, Unread> {
     let value = Once(&twice).deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     value.map_err(|error| match twice.take() {
         Some(name) => Unread::Twice(name),
+        None if bytes.iter().all(u8::is_ascii_whitespace) => Unread::Empty,
+        None if error.is_eof() => Unread::Unfinished,
+        None if goes_too_deep(bytes) => Unread::TooDeep,
         None => Unread::NotJson { line: error.line(), column: error.column() },
     })
+}
+
+/// So many arrays and objects may lie in each other.
+pub(crate) const DEPTH_MOST: usize = 127;
+
+/// Whether more arrays and objects are open at some place of a text than the reader goes into.
+fn goes_too_deep(bytes: &[u8]) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH_MOST {
+            return true;
+        }
+    }
+    false
 }
 
 /// A value in which every member is there once; notes the first that is not.
@@ -120,8 +152,21 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_named_by_its_place() {
-        for text in ["", "{", "{} x", "\u{feff}{}", &"[".repeat(100_000)] {
-            assert!(matches!(read(text.as_bytes()), Err(Unread::NotJson { .. })));
+        for text in ["{} x", "\u{feff}{}", "[1, }"] {
+            assert!(matches!(read(text.as_bytes()), Err(Unread::NotJson { .. })), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_empty_ends_early_or_is_too_deep_is_told_apart() {
+        assert!(matches!(read(b""), Err(Unread::Empty)) && matches!(read(b" \r\n"), Err(Unread::Empty)));
+        for text in ["{", "{\"a\": [1", "\"a"] {
+            assert!(matches!(read(text.as_bytes()), Err(Unread::Unfinished)), "{text}");
+        }
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(read(nested(DEPTH_MOST).as_bytes()).is_ok());
+        assert!(matches!(read(nested(DEPTH_MOST + 1).as_bytes()), Err(Unread::TooDeep)));
+        assert!(matches!(read("[".repeat(100_000).as_bytes()), Err(Unread::TooDeep)));
+        assert!(matches!(read(format!("[\"{}\" 1]", "[".repeat(200)).as_bytes()), Err(Unread::NotJson { .. })));
     }
 }

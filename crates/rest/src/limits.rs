@@ -11,6 +11,7 @@ use crate::{
     body::BODY_LIMIT,
     explain::{CLAIMS_MOST, LINKS_NAMED},
     idempotency::KEY_MOST,
+    json::DEPTH_MOST,
     options::RateLimit,
     query::LIMIT_MOST,
 };
@@ -51,6 +52,7 @@ pub(crate) fn table() -> Vec<Row> {
             most: format!("{} a second, {} at once", grouped(per_second), grouped(burst)),
         },
         row("a body", BODY_LIMIT >> 20, " MiB"),
+        row("arrays and objects of a body in each other", DEPTH_MOST, ""),
         row("`limit` of a list", LIMIT_MOST, " items"),
         row("`to` of availability, after `from`", ahead, " days"),
     ];

@@ -61,6 +61,9 @@ impl Skip {
             }
             Self::Doubtful => format!("{count} events can be read in several ways"),
             Self::Zones => format!("{count} time zones are too many and were passed over"),
+            Self::OtherEntries if count == 1 => {
+                "There are no events, and 1 entry of another kind was passed over".to_owned()
+            }
             Self::OtherEntries => format!("There are no events, and {count} entries of other kinds were passed over"),
         };
         format!("{what}, the first at line {first}.")

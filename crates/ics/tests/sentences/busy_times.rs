@@ -78,7 +78,7 @@ fn a_calendar_of_other_entries_only_is_not_empty_without_a_word() {
         let reading = read_text(calendar(&format!("BEGIN:{kind}\nDTSTART:20270110\nEND:{kind}")));
         assert_eq!(
             details(&reading),
-            ["There are no events, and 1 entries of other kinds were passed over, the first at line 3."]
+            ["There are no events, and 1 entry of another kind was passed over, the first at line 3."]
         );
     }
     let hours = "BEGIN:VAVAILABILITY\nBEGIN:AVAILABLE\nDTSTART:20270110T090000Z\nEND:AVAILABLE\nEND:VAVAILABILITY";

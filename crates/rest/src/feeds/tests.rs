@@ -57,6 +57,39 @@ async fn times_are_shown_on_the_clock_of_the_zone_the_feeds_own_or_utc() {
 }
 
 #[tokio::test]
+async fn a_calendar_without_events_is_usable_and_said_to_be_one() {
+    let api = TestApi::new().await;
+    let empty = plain(&[]);
+    let answer = api.post("/v1/feeds/check", json!({"ics": empty})).await.json();
+    assert_eq!((&answer["usable"], &answer["nights"]), (&json!(true), &json!([])));
+    let told = answer["warnings"][0]["detail"].as_str().unwrap().to_owned();
+    assert!(told.starts_with("The calendar has no events. That is right for a new listing;"), "{told}");
+    let flat = api.flat().await;
+    let made = api.connect(&flat, "a", empty).await;
+    assert_eq!(made["import"]["warnings"][0]["detail"], told);
+}
+
+#[tokio::test]
+async fn several_busy_times_of_one_line_are_counted_each() {
+    let api = TestApi::new().await;
+    let text = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//x//EN\r\nBEGIN:VFREEBUSY\r\nUID:fb@x\r\n\
+        FREEBUSY;FBTYPE=BUSY:20270601T130000Z/20270604T090000Z\r\n\
+        FREEBUSY;FBTYPE=FREE:20270610T000000Z/20270611T000000Z\r\n\
+        FREEBUSY;FBTYPE=BUSY-UNAVAILABLE:20270615T130000Z/PT20H,20270620T130000Z/PT20H\r\n\
+        END:VFREEBUSY\r\nEND:VCALENDAR\r\n";
+    let answer = api.post("/v1/feeds/check", json!({"ics": text})).await.json();
+    assert_eq!(answer["events"], json!({"in_text": 3, "read": 3, "blocking": 3}));
+    assert_eq!(answer["blocks"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_zone_that_is_nobodys_is_refused_for_a_check_too() {
+    let api = TestApi::new().await;
+    let body = json!({"ics": plain(&[]), "time_zone": "Factory"});
+    assert_eq!(api.post("/v1/feeds/check", body).await.pointers(), ["/time_zone"]);
+}
+
+#[tokio::test]
 async fn what_can_not_be_used_is_an_answer_and_not_an_error() {
     let api = TestApi::new().await;
     for kind in FailureKind::ALL.into_iter().filter(|kind| *kind != FailureKind::AddressRefused) {
