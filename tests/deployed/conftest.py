@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from world import sam
 from world.emulator import REGION, Emulator, free_port
 from world.fault_proxy import FaultProxy, processes
-from world.feeds import Feeds, airbnb, booking_com
+from world.feeds import YEAR, Feeds, airbnb, booking_com
 from world.stack import Account, Door, Site, Stack
 from world.waiting import until
 
@@ -152,11 +152,11 @@ def before(world):
     stack = world.deploy(name="deploy-before", template=previous, SweepEvery="30m", Shards=8)
     account = stack.account("from before the update")
     flat = account.property("Kept flat")
-    world.feeds.set("before", airbnb("2027-02-01/2027-02-05"))
+    world.feeds.set("before", airbnb(f"{YEAR}-02-01/{YEAR}-02-05"))
     world.feeds.set("before-too", booking_com())
     account.connect(flat, "Airbnb", world.feeds.url("before"))
     site = account.connect(flat, "Booking.com", world.feeds.url("before-too"))
-    site.until_shows(["2027-02-01/2027-02-05"])
+    site.until_shows([f"{YEAR}-02-01/{YEAR}-02-05"])
     world.at_rest()
     return Before(account, flat, site, site.read())
 

@@ -5,9 +5,9 @@ from collections import Counter
 
 from test_main_loop import A, B, V, three_sites
 from world import sam
-from world.feeds import airbnb
+from world.feeds import YEAR, airbnb
 
-NEW = "2027-09-03/2027-09-06"
+NEW = f"{YEAR}-09-03/{YEAR}-09-06"
 # A home with three sites, and one feed that brought a stay: its body is parked and kept, and two links move. The change and the
 # end of its mark are a transaction each. Without the API's own calls, and with what the button's record takes: a refresh that
 # is delivered again skips what has its outcome. One query asks when the feed was last read well, which is kept while what was

@@ -6,10 +6,10 @@ import threading
 
 import pytest
 from test_main_loop import A, B, V, three_sites
-from world.feeds import airbnb
+from world.feeds import YEAR, airbnb
 from world.waiting import until
 
-NEW = "2027-07-01/2027-07-04"
+NEW = f"{YEAR}-07-01/{YEAR}-07-04"
 
 
 class Once:
@@ -66,21 +66,21 @@ def test_the_api_killed_after_its_write_was_made_did_it_once(world, host):
     b.until_shows([A, V])
     world.at_rest()
     once = Once(after=True)
-    body = {"kind": "reservation", "start": "2027-08-20", "end": "2027-08-22"}
+    body = {"kind": "reservation", "start": f"{YEAR}-08-20", "end": f"{YEAR}-08-22"}
     with world.way.broken(of(world, "api", "dynamodb", "TransactWriteItems"), once):
         answer = host.post(f"/v1/properties/{flat}/blocks", body)
         assert answer.status >= 500 and once.killed
     # The client was told nothing, asks again, and hears of what stands.
     again = host.post(f"/v1/properties/{flat}/blocks", body)
     assert again.status in (201, 409), again
-    assert host.stays(flat).count("2027-08-20/2027-08-22") == 1
+    assert host.stays(flat).count(f"{YEAR}-08-20/{YEAR}-08-22") == 1
     # Nobody announced it: the tick does, when the mark has stood for two minutes.
-    b.until_shows([A, V, "2027-08-20/2027-08-22"], within=240)
+    b.until_shows([A, V, f"{YEAR}-08-20/{YEAR}-08-22"], within=240)
 
 
 def test_a_kept_answer_is_opened_by_another_process_than_the_one_that_sealed_it(world, host):
     flat = host.property()
-    body = {"kind": "closure", "start": "2027-08-25", "end": "2027-08-26"}
+    body = {"kind": "closure", "start": f"{YEAR}-08-25", "end": f"{YEAR}-08-26"}
     first = host.post(f"/v1/properties/{flat}/blocks", body, **{"Idempotency-Key": "kept"}).expect(201)
     for pid in world.pids("api"):
         os.kill(pid, signal.SIGKILL)

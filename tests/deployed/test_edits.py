@@ -1,7 +1,7 @@
 """What a host changes: pausing, resuming, rotating, deleting, extra links, accounts."""
 
 from test_main_loop import A, B, V, three_sites
-from world.feeds import airbnb, booking_com
+from world.feeds import YEAR, airbnb, booking_com
 from world.waiting import until
 
 
@@ -9,7 +9,7 @@ def test_a_paused_connection_stops_both_ways_and_comes_back(world, host):
     flat, (a, b, v) = three_sites(world, host, "pause")
     a.until_shows([B, V])
     v.until_shows([A, B])
-    assert host.post(b.path("/pause") + "?preview=true").expect(200)["opens"] == ["2027-03-10", "2027-03-11"]
+    assert host.post(b.path("/pause") + "?preview=true").expect(200)["opens"] == [f"{YEAR}-03-10", f"{YEAR}-03-11"]
     assert host.post(b.path("/pause")).expect(200)["status"] == "paused"
     a.until_shows([V])
     b.until_shows([])
@@ -44,19 +44,19 @@ def test_a_deleted_connection_lets_go_and_its_link_is_empty(world, host):
 
 def test_a_link_over_all_properties_follows_them(world, host):
     flat, (a, b, v) = three_sites(world, host, "over")
-    world.feeds.set("over-second", airbnb("2027-06-01/2027-06-03"))
+    world.feeds.set("over-second", airbnb(f"{YEAR}-06-01/{YEAR}-06-03"))
     second = host.property("Second flat")
     host.connect(second, "Airbnb", world.feeds.url("over-second"))
     made = host.post("/v1/links", {"name": "All", "property_ids": "all"}).expect(201)
     link = type(a)(host, made["id"], made["url"])
-    link.until_shows([A, B, V, "2027-06-01/2027-06-03"])
+    link.until_shows([A, B, V, f"{YEAR}-06-01/{YEAR}-06-03"])
     assert host.delete(f"/v1/links/{made['id']}").status == 204
     until(lambda: host.stack.link(made["url"]).status == 404 or link.shows() == [], "the deleted link is empty or gone")
 
 
 def test_a_change_of_many_stays_is_taken_in_whole(world, host):
     """More than one transaction of DynamoDB holds."""
-    stays = [f"2027-{month:02}-{day:02}/2027-{month:02}-{day + 1:02}" for month in range(1, 13) for day in range(1, 27, 2)]
+    stays = [f"{YEAR}-{month:02}-{day:02}/{YEAR}-{month:02}-{day + 1:02}" for month in range(1, 13) for day in range(1, 27, 2)]
     world.feeds.set("many-a", airbnb(*stays))
     world.feeds.set("many-b", booking_com())
     flat = host.property()
@@ -64,7 +64,7 @@ def test_a_change_of_many_stays_is_taken_in_whole(world, host):
     b = host.connect(flat, "Booking.com", world.feeds.url("many-b"))
     b.until_shows(stays)
     # The first reading was the API's. All of them move by a night, and that is for the workers.
-    moved = [f"2027-{month:02}-{day + 1:02}/2027-{month:02}-{day + 2:02}" for month in range(1, 13) for day in range(1, 27, 2)]
+    moved = [f"{YEAR}-{month:02}-{day + 1:02}/{YEAR}-{month:02}-{day + 2:02}" for month in range(1, 13) for day in range(1, 27, 2)]
     world.feeds.set("many-a", airbnb(*moved))
     host.refresh(f"/v1/properties/{flat}/refresh")
     b.until_shows(moved)
@@ -82,9 +82,9 @@ def test_a_changed_policy_and_a_changed_address_take_effect(world, host):
     b.until_shows([V])
     host.patch(a.path(), {"import": {"policy": {"blocks": True}}}).expect(200)
     b.until_shows([A, V])
-    world.feeds.set("policy-other", airbnb(A, "2027-12-01/2027-12-03"))
+    world.feeds.set("policy-other", airbnb(A, f"{YEAR}-12-01/{YEAR}-12-03"))
     host.patch(a.path(), {"import": {"url": world.feeds.url("policy-other")}}).expect(200)
-    b.until_shows([A, V, "2027-12-01/2027-12-03"])
+    b.until_shows([A, V, f"{YEAR}-12-01/{YEAR}-12-03"])
 
 
 def test_a_deleted_property_and_a_deleted_account_are_gone_and_their_links_are_empty(world, host):

@@ -3,9 +3,9 @@
 import pytest
 from test_main_loop import A, B, V, three_sites
 from world.fault_proxy import Some, failing, refused_entries, throttled, unanswered
-from world.feeds import airbnb, booking_com
+from world.feeds import YEAR, airbnb, booking_com
 
-NEW, OTHER = "2027-07-01/2027-07-04", "2027-07-10/2027-07-12"
+NEW, OTHER = f"{YEAR}-07-01/{YEAR}-07-04", f"{YEAR}-07-10/{YEAR}-07-12"
 
 
 def workers(world, service, *operations):
@@ -43,12 +43,12 @@ def test_a_write_while_everything_else_is_out_of_order_is_refused_or_kept(world,
     everything = lambda call: call.function and call.service in ("dynamodb", "s3", "events")
     with world.way.broken(everything, Some(failing, 2)):
         for day in range(1, 9):
-            body = {"kind": "closure", "start": f"2027-11-0{day}", "end": f"2027-11-0{day + 1}"}
+            body = {"kind": "closure", "start": f"{YEAR}-11-0{day}", "end": f"{YEAR}-11-0{day + 1}"}
             answer = host.post(f"/v1/properties/{flat}/blocks", body)
             assert answer.status in (201, 409) or answer.status >= 500, answer
             if answer.status == 201:
                 kept.append(f"{body['start']}/{body['end']}")
     stays = host.stays(flat)
     assert set(kept) <= set(stays), "an acknowledged write is lost"
-    own = [stay for stay in stays if stay.startswith("2027-11")]
+    own = [stay for stay in stays if stay.startswith(f"{YEAR}-11")]
     b.until_shows([A, V, *own], within=240)

@@ -5,10 +5,10 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
-from world.feeds import airbnb, booking_com, vrbo
+from world.feeds import YEAR, airbnb, booking_com, vrbo
 
-A, B, V = "2027-03-04/2027-03-07", "2027-03-10/2027-03-12", "2027-03-20/2027-03-25"
-MORE = "2027-05-01/2027-05-04"
+A, B, V = f"{YEAR}-03-04/{YEAR}-03-07", f"{YEAR}-03-10/{YEAR}-03-12", f"{YEAR}-03-20/{YEAR}-03-25"
+MORE = f"{YEAR}-05-01/{YEAR}-05-04"
 
 
 def three_sites(world, host, tag):
@@ -72,14 +72,14 @@ def test_a_pressed_button_reads_the_feed_and_ends_when_the_links_stand(world, ho
 
 def test_a_booking_by_telephone_is_on_every_link(world, host):
     flat, sites = three_sites(world, host, "telephone")
-    body = {"kind": "reservation", "start": "2027-08-06", "end": "2027-08-09", "summary": "Aunt Vera"}
+    body = {"kind": "reservation", "start": f"{YEAR}-08-06", "end": f"{YEAR}-08-09", "summary": "Aunt Vera"}
     first = host.post(f"/v1/properties/{flat}/blocks", body, **{"Idempotency-Key": "once"})
     block = first.expect(201)
     # Sealed under KMS, and opened again.
     assert host.post(f"/v1/properties/{flat}/blocks", body, **{"Idempotency-Key": "once"}).expect(201) == block
     assert host.post(f"/v1/properties/{flat}/blocks", body).expect(409)
     for site, others in zip(sites, ([B, V], [A, V], [A, B])):
-        site.until_shows([*others, "2027-08-06/2027-08-09"])
+        site.until_shows([*others, f"{YEAR}-08-06/{YEAR}-08-09"])
     assert host.delete(f"/v1/blocks/{block['id']}").status == 204
     for site, others in zip(sites, ([B, V], [A, V], [A, B])):
         site.until_shows(others)

@@ -4,10 +4,10 @@ import json
 import random
 
 from test_main_loop import A, B, V, three_sites
-from world.feeds import airbnb
+from world.feeds import YEAR, airbnb
 from world.waiting import until
 
-MOVED = "2027-03-05/2027-03-09"
+MOVED = f"{YEAR}-03-05/{YEAR}-03-09"
 
 
 def put(world, entries):
@@ -23,9 +23,9 @@ def test_the_whole_history_delivered_again_in_another_order_changes_nothing(worl
     b.until_shows([A, V])
     world.feeds.set("again-a", airbnb(MOVED))
     host.refresh(f"/v1/properties/{flat}/refresh")
-    host.post(f"/v1/properties/{flat}/blocks", {"kind": "closure", "start": "2027-09-01", "end": "2027-09-03"}).expect(201)
+    host.post(f"/v1/properties/{flat}/blocks", {"kind": "closure", "start": f"{YEAR}-09-01", "end": f"{YEAR}-09-03"}).expect(201)
     host.post(v.path("/pause")).expect(200)
-    own = "2027-09-01/2027-09-03"
+    own = f"{YEAR}-09-01/{YEAR}-09-03"
     b.until_shows([MOVED, own])
     world.at_rest()
     before = {site.id: site.read() for site in (a, b, v)}
@@ -53,8 +53,8 @@ def test_a_poisoned_message_ends_in_the_dead_letter_queue_alone_and_can_be_redri
     poison = {"version": "0", "id": "x", "source": "calmesh", "detail-type": "feed.read", "detail": {"v": 99}}
     queues.send_message(QueueUrl=world.queue("MergeQueue"), MessageBody=json.dumps(poison))
     # What stands beside it in the batch goes on.
-    host.post(f"/v1/properties/{flat}/blocks", {"kind": "closure", "start": "2027-10-01", "end": "2027-10-02"}).expect(201)
-    a.until_shows([B, V, "2027-10-01/2027-10-02"])
+    host.post(f"/v1/properties/{flat}/blocks", {"kind": "closure", "start": f"{YEAR}-10-01", "end": f"{YEAR}-10-02"}).expect(201)
+    a.until_shows([B, V, f"{YEAR}-10-01/{YEAR}-10-02"])
     until(lambda: world.waiting("MergeDead") == 1, "the poisoned message is given up", within=120)
 
     # One that can be read goes back to its queue. AWS does it by StartMessageMoveTask, which the emulator has not.
@@ -65,4 +65,4 @@ def test_a_poisoned_message_ends_in_the_dead_letter_queue_alone_and_can_be_redri
     queues.delete_message(QueueUrl=world.queue("MergeDead"), ReceiptHandle=dead["ReceiptHandle"])
     until(lambda: world.waiting("MergeDead") == 0, "the dead-letter queue is redriven")
     world.at_rest()
-    assert a.shows() == sorted([B, V, "2027-10-01/2027-10-02"])
+    assert a.shows() == sorted([B, V, f"{YEAR}-10-01/{YEAR}-10-02"])

@@ -1,9 +1,9 @@
 """EventBridge Scheduler's own tick."""
 
 from test_main_loop import A, B, V, three_sites
-from world.feeds import airbnb
+from world.feeds import YEAR, airbnb
 
-NEW = "2027-07-01/2027-07-04"
+NEW = f"{YEAR}-07-01/{YEAR}-07-04"
 
 
 def test_the_schedulers_own_tick_finds_a_changed_feed(world, host):

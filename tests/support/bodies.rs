@@ -14,7 +14,9 @@ use std::fmt::Write as _;
 use jiff::{SignedDuration, Timestamp, civil::Date};
 use sha2::{Digest, Sha256};
 
-/// Nights from arrival to departure, both `YYYY-MM-DD`.
+use crate::dates::day;
+
+/// Nights from arrival to departure, both `YYYY-MM-DD`, or `MM-DD` of next year.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Span {
     start: Date,
@@ -24,7 +26,7 @@ struct Span {
 impl Span {
     #[track_caller]
     fn new(start: &str, end: &str) -> Self {
-        Self { start: start.parse().expect("a date"), end: end.parse().expect("a date") }
+        Self { start: day(start), end: day(end) }
     }
 }
 
@@ -124,7 +126,7 @@ impl Airbnb {
     #[must_use]
     #[track_caller]
     pub fn without(mut self, start: &str) -> Self {
-        let start: Date = start.parse().expect("a date");
+        let start = day(start);
         self.events.retain(|(span, _)| span.start != start);
         self
     }
@@ -183,7 +185,7 @@ impl BookingCom {
     #[must_use]
     #[track_caller]
     pub fn without(mut self, start: &str) -> Self {
-        let start: Date = start.parse().expect("a date");
+        let start = day(start);
         self.spans.retain(|span| span.start != start);
         self
     }
@@ -262,7 +264,7 @@ impl Vrbo {
     #[must_use]
     #[track_caller]
     pub fn without(mut self, start: &str) -> Self {
-        let start: Date = start.parse().expect("a date");
+        let start = day(start);
         self.events.retain(|(span, _)| span.start != start);
         self
     }

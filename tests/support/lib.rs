@@ -9,6 +9,7 @@
 )]
 
 pub mod bodies;
+pub mod dates;
 pub mod feed_server;
 pub mod lambda_runtime;
 pub mod program;

@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
+use crate::dates::without_year;
+
 /// How long a fact may take on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(25);
@@ -269,8 +271,8 @@ pub fn text(value: &Value, pointer: &str) -> String {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("no {pointer} in {value}")).to_owned()
 }
 
-/// What a calendar of ours lists, as `start/end` in order; dates with hyphens, times as they stand. The event of 1970
-/// that keeps an empty calendar from being refused is left out.
+/// What a calendar of ours lists, as `start/end` in order; dates with hyphens, those of next year without it, times as
+/// they stand. The event of 1970 that keeps an empty calendar from being refused is left out.
 #[must_use]
 pub fn stays_of(calendar: &str) -> Vec<String> {
     let mut stays: Vec<String> = calendar
@@ -281,7 +283,7 @@ pub fn stays_of(calendar: &str) -> Vec<String> {
                 let line = event.lines().find(|line| line.starts_with(name)).unwrap_or_default();
                 let value = line.rsplit(':').next().unwrap_or_default();
                 match value.len() {
-                    8 => format!("{}-{}-{}", &value[..4], &value[4..6], &value[6..]),
+                    8 => without_year(&format!("{}-{}-{}", &value[..4], &value[4..6], &value[6..])),
                     _ => value.to_owned(),
                 }
             };

@@ -2,7 +2,11 @@
 
 import hashlib
 import threading
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+# Of what the tests book: next year lies ahead of the clock, and within what links show.
+YEAR = datetime.now(UTC).year + 1
 
 
 class Feeds:

@@ -2,6 +2,7 @@
 
 use calmesh_tests::{
     bodies::{Generic, airbnb, generic, vrbo},
+    dates::next_year,
     feed_server::FeedServer,
     program::{Program, stays_of, values_of},
 };
@@ -9,13 +10,14 @@ use serde_json::{Value, json};
 
 use crate::{Site, begin};
 
-const THREE: [&str; 3] = ["2027-03-04/2027-03-06", "2027-04-01/2027-04-03", "2027-05-01/2027-05-03"];
+const THREE: [&str; 3] = ["03-04/03-06", "04-01/04-03", "05-01/05-03"];
 
 fn origin() -> calmesh_tests::bodies::Airbnb {
-    airbnb()
-        .reserved("2027-03-04", "2027-03-06", "HMTEST0001")
-        .reserved("2027-04-01", "2027-04-03", "HMTEST0002")
-        .reserved("2027-05-01", "2027-05-03", "HMTEST0003")
+    airbnb().reserved("03-04", "03-06", "HMTEST0001").reserved("04-01", "04-03", "HMTEST0002").reserved(
+        "05-01",
+        "05-03",
+        "HMTEST0003",
+    )
 }
 
 /// A site that shows everything that it reads from its link.
@@ -50,7 +52,7 @@ impl EchoingSite {
 }
 
 async fn taken(program: &Program, flat: &str) -> Vec<String> {
-    let path = format!("/v1/properties/{flat}/availability?from=2027-03-01&to=2027-06-01");
+    let path = format!("/v1/properties/{flat}/availability?from={}&to={}", next_year("03-01"), next_year("06-01"));
     let answer = program.get(&path).await.expect(200);
     let nights = answer["nights"].as_array().unwrap();
     nights.iter().filter(|night| night["available"] == false).map(|night| night["date"].to_string()).collect()
@@ -75,7 +77,7 @@ async fn a_site_that_repeats_our_own_uids_holds_nothing_when_the_origin_cancels(
     assert_eq!(all.iter().filter(|block| block["state"] == "echo").count(), 3, "{all:?}");
     assert_eq!(stays_of(&program.peek(&a.link).await.text), Vec::<String>::new(), "nor are they on any link");
 
-    feeds.set("airbnb", origin().without("2027-03-04"));
+    feeds.set("airbnb", origin().without("03-04"));
     program.refresh(&a.path("/refresh")).await;
     program.refresh(&a.path("/refresh")).await;
     assert_eq!(taken(&program, &flat).await.len(), 4);
@@ -94,14 +96,14 @@ async fn a_phantom_that_two_sites_keep_alive_under_new_uids_is_asked_for_and_let
     program.until_link(&c.site.link, &THREE).await;
     b.goes_round(&program, &feeds).await;
     c.goes_round(&program, &feeds).await;
-    let why = format!("/v1/properties/{flat}/explain?night=2027-03-04");
+    let why = format!("/v1/properties/{flat}/explain?night={}", next_year("03-04"));
     let night = program.get(&why).await.expect(200);
     let states: Vec<&Value> = night["claims"].as_array().unwrap().iter().map(|claim| &claim["state"]).collect();
     assert_eq!(states.iter().filter(|state| **state == "possible_echo").count(), 2, "{night}");
     let first = night["claims"].as_array().unwrap().iter().find(|claim| claim["state"] == "standing").unwrap();
     assert_eq!((&first["source"]["connection_id"], &first["event"]["lines"][0]), (&json!(a.id), &json!(5)), "{night}");
 
-    feeds.set("airbnb", origin().without("2027-03-04"));
+    feeds.set("airbnb", origin().without("03-04"));
     program.refresh(&a.path("/refresh")).await;
     program.refresh(&a.path("/refresh")).await;
     let night = program.get(&why).await.expect(200);
@@ -131,17 +133,17 @@ async fn a_phantom_that_two_sites_keep_alive_under_new_uids_is_asked_for_and_let
 #[tokio::test]
 async fn two_sites_that_sold_one_night_are_a_conflict_that_is_told_settled_and_closes() {
     let (program, feeds) = begin().await;
-    feeds.set("airbnb", airbnb().reserved("2027-03-04", "2027-03-07", "HMTEST0001"));
+    feeds.set("airbnb", airbnb().reserved("03-04", "03-07", "HMTEST0001"));
     feeds.set("vrbo", vrbo());
     let flat = program.property().await;
     Site::connect(&program, &flat, "Airbnb", &feeds.url("airbnb")).await;
     let v = Site::connect(&program, &flat, "Vrbo", &feeds.url("vrbo")).await;
-    feeds.set("vrbo", vrbo().reserved("2027-03-06", "2027-03-09", "Ada").reserved("2027-08-01", "2027-08-09", "Eva"));
+    feeds.set("vrbo", vrbo().reserved("03-06", "03-09", "Ada").reserved("08-01", "08-09", "Eva"));
     program.refresh(&v.path("/refresh")).await;
     let listed = program.get(&format!("/v1/properties/{flat}/conflicts")).await.expect(200);
     let conflict = listed["items"][0].clone();
-    assert_eq!((&conflict["status"], &conflict["nights"]), (&json!("open"), &json!(["2027-03-06"])), "{listed}");
-    assert_eq!(conflict["arrives_at"], json!("2027-03-04T14:00:00Z"));
+    assert_eq!((&conflict["status"], &conflict["nights"]), (&json!("open"), &json!([next_year("03-06")])), "{listed}");
+    assert_eq!(conflict["arrives_at"], json!(next_year("03-04T14:00:00Z")));
     assert_eq!(program.get("/v1/conflicts").await.expect(200)["items"], listed["items"]);
     assert_eq!(taken(&program, &flat).await.len(), 5, "both block");
     let activity = program.get(&format!("/v1/properties/{flat}/activity")).await.expect(200);
@@ -152,7 +154,7 @@ async fn two_sites_that_sold_one_night_are_a_conflict_that_is_told_settled_and_c
     let path = format!("/v1/conflicts/{}/resolve", conflict["id"].as_str().unwrap());
     let settled = program.post(&path, json!({ "gone": gone })).await.expect(200);
     assert_eq!(&settled["gone"], gone);
-    feeds.set("vrbo", vrbo().reserved("2027-08-01", "2027-08-09", "Eva"));
+    feeds.set("vrbo", vrbo().reserved("08-01", "08-09", "Eva"));
     program.refresh(&v.path("/refresh")).await;
     program.refresh(&v.path("/refresh")).await;
     let listed = program.get(&format!("/v1/properties/{flat}/conflicts")).await.expect(200);
@@ -166,30 +168,31 @@ async fn two_feeds_full_of_the_same_nights_are_one_conflict_and_the_next_booking
     let (program, feeds) = begin().await;
     let full = || {
         let codes = (0..400).map(|number| format!("HMTEST{number:04}"));
-        codes.fold(airbnb(), |feed, code| feed.reserved("2027-03-04", "2027-03-14", &code))
+        codes.fold(airbnb(), |feed, code| feed.reserved("03-04", "03-14", &code))
     };
     let flat = program.property().await;
-    feeds.set("one", full().reserved("2027-06-01", "9999-12-31", "HMTESTEVER"));
-    feeds.set("two", full().reserved("2027-06-01", "9999-12-31", "HMTESTEVER"));
+    feeds.set("one", full().reserved("06-01", "9999-12-31", "HMTESTEVER"));
+    feeds.set("two", full().reserved("06-01", "9999-12-31", "HMTESTEVER"));
     let one = Site::connect(&program, &flat, "One", &feeds.url("one")).await;
     let two = Site::connect(&program, &flat, "Two", &feeds.url("two")).await;
     let listed = program.get(&format!("/v1/properties/{flat}/conflicts")).await.expect(200);
     let items = listed["items"].as_array().unwrap();
     let told: Vec<_> = items.iter().map(|it| (it["nights"][0].clone(), it["more"].clone())).collect();
     assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told.contains(&(json!("2027-03-04"), json!(784))) && told.contains(&(json!("2027-06-01"), json!(0))));
+    assert!(
+        told.contains(&(json!(next_year("03-04")), json!(784)))
+            && told.contains(&(json!(next_year("06-01")), json!(0)))
+    );
     let bytes = listed.to_string().len();
     assert!(bytes < 40_000, "{bytes} bytes");
 
-    feeds.set(
-        "two",
-        full().reserved("2027-06-01", "9999-12-31", "HMTESTEVER").reserved("2027-05-01", "2027-05-03", "HMNEW"),
-    );
+    feeds.set("two", full().reserved("06-01", "9999-12-31", "HMTESTEVER").reserved("05-01", "05-03", "HMNEW"));
     program.refresh(&two.path("/refresh")).await;
-    let available = program.get(&format!("/v1/properties/{flat}/availability?from=2027-05-01&to=2027-05-02")).await;
+    let (from, to) = (next_year("05-01"), next_year("05-02"));
+    let available = program.get(&format!("/v1/properties/{flat}/availability?from={from}&to={to}")).await;
     assert_eq!(available.expect(200)["nights"][0]["available"], json!(false));
     let shown = program.peek(&one.link).await.text;
-    assert!(stays_of(&shown).contains(&"2027-05-01/2027-05-03".to_owned()));
+    assert!(stays_of(&shown).contains(&"05-01/05-03".to_owned()));
 }
 
 #[tokio::test]
@@ -222,11 +225,11 @@ async fn a_master_feed_beside_its_sources_doubles_nothing_and_says_that_it_is_no
     assert!(warnings.to_string().contains("another connection"), "{warnings}");
 
     // Each goes when it goes; the night is free when the last witness is gone.
-    feeds.set("airbnb", origin().without("2027-03-04"));
+    feeds.set("airbnb", origin().without("03-04"));
     program.refresh(&a.path("/refresh")).await;
     program.refresh(&a.path("/refresh")).await;
     assert_eq!(taken(&program, &flat).await.len(), 6);
-    feeds.set("manager", master(Some("2027-03-04")));
+    feeds.set("manager", master(Some("03-04")));
     for _ in 0..2 {
         program.refresh(&format!("/v1/connections/{id}/refresh")).await;
     }

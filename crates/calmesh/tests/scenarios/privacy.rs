@@ -2,6 +2,7 @@
 
 use calmesh_tests::{
     bodies::vrbo,
+    dates::next_year,
     feed_server::{FeedServer, Response},
     program::{Program, text},
 };
@@ -13,7 +14,7 @@ use crate::{CALMESH, Site, begin};
 #[tokio::test]
 async fn two_accounts_see_nothing_of_each_other() {
     let (program, feeds) = begin().await;
-    feeds.set("vrbo", vrbo().reserved("2027-03-20", "2027-03-25", "Ada"));
+    feeds.set("vrbo", vrbo().reserved("03-20", "03-25", "Ada"));
     let flat = program.property().await;
     let site = Site::connect(&program, &flat, "Vrbo", &feeds.url("vrbo")).await;
     let operator = program.told("operator_key");
@@ -29,7 +30,7 @@ async fn two_accounts_see_nothing_of_each_other() {
         format!("/v1/properties/{flat}/blocks"),
         format!("/v1/properties/{flat}/connections"),
         format!("/v1/properties/{flat}/activity"),
-        format!("/v1/properties/{flat}/explain?night=2027-03-20"),
+        format!("/v1/properties/{flat}/explain?night={}", next_year("03-20")),
         format!("/v1/blocks/{block}"),
         site.path(""),
     ] {
@@ -48,7 +49,7 @@ async fn two_accounts_see_nothing_of_each_other() {
 async fn no_secret_reaches_a_log_or_an_error() {
     let program = Program::start(CALMESH, &["--sweep-every", "1s"]).await;
     let feeds = FeedServer::start().await;
-    feeds.set("vrbo", vrbo().reserved("2027-03-20", "2027-03-25", "Adelheid"));
+    feeds.set("vrbo", vrbo().reserved("03-20", "03-25", "Adelheid"));
     let url = format!("{}?s=feedsecret", feeds.url("vrbo"));
     let flat = program.property().await;
     let site = Site::connect(&program, &flat, "Vrbo", &url).await;

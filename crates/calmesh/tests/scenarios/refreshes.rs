@@ -23,7 +23,7 @@ async fn a_refresh_of_a_connection_a_property_or_the_account_is_done_when_the_li
     let mut expected: Vec<String> = Vec::new();
     let paths = [a.path("/refresh"), format!("/v1/properties/{flat}/refresh"), "/v1/refresh".to_owned()];
     for (path, month) in paths.iter().zip(["03", "04", "05"]) {
-        let (start, end) = (format!("2027-{month}-10"), format!("2027-{month}-12"));
+        let (start, end) = (format!("{month}-10"), format!("{month}-12"));
         feed = feed.closed(&start, &end);
         feeds.set("first", feed.clone());
         expected.push(format!("{start}/{end}"));
@@ -69,14 +69,14 @@ async fn a_slow_host_does_not_hold_up_the_others_in_a_sweep() {
     assert!(program.stop().await);
     let gate = slow.hold("slow");
     for at in 0..flats.len() {
-        feeds.set(&format!("feed{at}-{of_slow}"), booking_com().closed("2027-03-10", "2027-03-12"));
+        feeds.set(&format!("feed{at}-{of_slow}"), booking_com().closed("03-10", "03-12"));
     }
     let asked = slow.count("slow");
     program.restart().await;
     slow.arrived("slow", asked + 1).await;
     // One of each property takes two nights; its neighbour's link shows them while the slow host hangs.
     for (_, site) in made.iter().filter(|(place, _)| *place == of_slow + 1) {
-        program.until_link(&site.link, &["2027-03-10/2027-03-12"]).await;
+        program.until_link(&site.link, &["03-10/03-12"]).await;
     }
     drop(gate);
 }
