@@ -77,6 +77,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
         &["calmesh-lambda-kit", "calmesh-schedule", "calmesh-fetch", "calmesh-merge", "calmesh-access", "calmesh-api"],
     ),
     ("dynoxide-rs", &["calmesh"]),
+    ("rusqlite", &["calmesh"]),
     ("s3s*", &["calmesh"]),
 ];
 

@@ -148,18 +148,18 @@ impl App {
                 SweepRecord { first_bucket: first, last_bucket: last, number, started_at, skipped: skipped.clone() };
             self.fetches.record_sweep(&record).await?;
         }
-        tracing::info!(
-            sweep.first_bucket = first,
-            sweep.last_bucket = last,
-            sweep.number = number,
-            refreshes = read,
-            unchanged = report.unchanged,
-            changed = report.changed,
-            held = report.held,
-            failed = report.failed,
-            skipped = skipped.len(),
-            "swept"
-        );
+        tracing::debug!(sweep.first_bucket = first, sweep.last_bucket = last, sweep.number = number, "swept");
+        if read > 0 || !skipped.is_empty() {
+            tracing::info!(
+                feeds = read,
+                unchanged = report.unchanged,
+                changed = report.changed,
+                held = report.held,
+                failed = report.failed,
+                skipped = skipped.len(),
+                "feeds were read"
+            );
+        }
         tracing::info!(
             target: "calmesh::metric",
             refreshes = read,

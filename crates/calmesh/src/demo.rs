@@ -12,6 +12,7 @@ use axum::{
     routing::get,
 };
 use calmesh_app::{
+    counted,
     model::LinkToken,
     ports::{Clock, Randomness},
 };
@@ -239,7 +240,7 @@ impl MadeDemo {
         }
         let mut lines = vec![
             format!("  {}  {}", style.bold(NAME), self.property),
-            format!("  Something changes every {} s. Its nights:", self.step_seconds),
+            format!("  Something changes every {}. Its nights, for who sends the token:", in_words(self.step_seconds)),
             format!("    {}/v1/properties/{}/blocks", self.base, self.property),
             "  What each site gets back:".to_owned(),
         ];
@@ -248,6 +249,15 @@ impl MadeDemo {
         lines.extend(self.feeds.iter().map(|(name, feed)| format!("    {name:<24} {feed}")));
         lines.push(String::new());
         lines.join("\n")
+    }
+}
+
+/// A time in words: in whole minutes where it is some.
+fn in_words(seconds: i64) -> String {
+    match (seconds / 60, seconds % 60) {
+        (0, seconds) => counted(seconds, "second"),
+        (minutes, 0) => counted(minutes, "minute"),
+        (minutes, seconds) => format!("{} and {}", counted(minutes, "minute"), counted(seconds, "second")),
     }
 }
 

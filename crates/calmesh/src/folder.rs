@@ -21,6 +21,8 @@ pub(crate) enum FolderError {
         #[source]
         source: io::Error,
     },
+    #[error("{} is no folder, which the data folder has to be or to lie in: choose another one with --data", .0.display())]
+    NoFolder(PathBuf),
     #[error("{} can't be read: give this user the right to, or start on another folder with --data", file.display())]
     NotReadable {
         file: PathBuf,
@@ -126,6 +128,11 @@ impl DataFolder {
         if root.to_str().is_none() {
             return Err(FolderError::NotText(root.to_owned()));
         }
+        // Of what is there of the path, the last has to be a folder.
+        let there = root.ancestors().find(|part| fs::metadata(part).is_ok());
+        if let Some(there) = there.filter(|part| !part.is_dir()) {
+            return Err(FolderError::NoFolder(there.to_owned()));
+        }
         make_private_folder(root).map_err(not_writable)?;
         let lock =
             File::options().create(true).truncate(false).write(true).open(root.join("lock")).map_err(not_writable)?;
@@ -155,7 +162,13 @@ impl DataFolder {
         let is_there = |file: &Path| file.symlink_metadata().is_ok();
         let (credentials, store) = (self.credentials_file(), self.database());
         self.first_start = is_there(&self.first_start_file());
-        if !self.first_start {
+        if self.first_start {
+            // The engine makes a table in several steps, and one that was cut off between them can't be used. Nothing in it was
+            // ever told to anybody.
+            for file in ["store.db", "store.db-wal", "store.db-shm"] {
+                self.remove(&self.root.join(file))?;
+            }
+        } else {
             match (is_there(&credentials), is_there(&store)) {
                 (true, true) => {
                     // A file without a byte is what a crash, a full disk or a slip leaves: never what SQLite does.
@@ -198,7 +211,7 @@ impl DataFolder {
         self.first_start
     }
 
-    /// Whether the last run was killed, or lost its power.
+    /// Whether the last run was killed, lost its power, or was stopped before all was in order.
     pub(crate) fn was_cut_short(&self) -> bool {
         self.was_cut_short
     }
@@ -454,10 +467,14 @@ mod tests {
         for made in ["", "credentials.json", "store.db"] {
             let data = DataFolder::open(folder.path()).unwrap();
             assert!(data.is_first_start(), "{made}");
+            assert!(!data.database().exists(), "a store that may be half made is made anew");
             data.credentials(&OsRandomness).unwrap();
             fs::write(data.database(), "").unwrap();
         }
-        DataFolder::open(folder.path()).unwrap().is_made().unwrap();
+        let data = DataFolder::open(folder.path()).unwrap();
+        fs::write(data.database(), "").unwrap();
+        data.is_made().unwrap();
+        drop(data);
         assert!(matches!(DataFolder::open(folder.path()), Err(FolderError::NoStore { .. })));
     }
 

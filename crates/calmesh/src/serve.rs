@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -98,11 +98,33 @@ pub(crate) enum ServeError {
 pub(crate) async fn run(args: &Serve) -> Result<(), ServeError> {
     start_logs();
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
-    let mut service = tokio::select! {
-        started = Service::start(args) => started?,
+    let stopped = "calmesh: stopped before it was ready; the next start goes on.";
+    let (listener, folder) = tokio::select! {
+        prepared = prepare(args) => prepared?,
         () = signals.next() => {
-            output::warn("calmesh: stopped before it was ready; the next start goes on.");
+            output::warn(stopped);
             return Ok(());
+        }
+    };
+    let undone = AtomicBool::new(folder.was_cut_short());
+    let started = tokio::select! {
+        started = Service::start(args, listener, &folder, &undone) => Some(started),
+        () = signals.next() => None,
+    };
+    let mut service = match started {
+        Some(Ok(service)) => service,
+        ended => {
+            // What has begun nothing leaves nothing for the next start to look at.
+            if !undone.load(Ordering::Relaxed) {
+                folder.end()?;
+            }
+            return match ended {
+                Some(Err(error)) => Err(error),
+                _ => {
+                    output::warn(stopped);
+                    Ok(())
+                }
+            };
         }
     };
     let outcome = tokio::select! {
@@ -117,7 +139,7 @@ pub(crate) async fn run(args: &Serve) -> Result<(), ServeError> {
         })),
     };
     tokio::select! {
-        () = service.stop() => output::warn("calmesh: stopped."),
+        () = service.stop(folder) => output::warn("calmesh: stopped."),
         () = signals.next() => output::warn("calmesh: ended at once; the next start finishes what was begun."),
     }
     outcome
@@ -130,18 +152,26 @@ struct Service {
     comparing: JoinHandle<()>,
     workers: Workers,
     stop: watch::Sender<bool>,
-    /// Held until all the rest has ended.
-    folder: DataFolder,
+}
+
+/// Takes the port and the folder. Who starts it twice is told so, and not that the port is in use. Nothing is made before
+/// both are free.
+async fn prepare(args: &Serve) -> Result<(TcpListener, DataFolder), ServeError> {
+    if DataFolder::is_in_use(&args.data) {
+        return Err(FolderError::InUse(args.data.clone()).into());
+    }
+    let listener = listen(&args.listen).await?;
+    Ok((listener, DataFolder::open(&args.data)?))
 }
 
 impl Service {
-    async fn start(args: &Serve) -> Result<Self, ServeError> {
-        // Who starts it twice is told so, and not that the port is in use. Nothing is made before both are free.
-        if DataFolder::is_in_use(&args.data) {
-            return Err(FolderError::InUse(args.data.clone()).into());
-        }
-        let listener = listen(&args.listen).await?;
-        let folder = DataFolder::open(&args.data)?;
+    /// `undone` says whether something was begun that an end at this moment leaves to the next start.
+    async fn start(
+        args: &Serve,
+        listener: TcpListener,
+        folder: &DataFolder,
+        undone: &AtomicBool,
+    ) -> Result<Self, ServeError> {
         let credentials = folder.credentials(&OsRandomness)?;
         let address =
             listener.local_addr().map_err(|source| ServeError::Listen { address: args.listen.clone(), source })?;
@@ -152,9 +182,9 @@ impl Service {
                  addresses that only it can reach. Use it for tests only.",
             );
         }
-        let demo = Demo::of_folder(&folder, args, &api)?;
+        let demo = Demo::of_folder(folder, args, &api)?;
 
-        let dynamo = open_store(&folder, &credentials)?;
+        let dynamo = open_store(folder, &credentials)?;
         if !folder.is_first_start() && !folder.has_objects() {
             output::warn(
                 "calmesh: objects/ is missing in the data folder: all links are made anew, and all feeds are read anew.",
@@ -164,15 +194,16 @@ impl Service {
         let bus = LocalBus::new();
         let secret = credentials.deployment_secret().ok_or_else(|| FolderError::Damaged(folder.credentials_file()))?;
         let own_agent = OwnAgent::of_deployment(&args.contact_url, &secret);
-        let app = wire(args, &folder, &credentials, &api, &dynamo, &s3, &bus, demo.as_ref(), &own_agent).await?;
+        let app = wire(args, folder, &credentials, &api, &dynamo, &s3, &bus, demo.as_ref(), &own_agent).await?;
         bus.ask_owners_of(owners_by(&app));
         ensure_account(&app, &credentials).await.map_err(|error| ServeError::Store(error.into()))?;
         if let Some(ahead) = app.swept_ahead().await.map_err(|error| ServeError::Store(error.into()))? {
             output::warn(&clock_is_wrong(ahead, app.clock.now()));
         }
-        finish_unfinished(&app).await.map_err(|error| ServeError::Store(error.into()))?;
+        finish_unfinished(&app, undone).await.map_err(|error| ServeError::Store(error.into()))?;
 
         folder.is_made()?;
+        undone.store(true, Ordering::Relaxed);
         let (stop, stopped) = watch::channel(false);
         let (worker, stops) = (app.clone(), stopped.clone());
         let workers = bus.start(move |event| {
@@ -190,20 +221,21 @@ impl Service {
         let router = router(&app, demo.as_ref(), unsure.clone(), own_agent);
         let server = tokio::spawn(listener::serve(listener, router.clone(), Limits::USUAL, stopped.clone()));
         let comparing = tokio::spawn(compare(app.clone(), unsure));
+        look_for_damage(folder.database());
         let demo = match demo {
-            Some(demo) => Some(demo.ensure(&folder, router, &credentials.token).await?),
+            Some(demo) => Some(demo.ensure(folder, router, &credentials.token).await?),
             None => None,
         };
         let timer = tokio::spawn(timer::run(app, dynamo, s3, stopped));
-        Ready { args, folder: &folder, credentials: &credentials, api: &api }.tell();
+        Ready { args, folder, credentials: &credentials, api: &api }.tell();
         if let (Some(demo), false) = (demo, args.json) {
             output::say(&demo.told(Style::of_stdout()));
         }
-        Ok(Self { server, timer, comparing, workers, stop, folder })
+        Ok(Self { server, timer, comparing, workers, stop })
     }
 
     /// Takes nothing more, finishes what is at hand, closes the store.
-    async fn stop(self) {
+    async fn stop(self, folder: DataFolder) {
         let began = tokio::time::Instant::now();
         self.comparing.abort();
         // Each of these is gone already when nobody listens.
@@ -212,7 +244,7 @@ impl Service {
         tokio::join!(served, self.workers.drain(STOP_WITHIN), async { drop(self.timer.await) });
         // What was cut off is looked at by the next start.
         if began.elapsed() < STOP_WITHIN
-            && let Err(error) = self.folder.end()
+            && let Err(error) = folder.end()
         {
             tracing::warn!(error = telemetry::chain(&error), "the next start takes this for a kill");
         }
@@ -263,6 +295,21 @@ fn open_store(folder: &DataFolder, credentials: &Credentials) -> Result<Embedded
         }
         None => Err(folder.no_store().into()),
     }
+}
+
+/// Looks whether the store's file is whole, beside everything else: it reads all of it. A damaged page fails nothing but
+/// what lies on it, so that it may be found years after the last good backup.
+fn look_for_damage(database: PathBuf) {
+    drop(tokio::task::spawn_blocking(move || match EmbeddedDynamo::damage_of(&database) {
+        Ok(None) => tracing::debug!("the store is whole"),
+        Ok(Some(found)) => output::warn(&format!(
+            "calmesh: WARNING: {} is damaged ({}): what lies there can't be read or changed, and the rest may follow. Keep \
+             your last backups, stop calmesh, and put back a backup of the whole data folder.",
+            database.display(),
+            found.lines().next().unwrap_or_default()
+        )),
+        Err(error) => tracing::warn!(error = telemetry::chain(&error), "it can't be looked whether the store is whole"),
+    }));
 }
 
 /// Compares all links and kept feeds with what they should be, while requests are answered. It costs a read of each link,
@@ -457,7 +504,7 @@ async fn ensure_account(app: &App, credentials: &Credentials) -> Result<(), Stor
 }
 
 /// What an earlier run acknowledged and did not get to is done before anybody is served.
-async fn finish_unfinished(app: &App) -> Result<(), WorkError> {
+async fn finish_unfinished(app: &App, undone: &AtomicBool) -> Result<(), WorkError> {
     let mut seen: BTreeSet<Mark> = BTreeSet::new();
     loop {
         let marks = app.marks.dirty(UNFINISHED_PER_PAGE).await?;
@@ -466,6 +513,7 @@ async fn finish_unfinished(app: &App) -> Result<(), WorkError> {
         if fresh.is_empty() {
             return Ok(());
         }
+        undone.store(true, Ordering::Relaxed);
         let progress = output::progress("finishing what was begun", fresh.len());
         stream::iter(fresh)
             .for_each_concurrent(UNFINISHED_AT_ONCE, |mark| {
@@ -531,7 +579,8 @@ impl Ready<'_> {
         let api = self.api.as_str().trim_end_matches('/');
         if self.folder.was_cut_short() {
             output::warn(
-                "calmesh: the last run did not end by itself; all links are compared with what they should be.",
+                "calmesh: the last run was killed, or stopped before all was in order; all links are compared with what \
+                 they should be.",
             );
         }
         if self.args.json {
@@ -735,7 +784,7 @@ mod tests {
         }
         drop(deployment.bus.drain());
         app.exports = Arc::new(Hanging { inner: app.exports.clone(), link: links[3].token.clone() });
-        finish_unfinished(&app).await.unwrap();
+        finish_unfinished(&app, &AtomicBool::new(false)).await.unwrap();
         let left = deployment.store.dirty(100).await.unwrap();
         assert_eq!(left, [Mark::Link { id: links[3].id.clone() }], "all others are done");
         assert_eq!(

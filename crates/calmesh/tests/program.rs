@@ -8,6 +8,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
+use calmesh_tests::dates::next_year;
 use serde_json::{Value, json};
 
 /// A running program; it is killed with the handle.
@@ -215,6 +216,24 @@ fn ctrl_c_says_that_it_stops() {
 
 #[cfg(unix)]
 #[test]
+fn a_stop_before_it_is_ready_leaves_nothing_for_the_next_start_to_look_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut command = calmesh(&data);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    while !data.join("running").exists() {
+        assert!(child.try_wait().unwrap().is_none());
+    }
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    assert!(child.wait().unwrap().success());
+    assert!(!data.join("running").exists());
+    let next = start(&data, &[]);
+    assert_eq!(next.call("GET", "/v1/health", None).status, 200);
+}
+
+#[cfg(unix)]
+#[test]
 fn a_second_ctrl_c_ends_it_at_once_and_the_next_start_looks_at_everything() {
     let folder = tempfile::tempdir().unwrap();
     let mut running = start(folder.path(), &[]);
@@ -382,21 +401,32 @@ fn the_demo_is_made_once_and_its_links_are_served() {
     }
 }
 
-const FEED: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Airbnb Inc//Hosting Calendar 1.0//EN\r\n\
-    BEGIN:VEVENT\r\nDTSTAMP:20261121T100000Z\r\nDTSTART;VALUE=DATE:20271204\r\nDTEND;VALUE=DATE:20271207\r\n\
-    SUMMARY:Reserved\r\nUID:a@airbnb.com\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
+/// A calendar with a stay of next year's November, and one with a stay of its December.
+fn feeds() -> [String; 2] {
+    ["11", "12"].map(|month| {
+        let at = |day: &str| next_year(&format!("{month}-{day}")).replace('-', "");
+        format!(
+            "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Airbnb Inc//Hosting Calendar 1.0//EN\r\n\
+             BEGIN:VEVENT\r\nDTSTAMP:20261121T100000Z\r\nDTSTART;VALUE=DATE:{}\r\nDTEND;VALUE=DATE:{}\r\n\
+             SUMMARY:Reserved\r\nUID:a@airbnb.com\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n",
+            at("04"),
+            at("07")
+        )
+    })
+}
 
 #[test]
 fn the_doctor_says_what_the_api_says() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("feed.ics");
-    std::fs::write(&file, FEED).unwrap();
+    let [feed, _] = feeds();
+    std::fs::write(&file, &feed).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_calmesh"));
     let output = command.arg("check").arg(&file).args(["--json", "--zone", "Europe/Madrid"]).output().unwrap();
     assert!(output.status.success(), "{}", error_of(&output));
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     let running = start(&folder.path().join("data"), &[]);
-    let asked = json!({ "ics": FEED, "time_zone": "Europe/Madrid" });
+    let asked = json!({ "ics": feed, "time_zone": "Europe/Madrid" });
     let answered = running.call("POST", "/v1/feeds/check", Some(asked));
     assert_eq!(answered.status, 200, "{}", answered.body);
     assert_eq!(said, answered.json());
@@ -421,14 +451,70 @@ fn a_private_address_is_refused_unless_it_is_allowed() {
     assert_eq!(output.status.code(), Some(1));
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(said["problem"]["type"], json!("address_refused"));
+    assert!(said["problem"]["detail"].as_str().unwrap().contains("--allow-private-feeds"), "{said}");
+    let merged = Command::new(env!("CARGO_BIN_EXE_calmesh")).args(["merge", "http://127.0.0.1:1/feed.ics"]).output();
+    assert!(error_of(&merged.unwrap()).contains("--allow-private-feeds"));
+}
+
+#[test]
+fn a_data_folder_that_is_a_file_is_told_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("data");
+    std::fs::write(&file, "x").unwrap();
+    for data in [file.clone(), file.join("below")] {
+        let said = refused(&data);
+        assert!(said.contains(&format!("{} is no folder", file.display())) && !said.contains("right"), "{said}");
+    }
+}
+
+#[test]
+fn a_store_with_a_damaged_head_stops_the_start_without_advice_for_programmers() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(start(folder.path(), &[]));
+    let store = folder.path().join("store.db");
+    let mut bytes = std::fs::read(&store).unwrap();
+    bytes[..64].fill(b'x');
+    std::fs::write(&store, bytes).unwrap();
+    for beside in ["store.db-wal", "store.db-shm"] {
+        let _ = std::fs::remove_file(folder.path().join(beside));
+    }
+    let said = refused(folder.path());
+    assert!(said.contains("put back a backup") && !said.contains("encrypt"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_damaged_page_of_the_store_is_told_beside_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = start(folder.path(), &[]);
+    for number in 0..40 {
+        first.make_property(&format!("{number} {}", "x".repeat(150)));
+    }
+    first.signal("-TERM");
+    assert!(first.child.wait().unwrap().success());
+    let store = folder.path().join("store.db");
+    let mut bytes = std::fs::read(&store).unwrap();
+    let last = bytes.len() / 4096 - 1;
+    bytes[last * 4096..].fill(0);
+    std::fs::write(&store, bytes).unwrap();
+    let (mut child, _) = for_people(folder.path(), &["--listen", "127.0.0.1:0"]);
+    let mut said = String::new();
+    let mut words = BufReader::new(child.stderr.take().unwrap());
+    while !said.contains("is damaged") {
+        assert!(words.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(said.contains("put back a backup"), "{said}");
 }
 
 #[test]
 fn calendars_are_merged_into_one_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let (a, b, out) = (folder.path().join("a.ics"), folder.path().join("b.ics"), folder.path().join("out.ics"));
-    std::fs::write(&a, FEED).unwrap();
-    std::fs::write(&b, FEED.replace("202712", "202801")).unwrap();
+    let [november, december] = feeds();
+    std::fs::write(&a, november).unwrap();
+    std::fs::write(&b, december).unwrap();
     let merge = |sources: [&Path; 2]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_calmesh"));
         command.arg("merge").args(sources).arg("--out").arg(&out).output().unwrap()

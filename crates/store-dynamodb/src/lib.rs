@@ -28,6 +28,7 @@ pub use meter::{Metered, Usage};
 pub use schema::create_table_if_missing;
 
 use schema::{Key, attr};
+pub use table::STORE_DAMAGED;
 use table::{Item, Range, Table};
 
 /// Every store port over one DynamoDB table. Cheap to clone; clones share the meter.

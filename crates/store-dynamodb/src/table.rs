@@ -679,9 +679,17 @@ fn failure<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E,
             | "ProvisionedThroughputExceededException"
             | "RequestLimitExceeded",
         ) => CallError::Busy(failed),
+        Some(STORE_DAMAGED) => CallError::Failed(damaged(&failed)),
         _ if is_broken(error) => CallError::Broken(failed),
         _ => CallError::Failed(StoreError::Unavailable(Box::new(failed))),
     }
+}
+
+/// What an embedded engine answers where its file is damaged, so that no repetition helps. DynamoDB has no such word.
+pub const STORE_DAMAGED: &str = "StoreDamaged";
+
+fn damaged(failed: &CallFailed) -> StoreError {
+    StoreError::Corrupt { what: format!("the store itself is damaged: {failed}") }
 }
 
 /// Whether nothing was decided: no connection, no answer in time, or an answer that speaks of DynamoDB's own trouble.
@@ -699,7 +707,11 @@ pub(crate) fn refusal<E: ProvideErrorMetadata>(
     operation: &'static str,
     error: &SdkError<E, HttpResponse>,
 ) -> StoreError {
-    StoreError::Unavailable(Box::new(describe(operation, error)))
+    let failed = describe(operation, error);
+    match error.as_service_error().and_then(ProvideErrorMetadata::code) {
+        Some(STORE_DAMAGED) => damaged(&failed),
+        _ => StoreError::Unavailable(Box::new(failed)),
+    }
 }
 
 /// What may be told of an error: how the call failed, and the message unless it may quote what was sent.

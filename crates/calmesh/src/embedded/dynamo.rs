@@ -3,7 +3,7 @@
 //! A listener on loopback would be open to every user and browser of this machine: the engine checks no signatures
 //! and answers cross-origin requests.
 
-use std::{fmt, path::Path};
+use std::{fmt, fs::File, io::Read, path::Path};
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_smithy_runtime_api::{
@@ -16,6 +16,7 @@ use aws_smithy_runtime_api::{
     http::StatusCode,
 };
 use aws_smithy_types::body::SdkBody;
+use calmesh_store_dynamodb::STORE_DAMAGED;
 use dynoxide::{
     Database, DynoxideError,
     actions::{
@@ -23,6 +24,7 @@ use dynoxide::{
         transact_write_items::{TransactDelete, TransactPut, TransactWriteItem, TransactWriteItemsRequest},
     },
 };
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
@@ -34,6 +36,8 @@ const TARGET_PREFIX: &str = "DynamoDB_20120810.";
 const TRANSACTION_BYTES: usize = 4 << 20;
 /// A table of one item: to whom the store belongs.
 const OWNER_TABLE: &str = "calmesh-owner";
+/// What every database file of SQLite begins with.
+const SQLITE_HEAD: &[u8; 16] = b"SQLite format 3\0";
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 
 /// The engine on one database file. Cheap to clone.
@@ -44,11 +48,16 @@ pub(crate) struct EmbeddedDynamo {
 
 /// The database file can't be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the database {path} can't be opened")]
-pub(crate) struct OpenError {
-    path: String,
-    #[source]
-    source: DynoxideError,
+pub(crate) enum OpenError {
+    #[error("the database {path} can't be opened")]
+    Failed {
+        path: String,
+        #[source]
+        source: DynoxideError,
+    },
+    /// The engine's own words advise on its library.
+    #[error("{0} is no database of SQLite, or its head is damaged")]
+    NoDatabase(String),
 }
 
 impl EmbeddedDynamo {
@@ -60,7 +69,27 @@ impl EmbeddedDynamo {
         let text = path.display().to_string();
         match Database::new(&text) {
             Ok(database) => Ok(Self { database }),
-            Err(source) => Err(OpenError { path: text, source }),
+            Err(source) if is_no_database(path) => {
+                tracing::debug!(error = %source, "the store can't be opened");
+                Err(OpenError::NoDatabase(text))
+            }
+            Err(source) => Err(OpenError::Failed { path: text, source }),
+        }
+    }
+
+    /// What SQLite finds wrong with a database file; none where it is whole. Reads all of it, over a connection of its own.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub(crate) fn damage_of(path: &Path) -> Result<Option<String>, rusqlite::Error> {
+        let look = || -> Result<String, rusqlite::Error> {
+            let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        };
+        match look() {
+            Ok(said) => Ok((said != "ok").then_some(said)),
+            Err(error) if speaks_of_damage(&error) => Ok(Some(error.to_string())),
+            Err(error) => Err(error),
         }
     }
 
@@ -141,6 +170,29 @@ impl HttpConnector for EmbeddedDynamo {
     }
 }
 
+/// Whether a file holds something that no database of SQLite begins with.
+fn is_no_database(path: &Path) -> bool {
+    let mut head = [0; SQLITE_HEAD.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    read.is_err() || head != *SQLITE_HEAD
+}
+
+/// Whether SQLite can't make sense of the file: no repetition helps.
+fn speaks_of_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+/// The same of what the engine says, which mostly has SQLite's words alone.
+fn is_of_damage(error: &DynoxideError) -> bool {
+    match error {
+        DynoxideError::SqliteError(error) => speaks_of_damage(error),
+        DynoxideError::InternalServerError(said) => {
+            ["database disk image is malformed", "file is not a database"].iter().any(|words| said.contains(words))
+        }
+        _ => false,
+    }
+}
+
 fn owner_key() -> Value {
     json!({ "pk": { "S": "owner" } })
 }
@@ -154,6 +206,9 @@ fn answer(database: &Database, request: &HttpRequest) -> HttpResponse {
     };
     let (status, body) = match answered {
         Ok(body) => (200, body),
+        Err(error) if is_of_damage(&error) => {
+            (400, json!({ "__type": STORE_DAMAGED, "message": error.to_string() }).to_string())
+        }
         Err(error) => (error.status_code(), error.to_json()),
     };
     let status = StatusCode::try_from(status).unwrap_or_else(|_| unreachable_status());
@@ -339,6 +394,38 @@ mod tests {
         let pages = client.scan().table_name("things").select(Select::Count).into_paginator().send();
         let pages = pages.collect::<Result<Vec<_>, _>>().await.unwrap();
         assert_eq!(pages.iter().map(|page| page.count()).sum::<i32>(), 12);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_page_is_found_and_what_lies_on_it_is_answered_as_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        {
+            let client = EmbeddedDynamo::open(&path).unwrap().client();
+            table(&client).await;
+            let batch = (0..20).map(|number| put_in_batch(&number.to_string(), 9_000)).collect();
+            client.batch_write_item().request_items("things", batch).send().await.unwrap();
+        }
+        assert_eq!(EmbeddedDynamo::damage_of(&path).unwrap(), None);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let pages = bytes.len() / 4096;
+        bytes[pages / 2 * 4096..].fill(0);
+        std::fs::write(&path, bytes).unwrap();
+        assert!(EmbeddedDynamo::damage_of(&path).unwrap().is_some());
+        let client = EmbeddedDynamo::open(&path).unwrap().client();
+        let error = client.scan().table_name("things").send().await.unwrap_err().into_service_error();
+        assert_eq!(error.code(), Some("StoreDamaged"), "{error:?}");
+    }
+
+    #[test]
+    fn what_is_no_database_is_refused_without_advice_for_programmers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        std::fs::write(&path, "x".repeat(9_000)).unwrap();
+        let error = EmbeddedDynamo::open(&path).err().unwrap();
+        let said = calmesh_lambda_kit::telemetry::chain(&error);
+        assert!(said.contains("is no database of SQLite") && !said.contains("encrypt"), "{said}");
+        assert!(EmbeddedDynamo::damage_of(&path).unwrap().is_some());
     }
 
     #[test]

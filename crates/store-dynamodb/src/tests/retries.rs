@@ -69,3 +69,11 @@ async fn a_call_is_made_eight_times_at_most_however_the_client_is_configured() {
         assert_eq!(calls.load(Ordering::SeqCst), most, "{status} {body}");
     }
 }
+
+#[tokio::test]
+async fn a_damaged_store_is_no_passing_trouble_and_is_asked_once() {
+    let (store, calls) = answering("400 Bad Request", r#"{"__type": "StoreDamaged", "message": "malformed"}"#).await;
+    let failed = store.token_by_hash(&SecretHash::of("x")).await;
+    assert!(matches!(failed, Err(StoreError::Corrupt { .. })), "{failed:?}");
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
