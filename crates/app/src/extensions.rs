@@ -20,7 +20,7 @@ pub struct StayApart {
     pub stay: BlockId,
     /// It is not there any more; otherwise it was moved away.
     pub gone: bool,
-    /// Its connection; none for the host's own, and for one that is gone too.
+    /// Its connection, as it is now or was when the stay went; none for the host's own.
     pub site: Option<Site>,
     /// As it was, or is now.
     pub span: Span,
@@ -31,7 +31,8 @@ pub(crate) fn apart(block: &Block, state: &PropertyState, house: &House) -> Opti
     let site = |connection: Option<&ConnectionId>| Some(state.connection(connection?)?.site());
     if let Some(lost) = block.lost() {
         let (stay, span) = (lost.stay.clone(), span_of(lost.extent, house));
-        return Some(StayApart { stay, gone: true, site: site(lost.connection.as_ref()), span });
+        let then = || lost.site.clone().map(|(name, provider)| Site { name, provider });
+        return Some(StayApart { stay, gone: true, site: site(lost.connection.as_ref()).or_else(then), span });
     }
     let extends = block.extends()?;
     let stay = state.blocks.iter().find(|other| other.id == *extends)?;
@@ -112,6 +113,10 @@ pub(crate) fn tell_of_extensions(before: &PropertyState, draft: &mut Draft) {
                 let lost = was.filter(|_| !is_over).map(|was| LostStay {
                     stay: stay.clone(),
                     connection: was.connection().cloned(),
+                    site: was.connection().and_then(|connection| before.connection(connection)).map(|connection| {
+                        let Site { name, provider } = connection.site();
+                        (name, provider)
+                    }),
                     extent: was.extent,
                 });
                 gone.push((block.id.clone(), lost));

@@ -45,6 +45,8 @@ pub struct LostStay {
     pub stay: BlockId,
     /// None for one of the host's own.
     pub connection: Option<ConnectionId>,
+    /// What the host called that connection then, and the id of its provider.
+    pub site: Option<(String, String)>,
     pub extent: Extent,
 }
 

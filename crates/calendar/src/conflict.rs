@@ -92,8 +92,10 @@ pub fn conflicts(
             continue;
         }
         let mut blocks: BTreeSet<&BlockId> = run.named.iter().filter_map(|at| stays.id(*at)).collect();
-        let mut gone: BTreeSet<&BlockId> =
-            before.iter().flat_map(|before| &before.gone).filter(|gone| blocks.contains(gone)).collect();
+        let said = |block: &&Block| before.is_some_and(|before| before.gone.contains(&block.id));
+        let here = run.named.iter().filter_map(|at| stays.all.get(*at)).map(|stay| stay.block);
+        let here = here.filter(said).filter(|block| !insists_on(picture, block));
+        let mut gone: BTreeSet<&BlockId> = here.map(|block| &block.id).collect();
         let more = run.count.saturating_sub(run.named.len());
         let left: Vec<&Block> = run
             .named
@@ -172,6 +174,12 @@ fn same_as(runs: &[Run<'_>], known: &[Conflict], stays: &Stays<'_>) -> BTreeMap<
         same.entry(at).or_insert((number, false));
     }
     same
+}
+
+/// Whether the site of a stay that was said to be gone holds it nevertheless: the host's word made its nights uncertain,
+/// and only its site makes them certain again. Where they were evident, or there are hours alone, the word changed nothing.
+fn insists_on(picture: &Picture<'_>, block: &Block) -> bool {
+    !picture.is_evident(block) && block.extent.nights(picture.house).is_some()
 }
 
 /// Whether two blocks are such that they can't both be at the same time.

@@ -637,6 +637,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_extension_whose_connection_was_deleted_is_told_with_that_ones_name() {
+        let api = TestApi::new().await;
+        let flat = api.flat().await;
+        let made = api.connect_with(&flat, "whole", airbnb(&[STAY]), json!({"name": "Whole flat"})).await;
+        let stay = api.get(&format!("/v1/properties/{flat}/blocks")).await.json()["items"][0]["id"].clone();
+        let body = json!({"kind": "reservation", "start": "2026-12-07", "end": "2026-12-08", "extends": stay});
+        let own = api.post(&format!("/v1/properties/{flat}/blocks"), body).await.json()["id"].clone();
+        assert_eq!(api.delete(&format!("/v1/connections/{}", made["id"].as_str().unwrap())).await.status, 204);
+        let told = told(&api, &flat).await;
+        let entry = told.iter().find(|entry| entry.contains("extends has gone")).unwrap();
+        assert!(entry.contains("extends has gone: Whole flat (Airbnb), 4–7 Dec 2026."), "{entry}");
+        let block = api.get(&format!("/v1/blocks/{}", own.as_str().unwrap())).await.json();
+        let notice = block["notice"].as_str().unwrap();
+        assert!(notice.contains("extends has gone: Whole flat (Airbnb), 4–7 Dec 2026."), "{notice}");
+    }
+
+    #[tokio::test]
     async fn a_list_of_stays_in_an_entry_is_bounded_and_says_so() {
         let api = TestApi::new().await;
         let flat = api.flat().await;

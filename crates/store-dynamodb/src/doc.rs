@@ -693,6 +693,8 @@ struct LostStayDoc {
     stay: BlockId,
     #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
     connection: Option<ConnectionId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    site: Option<(String, String)>,
     #[serde(with = "extent")]
     extent: Extent,
 }
@@ -1316,7 +1318,8 @@ mod tests {
             survives(&Block { origin: Origin::Own { extends, lost: None }, ..block.clone() });
         }
         for connection in [None, Some(connection_id(1))] {
-            let lost = Some(LostStay { stay: block_id(3), connection, extent: block.extent });
+            let site = connection.is_some().then(|| ("Airbnb, whole flat".to_owned(), "airbnb".to_owned()));
+            let lost = Some(LostStay { stay: block_id(3), connection, site, extent: block.extent });
             survives(&Block { origin: Origin::Own { extends: None, lost }, ..block.clone() });
         }
         for cause in [HoldCause::Absent, HoldCause::MassVanish] {

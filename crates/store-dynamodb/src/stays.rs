@@ -201,7 +201,8 @@ mod tests {
         let connection = stays[0].connection().cloned();
         let text = page::encode(&stays.iter().collect::<Vec<_>>()).unwrap();
         assert_eq!(page::decode(&text, connection.as_ref()).unwrap(), stays);
-        let lost = LostStay { stay: block_id(9), connection: stays[0].connection().cloned(), extent: stays[3].extent };
+        let (connection, site) = (stays[0].connection().cloned(), Some(("Flat".to_owned(), "vrbo".to_owned())));
+        let lost = LostStay { stay: block_id(9), connection, site, extent: stays[3].extent };
         let late = Block { origin: Origin::Own { extends: None, lost: Some(lost) }, ..a_block(1, 7) };
         let own = [own(5, None), own(6, Some(block_id(1))), late];
         let text = page::encode(&own.iter().collect::<Vec<_>>()).unwrap();

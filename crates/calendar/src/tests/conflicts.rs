@@ -54,6 +54,14 @@ fn gone(blocks: &[Block], conflict: &Conflict, number: u8) -> Conflict {
     conflict.with_gone(&seen(blocks, &sources, &claims, &house), &BlockId::from_random([number; 16]))
 }
 
+/// As a site writes what it plainly calls a reservation.
+fn plainly(mut block: Block) -> Block {
+    if let Origin::Feed(origin) = &mut block.origin {
+        origin.sign = Sign::Reservation;
+    }
+    block
+}
+
 /// As a feed no more shows it.
 fn held(mut block: Block) -> Block {
     if let Origin::Feed(origin) = &mut block.origin {
@@ -132,7 +140,7 @@ fn another_guest_against_the_same_stays_of_one_site_is_another_conflict() {
 
 #[test]
 fn a_conflict_of_several_is_settled_when_no_two_are_left_that_clash() {
-    let mut blocks = vec![stay(1, A, dec(4, 9)), stay(2, B, dec(6, 12)), stay(3, C, dec(5, 20))];
+    let mut blocks = [stay(1, A, dec(4, 9)), stay(2, B, dec(6, 12)), stay(3, C, dec(5, 20))].map(plainly).to_vec();
     let mut draw = 0;
     let conflict = found_by(&[], &blocks, &mut draw).standing.remove(0);
     let once = gone(&blocks, &conflict, 1);
@@ -166,6 +174,20 @@ fn what_the_host_said_is_gone_stays_listed_when_it_claims_nothing_any_more() {
 }
 
 #[test]
+fn a_stay_that_was_said_to_be_gone_and_stands_after_all_counts_again() {
+    let mut blocks = vec![stay(1, A, dec(4, 9)), stay(2, B, dec(6, 12)), stay(3, C, dec(5, 20))];
+    let mut draw = 0;
+    let conflict = found_by(&[], &blocks, &mut draw).standing.remove(0);
+    let without = blocks.split_off(1);
+    let said = gone(&[blocks.clone(), without.clone()].concat(), &conflict, 1);
+    let goes_on = found_by(std::slice::from_ref(&said), &without, &mut draw).standing.remove(0);
+    assert_eq!((&goes_on.gone, goes_on.blocks.len()), (&said.gone, 3), "it is in question");
+    let back = found_by(std::slice::from_ref(&goes_on), &[blocks, without].concat(), &mut draw);
+    assert_eq!((&back.standing[0].id, back.opened.len()), (&conflict.id, 0));
+    assert_eq!((back.standing[0].gone.len(), back.standing[0].settled), (0, false), "its site holds it by itself");
+}
+
+#[test]
 fn what_is_held_keeps_a_conflict_open_and_opens_none() {
     let (a, b) = (stay(1, A, dec(4, 9)), stay(2, B, dec(6, 12)));
     assert_eq!(found(&[held(a.clone()), b.clone()]), Conflicts::default());
@@ -190,7 +212,7 @@ fn late_check_outs_clash_with_early_arrivals_by_the_hour() {
 
 #[test]
 fn no_conflict_names_more_than_sixteen_stays_and_the_others_are_counted() {
-    let mut blocks: Vec<Block> = (1..=40).map(|number| stay(number, A + number % 2, dec(4, 9))).collect();
+    let mut blocks: Vec<Block> = (1..=40).map(|number| plainly(stay(number, A + number % 2, dec(4, 9)))).collect();
     blocks[39].first_seen_at = noon("2026-10-01");
     let mut draw = 0;
     let first = found_by(&[], &blocks, &mut draw);

@@ -292,7 +292,11 @@ fn what_a_site_repeats_beside_its_own_stay_is_no_stay_for_a_master_feed_to_repea
 #[test]
 fn a_conflict_closes_when_one_of_its_stays_goes_and_does_not_open_again_once_settled() {
     let (house, sources, claims) = (house(), home().sources, Claims::default());
-    let blocks = vec![stay(1, A, stay_of_four()), stay(2, B, nights("2026-12-07", "2026-12-09"))];
+    let mut blocks = vec![stay(1, A, stay_of_four()), stay(2, B, nights("2026-12-07", "2026-12-09"))];
+    if let Origin::Feed(origin) = &mut blocks[1].origin {
+        // Plainly a reservation, which the host's word does not put in question.
+        origin.sign = Sign::Reservation;
+    }
     let mut number = 0;
     let mut ids = || {
         number += 1;

@@ -143,7 +143,8 @@ async fn an_extension_stays_and_is_told_with_names_dates_and_how_to_remove_it_wh
     let remove = format!("remove it with DELETE /v1/blocks/{id}.");
     let notice = left["items"][0]["notice"].as_str().unwrap();
     assert!(
-        notice.starts_with("The stay that this block extends has gone: 4–7 Dec 2026.") && notice.ends_with(&remove)
+        notice.starts_with("The stay that this block extends has gone: Whole flat (Airbnb), 4–7 Dec 2026.")
+            && notice.ends_with(&remove)
     );
     let told = api.get(&format!("/v1/properties/{flat}/activity")).await.json();
     let told: Vec<&serde_json::Value> =
