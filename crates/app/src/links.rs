@@ -189,6 +189,7 @@ impl App {
                     {
                         let (version, revision) = (after.version + 1, after.revision + 1);
                         self.links.put_link(&ExtraLink { version, revision, dirty: after.dirty, ..before }).await?;
+                        self.announce_soon(&[Event::LinkDirty { link: id.clone() }]).await;
                         return Err(full);
                     }
                     return self.with_reads(after).await;

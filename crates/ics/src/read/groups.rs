@@ -13,9 +13,11 @@ use crate::{
 /// Units for looking at one override beside one master.
 const WORK_OF_PAIR: u64 = 20;
 
-/// What of two events for the same occurrence counts: the greater.
+/// What of two events for the same occurrence counts: the greater. Where a SEQUENCE can't be read nobody knows which is the
+/// later one: what takes place counts then, and what is cancelled does not.
 pub(crate) fn rank(entry: &Entry<'_>) -> (u64, bool) {
-    (entry.sequence.unwrap_or(0), entry.status != Some(EventStatus::Cancelled))
+    let takes_place = entry.status != Some(EventStatus::Cancelled);
+    (entry.sequence.unwrap_or(if takes_place { u64::MAX } else { 0 }), takes_place)
 }
 
 /// The events of one UID.

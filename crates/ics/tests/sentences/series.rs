@@ -189,6 +189,14 @@ fn a_later_sequence_wins_and_what_takes_place_wins_over_what_is_cancelled() {
     let cancelled = "RECURRENCE-ID:20270111\nSEQUENCE:1\nDTSTART:20270111\nSTATUS:CANCELLED";
     assert_eq!(starts(&with_overrides(master, &[moved, later, cancelled])), ["2027-01-10", "2027-01-22"]);
     assert_eq!(starts(&with_overrides(master, &[cancelled, moved])), ["2027-01-10", "2027-01-20"]);
+    for unreadable in ["x", "-1", "1.0"] {
+        let stands = format!("RECURRENCE-ID:20270111\nSEQUENCE:{unreadable}\nDTSTART:20270111");
+        let gone = format!("RECURRENCE-ID:20270111\nSEQUENCE:{unreadable}\nDTSTART:20270111\nSTATUS:CANCELLED");
+        let reading = with_overrides(master, &[cancelled, &stands]);
+        assert_eq!(starts(&reading), ["2027-01-10", "2027-01-11"], "nobody knows which is later: {unreadable}");
+        assert!(reading.events.iter().all(|event| event.status != Some(EventStatus::Cancelled)));
+        assert_eq!(starts(&with_overrides(master, &[moved, &gone])), ["2027-01-10", "2027-01-20"]);
+    }
     let other = "RECURRENCE-ID:20270111\nSEQUENCE:1\nDTSTART:20270124";
     assert_eq!(starts(&with_overrides(master, &[moved, other])), ["2027-01-10", "2027-01-20", "2027-01-24"]);
 }
