@@ -174,7 +174,9 @@ impl App {
                     Err(Unseen::Failed(FetchFailure { kind: FailureKind::AddressRefused, detail, .. })) => {
                         return Err(CheckError::AddressRefused { detail });
                     }
-                    Err(Unseen::Failed(failure)) => unusable(detect(url.to_url().as_ref(), None), &failure),
+                    Err(Unseen::Failed(failure)) => {
+                        CheckReport::unusable(detect(url.to_url().as_ref(), None), &failure)
+                    }
                     Err(Unseen::TooMany(refused)) => return Err(refused.into()),
                     Err(Unseen::Store(error)) => return Err(error.into()),
                 }
@@ -285,7 +287,7 @@ async fn check_aside(
     match aside(move || check_body(&body, zone.as_ref(), now, url.as_ref())).await {
         Ok(report) => Ok(report),
         Err(AsideError::Full) => Err(CheckError::Busy),
-        Err(error) => Ok(unusable(profile, &unreadable(&error))),
+        Err(error) => Ok(CheckReport::unusable(profile, &unreadable(&error))),
     }
 }
 
@@ -318,7 +320,7 @@ pub fn check_body(body: &[u8], zone: Option<&TimeZone>, now: Timestamp, url: Opt
             let (profile, failure) = (detect(url, None), refused(&refusal));
             let known = url.and_then(|url| url.as_str().parse::<FeedUrl>().ok());
             let failure = known.map_or(failure.clone(), |url| with_help(failure, &url, generic().id.as_str()));
-            unusable(profile, &failure)
+            CheckReport::unusable(profile, &failure)
         }
     }
 }
@@ -391,18 +393,22 @@ fn report(reading: &FeedReading, profile: &'static Profile, house: &House, now: 
     }
 }
 
-fn unusable(profile: &'static Profile, failure: &FetchFailure) -> CheckReport {
-    CheckReport {
-        usable: false,
-        provider: profile.id.as_str().to_owned(),
-        name: None,
-        events: EventCounts::default(),
-        blocks: Vec::new(),
-        blocks_left_out: 0,
-        nights: Vec::new(),
-        warnings: Vec::new(),
-        warnings_left_out: 0,
-        problem: Some(Problem { kind: failure.kind.as_str(), detail: failure.detail.clone() }),
+impl CheckReport {
+    /// What is said of a feed that can't be used.
+    #[must_use]
+    pub fn unusable(profile: &'static Profile, failure: &FetchFailure) -> Self {
+        Self {
+            usable: false,
+            provider: profile.id.as_str().to_owned(),
+            name: None,
+            events: EventCounts::default(),
+            blocks: Vec::new(),
+            blocks_left_out: 0,
+            nights: Vec::new(),
+            warnings: Vec::new(),
+            warnings_left_out: 0,
+            problem: Some(Problem { kind: failure.kind.as_str(), detail: failure.detail.clone() }),
+        }
     }
 }
 

@@ -1,8 +1,6 @@
 //! `calmesh check`: the feed doctor. Says what `POST /v1/feeds/check` says, without a service.
 
-use calmesh_app::{
-    CheckReport, CheckedBlock, EventCounts, Problem, Span, check_body, counted, ports::Clock, with_help,
-};
+use calmesh_app::{CheckReport, CheckedBlock, EventCounts, Span, check_body, counted, ports::Clock, with_help};
 use calmesh_calendar::{BlockKind, ReadWarning};
 use calmesh_lambda_kit::SystemClock;
 use jiff::{
@@ -40,18 +38,7 @@ pub(crate) async fn run(args: &Check) -> Result<bool, SourceError> {
                 Source::Url(url) => with_help(failure, url, calmesh_profiles::generic().id.as_str()),
                 Source::File(_) | Source::Stdin => failure,
             };
-            CheckReport {
-                usable: false,
-                provider: calmesh_profiles::detect(url.as_ref(), None).id.as_str().to_owned(),
-                name: None,
-                events: EventCounts::default(),
-                blocks: Vec::new(),
-                blocks_left_out: 0,
-                nights: Vec::new(),
-                warnings: Vec::new(),
-                warnings_left_out: 0,
-                problem: Some(Problem { kind: failure.kind.as_str(), detail: failure.detail }),
-            }
+            CheckReport::unusable(calmesh_profiles::detect(url.as_ref(), None), &failure)
         }
         Err(error) => return Err(error),
     };
