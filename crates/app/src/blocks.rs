@@ -22,7 +22,7 @@ use crate::{
     model::{ActivityKind, Connection, NamedStay, PropertyState, StayPart},
     naming::named_stay,
     ports::{Page, PageRequest, StoreError},
-    preview::{Openings, openings, openings_at_links},
+    preview::{Openings, openings},
 };
 
 /// What the host's own block may be; the edge of a site's rule is never the host's.
@@ -271,6 +271,8 @@ impl App {
     /// # Errors
     /// `NotFound`, or the store's.
     pub async fn prune_blocks(&self, reach: &Reach, property: &PropertyId) -> Result<Pruning, BlockError> {
+        // Before the change: nothing may fail after it.
+        let links = self.links_within(reach).await?;
         let changed = self
             .change(property, |draft| {
                 let before = draft.state.clone();
@@ -278,9 +280,7 @@ impl App {
             })
             .await?;
         let (removed, before, now) = changed.value;
-        let mut opened = openings(&before, &changed.state, now);
-        opened.at_links = openings_at_links(&self.links_within(reach).await?, &before, &changed.state, now);
-        Ok(Pruning { removed, openings: opened })
+        Ok(Pruning { removed, openings: openings(&links, &before, &changed.state, now) })
     }
 
     /// What pruning would do.

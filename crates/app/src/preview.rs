@@ -73,9 +73,7 @@ impl App {
         let mut draft = self.draft(before.clone(), self.clock.now())?;
         let value = decide(&mut draft)?;
         self.weigh(before, &mut draft).await?;
-        let mut opened = openings(before, &draft.state, draft.now);
-        opened.at_links = openings_at_links(links, before, &draft.state, draft.now);
-        Ok((value, opened))
+        Ok((value, openings(links, before, &draft.state, draft.now)))
     }
 
     /// The nights from today on that an extra link shows.
@@ -102,7 +100,7 @@ pub(crate) fn nights_of_all(state: &PropertyState, format: Format, now: Timestam
 }
 
 /// The nights that go from the extra links over a property.
-pub(crate) fn openings_at_links(
+fn openings_at_links(
     links: &[ExtraLink],
     before: &PropertyState,
     after: &PropertyState,
@@ -122,8 +120,8 @@ pub(crate) fn openings_at_links(
     opened.filter(|(_, nights)| !nights.is_empty()).collect()
 }
 
-/// What is open after a change that was not before, but for extra links.
-pub(crate) fn openings(before: &PropertyState, after: &PropertyState, now: Timestamp) -> Openings {
+/// What is open after a change that was not before, also on these extra links of the account.
+pub(crate) fn openings(links: &[ExtraLink], before: &PropertyState, after: &PropertyState, now: Timestamp) -> Openings {
     let (old, new) = (before.house(), after.house());
     // Where the zone changes, the later of both days: what is over in one of them can't be sold.
     let Some(window) = window(old.date(now).max(new.date(now))) else { return Openings::default() };
@@ -149,7 +147,7 @@ pub(crate) fn openings(before: &PropertyState, after: &PropertyState, now: Times
         }
     }
     at_sites.retain(|_, nights| !nights.is_empty());
-    Openings { opens, held, at_sites, at_links: BTreeMap::new() }
+    Openings { opens, held, at_sites, at_links: openings_at_links(links, before, after, now) }
 }
 
 /// Nights that are taken by held stays alone, of which readings or the host may still say that they are gone.
