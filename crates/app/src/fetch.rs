@@ -147,9 +147,6 @@ impl App {
             let record =
                 SweepRecord { first_bucket: first, last_bucket: last, number, started_at, skipped: skipped.clone() };
             self.fetches.record_sweep(&record).await?;
-        }
-        tracing::debug!(sweep.first_bucket = first, sweep.last_bucket = last, sweep.number = number, "swept");
-        if read > 0 || !skipped.is_empty() {
             tracing::info!(
                 feeds = read,
                 unchanged = report.unchanged,
@@ -160,6 +157,7 @@ impl App {
                 "feeds were read"
             );
         }
+        tracing::debug!(sweep.first_bucket = first, sweep.last_bucket = last, sweep.number = number, "swept");
         tracing::info!(
             target: "calmesh::metric",
             refreshes = read,

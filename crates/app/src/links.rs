@@ -183,15 +183,17 @@ impl App {
             after.dirty = Some(Dirty::new(now));
             match self.links.put_link(&after).await {
                 Ok(()) => {
-                    self.announce_soon(&[Event::LinkDirty { link: id.clone() }]).await;
-                    if after.scope != before.scope
-                        && let Err(full) = self.room_for_link(reach, &after.scope, Some(id)).await
-                    {
+                    // As where one is made: who finds too many afterwards takes his edit back.
+                    let room = match after.scope == before.scope {
+                        true => Ok(()),
+                        false => self.room_for_link(reach, &after.scope, Some(id)).await,
+                    };
+                    if room.is_err() {
                         let (version, revision) = (after.version + 1, after.revision + 1);
                         self.links.put_link(&ExtraLink { version, revision, dirty: after.dirty, ..before }).await?;
-                        self.announce_soon(&[Event::LinkDirty { link: id.clone() }]).await;
-                        return Err(full);
                     }
+                    self.announce_soon(&[Event::LinkDirty { link: id.clone() }]).await;
+                    room?;
                     return self.with_reads(after).await;
                 }
                 Err(StoreError::Stale) if attempt < EDIT_ATTEMPTS => attempt += 1,
