@@ -7,7 +7,7 @@ use calmesh_calendar::ConnectionId;
 use jiff::SignedDuration;
 
 use super::world::*;
-use crate::{App, ConnectionEdit, Expected, Reach, SideEdit, fakes::Interruption, ports::*};
+use crate::{App, ConnectionEdit, Expected, Reach, SideEdit, ports::*};
 
 const FIRST: &[(&str, &str, &str)] = &[("HMAAAA", "2026-12-04", "2026-12-07"), ("HMBBBB", "2027-01-10", "2027-01-20")];
 const SECOND: &[(&str, &str, &str)] = &[("HMAAAA", "2026-12-05", "2026-12-08"), ("HMBBBB", "2027-01-10", "2027-01-20")];
@@ -19,19 +19,6 @@ enum Deed {
     Account,
     Pause,
     OtherUrl,
-}
-
-/// What comes between: the whole deed, as somebody else does it meanwhile.
-fn meanwhile(world: &World, connection: &ConnectionId, deed: Deed) -> Interruption {
-    let (app, property, connection) = (world.app.clone(), world.property.clone(), connection.clone());
-    let reach = Reach::whole(world.account.clone());
-    Box::new(move || {
-        let doing = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(act(&app, &reach, deed, &property, &connection));
-        });
-        doing.join().unwrap();
-    })
 }
 
 async fn act(app: &App, reach: &Reach, deed: Deed, property: &calmesh_calendar::PropertyId, connection: &ConnectionId) {
@@ -71,7 +58,9 @@ async fn read_and(deed: Deed, of: Of, nth: u64) -> bool {
     world.sweep().await;
     assert_eq!(world.objects.bodies_of(&world.account, &a), 1);
     world.serve("a", airbnb(2, SECOND));
-    let interruption = meanwhile(&world, &a, deed);
+    let (reach, property, connection) = (Reach::whole(world.account.clone()), world.property.clone(), a.clone());
+    let interruption =
+        meanwhile(&world.app, move |app| async move { act(&app, &reach, deed, &property, &connection).await });
     match of {
         Of::Store => world.store.interrupt(nth, interruption),
         Of::Objects => world.objects.interrupt(nth, interruption),

@@ -5,7 +5,6 @@ use calmesh_calendar::AccountId;
 use super::world::*;
 use crate::{
     App, LINKS_OVER_ALL, LinkError, NewLink, NewToken, Reach, TOKENS, TokenError, WantedScope,
-    fakes::Interruption,
     model::{Format, LinkScope, Scope},
     ports::*,
 };
@@ -16,18 +15,6 @@ fn over_all() -> NewLink {
 
 fn a_token() -> NewToken {
     NewToken { name: "one".to_owned(), scope: Scope::Full, properties: None, expires_at: None }
-}
-
-/// Somebody else makes one between two calls.
-fn meanwhile<F: Future<Output = ()>>(app: &App, make: impl FnOnce(App) -> F + Send + 'static) -> Interruption {
-    let app = app.clone();
-    Box::new(move || {
-        let doing = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(make(app));
-        });
-        doing.join().unwrap();
-    })
 }
 
 async fn links_over_all(world: &World) -> usize {

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     App, NewConnection,
     change::{History, difference},
-    fakes::{Answer, FakeDeployment, FixedClock, MemoryBus, MemoryFeeds, MemoryObjects, MemoryStore},
+    fakes::{Answer, FakeDeployment, FixedClock, Interruption, MemoryBus, MemoryFeeds, MemoryObjects, MemoryStore},
     model::*,
     ports::*,
 };
@@ -230,4 +230,19 @@ impl World {
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
     }
+}
+
+/// What comes between two calls: the whole deed, as somebody else does it meanwhile.
+pub(super) fn meanwhile<F: Future<Output = ()>>(
+    app: &App,
+    deed: impl FnOnce(App) -> F + Send + 'static,
+) -> Interruption {
+    let app = app.clone();
+    Box::new(move || {
+        let doing = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(deed(app));
+        });
+        doing.join().unwrap();
+    })
 }
