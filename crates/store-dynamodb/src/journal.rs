@@ -5,22 +5,22 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use calmesh_app::{
-    model::{LinkOwner, PAST_KEPT, SecretHash},
+    model::{LinkOwner, PropertyState, SecretHash},
     ports::{PlanChange, PropertyCommit, StoreError},
 };
-use calmesh_calendar::{Block, Conflict, ConnectionId};
+use calmesh_calendar::{Conflict, ConnectionId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    connections,
     doc::Document,
-    item, past,
+    history, item,
     schema::{self, Key, attr},
-    stays,
     table::{Item, Write, last_of_each},
 };
 
-/// How long closed holds and activity are kept.
+/// How long the past is kept: closed holds, closed conflicts, activity, and with it what changes replaced.
 const KEPT_DAYS: i64 = 90;
 const DAY: i64 = 86_400;
 /// An item takes 400 KB; a journal page stays well below.
@@ -82,7 +82,7 @@ impl Step {
         Self::Put { pk: key.pk, sk: key.sk, attributes: named(attributes) }
     }
 
-    fn set(
+    pub(crate) fn set(
         key: Key,
         attributes: impl IntoIterator<Item = (&'static str, Value)>,
         remove: impl IntoIterator<Item = &'static str>,
@@ -139,32 +139,37 @@ fn encoded<T: Document>(record: &T) -> Result<Value, StoreError> {
     record.encode().map(Value::S)
 }
 
-/// Everything that a commit writes beside the head. `unique` tells this commit's activity from
-/// that of another commit at the same instant; `before` are the blocks that are there, where the commit touches any.
-pub(crate) fn steps_of(commit: &PropertyCommit, unique: &str, before: &[Block]) -> Result<Vec<Step>, StoreError> {
+/// Everything that a commit writes beside the head, where this was the state before.
+pub(crate) fn steps_of(commit: &PropertyCommit, before: &PropertyState) -> Result<Vec<Step>, StoreError> {
+    let mut steps = connections::steps(commit, before)?;
+    steps.extend(conflict_steps(commit)?);
+    steps.extend(link_steps(commit)?);
+    steps.extend(plan_steps(commit)?);
+    steps.extend(history::steps_of(commit)?);
+    let property = &commit.property;
+    let entry = schema::property_entry(&property.account, property.created_at, &property.id);
+    if property.deleted_at.is_some() {
+        steps.push(Step::delete(entry));
+    } else if property.revision == 1 {
+        steps.push(Step::put(entry, [(attr::PROPERTY, Value::S(property.id.to_string()))]));
+    }
+    // A transaction takes one action an item.
+    Ok(last_of_each(steps, |step| {
+        let (pk, sk) = step.place();
+        (pk.to_owned(), sk.to_owned())
+    }))
+}
+
+fn rev(commit: &PropertyCommit) -> (&'static str, Value) {
+    (attr::REV, Value::N(commit.property.revision.to_string()))
+}
+
+fn conflict_steps(commit: &PropertyCommit) -> Result<Vec<Step>, StoreError> {
     let property = &commit.property;
     let id = &property.id;
-    let rev = || (attr::REV, Value::N(property.revision.to_string()));
     let mut steps = Vec::new();
-    for connection in &commit.put_connections {
-        let key = schema::connection(id, &connection.id);
-        let doc = (attr::DOC, encoded(connection)?);
-        // Attributes of what was exported stay: settling writes them, at the same revision.
-        steps.push(match &connection.export {
-            Some(export) => {
-                let link = (attr::LINK, Value::S(export.token.hash().to_hex()));
-                Step::set(key, [doc, rev(), link], [])
-            }
-            None => Step::set(key, [doc, rev()], [attr::LINK]),
-        });
-    }
-    steps.extend(stays::steps(commit, before)?);
-    for (connection, claims) in &commit.put_claims {
-        steps.push(Step::put(schema::claims(id, connection), [(attr::DOC, encoded(claims)?), rev()]));
-    }
-    steps.extend(commit.remove_claims.iter().map(|gone| Step::delete(schema::claims(id, gone))));
     for conflict in &commit.put_conflicts {
-        steps.push(Step::put(schema::conflict(id, &conflict.id), [(attr::DOC, encoded(conflict)?), rev()]));
+        steps.push(Step::put(schema::conflict(id, &conflict.id), [(attr::DOC, encoded(conflict)?), rev(commit)]));
     }
     steps.extend(commit.remove_conflicts.iter().map(|gone| Step::delete(schema::conflict(id, gone))));
     for record in &commit.conflict_records {
@@ -176,11 +181,34 @@ pub(crate) fn steps_of(commit: &PropertyCommit, unique: &str, before: &[Block]) 
             None => Step::put(key, [doc]),
         });
     }
+    Ok(steps)
+}
+
+/// Whose links are, those that retire included, and who reads which feed.
+fn link_steps(commit: &PropertyCommit) -> Result<Vec<Step>, StoreError> {
+    let property = &commit.property;
+    let id = &property.id;
+    let mut steps = Vec::new();
     for link in &commit.put_retiring {
-        steps.push(Step::put(schema::retiring(id, link.token.hash()), [(attr::DOC, encoded(link)?), rev()]));
+        steps.push(Step::put(schema::retiring(id, link.token.hash()), [(attr::DOC, encoded(link)?), rev(commit)]));
     }
-    steps.extend(commit.remove_connections.iter().map(|gone| Step::delete(schema::connection(id, gone))));
     steps.extend(commit.remove_retiring.iter().map(|gone| Step::delete(schema::retiring(id, gone.hash()))));
+    for (token, owner) in &commit.owners {
+        steps.push(match owner {
+            Some(owner) => own(token.hash(), owner)?,
+            None => Step::delete(schema::owner(&token.hash())),
+        });
+    }
+    let feed =
+        |(mark, connection): &(SecretHash, ConnectionId)| schema::feed_entry(&property.account, *mark, connection);
+    let here = || [(attr::PROPERTY, Value::S(id.to_string()))];
+    steps.extend(commit.put_feeds.iter().map(|entry| Step::put(feed(entry), here())));
+    steps.extend(commit.remove_feeds.iter().map(|entry| Step::delete(feed(entry))));
+    Ok(steps)
+}
+
+fn plan_steps(commit: &PropertyCommit) -> Result<Vec<Step>, StoreError> {
+    let mut steps = Vec::new();
     for change in &commit.plans {
         steps.push(match change {
             PlanChange::Put { plan, fresh } => {
@@ -195,54 +223,12 @@ pub(crate) fn steps_of(commit: &PropertyCommit, unique: &str, before: &[Block]) 
             PlanChange::Remove(connection) => Step::delete(schema::fetch_plan(connection)),
         });
     }
-    for (token, owner) in &commit.owners {
-        steps.push(match owner {
-            Some(owner) => own(token.hash(), owner)?,
-            None => Step::delete(schema::owner(&token.hash())),
-        });
-    }
-    let feed =
-        |(mark, connection): &(SecretHash, ConnectionId)| schema::feed_entry(&property.account, *mark, connection);
-    let here = || [(attr::PROPERTY, Value::S(id.to_string()))];
-    steps.extend(commit.put_feeds.iter().map(|entry| Step::put(feed(entry), here())));
-    steps.extend(commit.remove_feeds.iter().map(|entry| Step::delete(feed(entry))));
-    for closed in &commit.closed_holds {
-        let key = schema::closed_hold(id, closed.closed_at, closed.hold.id.as_str());
-        steps.push(Step::put(key, [(attr::DOC, encoded(closed)?), (attr::TTL, kept_until(closed.closed_at))]));
-    }
-    if let Some(replaced) = &commit.replaced {
-        for (nth, page) in past::pages(replaced)?.into_iter().enumerate() {
-            let key = schema::past(id, replaced.at, replaced.revision, nth);
-            let ttl = replaced.at.as_second() + PAST_KEPT.as_secs() + DAY;
-            steps.push(Step::put(key, [(attr::DOC, Value::S(page)), (attr::TTL, Value::N(ttl.to_string()))]));
-        }
-    }
-    for (nth, entry) in commit.activity.iter().enumerate() {
-        steps.push(activity(entry, &format!("{unique}#{nth:04}"))?);
-    }
-    let entry = schema::property_entry(&property.account, property.created_at, id);
-    if property.deleted_at.is_some() {
-        steps.push(Step::delete(entry));
-    } else if property.revision == 1 {
-        steps.push(Step::put(entry, [(attr::PROPERTY, Value::S(id.to_string()))]));
-    }
-    // A transaction takes one action an item.
-    Ok(last_of_each(steps, |step| {
-        let (pk, sk) = step.place();
-        (pk.to_owned(), sk.to_owned())
-    }))
+    Ok(steps)
 }
 
 /// When what is kept of the past goes.
-fn kept_until(from: Timestamp) -> Value {
+pub(crate) fn kept_until(from: Timestamp) -> Value {
     Value::N((from.as_second() + KEPT_DAYS * DAY).to_string())
-}
-
-/// An entry of a property's activity.
-pub(crate) fn activity(entry: &calmesh_app::model::Activity, unique: &str) -> Result<Step, StoreError> {
-    let ttl = kept_until(entry.at);
-    let key = schema::activity(&entry.property, entry.at, unique);
-    Ok(Step::put(key, [(attr::DOC, encoded(entry)?), (attr::TTL, ttl)]))
 }
 
 /// Says whose a token is; its reads stay.

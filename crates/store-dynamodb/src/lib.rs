@@ -5,14 +5,15 @@
 mod accounts;
 mod answers;
 mod budgets;
+mod connections;
 mod doc;
 mod fetches;
+mod history;
 mod item;
 mod journal;
 mod links;
 mod marks;
 mod meter;
-mod past;
 mod property;
 mod refreshes;
 mod schema;

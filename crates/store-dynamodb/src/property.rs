@@ -10,28 +10,33 @@ use std::{
 };
 
 use async_trait::async_trait;
+use aws_sdk_dynamodb::types::AttributeValue;
 use calmesh_app::{
     model::{
         Activity, ClosedHold, ConflictRecord, Connection, LinkOwner, Property, PropertyState, Replaced, SecretHash,
     },
     ports::{ActivityStore, FeedReader, Location, Page, PageRequest, PropertyCommit, PropertyStore, StoreError},
 };
-use calmesh_calendar::{AccountId, Block, ConnectionId, PropertyId};
+use calmesh_calendar::{AccountId, ConnectionClaims, ConnectionId, PropertyId};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use crate::{
-    DynamoStore,
+    DynamoStore, connections,
+    doc::Document,
+    history,
     item::{self, MarkState},
     journal::{self, Step, Wrote},
-    past,
     schema::{self, Key, attr},
-    stays::{self, Pages},
+    stays::Pages,
     table::{CallError, Condition, Item, Range, TRANSACTION_ACTIONS, TRANSACTION_BYTES, Write, pause},
 };
 
 /// How often a reader looks again at a state that is just being written, or a writer at a head that moves.
 const LOOKS: u32 = 10;
+
+/// So many exports one write of the head tells of: its condition names each, and has room for 4 KB.
+const EXPORTS_A_WRITE: usize = 20;
 
 /// So many small queries run at the same time.
 const QUERIES_AT_ONCE: usize = 16;
@@ -158,17 +163,17 @@ impl DynamoStore {
         self.table.write_many(keys).await
     }
 
-    /// The blocks that are there before a commit that touches any.
-    async fn blocks_before<'a>(&self, commit: &'a PropertyCommit) -> Result<Cow<'a, [Block]>, StoreError> {
-        let Some(expected) = commit.property.revision.checked_sub(1).filter(|at| *at > 0 && stays::touches(commit))
-        else {
-            return Ok(Cow::Borrowed(&[]));
+    /// What is there before a commit, where that says which items it writes.
+    async fn before<'a>(&self, commit: &'a PropertyCommit) -> Result<Cow<'a, PropertyState>, StoreError> {
+        let known = commit.property.revision.checked_sub(1);
+        let Some(expected) = known.filter(|at| *at > 0 && connections::touches(commit)) else {
+            return Ok(Cow::Owned(PropertyState::of(commit.property.clone())));
         };
         if let Some(base) = commit.base.as_ref().filter(|base| base.property.revision == expected) {
-            return Ok(Cow::Borrowed(&base.blocks));
+            return Ok(Cow::Borrowed(base));
         }
         match self.load(&commit.property.id).await? {
-            Some(state) if state.property.revision == expected => Ok(Cow::Owned(state.blocks)),
+            Some(state) if state.property.revision == expected => Ok(Cow::Owned(state)),
             _ => Err(StoreError::Stale),
         }
     }
@@ -178,13 +183,8 @@ impl DynamoStore {
         self.table.transact(writes.collect()).await
     }
 
-    async fn commit_staged(
-        &self,
-        property: &Property,
-        attempt: &str,
-        pages: Vec<String>,
-        condition: Condition,
-    ) -> Result<(), CallError> {
+    async fn commit_staged(&self, head: &HeadChange<'_>, attempt: &str, pages: Vec<String>) -> Result<(), CallError> {
+        let property = head.property;
         let count = pages.len();
         let keys: Vec<Key> =
             (0..count).map(|nth| schema::stage(&property.id, property.revision, attempt, nth)).collect();
@@ -194,15 +194,14 @@ impl DynamoStore {
             Write::put(item)
         });
         self.table.write_many(stages.collect()).await.map_err(CallError::Failed)?;
-        let mut head = head_item(property).map_err(CallError::Failed)?;
-        head.insert(attr::STAGED.to_owned(), item::text(attempt));
-        head.insert(attr::STAGED_COUNT.to_owned(), item::number(count));
-        let put = Write::put(head.clone()).when(condition);
+        let names =
+            vec![(attr::STAGED.to_owned(), item::text(attempt)), (attr::STAGED_COUNT.to_owned(), item::number(count))];
+        let write = head.write(names.clone(), &[attr::WROTE]).map_err(CallError::Failed)?;
         let beginning = beginning(property);
         let moved = if beginning.is_empty() {
-            self.table.write(put).await.map(|_| ())
+            self.table.write(write).await.map(|_| ())
         } else {
-            self.table.transact(std::iter::once(put).chain(beginning).collect()).await
+            self.table.transact(std::iter::once(write).chain(beginning).collect()).await
         };
         match moved {
             Ok(()) => {}
@@ -219,7 +218,9 @@ impl DynamoStore {
             Err(error) => return Err(error),
         }
         // From here on it is done; whoever comes next can finish the rest.
-        if let Err(error) = self.roll_forward(&property.id, &head).await {
+        let mut moved: Item = names.into_iter().collect();
+        moved.insert(attr::REV.to_owned(), item::number(property.revision));
+        if let Err(error) = self.roll_forward(&property.id, &moved).await {
             tracing::warn!(error = &error as &dyn std::error::Error, property.id = %property.id, "a staged change is left to the next writer");
         }
         Ok(())
@@ -230,15 +231,34 @@ fn key_of(item: &Item) -> Result<Key, StoreError> {
     Ok(Key { pk: item::get_text(item, attr::PK)?.to_owned(), sk: item::get_text(item, attr::SK)?.to_owned() })
 }
 
-fn head_item(property: &Property) -> Result<Item, StoreError> {
-    use crate::doc::Document;
+/// What a commit makes of a head.
+struct HeadChange<'a> {
+    property: &'a Property,
+    /// Of whose exports nothing is known any more.
+    forgotten: BTreeSet<&'a ConnectionId>,
+}
 
-    let mut head = schema::property_head(&property.id).item();
-    head.insert(attr::DOC.to_owned(), item::text(property.encode()?));
-    head.insert(attr::REV.to_owned(), item::number(property.revision));
-    let mark = MarkState { dirty: property.dirty, wake_at: property.wake_at };
-    head.extend(mark.attributes(property.id.as_str()));
-    Ok(head)
+impl HeadChange<'_> {
+    /// The write that moves the head. It leaves what the head says of exports as it is, since `settle` writes that at the
+    /// same revision.
+    fn write(&self, more: Vec<(String, AttributeValue)>, without: &[&str]) -> Result<Write, StoreError> {
+        let property = self.property;
+        let key = schema::property_head(&property.id);
+        let mark = MarkState { dirty: property.dirty, wake_at: property.wake_at };
+        let (mut set, mut remove) = mark.update(property.id.as_str());
+        set.push((attr::DOC.to_owned(), item::text(property.encode()?)));
+        set.push((attr::REV.to_owned(), item::number(property.revision)));
+        set.extend(more);
+        if property.revision == 1 {
+            let mut head = key.item();
+            head.extend(set);
+            return Ok(Write::put(head).when(Condition::absent()));
+        }
+        let exports: Vec<String> = self.forgotten.iter().map(|connection| schema::exported(connection)).collect();
+        remove.extend_from_slice(without);
+        let remove: Vec<&str> = remove.into_iter().chain(exports.iter().map(String::as_str)).collect();
+        Ok(Write::set(key, set, &remove).when(follows(property.revision)))
+    }
 }
 
 fn read_head(head: &Item) -> Result<Property, StoreError> {
@@ -247,14 +267,9 @@ fn read_head(head: &Item) -> Result<Property, StoreError> {
     Ok(Property { revision: item::get_number(head, attr::REV)?, dirty: mark.dirty, wake_at: mark.wake_at, ..stored })
 }
 
-fn read_connection(item: &Item) -> Result<Connection, StoreError> {
-    let mut connection: Connection = item::document(item, attr::DOC)?;
-    if let Some(export) = &mut connection.export
-        && item::find_text(item, attr::EXPORTED_LINK) == Some(export.token.hash().to_hex().as_str())
-    {
-        export.last_changed_at = export.last_changed_at.max(item::find_instant(item, attr::EXPORTED_AT)?);
-    }
-    Ok(connection)
+/// The settings of a connection; none in an item that has its stays and claims alone.
+fn read_settings(item: &Item) -> Result<Option<Connection>, StoreError> {
+    item.contains_key(attr::DOC).then(|| item::document(item, attr::DOC)).transpose()
 }
 
 fn read_state(head: &Item, items: &BTreeMap<String, Item>) -> Result<PropertyState, StoreError> {
@@ -263,13 +278,13 @@ fn read_state(head: &Item, items: &BTreeMap<String, Item>) -> Result<PropertySta
     state.property.house().map_err(|error| StoreError::Corrupt { what: format!("a property: {error}") })?;
     let mut pages = Pages::default();
     for (sk, item) in items {
+        let connection = |id: &str| id.parse::<ConnectionId>().map_err(|_| item::missing(attr::SK));
         if let Some(place) = sk.strip_prefix(schema::BLOCKS) {
             pages.read(place, item)?;
-        } else if sk.starts_with(schema::CONNECTIONS) {
-            state.connections.push(read_connection(item)?);
-        } else if let Some(connection) = sk.strip_prefix(schema::CLAIMS) {
-            let connection = connection.parse().map_err(|_| item::missing(attr::SK))?;
-            state.claims.connections.insert(connection, item::document(item, attr::DOC)?);
+        } else if let Some(id) = sk.strip_prefix(schema::CONNECTIONS) {
+            read_connection(&mut state, &mut pages, head, &connection(id)?, item)?;
+        } else if let Some(id) = sk.strip_prefix(schema::CLAIMS) {
+            claim(&mut state, connection(id)?, item::document(item, attr::DOC)?)?;
         } else if sk.starts_with(schema::CONFLICTS) {
             state.conflicts.push(item::document(item, attr::DOC)?);
         } else if sk.starts_with(schema::RETIRING) {
@@ -283,6 +298,42 @@ fn read_state(head: &Item, items: &BTreeMap<String, Item>) -> Result<PropertySta
     state.conflicts.sort_by(|a, b| a.id.cmp(&b.id));
     state.retiring.sort_by(|a, b| a.token.cmp(&b.token));
     Ok(state)
+}
+
+/// Takes in what a connection's item holds.
+fn read_connection(
+    state: &mut PropertyState,
+    pages: &mut Pages,
+    head: &Item,
+    id: &ConnectionId,
+    item: &Item,
+) -> Result<(), StoreError> {
+    let settings = read_settings(item)?;
+    let (stays, claims) = (item::find_text(item, attr::STAYS), item::find_text(item, attr::CLAIMS));
+    if settings.is_none() && stays.is_none() && claims.is_none() {
+        return Err(item::missing(attr::DOC));
+    }
+    if let Some(mut connection) = settings {
+        if let Some(export) = &mut connection.export {
+            export.last_changed_at = export.last_changed_at.max(item::find_instant(head, &schema::exported(id))?);
+        }
+        state.connections.push(connection);
+    }
+    if let Some(page) = stays {
+        pages.read_within(id, page)?;
+    }
+    match claims {
+        Some(claims) => claim(state, id.clone(), ConnectionClaims::decode(claims)?),
+        None => Ok(()),
+    }
+}
+
+/// Takes in what a connection claims, which lies in one place.
+fn claim(state: &mut PropertyState, connection: ConnectionId, claims: ConnectionClaims) -> Result<(), StoreError> {
+    match state.claims.connections.insert(connection, claims) {
+        None => Ok(()),
+        Some(_) => Err(StoreError::Corrupt { what: "what a connection claims is there twice".to_owned() }),
+    }
 }
 
 /// Where the location is among the writes that make a property: after the head and the check of the account.
@@ -317,10 +368,7 @@ impl DynamoStore {
     /// Where everything of a property's past is.
     async fn past_of(&self, id: &PropertyId, property: Option<&Property>) -> Result<Vec<Key>, StoreError> {
         let mut past = Vec::new();
-        let mut ranges =
-            [schema::closed_holds_partition(id), schema::activity_partition(id), schema::past_partition(id)]
-                .map(Range::all)
-                .to_vec();
+        let mut ranges = [schema::closed_holds_partition(id), schema::history_partition(id)].map(Range::all).to_vec();
         ranges
             .extend(property.map(|property| {
                 Range::of(schema::account_partition(&property.account), &schema::conflict_entries(id))
@@ -333,6 +381,28 @@ impl DynamoStore {
         }
         Ok(past)
     }
+}
+
+/// The write by which the head says of these exports when they changed, and, where it is the last one, that they followed
+/// (with when to look at it again). No export is set back.
+fn settling(
+    id: &PropertyId,
+    rendered_revision: u64,
+    followed: Option<Option<Timestamp>>,
+    exports: &[(ConnectionId, Timestamp)],
+) -> Write {
+    let (mut set, remove) = match followed {
+        Some(wake_at) => MarkState { dirty: None, wake_at }.update(id.as_str()),
+        None => (Vec::new(), Vec::new()),
+    };
+    let mut text = "#rev = :rendered AND attribute_not_exists(#staged)".to_owned();
+    for (connection, at) in exports {
+        let name = schema::exported(connection);
+        text.push_str(&format!(" AND (attribute_not_exists(#{name}) OR #{name} < :set_{name})"));
+        set.push((name, item::instant(*at)));
+    }
+    let unmoved = Condition::new(&text).with("rendered", item::number(rendered_revision));
+    Write::set(schema::property_head(id), set, &remove).when(unmoved)
 }
 
 #[async_trait]
@@ -381,23 +451,22 @@ impl PropertyStore for DynamoStore {
     async fn commit(&self, commit: &PropertyCommit) -> Result<(), StoreError> {
         let property = &commit.property;
         let attempt = self.unique()?;
-        let before = self.blocks_before(commit).await?;
-        let steps = journal::steps_of(commit, &format!("{:020}", property.revision), &before)?;
-        let mut head = head_item(property)?;
+        let before = self.before(commit).await?;
+        let steps = journal::steps_of(commit, &before)?;
+        let head = HeadChange { property, forgotten: connections::with_another_link(commit, &before) };
         let wrote = journal::wrote(&steps, &schema::property_partition(&property.id));
         let wrote = serde_json::to_string(&wrote)
             .map_err(|_| StoreError::Corrupt { what: "a property's head can't be written".to_owned() })?;
-        head.insert(attr::WROTE.to_owned(), item::text(wrote));
-        let head = Write::put(head).when(follows(property.revision));
-        let bytes = head.bytes() + steps.iter().map(|step| step.to_write().bytes()).sum::<usize>();
+        let moved = head.write(vec![(attr::WROTE.to_owned(), item::text(wrote))], &[])?;
+        let bytes = moved.bytes() + steps.iter().map(|step| step.to_write().bytes()).sum::<usize>();
         let beginning = beginning(property);
         let fits = steps.len() + beginning.len() < TRANSACTION_ACTIONS && bytes <= TRANSACTION_BYTES;
 
         for _ in 0..LOOKS {
             let done = if fits {
-                self.commit_at_once(head.clone(), beginning.clone(), &steps).await
+                self.commit_at_once(moved.clone(), beginning.clone(), &steps).await
             } else {
-                self.commit_staged(property, &attempt, journal::pages(&steps)?, follows(property.revision)).await
+                self.commit_staged(&head, &attempt, journal::pages(&steps)?).await
             };
             let refused = match done {
                 Ok(()) => return Ok(()),
@@ -428,8 +497,15 @@ impl PropertyStore for DynamoStore {
         if let Some(head) = self.table.get(&schema::property_head(id)).await? {
             self.roll_forward(id, &head).await?;
         }
-        let range = Range::all(schema::past_partition(id)).after(Some(schema::past_after(after)));
-        past::read(&self.table.query(&range, None).await?.0)
+        let range = Range::all(schema::history_partition(id)).after(Some(schema::past_after(after)));
+        for looks in 1..=LOOKS {
+            match history::read_replaced(&self.table.query(&range, None).await?.0)? {
+                Some(changes) => return Ok(changes),
+                // One is just being written.
+                None => tokio::time::sleep(pause(looks)).await,
+            }
+        }
+        Err(StoreError::Corrupt { what: "pages of what a change of a property replaced are missing".to_owned() })
     }
 
     async fn settle(
@@ -439,21 +515,6 @@ impl PropertyStore for DynamoStore {
         wake_at: Option<Timestamp>,
         exports_changed: &[(ConnectionId, Timestamp)],
     ) -> Result<(), StoreError> {
-        let key = schema::property_head(id);
-        let rendered = || {
-            Condition::new("#rev = :rendered AND attribute_not_exists(#staged)")
-                .with("rendered", item::number(rendered_revision))
-        };
-        let (set, remove) = MarkState { dirty: None, wake_at }.update(id.as_str());
-        let head = Write::set(key.clone(), set, &remove).when(rendered());
-        let exported = |(connection, at): &(ConnectionId, Timestamp)| Write::Update {
-            key: schema::connection(id, connection),
-            text: format!("SET #{} = :at, #{} = #{}", attr::EXPORTED_AT, attr::EXPORTED_LINK, attr::LINK),
-            values: vec![("at".to_owned(), item::instant(*at))],
-            condition: Some(Condition::new(
-                "attribute_exists(#link) AND (attribute_not_exists(#exported_at) OR #exported_at < :at OR #exported_link <> #link)",
-            )),
-        };
         let mut latest: BTreeMap<ConnectionId, Timestamp> = BTreeMap::new();
         for (connection, at) in exports_changed {
             let known = latest.entry(connection.clone()).or_insert(*at);
@@ -461,37 +522,27 @@ impl PropertyStore for DynamoStore {
         }
         let mut left: Vec<(ConnectionId, Timestamp)> = latest.into_iter().collect();
         for _ in 0..LOOKS {
-            let last = left.len() < TRANSACTION_ACTIONS;
-            let piece: Vec<_> = left.iter().take(TRANSACTION_ACTIONS - 1).cloned().collect();
-            let first = if last { head.clone() } else { Write::Check { key: key.clone(), condition: rendered() } };
-            let done = if piece.is_empty() {
-                self.table.write(first).await.map(|_| ())
-            } else {
-                self.table.transact(std::iter::once(first).chain(piece.iter().map(exported)).collect()).await
-            };
-            match done {
-                Ok(()) if last => return Ok(()),
-                Ok(()) => {
+            let last = left.len() <= EXPORTS_A_WRITE;
+            let piece = left.get(..EXPORTS_A_WRITE).unwrap_or(&left).to_vec();
+            match self.table.write(settling(id, rendered_revision, last.then_some(wake_at), &piece)).await {
+                Ok(_) if last => return Ok(()),
+                Ok(_) => {
                     left.drain(..piece.len());
                 }
-                Err(CallError::Refused(refused)) => match refused.first() {
-                    Some((0, Some(standing)))
-                        if item::get_number::<u64>(standing, attr::REV)? == rendered_revision
-                            && item::find_text(standing, attr::STAGED).is_some() =>
-                    {
-                        self.roll_forward(id, standing).await?;
+                Err(CallError::Refused(refused)) => {
+                    let Some((_, Some(standing))) = refused.first() else { return Err(StoreError::Stale) };
+                    if item::get_number::<u64>(standing, attr::REV)? != rendered_revision {
+                        return Err(StoreError::Stale);
                     }
-                    Some((0, _)) | None => return Err(StoreError::Stale),
-                    // Connections without an export, or whose export changed later still, have nothing to be told.
-                    Some(_) => {
-                        let gone: BTreeSet<&ConnectionId> = refused
-                            .iter()
-                            .filter_map(|(at, _)| piece.get(at.checked_sub(1)?))
-                            .map(|(connection, _)| connection)
-                            .collect();
-                        left.retain(|(connection, _)| !gone.contains(connection));
+                    self.roll_forward(id, standing).await?;
+                    // Exports that changed later still have nothing to be told.
+                    let mut newer = Vec::new();
+                    for (connection, at) in left {
+                        let known = item::find_instant(standing, &schema::exported(&connection))?;
+                        newer.extend(known.is_none_or(|known| known < at).then_some((connection, at)));
                     }
-                },
+                    left = newer;
+                }
                 Err(error) => return Err(error.or_stale()),
             }
         }
@@ -525,8 +576,9 @@ impl PropertyStore for DynamoStore {
             let (items, _) = self.table.query(&Range::all(partition.clone()), None).await?;
             for item in &items {
                 let sk = item::get_text(item, attr::SK)?;
-                if sk.starts_with(schema::CONNECTIONS) {
-                    let connection = read_connection(item)?;
+                if sk.starts_with(schema::CONNECTIONS)
+                    && let Some(connection) = read_settings(item)?
+                {
                     gone.push(schema::fetch_plan(&connection.id));
                     let listed = connection.import.as_ref().and_then(|import| import.listed);
                     gone.extend(listed.map(|mark| schema::feed_entry(&connection.account, mark, &connection.id)));
@@ -584,8 +636,7 @@ impl PropertyStore for DynamoStore {
     }
 
     async fn closed_holds(&self, id: &PropertyId, page: PageRequest) -> Result<Page<ClosedHold>, StoreError> {
-        let range = Range::all(schema::closed_holds_partition(id)).newest_first();
-        self.list(range, page, |item| item::document(item, attr::DOC)).await
+        self.list_lines(schema::closed_holds_partition(id), history::HOLD, page).await
     }
 
     async fn conflict_records(
@@ -603,18 +654,29 @@ impl PropertyStore for DynamoStore {
 #[async_trait]
 impl ActivityStore for DynamoStore {
     async fn activity(&self, property: &PropertyId, page: PageRequest) -> Result<Page<Activity>, StoreError> {
-        let range = Range::all(schema::activity_partition(property)).newest_first();
-        self.list(range, page, |item| item::document(item, attr::DOC)).await
+        self.list_lines(schema::history_partition(property), history::ACTIVITY, page).await
     }
 
     async fn append_activity(&self, entries: &[Activity]) -> Result<(), StoreError> {
         let unique = self.unique()?;
-        let steps: Vec<Step> = entries
-            .iter()
-            .enumerate()
-            .map(|(nth, entry)| journal::activity(entry, &format!("{unique}#{nth:04}")))
-            .collect::<Result<_, _>>()?;
-        self.table.write_many(steps.iter().map(Step::to_write).collect()).await
+        let mut of_each: BTreeMap<&PropertyId, Vec<Activity>> = BTreeMap::new();
+        for entry in entries {
+            of_each.entry(&entry.property).or_default().push(entry.clone());
+        }
+        let mut writes = Vec::new();
+        for (property, entries) in of_each {
+            writes.extend(history::appended(property, &unique, &entries)?.iter().map(Step::to_write));
+        }
+        // One entry is one put, which is all that a fetcher may do.
+        match writes.len() {
+            1 => {
+                for write in writes {
+                    self.table.write(write).await.map_err(CallError::or_stale)?;
+                }
+                Ok(())
+            }
+            _ => self.table.write_many(writes).await,
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) mod attr {
     pub(crate) const REV: &str = "rev";
     /// Epoch seconds after which DynamoDB removes the item.
     pub(crate) const TTL: &str = "ttl";
-    /// Of a page of blocks: how many pages its source has.
+    /// Of a page: how many pages its source or its change has.
     pub(crate) const OF: &str = "of";
     pub(crate) const MPK: &str = "mpk";
     pub(crate) const MSK: &str = "msk";
@@ -39,11 +39,11 @@ pub(crate) mod attr {
     pub(crate) const STAGED_COUNT: &str = "staged_count";
     /// Of a head: what the transaction that wrote it put and removed in the partition.
     pub(crate) const WROTE: &str = "wrote";
-    /// Of a connection: the hash of its present link.
+    /// Of an extra link: the hash of its token.
     pub(crate) const LINK: &str = "link";
-    /// Of a connection: when an export last changed, and of which link.
-    pub(crate) const EXPORTED_AT: &str = "exported_at";
-    pub(crate) const EXPORTED_LINK: &str = "exported_link";
+    /// Of a connection: its stays, where they take one page, and its claims, where they are light.
+    pub(crate) const STAYS: &str = "stays";
+    pub(crate) const CLAIMS: &str = "claims";
     pub(crate) const PLAN: &str = "plan";
     pub(crate) const PLAN_SINCE: &str = "plan_since";
     pub(crate) const FAILURE: &str = "failure";
@@ -175,33 +175,27 @@ pub(crate) fn stage_revision(sk: &str) -> Option<u64> {
     sk.strip_prefix(STAGES)?.split('#').next()?.parse().ok()
 }
 
+/// Of a head: when the export of a connection last changed. It is true of the link that the connection has at the
+/// head's revision: a change that gives it another one removes it.
+pub(crate) fn exported(connection: &ConnectionId) -> String {
+    format!("exported_{connection}")
+}
+
 pub(crate) fn closed_holds_partition(property: &PropertyId) -> String {
     format!("HLD#{property}")
 }
 
-pub(crate) fn closed_hold(property: &PropertyId, closed_at: Timestamp, hold: &str) -> Key {
-    Key::new(closed_holds_partition(property), format!("{}#{hold}", sortable(closed_at)))
+pub(crate) fn history_partition(property: &PropertyId) -> String {
+    format!("HIS#{property}")
 }
 
-pub(crate) fn activity_partition(property: &PropertyId) -> String {
-    format!("ACT#{property}")
+/// A page of what happened at an instant. `unique` tells those who wrote at one instant apart and orders them: the
+/// revision that a change made, or random digits.
+pub(crate) fn past(partition: String, at: Timestamp, unique: &str, nth: usize) -> Key {
+    Key::new(partition, format!("{}#{unique}#{nth:05}", sortable(at)))
 }
 
-/// `unique` tells entries of one instant apart and orders them.
-pub(crate) fn activity(property: &PropertyId, at: Timestamp, unique: &str) -> Key {
-    Key::new(activity_partition(property), format!("{}#{unique}", sortable(at)))
-}
-
-pub(crate) fn past_partition(property: &PropertyId) -> String {
-    format!("PST#{property}")
-}
-
-/// A page of what the change that made this revision replaced.
-pub(crate) fn past(property: &PropertyId, at: Timestamp, revision: u64, nth: usize) -> Key {
-    Key::new(past_partition(property), format!("{}#{revision:020}#{nth:05}", sortable(at)))
-}
-
-/// Sorts after all changes of this instant, and before all later ones.
+/// Sorts after all that happened at this instant, and before all that did later.
 pub(crate) fn past_after(at: Timestamp) -> String {
     format!("{}$", sortable(at))
 }

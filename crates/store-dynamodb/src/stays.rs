@@ -1,5 +1,5 @@
-//! Blocks in a property's partition: those of one source (a connection, or the host) lie on pages, so that a first reading
-//! of forty stays is one item, and a change of one of five thousand rewrites one page of fifty.
+//! Blocks of one source (a connection, or the host) lie on pages, so that a change of one of five thousand rewrites one page
+//! of fifty. The only page of a connection's stays is part of its item (`connections`), all others are items of their own.
 //!
 //! On which page a block lies follows from the blocks of its source alone: `count_of` from how much they say, `nth_of` from
 //! its id. So a writer knows from the state before which pages there are. **Both are part of the stored form**: who
@@ -7,11 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use calmesh_app::{
-    model::spread_of,
-    ports::{PropertyCommit, StoreError},
-};
-use calmesh_calendar::{Block, BlockId, ConnectionId, Origin};
+use calmesh_app::{model::spread_of, ports::StoreError};
+use calmesh_calendar::{Block, BlockId, ConnectionId, Origin, PropertyId};
 
 use crate::{
     doc::page,
@@ -27,7 +24,7 @@ const PAGE_WEIGHT: usize = 24_000;
 const BARE_WEIGHT: usize = 120;
 
 /// The connection whose stays they are; none: the host's own.
-type Source = Option<ConnectionId>;
+pub(crate) type Source = Option<ConnectionId>;
 
 /// About the bytes of a block in a document, reckoned so that no change of the document's form moves it.
 fn weight(block: &Block) -> usize {
@@ -67,56 +64,77 @@ fn paged<'a>(blocks: &[&'a Block]) -> Vec<Vec<&'a Block>> {
     pages
 }
 
-fn by_source<'a>(
+/// The pages of a source's blocks that are items of their own.
+fn items_of<'a>(source: Option<&ConnectionId>, blocks: &[&'a Block]) -> Vec<Vec<&'a Block>> {
+    if source.is_some() && are_few(blocks) { Vec::new() } else { paged(blocks) }
+}
+
+/// These blocks as pages that keep their order, for what is never changed.
+pub(crate) fn in_order(blocks: &[Block]) -> Vec<Vec<&Block>> {
+    let mut pages: Vec<Vec<&Block>> = Vec::new();
+    let mut room = 0;
+    for block in blocks {
+        let weight = weight(block);
+        match pages.last_mut().filter(|_| weight <= room) {
+            Some(page) => page.push(block),
+            None => {
+                pages.push(vec![block]);
+                room = PAGE_WEIGHT;
+            }
+        }
+        room = room.saturating_sub(weight);
+    }
+    pages
+}
+
+/// The source that is named so.
+pub(crate) fn source(name: &str) -> Option<Source> {
+    match name {
+        schema::OWN_BLOCKS => Some(None),
+        connection => Some(Some(connection.parse().ok()?)),
+    }
+}
+
+/// Whether these blocks take no more than a page.
+pub(crate) fn are_few(blocks: &[&Block]) -> bool {
+    count_of(blocks) <= 1
+}
+
+/// The blocks of these sources, in order of id where they came so.
+pub(crate) fn by_source<'a>(
     blocks: impl IntoIterator<Item = &'a Block>,
-    touched: &BTreeSet<Source>,
+    sources: &BTreeSet<Source>,
 ) -> BTreeMap<Source, Vec<&'a Block>> {
     let mut lists: BTreeMap<Source, Vec<&Block>> = BTreeMap::new();
     for block in blocks {
         let source = block.connection().cloned();
-        if touched.contains(&source) {
+        if sources.contains(&source) {
             lists.entry(source).or_default().push(block);
         }
     }
     lists
 }
 
-/// Whether a commit needs to know which blocks there are.
-pub(crate) fn touches(commit: &PropertyCommit) -> bool {
-    !commit.put_blocks.is_empty() || !commit.remove_blocks.is_empty()
-}
-
-/// The pages that a commit writes and removes, where these blocks were there before.
-pub(crate) fn steps(commit: &PropertyCommit, before: &[Block]) -> Result<Vec<Step>, StoreError> {
-    let known: BTreeMap<&BlockId, &Block> = before.iter().map(|block| (&block.id, block)).collect();
-    let mut after = known.clone();
-    let mut touched: BTreeSet<Source> = BTreeSet::new();
-    for block in &commit.put_blocks {
-        touched.insert(block.connection().cloned());
-        touched.extend(known.get(&block.id).map(|block| block.connection().cloned()));
-        after.insert(&block.id, block);
-    }
-    for id in &commit.remove_blocks {
-        touched.extend(known.get(id).map(|block| block.connection().cloned()));
-        after.remove(id);
-    }
-    let old = by_source(known.into_values(), &touched);
-    let new = by_source(after.into_values(), &touched);
-    let rev = Value::N(commit.property.revision.to_string());
+/// The items that are written and removed where a source has had the old blocks and has the new ones.
+pub(crate) fn steps(
+    property: &PropertyId,
+    rev: &Value,
+    source: Option<&ConnectionId>,
+    old: &[&Block],
+    new: &[&Block],
+) -> Result<Vec<Step>, StoreError> {
+    let [old, new] = [old, new].map(|blocks| items_of(source, blocks));
+    let key = |nth| schema::blocks(property, source, nth);
     let mut steps = Vec::new();
-    for source in &touched {
-        let [old, new] = [&old, &new].map(|lists| lists.get(source).map(|list| paged(list)).unwrap_or_default());
-        let key = |nth| schema::blocks(&commit.property.id, source.as_ref(), nth);
-        for (nth, blocks) in new.iter().enumerate() {
-            if old.len() == new.len() && old.get(nth) == Some(blocks) {
-                continue;
-            }
-            let of = Value::N(new.len().to_string());
-            let doc = Value::S(page::encode(blocks)?);
-            steps.push(Step::put(key(nth), [(attr::DOC, doc), (attr::REV, rev.clone()), (attr::OF, of)]));
+    for (nth, blocks) in new.iter().enumerate() {
+        if old.len() == new.len() && old.get(nth) == Some(blocks) {
+            continue;
         }
-        steps.extend((new.len()..old.len()).map(|nth| Step::delete(key(nth))));
+        let of = Value::N(new.len().to_string());
+        let doc = Value::S(page::encode(blocks)?);
+        steps.push(Step::put(key(nth), [(attr::DOC, doc), (attr::REV, rev.clone()), (attr::OF, of)]));
     }
+    steps.extend((new.len()..old.len()).map(|nth| Step::delete(key(nth))));
     Ok(steps)
 }
 
@@ -132,12 +150,18 @@ impl Pages {
     /// Takes in what follows `BLK#` in an item's sort key, and the item.
     pub(crate) fn read(&mut self, place: &str, item: &Item) -> Result<(), StoreError> {
         let (source, _) = place.split_once('#').ok_or_else(|| item::missing(attr::SK))?;
-        let source: Source = match source {
-            schema::OWN_BLOCKS => None,
-            connection => Some(connection.parse().map_err(|_| item::missing(attr::SK))?),
-        };
-        self.blocks.extend(page::decode(item::get_text(item, attr::DOC)?, source.as_ref())?);
+        let source = self::source(source).ok_or_else(|| item::missing(attr::SK))?;
         let of = item::get_number(item, attr::OF)?;
+        self.take(source, item::get_text(item, attr::DOC)?, of)
+    }
+
+    /// Takes in the stays that lie in their connection's item.
+    pub(crate) fn read_within(&mut self, connection: &ConnectionId, page: &str) -> Result<(), StoreError> {
+        self.take(Some(connection.clone()), page, 1)
+    }
+
+    fn take(&mut self, source: Source, page: &str, of: usize) -> Result<(), StoreError> {
+        self.blocks.extend(page::decode(page, source.as_ref())?);
         let (read, all) = self.counts.entry(source).or_insert((0, of));
         *read += 1;
         if *all == of { Ok(()) } else { Err(incomplete()) }
@@ -160,7 +184,11 @@ fn incomplete() -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use calmesh_app::contract::{a_block, a_property, at, block_id, nothing_but};
+    use calmesh_app::{
+        contract::{a_block, a_property, at, block_id, nothing_but},
+        model::PropertyState,
+        ports::PropertyCommit,
+    };
     use calmesh_calendar::{Extent, Hold, HoldCause, HoldId, LostStay, Sign, Times};
 
     use super::*;
@@ -247,19 +275,21 @@ mod tests {
     #[test]
     fn a_change_of_one_stay_writes_its_page_alone() {
         let property = a_property(1, 1);
-        let before: Vec<Block> = (0..5000).map(|n| a_block(1, n)).collect();
+        let before =
+            PropertyState { blocks: (0..5000).map(|n| a_block(1, n)).collect(), ..PropertyState::of(property.clone()) };
+        let steps = |commit: &PropertyCommit| crate::connections::steps(commit, &before).unwrap();
         let changed = Block { sequence: 9, ..a_block(1, 7) };
         let commit = PropertyCommit { put_blocks: vec![changed], ..nothing_but(&property) };
-        assert_eq!(steps(&commit, &before).unwrap().len(), 1);
+        assert_eq!(steps(&commit).len(), 1);
         let same = PropertyCommit { put_blocks: vec![a_block(1, 7)], ..nothing_but(&property) };
-        assert!(steps(&same, &before).unwrap().is_empty(), "what is as it was is not written");
+        assert!(steps(&same).is_empty(), "what is as it was is not written");
         let unknown = PropertyCommit { remove_blocks: vec![block_id(70_000)], ..nothing_but(&property) };
-        assert!(steps(&unknown, &before).unwrap().is_empty());
+        assert!(steps(&unknown).is_empty());
         let all = PropertyCommit {
-            remove_blocks: before.iter().map(|block| block.id.clone()).collect(),
+            remove_blocks: before.blocks.iter().map(|block| block.id.clone()).collect(),
             ..nothing_but(&property)
         };
-        let gone = steps(&all, &before).unwrap();
+        let gone = steps(&all);
         assert!(gone.iter().all(|step| matches!(step, Step::Delete { .. })));
         assert!(gone.len() <= 64, "{}", gone.len());
     }

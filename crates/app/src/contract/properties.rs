@@ -1,6 +1,6 @@
 //! Properties, what is decided with them, and what happened to them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use calmesh_calendar::{Block, Claim, Claims, Conflict, ConnectionId, HoldEnd, HoldId, Origin, PropertyId, Runs};
 use jiff::SignedDuration;
@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     model::{
-        Account, Activity, ActivityKind, ClosedHold, ConflictRecord, Connection, Dirty, ImportSide, LinkOwner, Names,
-        Property, PropertyState, Replaced, RetiringLink, RetiringServes, SecretHash,
+        Account, Activity, ActivityKind, ClosedHold, ConflictRecord, Connection, Dirty, ExportSide, ImportSide,
+        LinkOwner, Names, Property, PropertyState, Replaced, RetiringLink, RetiringServes, SecretHash,
     },
     ports::{
         AccountStore, ActivityStore, FeedReader, FetchStore, LinkStore, Location, PageRequest, PlanChange,
@@ -306,6 +306,47 @@ async fn settling(store: &dyn PropertyStore, property: &Property) {
     let state = store.load(id).await.unwrap().unwrap();
     assert_eq!(state.property.wake_at, None, "settling twice is fine");
     assert_eq!(exported(&state, 0), Some(at(20)), "when an export last changed never goes back");
+    settling_beside_commits(store).await;
+}
+
+/// What is settled between the load and the commit of somebody else is kept while the link stays, and no longer.
+async fn settling_beside_commits(store: &dyn PropertyStore) {
+    let property = a_property(1, 90);
+    let id = &property.id;
+    let (one, other) = (a_connection(&property, 91), a_connection(&property, 92));
+    let put_connections = vec![one.clone(), other.clone()];
+    store.commit(&PropertyCommit { put_connections, ..nothing_but(&property) }).await.unwrap();
+    let base = store.load(id).await.unwrap().unwrap();
+    let changed = [(one.id.clone(), at(20)), (other.id.clone(), at(30))];
+    store.settle(id, 1, None, &changed).await.unwrap();
+    let relinked = Connection {
+        export: other.export.clone().map(|export| ExportSide { token: link_token(93), ..export }),
+        ..other.clone()
+    };
+    let renamed = Connection { name: "Other".to_owned(), ..one.clone() };
+    let second = PropertyCommit {
+        base: Some(Arc::new(base)),
+        put_connections: vec![renamed.clone(), relinked],
+        ..nothing_but(&next(&property))
+    };
+    store.commit(&second).await.unwrap();
+    let exported = async |of: &ConnectionId| {
+        let state = store.load(id).await.unwrap().unwrap();
+        let connection = state.connections.into_iter().find(|known| known.id == *of)?;
+        connection.export?.last_changed_at
+    };
+    assert_eq!(exported(&one.id).await, Some(at(20)), "what was settled meanwhile is kept");
+    assert_eq!(exported(&other.id).await, None, "of another link nothing is known");
+    store.settle(id, 2, None, &[(other.id.clone(), at(10))]).await.unwrap();
+    assert_eq!(exported(&other.id).await, Some(at(10)), "another link has a time of its own, earlier than the other's");
+    let gone = PropertyCommit { remove_connections: vec![one.id.clone()], ..nothing_but(&next(&second.property)) };
+    store.commit(&gone).await.unwrap();
+    store
+        .commit(&PropertyCommit { put_connections: vec![renamed], ..nothing_but(&next(&gone.property)) })
+        .await
+        .unwrap();
+    assert_eq!(exported(&one.id).await, None, "what was removed comes back as new");
+    store.purge(id).await.unwrap();
 }
 
 async fn listing(store: &dyn PropertyStore) {

@@ -20,7 +20,7 @@ use aws_sdk_dynamodb::{
 };
 use calmesh_https::{Roots, aws_http_client};
 
-use crate::{DynamoStore, create_table_if_missing};
+use crate::{DynamoStore, create_table_if_missing, table::Item};
 
 /// Where the line is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +111,23 @@ pub(super) async fn embedded() -> (DynamoStore, Line) {
     let (client, line) = client_of(&served().await);
     create_table_if_missing(&client, "calmesh").await.unwrap();
     (DynamoStore::new(client, "calmesh"), line)
+}
+
+/// The same, with a client beside the store, to see what lies in the table.
+pub(super) async fn embedded_and_client() -> (DynamoStore, Client) {
+    let (client, _) = client_of(&served().await);
+    create_table_if_missing(&client, "calmesh").await.unwrap();
+    (DynamoStore::new(client.clone(), "calmesh"), client)
+}
+
+/// Every item of such a table.
+pub(super) async fn all_items(client: &Client) -> Vec<Item> {
+    let mut items = Vec::new();
+    let mut pages = client.scan().table_name("calmesh").into_paginator().send();
+    while let Some(page) = pages.next().await {
+        items.extend(page.unwrap().items.unwrap_or_default());
+    }
+    items
 }
 
 /// Two stores over one table, as two instances of a function have them: nothing is shared but what is stored.

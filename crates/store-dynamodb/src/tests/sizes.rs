@@ -221,7 +221,7 @@ async fn the_worst_that_a_connection_can_claim_is_kept_in_one_item() {
         };
         let commit =
             PropertyCommit { put_claims: claims.clone(), replaced: Some(replaced.clone()), ..nothing_but(&property) };
-        let steps = journal::steps_of(&commit, "", &[]).unwrap();
+        let steps = journal::steps_of(&commit, &PropertyState::of(property.clone())).unwrap();
         let whole: usize = steps.iter().map(|step| step.to_write().bytes()).sum();
         assert_eq!(whole > TRANSACTION_BYTES, connections > 1, "{whole} bytes");
         let longest = journal::pages(&steps).unwrap().iter().map(String::len).max().unwrap();
