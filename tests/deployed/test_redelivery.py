@@ -33,7 +33,7 @@ def test_the_whole_history_delivered_again_in_another_order_changes_nothing(worl
 
     history = [{key: entry[key] for key in ("Source", "DetailType", "Detail", "EventBusName")} for entry in world.events()[began:]]
     kinds = {entry["DetailType"] for entry in history}
-    assert {"feed.read", "property.dirty", "refresh.requested"} <= kinds, kinds
+    assert {"feeds.read", "property.dirty", "refresh.requested"} <= kinds, kinds
     # Every sweep of the day, too.
     number = 1_796_119_200 // 900
     sweeps = [{**history[0], "DetailType": "sweep.due", "Detail": json.dumps({"v": 1, "first_bucket": first, "last_bucket": first + 255, "number": number})} for first in range(0, 4096, 256)]
@@ -50,7 +50,7 @@ def test_a_poisoned_message_ends_in_the_dead_letter_queue_alone_and_can_be_redri
     flat, (a, b, v) = three_sites(world, host, "poison")
     a.until_shows([B, V])
     queues = world.emulator.client("sqs")
-    poison = {"version": "0", "id": "x", "source": "calmesh", "detail-type": "feed.read", "detail": {"v": 99}}
+    poison = {"version": "0", "id": "x", "source": "calmesh", "detail-type": "feeds.read", "detail": {"v": 99}}
     queues.send_message(QueueUrl=world.queue("MergeQueue"), MessageBody=json.dumps(poison))
     # What stands beside it in the batch goes on.
     host.post(f"/v1/properties/{flat}/blocks", {"kind": "closure", "start": f"{YEAR}-10-01", "end": f"{YEAR}-10-02"}).expect(201)

@@ -17,6 +17,7 @@ use crate::{
     },
     naming::name_things,
     ports::{Event, PlanChange, PropertyCommit, StoreError},
+    weighing::KnownReads,
 };
 
 const ATTEMPTS: u32 = 12;
@@ -46,6 +47,12 @@ pub(crate) struct History {
 }
 
 impl History {
+    fn extend(&mut self, later: Self) {
+        self.activity.extend(later.activity);
+        self.closed_holds.extend(later.closed_holds);
+        self.closed_conflicts.extend(later.closed_conflicts);
+    }
+
     fn is_empty(&self) -> bool {
         self.activity.is_empty() && self.closed_holds.is_empty() && self.closed_conflicts.is_empty()
     }
@@ -105,6 +112,12 @@ pub struct Changed<T> {
     pub state: PropertyState,
     /// Whether anything was written.
     pub written: bool,
+}
+
+/// What one decision of several brought.
+#[derive(Debug)]
+pub(crate) struct Decided<T> {
+    pub(crate) value: T,
     /// Holds that it opened and ended in one.
     pub(crate) passed_holds: u32,
 }
@@ -167,10 +180,28 @@ impl App {
     pub(crate) async fn commit_change_of<T, E>(
         &self,
         id: &PropertyId,
+        known: Option<PropertyState>,
+        deleted_too: bool,
+        decide: impl FnMut(&mut Draft) -> Result<T, E> + Send,
+    ) -> Result<Changed<T>, ChangeError<E>>
+    where
+        T: Send,
+        E: Send,
+    {
+        let Changed { mut value, state, written } = self.commit_each(id, known, deleted_too, vec![decide]).await?;
+        let Some(Decided { value, .. }) = value.pop() else { unreachable!("what is decided once has one value") };
+        Ok(Changed { value, state, written })
+    }
+
+    /// Several decisions as one change: each is made, and weighed, on what those before it left, as if each had been
+    /// committed by itself.
+    pub(crate) async fn commit_each<T, E>(
+        &self,
+        id: &PropertyId,
         mut known: Option<PropertyState>,
         deleted_too: bool,
-        mut decide: impl FnMut(&mut Draft) -> Result<T, E> + Send,
-    ) -> Result<Changed<T>, ChangeError<E>>
+        mut decisions: Vec<impl FnMut(&mut Draft) -> Result<T, E> + Send>,
+    ) -> Result<Changed<Vec<Decided<T>>>, ChangeError<E>>
     where
         T: Send,
         E: Send,
@@ -186,14 +217,22 @@ impl App {
                 return Err(ChangeError::NotFound);
             }
             let now = self.clock.now();
-            let mut draft = self.draft(PropertyState::clone(&before), now)?;
-            let value = decide(&mut draft).map_err(ChangeError::Refused)?;
-            self.weigh(&before, &mut draft).await?;
-            let Draft { mut state, mut history, passed_holds, .. } = draft;
-            if state == *before && history.is_empty() {
-                return Ok(Changed { value, state, written: false, passed_holds });
+            let (mut state, mut history) = (PropertyState::clone(&before), History::default());
+            let mut values = Vec::with_capacity(decisions.len());
+            let mut reads = KnownReads::default();
+            for (nth, decide) in decisions.iter_mut().enumerate() {
+                let on = if nth == 0 { Arc::clone(&before) } else { Arc::new(state.clone()) };
+                let mut draft = self.draft(state, now)?;
+                let value = decide(&mut draft).map_err(ChangeError::Refused)?;
+                self.weigh(&on, &mut draft, &mut reads).await?;
+                name_things(&mut draft.history.activity, &on, &draft.state);
+                history.extend(draft.history);
+                values.push(Decided { value, passed_holds: draft.passed_holds });
+                state = draft.state;
             }
-            name_things(&mut history.activity, &before, &state);
+            if state == *before && history.is_empty() {
+                return Ok(Changed { value: values, state, written: false });
+            }
             list_feeds(&mut state);
             state.property.revision = before.property.revision + 1;
             // Clocks differ a little; later revisions are never made earlier, unless a clock was wrong.
@@ -203,17 +242,21 @@ impl App {
             state.property.dirty = Some(Dirty { since, ..Dirty::new(now) });
             let commit = difference(Some(&before), &state, history);
             match self.properties.commit(&commit).await {
-                Ok(()) => return Ok(Changed { value, state, written: true, passed_holds }),
+                Ok(()) => return Ok(Changed { value: values, state, written: true }),
                 Err(StoreError::Stale) if attempt < ATTEMPTS => {
                     attempt += 1;
-                    // Writers of one property take turns; a little time apart lets one of them through.
-                    let [jitter, ..] = self.randomness.id();
-                    let pause = u64::from(attempt) * 5 + u64::from(jitter % 16);
-                    tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+                    self.let_others_through(attempt).await;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Writers of one property take turns; a little time apart lets one of them through.
+    async fn let_others_through(&self, attempt: u32) {
+        let [jitter, ..] = self.randomness.id();
+        let pause = u64::from(attempt) * 5 + u64::from(jitter % 16);
+        tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
     }
 
     /// # Errors

@@ -228,7 +228,7 @@ impl App {
         let told = |failure| for_who_waits(with_help(failure, url, generic().id.as_str()));
         match self.feeds.fetch(request).await.map_err(told)? {
             Fetched::Body { bytes, validators, .. } => Ok((bytes, validators, look)),
-            Fetched::NotModified => Err(told(crate::fetch::unasked_304()).into()),
+            Fetched::NotModified => Err(told(crate::body::unasked_304()).into()),
             Fetched::HeldBack { wait } => Err(TooMany { what: HOST_WORDS, retry_after: wait }.into()),
             Fetched::NoRoom => Err(TooMany { what: ROOM_WORDS, retry_after: SignedDuration::from_secs(5) }.into()),
         }

@@ -11,10 +11,10 @@ use jiff::Timestamp;
 use crate::{
     AcceptedFeed, App, Draft,
     aside::AsideError,
+    body::read_aside,
     model::{ActivityKind, Connection, FailureKind, Snapshot},
     ports::ObjectError,
     read_body, take_reading,
-    work::read_aside,
 };
 
 /// The body that was last taken in, for each loaded connection.

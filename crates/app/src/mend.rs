@@ -10,7 +10,7 @@ use crate::{
     App, ChangeError, Draft,
     model::{PropertyState, Snapshot},
     ports::PageRequest,
-    work::WorkError,
+    trouble::WorkError,
 };
 
 const PER_PAGE: u16 = 100;

@@ -13,6 +13,7 @@ use crate::{
     model::{ExtraLink, Format, LinkToken, PropertyState, RetiringServes},
     ports::StoreError,
     served::stays_on_link,
+    weighing::KnownReads,
 };
 
 /// Nights that a change opens, from today on in the property's zone and no further than feeds are read: 760 days.
@@ -72,7 +73,7 @@ impl App {
     ) -> Result<(T, Openings), E> {
         let mut draft = self.draft(before.clone(), self.clock.now())?;
         let value = decide(&mut draft)?;
-        self.weigh(before, &mut draft).await?;
+        self.weigh(before, &mut draft, &mut KnownReads::default()).await?;
         Ok((value, openings(links, before, &draft.state, draft.now)))
     }
 

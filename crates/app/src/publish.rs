@@ -26,7 +26,7 @@ use crate::{
     ports::{Event, ExportObject, ExportWriteError, PageRequest, StoreError},
     served::stays_on_link,
     tags::{echo_tag, export_name},
-    work::WorkError,
+    trouble::WorkError,
 };
 
 const ATTEMPTS: u32 = 12;

@@ -9,12 +9,13 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     App, Settings,
-    fetch::{BUCKETS, is_turn_of, keeps_away, last_swept, sweeps_between_reads},
+    health::{keeps_away, last_swept},
     model::{
         Connection, Failure, FailureKind, FetchHealth, FetchState, Health, NOT_IN_LINKS, Property, SweepRecord,
         TRIED_AGAIN, bucket_of, happened,
     },
     ports::StoreError,
+    schedule::{BUCKETS, is_turn_of, sweeps_between_reads},
 };
 
 /// What is known of a connection's import beside its settings.

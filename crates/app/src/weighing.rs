@@ -12,10 +12,15 @@ use crate::{
     App, Draft,
     extensions::tell_of_extensions,
     limits::RUNS_TOLD,
-    model::{Activity, ActivityKind, ConflictRecord, Connection, PropertyState, RetiringServes, SecretHash},
+    model::{Activity, ActivityKind, ConflictRecord, Connection, PropertyState, ReadTimes, RetiringServes, SecretHash},
     ports::StoreError,
     reading::end_hold,
 };
+
+/// When links were read, as far as it was asked of the store for one change: decisions that are made at the same time see
+/// the same.
+#[derive(Debug, Default)]
+pub(crate) struct KnownReads(BTreeMap<SecretHash, ReadTimes>);
 
 impl App {
     /// Weighs what a decision made of a property. One that changed nothing leaves everything as it is, unless time has
@@ -23,14 +28,19 @@ impl App {
     ///
     /// # Errors
     /// The store's, where it can't tell when links were read.
-    pub(crate) async fn weigh(&self, before: &PropertyState, draft: &mut Draft) -> Result<(), StoreError> {
+    pub(crate) async fn weigh(
+        &self,
+        before: &PropertyState,
+        draft: &mut Draft,
+        reads: &mut KnownReads,
+    ) -> Result<(), StoreError> {
         let settled = before.claims.is_empty() && before.conflicts.is_empty();
         if settled && draft.read.is_none() && draft.state == *before {
             return Ok(());
         }
         // What connections and days are is decided by now: weighing changes blocks and claims only.
         let (known, now) = (Ground::of(before), Ground::of(&draft.state));
-        let links = self.link_facts(before, &known, draft, &now).await?;
+        let links = self.link_facts(before, &known, draft, &now, reads).await?;
         let property = draft.state.property.id.clone();
         let mut ids = self.ids_in(&property);
         weigh_claims(before, &known, draft, &now, &links, &mut ids);
@@ -47,6 +57,7 @@ impl App {
         known: &Ground,
         draft: &Draft,
         now: &Ground,
+        reads: &mut KnownReads,
     ) -> Result<BTreeMap<ConnectionId, LinkFacts>, StoreError> {
         let Draft { state: after, replaced, .. } = draft;
         let new = shows_something_new(before, after);
@@ -66,11 +77,15 @@ impl App {
         if tokens.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let hashes: Vec<SecretHash> = tokens.iter().map(|(_, token)| *token).collect();
-        let times = self.links.read_times(&hashes).await?;
+        let unknown = tokens.iter().map(|(_, token)| *token).filter(|token| !reads.0.contains_key(token));
+        let unknown: Vec<SecretHash> = unknown.collect::<BTreeSet<_>>().into_iter().collect();
+        if !unknown.is_empty() {
+            let times = self.links.read_times(&unknown).await?;
+            reads.0.extend(unknown.into_iter().zip(times));
+        }
         let mut facts: BTreeMap<ConnectionId, LinkFacts> = BTreeMap::new();
-        for ((connection, _), read) in tokens.into_iter().zip(times) {
-            let Some(export) = &connection.export else { continue };
+        for (connection, token) in tokens {
+            let (Some(export), Some(read)) = (&connection.export, reads.0.get(&token)) else { continue };
             let link = facts.entry(connection.id.clone()).or_insert_with(|| LinkFacts {
                 last_put_at: export.last_changed_at,
                 reads: Vec::new(),
@@ -78,7 +93,7 @@ impl App {
                 complete: self.settings.every_read_is_recorded,
             });
             link.complete &= read.whole;
-            link.reads.extend(read.times);
+            link.reads.extend(&read.times);
             link.reads.sort_unstable();
         }
         Ok(facts)

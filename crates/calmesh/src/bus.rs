@@ -309,7 +309,7 @@ fn place_of(event: &Event) -> Option<(usize, String, Option<String>)> {
         Event::SweepDue { first_bucket, .. } => (SWEEPS, first_bucket.to_string(), Some(String::new())),
         Event::RefreshRequested { account, .. } => (REFRESHES, account.to_string(), Some(account.to_string())),
         // The changes of one property take turns instead of racing.
-        Event::FeedRead { account, property, .. } => (MERGES, property.to_string(), Some(account.to_string())),
+        Event::FeedsRead { account, property, .. } => (MERGES, property.to_string(), Some(account.to_string())),
         Event::PropertyDirty { property } => (MERGES, property.to_string(), None),
         Event::LinkDirty { link } => (MERGES, link.to_string(), None),
         Event::AccountDeleted { account } => (MERGES, account.to_string(), Some(account.to_string())),
@@ -398,6 +398,7 @@ impl Workers {
 mod tests {
     use std::sync::atomic::AtomicU32;
 
+    use calmesh_app::ports::ReadFeed;
     use calmesh_calendar::{AccountId, PropertyId, RefreshId};
     use tokio::sync::mpsc;
 
@@ -410,13 +411,16 @@ mod tests {
     /// A reading of one property, at that second.
     fn read(second: i64) -> Event {
         let at = jiff::Timestamp::from_second(second).unwrap();
-        Event::FeedRead {
-            account: AccountId::from_random([1; 16]),
-            property: PropertyId::from_random([1; 16]),
+        let read = ReadFeed {
             connection: calmesh_calendar::ConnectionId::from_random([1; 16]),
             snapshot: calmesh_app::model::Snapshot("s".to_owned()),
             read_at: at,
             plan_since: at,
+        };
+        Event::FeedsRead {
+            account: AccountId::from_random([1; 16]),
+            property: PropertyId::from_random([1; 16]),
+            readings: vec![read],
             refresh: None,
         }
     }

@@ -9,7 +9,10 @@ use std::{
     str::FromStr,
 };
 
-use calmesh_app::{model::Snapshot, ports::Event};
+use calmesh_app::{
+    model::Snapshot,
+    ports::{Event, ReadFeed},
+};
 use calmesh_calendar::{AccountId, ConflictId, ConnectionId, LinkId, PropertyId, RefreshId};
 use jiff::Timestamp;
 use serde::{
@@ -25,7 +28,7 @@ pub const VERSION: u64 = 1;
 
 const SWEEP_DUE: &str = "sweep.due";
 const REFRESH_REQUESTED: &str = "refresh.requested";
-const FEED_READ: &str = "feed.read";
+const FEEDS_READ: &str = "feeds.read";
 const PROPERTY_DIRTY: &str = "property.dirty";
 const LINK_DIRTY: &str = "link.dirty";
 const PROPERTY_CHANGED: &str = "property.changed";
@@ -109,15 +112,42 @@ struct RefreshRequested {
 }
 
 #[derive(Serialize, Deserialize)]
-struct FeedRead {
+struct FeedsRead {
     account: Text<AccountId>,
     property: Text<PropertyId>,
+    readings: Vec<Reading>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refresh: Option<Text<RefreshId>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Reading {
     connection: Text<ConnectionId>,
     snapshot: String,
     read_at: Text<Timestamp>,
     plan_since: Text<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    refresh: Option<Text<RefreshId>>,
+}
+
+impl From<ReadFeed> for Reading {
+    fn from(read: ReadFeed) -> Self {
+        Self {
+            connection: Text(read.connection),
+            snapshot: read.snapshot.0,
+            read_at: Text(read.read_at),
+            plan_since: Text(read.plan_since),
+        }
+    }
+}
+
+impl From<Reading> for ReadFeed {
+    fn from(read: Reading) -> Self {
+        Self {
+            connection: read.connection.0,
+            snapshot: Snapshot(read.snapshot),
+            read_at: read.read_at.0,
+            plan_since: read.plan_since.0,
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -174,15 +204,12 @@ pub fn encode(event: &Event) -> Result<Encoded, serde_json::Error> {
         Event::RefreshRequested { account, refresh, after, rest } => {
             written(REFRESH_REQUESTED, RefreshRequested { account: Text(account), refresh: Text(refresh), after, rest })
         }
-        Event::FeedRead { account, property, connection, snapshot, read_at, plan_since, refresh } => written(
-            FEED_READ,
-            FeedRead {
+        Event::FeedsRead { account, property, readings, refresh } => written(
+            FEEDS_READ,
+            FeedsRead {
                 account: Text(account),
                 property: Text(property),
-                connection: Text(connection),
-                snapshot: snapshot.0,
-                read_at: Text(read_at),
-                plan_since: Text(plan_since),
+                readings: readings.into_iter().map(Reading::from).collect(),
                 refresh: refresh.map(Text),
             },
         ),
@@ -220,15 +247,12 @@ pub fn decode(detail_type: &str, detail: &Value) -> Result<Event, DecodeError> {
                 read(REFRESH_REQUESTED, detail)?;
             Event::RefreshRequested { account, refresh, after, rest }
         }
-        FEED_READ => {
-            let read: FeedRead = read(FEED_READ, detail)?;
-            Event::FeedRead {
+        FEEDS_READ => {
+            let read: FeedsRead = read(FEEDS_READ, detail)?;
+            Event::FeedsRead {
                 account: read.account.0,
                 property: read.property.0,
-                connection: read.connection.0,
-                snapshot: Snapshot(read.snapshot),
-                read_at: read.read_at.0,
-                plan_since: read.plan_since.0,
+                readings: read.readings.into_iter().map(ReadFeed::from).collect(),
                 refresh: read.refresh.map(|Text(refresh)| refresh),
             }
         }
@@ -300,15 +324,14 @@ mod tests {
     }
 
     fn read(refresh: Option<RefreshId>) -> Event {
-        Event::FeedRead {
-            account: account(),
-            property: property(),
-            connection: ConnectionId::from_random([3; 16]),
+        let one = |n: u8, read_at: &str| ReadFeed {
+            connection: ConnectionId::from_random([n; 16]),
             snapshot: Snapshot("5e".repeat(32)),
-            read_at: "2026-06-01T10:00:00.123456789Z".parse().unwrap(),
+            read_at: read_at.parse().unwrap(),
             plan_since: "2026-05-01T10:00:00Z".parse().unwrap(),
-            refresh,
-        }
+        };
+        let readings = vec![one(3, "2026-06-01T10:00:00.123456789Z"), one(7, "2026-06-01T10:00:01Z")];
+        Event::FeedsRead { account: account(), property: property(), readings, refresh }
     }
 
     /// A detail type and a detail on each line, for the events below.

@@ -26,9 +26,9 @@ async fn a_shard_that_is_due_is_read_and_what_changed_is_announced() {
     ]);
     let outcome = cloud.invoke(batch).await;
     assert_eq!(failed_messages(&outcome), ["message-2"]);
-    let read: Vec<_> = cloud.taken_events().into_iter().filter(|event| event.detail_type == "feed.read").collect();
+    let read: Vec<_> = cloud.taken_events().into_iter().filter(|event| event.detail_type == "feeds.read").collect();
     assert_eq!(read.len(), 1);
     assert_eq!(read[0].detail["property"], json!(property.as_str()));
-    assert_eq!(read[0].detail["connection"], json!(connection.as_str()));
+    assert_eq!(read[0].detail["readings"][0]["connection"], json!(connection.as_str()));
     assert!(!read[0].detail.to_string().contains("127.0.0.1"), "ids travel, never contents");
 }

@@ -49,6 +49,7 @@ struct Objects {
     interruption: Option<(u64, Interruption)>,
     faults: BTreeMap<u64, Fault>,
     poisoned: Option<LinkToken>,
+    poisoned_bodies: Option<ConnectionId>,
     exports_put: usize,
     bodies_parked: usize,
 }
@@ -130,6 +131,11 @@ impl MemoryObjects {
     /// Whoever reads or puts this export panics from now on; nobody does with none.
     pub fn poison(&self, token: Option<LinkToken>) {
         lock(&self.objects).poisoned = token;
+    }
+
+    /// Whoever reads a body of this connection panics from now on; nobody does with none.
+    pub fn poison_bodies(&self, connection: Option<ConnectionId>) {
+        lock(&self.objects).poisoned_bodies = connection;
     }
 
     /// How many puts of an export went through.
@@ -266,7 +272,10 @@ impl SnapshotStore for MemoryObjects {
         snapshot: &Snapshot,
     ) -> Result<Option<ParkedBody>, ObjectError> {
         let key = snapshot_key(account, connection, snapshot);
-        self.call(|objects| Ok(objects.current.get(&key).or_else(|| objects.superseded.get(&key)).cloned()))
+        self.call(|objects| {
+            assert!(objects.poisoned_bodies.as_ref() != Some(connection), "this body is poisoned");
+            Ok(objects.current.get(&key).or_else(|| objects.superseded.get(&key)).cloned())
+        })
     }
 
     async fn supersede(

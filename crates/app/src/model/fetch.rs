@@ -1,6 +1,6 @@
 //! What the fetcher needs to know of a connection, what it found, and when whole shards were read.
 
-use calmesh_calendar::{AccountId, ConnectionId, PropertyId};
+use calmesh_calendar::{AccountId, ConnectionId, PropertyId, home_of};
 use jiff::{SignedDuration, Timestamp};
 
 use super::FeedUrl;
@@ -261,9 +261,11 @@ pub fn spread_of(id: &str) -> u64 {
     id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
-/// The fixed bucket of a connection, 0 to 4,095: twelve bits of `spread_of` its id.
+/// The fixed bucket of a connection, 0 to 4,095: twelve bits of `spread_of` what its id shares with its property's. So all
+/// feeds of a property are read by the same sweep.
 #[must_use]
 pub fn bucket_of(connection: &ConnectionId) -> u16 {
-    let hash = spread_of(connection.as_str());
+    let id = connection.as_str();
+    let hash = spread_of(home_of(id).unwrap_or(id));
     u16::try_from(hash >> 52).unwrap_or_default()
 }

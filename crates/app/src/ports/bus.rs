@@ -6,6 +6,16 @@ use jiff::Timestamp;
 
 use crate::model::Snapshot;
 
+/// A feed that was read, and whose body is parked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadFeed {
+    pub connection: ConnectionId,
+    pub snapshot: Snapshot,
+    pub read_at: Timestamp,
+    /// Since when the plan stood by which it was read: a reading of another URL is not taken in.
+    pub plan_since: Timestamp,
+}
+
 /// What is announced between the functions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -15,17 +25,8 @@ pub enum Event {
     /// Somebody pressed the button; the scope is in the refresh. `after` continues through a large account; `rest`: this
     /// part of it was begun and takes longer than one delivery may, and what follows it was announced.
     RefreshRequested { account: AccountId, refresh: RefreshId, after: Option<String>, rest: bool },
-    /// A good reading that merge must see: it changed, or a hold waits for readings.
-    FeedRead {
-        account: AccountId,
-        property: PropertyId,
-        connection: ConnectionId,
-        snapshot: Snapshot,
-        read_at: Timestamp,
-        /// Since when the plan stood by which it was read: a reading of another URL is not taken in.
-        plan_since: Timestamp,
-        refresh: Option<RefreshId>,
-    },
+    /// Good readings of feeds of one property that merge must see: they changed, or a hold waits for readings.
+    FeedsRead { account: AccountId, property: PropertyId, readings: Vec<ReadFeed>, refresh: Option<RefreshId> },
     /// The exports of this property must follow its state, or its time to wake has come.
     PropertyDirty { property: PropertyId },
     /// The same for an extra link.

@@ -7,7 +7,7 @@ mod read_logs;
 mod store;
 mod world;
 
-pub use bus::{BusError, Event, EventBus};
+pub use bus::{BusError, Event, EventBus, ReadFeed};
 pub use feeds::{BodyRoom, FeedRequest, FeedSource, FetchFailure, Hop, HopGate};
 pub use read_logs::{LoggedReads, ReadLogError, ReadLogs};
 pub use store::{

@@ -283,7 +283,7 @@ async fn a_body_of_the_old_url_is_never_taken_for_the_new_ones_though_its_clock_
         world.app.handle(&event).await.unwrap();
     }
     let late = world.bus.drain();
-    assert!(late.iter().any(|event| matches!(event, Event::FeedRead { .. })), "{late:?}");
+    assert!(late.iter().any(|event| matches!(event, Event::FeedsRead { .. })), "{late:?}");
     for edits in [new_url("right"), unchecked("right")] {
         world.app.edit_connection(&reach(&world), &a, &edits, &Expected::Any).await.unwrap();
         for event in &late {

@@ -376,7 +376,7 @@ async fn a_conflict_is_told_though_the_bus_failed_when_it_opened() {
     let mut failed = 0;
     while let Some(event) = queue.pop() {
         // The bus is down while each feed is taken in for the first time.
-        if failed < 2 && matches!(event, Event::FeedRead { .. }) {
+        if failed < 2 && matches!(event, Event::FeedsRead { .. }) {
             world.bus.fail_next_after(0);
             failed += 1;
         }

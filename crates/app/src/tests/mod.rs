@@ -17,4 +17,5 @@ mod previews;
 mod reads;
 mod sweeps;
 mod taken_in;
+mod together;
 mod world;

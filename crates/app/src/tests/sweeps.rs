@@ -193,13 +193,12 @@ async fn readings_that_arrive_out_of_order_are_dropped() {
     world.serve("a", airbnb(2, &[STAYS[0], STAYS[1], ("HMEEEE", "2027-03-01", "2027-03-03")]));
     world.sweep().await;
     let before = world.state().await;
-    let late = Event::FeedRead {
+    let read =
+        ReadFeed { connection: a, snapshot: old.snapshot, read_at: old.read_at, plan_since: START.parse().unwrap() };
+    let late = Event::FeedsRead {
         account: world.account.clone(),
         property: world.property.clone(),
-        connection: a,
-        snapshot: old.snapshot,
-        read_at: old.read_at,
-        plan_since: START.parse().unwrap(),
+        readings: vec![read],
         refresh: None,
     };
     world.app.handle(&late).await.unwrap();
@@ -275,7 +274,7 @@ async fn a_refresh_that_finds_nothing_new_is_done_only_when_the_exports_stand() 
     assert!(world.store.any_pending(&id).await.unwrap());
     assert_eq!(world.link(&b).await.unwrap().len(), 2);
     let [announced] = &world.bus.drain()[..] else { panic!("one reading is announced") };
-    assert!(matches!(announced, Event::FeedRead { refresh: Some(refresh), .. } if *refresh == id));
+    assert!(matches!(announced, Event::FeedsRead { refresh: Some(refresh), .. } if *refresh == id));
     world.app.handle(announced).await.unwrap();
     assert!(!world.store.any_pending(&id).await.unwrap());
     assert_eq!(world.link(&b).await.unwrap().len(), 4);
