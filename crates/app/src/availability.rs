@@ -103,7 +103,7 @@ impl App {
         let reading: Vec<&crate::model::Connection> =
             state.connections.iter().filter(|connection| connection.reads() && connection.policy().blocks).collect();
         let ids: Vec<ConnectionId> = reading.iter().map(|connection| connection.id.clone()).collect();
-        let readings = self.readings_of(&ids).await?;
+        let readings = self.readings_of(&state.property, &ids).await?;
         let seen = reading.iter().map(|connection| readings.last_refreshed_at(connection));
         let valid_as_of = seen.min().unwrap_or(Some(self.clock.now()));
         Ok(SaleCheck { blocked_by, valid_as_of })

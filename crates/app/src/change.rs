@@ -234,6 +234,8 @@ impl App {
                 return Ok(Changed { value: values, state, written: false });
             }
             list_feeds(&mut state);
+            let reading = state.connections.iter().filter(|connection| connection.reads());
+            state.property.reading = reading.map(|connection| connection.id.clone()).collect();
             state.property.revision = before.property.revision + 1;
             // Clocks differ a little; later revisions are never made earlier, unless a clock was wrong.
             state.property.revised_at = happened(before.property.revised_at, now).max(Some(now));

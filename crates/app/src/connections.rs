@@ -646,7 +646,7 @@ impl App {
     async fn refreshed_at(&self, state: &PropertyState, id: &ConnectionId) -> Result<Option<Timestamp>, StoreError> {
         let known = state.connection(id).filter(|connection| connection.reads());
         let Some(known) = known else { return Ok(None) };
-        Ok(self.readings_of(std::slice::from_ref(id)).await?.last_refreshed_at(known))
+        Ok(self.readings_of(&state.property, std::slice::from_ref(id)).await?.last_refreshed_at(known))
     }
 
     /// Keeps a body before the change that names it: a crash in between leaves a body that nothing names.
@@ -734,8 +734,11 @@ impl App {
             .map(|export| export.token.hash())
             .collect();
         let reads = async { if tokens.is_empty() { Ok(Vec::new()) } else { self.links.reads(&tokens, now).await } };
-        let (readings, reads, elsewhere) =
-            futures::try_join!(self.readings_of(&ids), reads, self.read_elsewhere(reach, state, connections))?;
+        let (readings, reads, elsewhere) = futures::try_join!(
+            self.readings_of(&state.property, &ids),
+            reads,
+            self.read_elsewhere(reach, state, connections)
+        )?;
         let mut reads = reads.into_iter();
         let view = |connection: &&Connection| {
             // In the order asked: one for each connection that exports.

@@ -11,7 +11,10 @@ use std::time::Duration;
 use calmesh_ics as ics;
 use jiff::{SignedDuration, Timestamp};
 
-use self::{crowd::Seen, gathering::ToMerge};
+use self::{
+    crowd::{Seen, Shared},
+    gathering::ToMerge,
+};
 use crate::{
     App, READER,
     aside::{AsideError, aside, unreadable},
@@ -57,11 +60,11 @@ enum ReadResult {
 impl App {
     /// Reads one feed and writes what must be. `anew`: its site is asked for the whole and not for changes alone, and what
     /// an older reader understood is announced though it is unchanged.
-    async fn read_one(&self, state: FetchState, refreshing: bool, anew: bool, seen: &Seen) -> Result<Read, WorkError> {
+    async fn read_one(&self, state: FetchState, anew: bool, run: &Shared) -> Result<Read, WorkError> {
         let plan = &state.plan;
         // What an older reader understood is not fresh, however young.
         let misread = anew && plan.applied_by.is_some_and(|reader| reader != READER);
-        if refreshing && !misread && self.is_fresh(&state, seen).await? {
+        if run.is_refresh && !misread && self.is_fresh(&state, &run.seen).await? {
             return Ok(Read::Over(ReadResult::Unchanged));
         }
         // A site, or a cache before it, that answers 304 for ever would else hide every booking.
@@ -80,7 +83,7 @@ impl App {
             Err(failure) => Err(failure),
         };
         match read {
-            Ok(looked) => self.take_good(&state, looked, read_at, refreshing, misread, seen).await,
+            Ok(looked) => self.take_good(&state, looked, read_at, misread, run).await,
             Err(failure) => {
                 let kind = failure.kind;
                 self.take_failure(&state, failure, read_at).await?;
@@ -155,15 +158,14 @@ impl App {
         state: &FetchState,
         (snapshot, body): Looked,
         read_at: Timestamp,
-        refreshing: bool,
         anew: bool,
-        seen: &Seen,
+        run: &Shared,
     ) -> Result<Read, WorkError> {
         let plan = &state.plan;
         // What changed is a success only once it was taken in; merge says so. One that was announced and never taken in
         // is over when the feed says again what is known.
         let troubled = state.health.failure.is_some() || state.awaits().is_some();
-        if body.is_none() && (troubled || refreshing) {
+        if body.is_none() && (troubled || (run.is_refresh && !run.is_kept_by_page)) {
             self.take_recovery(state, read_at).await?;
         }
         // What a clock wrote that was ahead is written anew with this reading.
@@ -173,7 +175,7 @@ impl App {
         }
         if body.is_none() && !plan.pending && !anew && !ahead {
             // Whoever asked waits for the exports too: merge makes them stand where they have not followed yet.
-            let is_awaited = refreshing && seen.is_dirty(self, &plan.property).await?;
+            let is_awaited = run.is_refresh && run.seen.is_dirty(self, &plan.property).await?;
             if !is_awaited {
                 return Ok(Read::Over(ReadResult::Unchanged));
             }
@@ -185,7 +187,7 @@ impl App {
             self.snapshots.park(&plan.account, &plan.connection, &snapshot, &body).await?;
             // Written before it is announced: should the event be lost, this tells of it. Where the plan still stands
             // after the body was parked, whoever deletes the connection finds the body.
-            if !self.await_merge(state, read_at, seen).await? {
+            if !self.await_merge(state, read_at, &run.seen).await? {
                 self.forget_if_gone(&plan.account, &plan.property, &plan.connection).await?;
             }
         }
@@ -203,7 +205,10 @@ impl App {
         // Sweeps say nothing of a feed that waits: what they last said is kept before.
         let last = match awaited.is_some() || state.health.failure.is_some() {
             true => None,
-            false => last_swept(state, &seen.sweeps(self, &plan.connection).await?, &self.settings, read_at),
+            false => {
+                let swept = last_swept(state, &seen.sweeps(self, &plan.connection).await?, &self.settings, read_at);
+                swept.max(happened(seen.refreshed_at(self, plan).await?, read_at))
+            }
         };
         let last = last.max(happened(state.health.last_success_at, read_at));
         let announced = AnnouncedReading { since: awaited.map_or(read_at, |awaited| awaited.since), read_at };
@@ -217,7 +222,8 @@ impl App {
     /// Whether a refresh needs not fetch this feed, because it was read well a moment ago and all that follows stands.
     async fn is_fresh(&self, state: &FetchState, seen: &Seen) -> Result<bool, StoreError> {
         let FetchState { plan, health } = state;
-        let read = plan.applied_read_at.max(health.last_success_at).filter(|read| *read >= plan.since);
+        let told = seen.refreshed_at(self, plan).await?;
+        let read = plan.applied_read_at.max(health.last_success_at).max(told).filter(|read| *read >= plan.since);
         // A reading from the future counts as none.
         let age = read.map(|read| self.clock.now().duration_since(read)).filter(|age| !age.is_negative());
         let fresh = age.is_some_and(|age| age < self.settings.read_again_after);

@@ -7,7 +7,7 @@ use crate::{
     App, Settings,
     model::{
         Activity, ActivityKind, Failure, FailureKind, FetchState, HostPause, NOT_TAKEN_IN, Names, READ_AGAIN, Site,
-        SweepRecord, bucket_of, is_ahead,
+        SweepRecord, bucket_of, found_unchanged, happened, is_ahead,
     },
     ports::{FetchFailure, StoreError},
     provider_words::with_help,
@@ -99,12 +99,17 @@ impl App {
         Ok(())
     }
 
-    /// Writes down when sweeps last read this feed well: their record speaks only for feeds without a failure.
+    /// Writes down when this feed was last read well by what wrote nothing: that speaks only for feeds without a failure.
     async fn remember_last_success(&self, state: &FetchState) -> Result<(), StoreError> {
-        let plan = &state.plan;
+        let (plan, now) = (&state.plan, self.clock.now());
         let sweeps = self.fetches.sweeps(&[bucket_of(&plan.connection)]).await?;
-        let now = self.clock.now();
-        match last_swept(state, &sweeps, &self.settings, now) {
+        let pages = match self.properties.property(&plan.property).await? {
+            Some(property) => self.refreshed_with(&property).await?,
+            None => Vec::new(),
+        };
+        let refreshed = found_unchanged(&pages, &plan.connection, plan.since);
+        let refreshed = happened(refreshed.filter(|_| counts_while_unrecorded(state)), now);
+        match last_swept(state, &sweeps, &self.settings, now).max(refreshed) {
             Some(at) => match self.fetches.record_success(&plan.connection, plan.since, at, now).await {
                 Err(StoreError::Stale) => Ok(()),
                 other => other,
@@ -150,6 +155,12 @@ pub(crate) fn not_taken_in() -> FetchFailure {
     FetchFailure { kind: FailureKind::NotTakenIn, detail: NOT_TAKEN_IN.to_owned(), retry_after: None, host: None }
 }
 
+/// Whether what found a feed unchanged without writing so speaks for this one: not while it fails, or while what was read of
+/// it is not taken in yet.
+pub(crate) fn counts_while_unrecorded(state: &FetchState) -> bool {
+    state.health.failure.is_none() && state.awaits().is_none()
+}
+
 /// The latest of these sweeps that read this connection well; none while it fails, or while what was read of it is
 /// not taken in yet.
 pub(crate) fn last_swept(
@@ -158,9 +169,9 @@ pub(crate) fn last_swept(
     settings: &Settings,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let FetchState { plan, health } = state;
+    let plan = &state.plan;
     let period = settings.sweep_period;
-    if health.failure.is_some() || state.awaits().is_some() {
+    if !counts_while_unrecorded(state) {
         return None;
     }
     let bucket = bucket_of(&plan.connection);

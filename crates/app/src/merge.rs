@@ -2,7 +2,7 @@
 
 use std::slice;
 
-use calmesh_calendar::{AccountId, ConnectionId, FeedReading, House, PropertyId, RefreshId};
+use calmesh_calendar::{AccountId, ConnectionId, FeedReading, House, PropertyId};
 use calmesh_profiles::Profile;
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,7 +13,7 @@ use crate::{
     change::Decided,
     check::refusal_of,
     health::not_taken_in,
-    model::{Connection, FailureKind, FetchState, Outcome, PropertyState, Snapshot, Validators, is_ahead},
+    model::{Connection, FailureKind, FetchState, Outcome, PropertyState, RefreshPart, Snapshot, Validators, is_ahead},
     ports::{FetchFailure, ParkedBody, ReadFeed, StoreError},
     reading::{AcceptedFeed, ReadingReport, take_reading},
     trouble::{WorkError, guarded},
@@ -76,7 +76,7 @@ impl App {
         account: &AccountId,
         property: &PropertyId,
         readings: &[ReadFeed],
-        refresh: Option<&RefreshId>,
+        refresh: Option<&RefreshPart>,
     ) -> Result<(), WorkError> {
         // A reading of the future is of a clock that was ahead: the body is what it is, and was read by now.
         let now = self.clock.now();
@@ -113,7 +113,7 @@ impl App {
         of: Of<'_>,
         readings: &[ReadFeed],
         settled: Settled,
-        refresh: Option<&RefreshId>,
+        refresh: Option<&RefreshPart>,
     ) -> Result<(), WorkError> {
         let Settled { merged, state, .. } = settled;
         // Before the exports, which are no matter of these connections' health.
@@ -124,10 +124,9 @@ impl App {
             None => self.publish_property(of.property).await?,
         }
         let Some(refresh) = refresh else { return Ok(()) };
-        for (read, merged) in readings.iter().zip(merged) {
-            self.refreshes.record_outcome(refresh, &read.connection, &outcome_of(merged)).await?;
-        }
-        Ok(())
+        let outcomes: Vec<_> =
+            readings.iter().map(|read| read.connection.clone()).zip(merged.into_iter().map(outcome_of)).collect();
+        Ok(self.refreshes.record_outcomes(refresh, &outcomes).await?)
     }
 
     /// A reading that was taken in ends a failure; one that was refused is a failure of the feed.
@@ -153,7 +152,7 @@ impl App {
 
     /// Readings that could not be taken in are failures of their connections, told once for each. Who was overtaken by
     /// somebody else has not failed.
-    async fn tell_not_taken_in(&self, readings: &[ReadFeed], refresh: Option<&RefreshId>, error: &WorkError) {
+    async fn tell_not_taken_in(&self, readings: &[ReadFeed], refresh: Option<&RefreshPart>, error: &WorkError) {
         if is_overtaken(error) {
             return;
         }
@@ -167,7 +166,7 @@ impl App {
                     (refresh, error)
                 {
                     let outcome = Outcome::Failed { reason: FailureKind::NotTakenIn.as_str().to_owned() };
-                    self.refreshes.record_outcome(refresh, &read.connection, &outcome).await?;
+                    self.refreshes.record_outcomes(refresh, &[(read.connection.clone(), outcome)]).await?;
                 }
             }
             Ok(())

@@ -107,6 +107,7 @@ impl App {
             version: 1,
             revision: 1,
             revised_at: Some(now),
+            reading: Vec::new(),
             dirty: None,
             wake_at: None,
             deleted_at: None,

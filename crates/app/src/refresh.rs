@@ -1,17 +1,22 @@
 //! Manual refreshes: asked for, announced, and what became of them.
 
-use calmesh_calendar::{ConnectionId, PropertyId, RefreshId};
+use calmesh_calendar::{AccountId, ConnectionId, PropertyId, RefreshId};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     App, Reach, TooMany,
-    model::{Connection, ExtraLink, Outcome, Refresh, RefreshOutcome, RefreshScope, Spender},
+    model::{
+        Connection, ExtraLink, LatestRefresh, Outcome, Property, Refresh, RefreshOutcome, RefreshPage, RefreshScope,
+        Spender, is_ahead,
+    },
     ports::{BusError, Event, PageRequest, StoreError},
     traffic::{NotNow, REFRESHES},
 };
 
 /// What takes longer is given up.
 pub const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_mins(10);
+/// So long a refresh tells when feeds were read; every site is read by sweeps meanwhile.
+const TELLS_FOR: SignedDuration = SignedDuration::from_hours(24);
 /// Extra links are looked through in pages of this size.
 const LINKS_AT_ONCE: u16 = 200;
 /// The reason of what was given up.
@@ -55,7 +60,7 @@ pub struct RefreshView {
     pub id: RefreshId,
     /// Every connection has its final outcome.
     pub done: bool,
-    /// In order of connection id.
+    /// By pages of properties, in each in order of connection id.
     pub outcomes: Vec<RefreshOutcome>,
     pub next: Option<String>,
 }
@@ -120,20 +125,20 @@ impl App {
     ) -> Result<RefreshId, RefreshError> {
         let known = self.refreshes.latest_refresh(&reach.account, &scope).await?;
         if let Some(known) = &known
-            && self.answers_for(known, since).await?
+            && self.answers_for(&known.id, since).await?
         {
-            return Ok(known.clone());
+            return Ok(known.id.clone());
         }
         let spender = Spender::Refreshes(reach.account.clone());
         self.spend(&spender, REFRESHES, "refreshes are asked for by this account").await?;
         let refresh = self.new_refresh(RefreshId::from_random(self.randomness.id()), reach, scope, spread);
         self.keep_refresh(&refresh, connections).await?;
-        match self.refreshes.claim_latest(&refresh, known.as_ref()).await {
+        match self.refreshes.claim_latest(&refresh, known.as_ref().map(|known| &known.id)).await {
             Err(StoreError::Stale) => {
                 // Somebody asked at the same time and was first. Nobody was told of this one.
                 self.refreshes.finish_refresh(&refresh.id).await?;
                 let first = self.refreshes.latest_refresh(&refresh.account, &refresh.scope).await?;
-                return first.ok_or(RefreshError::Store(StoreError::Stale));
+                return first.map(|first| first.id).ok_or(RefreshError::Store(StoreError::Stale));
             }
             claimed => claimed?,
         }
@@ -206,6 +211,51 @@ impl App {
                 error = &error as &dyn std::error::Error,
                 "a refresh is left to the next sweep"
             );
+        }
+    }
+
+    /// The latest refresh of a whole account, if it was asked for within a day: what it found unchanged is written nowhere
+    /// but in its pages.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn refresh_of_account(&self, account: &AccountId) -> Result<Option<LatestRefresh>, StoreError> {
+        let now = self.clock.now();
+        let latest = self.refreshes.latest_refresh(account, &RefreshScope::Account).await?;
+        let counts = |latest: &LatestRefresh| {
+            now.duration_since(latest.requested_at) < TELLS_FOR && !is_ahead(latest.requested_at, now)
+        };
+        Ok(latest.filter(counts))
+    }
+
+    /// What this refresh of the whole account says of a property's connections, and, where it did not come to all of them
+    /// yet or could not read them, the one before it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn pages_with(
+        &self,
+        latest: &LatestRefresh,
+        property: &Property,
+    ) -> Result<Vec<RefreshPage>, StoreError> {
+        let page = self.refreshes.page_with(&latest.id, property).await?;
+        let before = match &latest.before {
+            Some(before) if !page.as_ref().is_some_and(RefreshPage::is_whole) => {
+                self.refreshes.page_with(before, property).await?
+            }
+            _ => None,
+        };
+        Ok(page.into_iter().chain(before).collect())
+    }
+
+    /// The same of the account's latest refresh.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn refreshed_with(&self, property: &Property) -> Result<Vec<RefreshPage>, StoreError> {
+        match self.refresh_of_account(&property.account).await? {
+            Some(latest) => self.pages_with(&latest, property).await,
+            None => Ok(Vec::new()),
         }
     }
 

@@ -9,10 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     App, Settings,
-    health::{keeps_away, last_swept},
+    health::{counts_while_unrecorded, keeps_away, last_swept},
     model::{
-        Connection, Failure, FailureKind, FetchHealth, FetchState, Health, NOT_IN_LINKS, Property, SweepRecord,
-        TRIED_AGAIN, bucket_of, happened,
+        Connection, Failure, FailureKind, FetchHealth, FetchState, Health, NOT_IN_LINKS, Property, RefreshPage,
+        SweepRecord, TRIED_AGAIN, bucket_of, found_unchanged, happened,
     },
     ports::StoreError,
     schedule::{BUCKETS, is_turn_of, sweeps_between_reads},
@@ -44,23 +44,33 @@ pub struct ImportTelemetry {
 pub(crate) struct Readings {
     states: BTreeMap<ConnectionId, FetchState>,
     sweeps: Vec<SweepRecord>,
+    /// What the latest refresh of the whole account says, where it may be later than the sweeps.
+    refreshed: Vec<RefreshPage>,
     settings: Arc<Settings>,
     now: Timestamp,
 }
 
 impl App {
-    /// When these connections were read: two store calls, however many they are.
-    pub(crate) async fn readings_of(&self, connections: &[ConnectionId]) -> Result<Readings, StoreError> {
+    /// When these connections of a property were read: three store calls, or four after a refresh of the whole account,
+    /// however many they are.
+    pub(crate) async fn readings_of(
+        &self,
+        property: &Property,
+        connections: &[ConnectionId],
+    ) -> Result<Readings, StoreError> {
         let (settings, now) = (Arc::clone(&self.settings), self.clock.now());
         if connections.is_empty() {
-            return Ok(Readings { states: BTreeMap::new(), sweeps: Vec::new(), settings, now });
+            return Ok(Readings { states: BTreeMap::new(), sweeps: Vec::new(), refreshed: Vec::new(), settings, now });
         }
         let mut buckets: Vec<u16> = connections.iter().map(bucket_of).collect();
         buckets.sort_unstable();
         buckets.dedup();
-        let (states, sweeps) =
-            futures::try_join!(self.fetches.fetch_states(connections), self.fetches.sweeps(&buckets))?;
-        Ok(Readings { states, sweeps, settings, now })
+        let (states, sweeps, refreshed) = futures::try_join!(
+            self.fetches.fetch_states(connections),
+            self.fetches.sweeps(&buckets),
+            self.refreshed_with(property)
+        )?;
+        Ok(Readings { states, sweeps, refreshed, settings, now })
     }
 }
 
@@ -76,7 +86,10 @@ impl Readings {
         let recorded = self.health(&connection.id).last_success_at;
         let state = self.states.get(&connection.id);
         let swept = state.and_then(|state| last_swept(state, &self.sweeps, &self.settings, self.now));
-        happened(applied, self.now).max(happened(recorded, self.now)).max(swept)
+        let refreshed = state
+            .filter(|state| counts_while_unrecorded(state))
+            .and_then(|state| found_unchanged(&self.refreshed, &state.plan.connection, state.plan.since));
+        happened(applied, self.now).max(happened(recorded, self.now)).max(swept).max(happened(refreshed, self.now))
     }
 
     /// The first turn of this connection after `now` at which its own back-off is over. The shards' times are those

@@ -10,7 +10,7 @@ use std::{
 };
 
 use calmesh_app::{
-    model::Snapshot,
+    model::{RefreshPart, Snapshot},
     ports::{Event, ReadFeed},
 };
 use calmesh_calendar::{AccountId, ConflictId, ConnectionId, LinkId, PropertyId, RefreshId};
@@ -118,6 +118,9 @@ struct FeedsRead {
     readings: Vec<Reading>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refresh: Option<Text<RefreshId>>,
+    /// Of the refresh.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    page: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -204,15 +207,12 @@ pub fn encode(event: &Event) -> Result<Encoded, serde_json::Error> {
         Event::RefreshRequested { account, refresh, after, rest } => {
             written(REFRESH_REQUESTED, RefreshRequested { account: Text(account), refresh: Text(refresh), after, rest })
         }
-        Event::FeedsRead { account, property, readings, refresh } => written(
-            FEEDS_READ,
-            FeedsRead {
-                account: Text(account),
-                property: Text(property),
-                readings: readings.into_iter().map(Reading::from).collect(),
-                refresh: refresh.map(Text),
-            },
-        ),
+        Event::FeedsRead { account, property, readings, refresh } => {
+            let readings = readings.into_iter().map(Reading::from).collect();
+            let (refresh, page) = refresh.map(|part| (Text(part.refresh), part.page)).unzip();
+            let page = page.unwrap_or_default();
+            written(FEEDS_READ, FeedsRead { account: Text(account), property: Text(property), readings, refresh, page })
+        }
         Event::PropertyDirty { property } => written(PROPERTY_DIRTY, PropertyDirty { property: Text(property) }),
         Event::LinkDirty { link } => written(LINK_DIRTY, LinkDirty { link: Text(link) }),
         Event::PropertyChanged { account, property, revision } => {
@@ -253,7 +253,7 @@ pub fn decode(detail_type: &str, detail: &Value) -> Result<Event, DecodeError> {
                 account: read.account.0,
                 property: read.property.0,
                 readings: read.readings.into_iter().map(ReadFeed::from).collect(),
-                refresh: read.refresh.map(|Text(refresh)| refresh),
+                refresh: read.refresh.map(|Text(refresh)| RefreshPart { refresh, page: read.page }),
             }
         }
         PROPERTY_DIRTY => {
@@ -323,7 +323,7 @@ mod tests {
         PropertyId::from_random([2; 16])
     }
 
-    fn read(refresh: Option<RefreshId>) -> Event {
+    fn read(refresh: Option<RefreshPart>) -> Event {
         let one = |n: u8, read_at: &str| ReadFeed {
             connection: ConnectionId::from_random([n; 16]),
             snapshot: Snapshot("5e".repeat(32)),
@@ -338,7 +338,7 @@ mod tests {
     const GOLDEN: &str = include_str!("../golden/events.txt");
 
     /// Every kind of event, with what it may carry and without.
-    fn events() -> [Event; 11] {
+    fn events() -> [Event; 12] {
         let refresh = RefreshId::from_random([4; 16]);
         [
             Event::SweepDue { first_bucket: 192, last_bucket: 255, number: 1_981_234 },
@@ -351,7 +351,8 @@ mod tests {
                 rest: true,
             },
             read(None),
-            read(Some(refresh)),
+            read(Some(RefreshPart { refresh: refresh.clone(), page: String::new() })),
+            read(Some(RefreshPart { refresh, page: "PRP#1".to_owned() })),
             Event::PropertyDirty { property: property() },
             Event::LinkDirty { link: LinkId::from_random([5; 16]) },
             Event::PropertyChanged { account: account(), property: property(), revision: u64::MAX },

@@ -89,6 +89,7 @@ impl TestApi {
             created_at: now,
             rules_changed_at: now,
             revised_at: Some(now),
+            reading: Vec::new(),
             dirty: None,
             ..a_property(0, 0)
         };

@@ -463,6 +463,8 @@ struct PropertyDoc {
     dirty: Option<calmesh_app::model::Dirty>,
     #[serde(skip)]
     wake_at: Option<Timestamp>,
+    #[serde(with = "text_list", default, skip_serializing_if = "Vec::is_empty")]
+    reading: Vec<ConnectionId>,
     #[serde(with = "text_option")]
     deleted_at: Option<Timestamp>,
 }

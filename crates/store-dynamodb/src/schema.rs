@@ -62,7 +62,11 @@ pub(crate) mod attr {
     pub(crate) const CHUNKS: &str = "chunks";
     pub(crate) const UNTIL: &str = "until";
     pub(crate) const STEP: &str = "step";
-    pub(crate) const FINAL: &str = "final";
+    /// Of a page of outcomes: a map by connection.
+    pub(crate) const OUTCOMES: &str = "outcomes";
+    /// Of a scope: the refresh that was asked for before the last one.
+    pub(crate) const BEFORE: &str = "before";
+    pub(crate) const REQUESTED_AT: &str = "requested_at";
     pub(crate) const SPREAD: &str = "spread";
     pub(crate) const FINGERPRINT: &str = "fingerprint";
     pub(crate) const STARTED_AT: &str = "started_at";
@@ -323,8 +327,9 @@ pub(crate) fn latest_refresh(account: &AccountId, scope: &RefreshScope) -> Key {
     Key::new(format!("RFS#{account}"), scope.key())
 }
 
-pub(crate) fn outcome(id: &RefreshId, connection: &ConnectionId) -> Key {
-    Key::new(refresh_partition(id), format!("{OUTCOMES}{connection}"))
+/// The outcomes of a refresh on the page that begins after this place of the list of properties.
+pub(crate) fn outcomes(id: &RefreshId, page: &str) -> Key {
+    Key::new(refresh_partition(id), format!("{OUTCOMES}{page}"))
 }
 
 /// A budget that holds over all instances.

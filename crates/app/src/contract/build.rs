@@ -129,6 +129,7 @@ pub fn a_property(account: u64, n: u64) -> Property {
         version: 1,
         revision: 1,
         revised_at: None,
+        reading: Vec::new(),
         dirty: Some(Dirty { since: at(0), attempts: 0, announce_at: at(120) }),
         wake_at: None,
         deleted_at: None,

@@ -30,7 +30,7 @@ pub use idempotency::idempotency_store;
 pub use links::link_store;
 pub use marks::mark_store;
 pub use properties::{activity_store, property_store};
-pub use refreshes::refresh_store;
+pub use refreshes::{pages_of_refreshes, refresh_store};
 
 use crate::ports::{AccountStore, Page, PageRequest, StoreError};
 
@@ -102,6 +102,7 @@ mod tests {
     async fn the_fake_keeps_refreshes_as_promised() {
         let store = MemoryStore::new();
         refresh_store(&store, &store).await;
+        pages_of_refreshes(&store, &store, &store).await;
     }
 
     #[tokio::test]

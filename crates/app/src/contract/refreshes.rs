@@ -1,9 +1,11 @@
 //! Manual refreshes.
 
-use super::{account_id, all, at, connection_id, property_id, refresh_id};
+use calmesh_calendar::RefreshId;
+
+use super::{a_property, account_id, all, an_account_stands, at, connection_id, nothing_but, property_id, refresh_id};
 use crate::{
-    model::{Outcome, Refresh, RefreshOutcome, RefreshScope},
-    ports::{Mark, MarkStore, RefreshStore, StoreError},
+    model::{LatestRefresh, Outcome, Refresh, RefreshOutcome, RefreshPart, RefreshScope},
+    ports::{AccountStore, Mark, MarkStore, PageRequest, PropertyStore, RefreshStore, StoreError},
 };
 
 /// What `RefreshStore` promises.
@@ -26,44 +28,117 @@ pub async fn refresh_store(store: &dyn RefreshStore, marks: &dyn MarkStore) {
 
     let changed = Outcome::Changed { blocks_added: 1, blocks_removed: 2, blocks_held: 3 };
     let failed = Outcome::Failed { reason: "gave_up".to_owned() };
-    store.record_outcome(&id, &connection_id(1), &changed).await.unwrap();
-    store.record_outcome(&id, &connection_id(1), &failed).await.unwrap();
-    store.record_outcome(&id, &connection_id(1), &Outcome::Pending).await.unwrap();
-    store.record_outcome(&id, &connection_id(7), &Outcome::Unchanged { blocks_held: 0 }).await.unwrap();
+    let (first, second) = (of_page(&id, ""), of_page(&id, "more"));
+    let unchanged = Outcome::Unchanged { blocks_held: 0 };
+    for outcome in [&changed, &failed, &Outcome::Pending] {
+        store.record_outcomes(&first, &[(connection_id(1), outcome.clone())]).await.unwrap();
+    }
+    let several = [(connection_id(1), unchanged.clone()), (connection_id(7), unchanged.clone())];
+    store.record_outcomes(&first, &several).await.unwrap();
+    store.record_outcomes(&first, &[]).await.unwrap();
     let more: Vec<_> = (1..40).map(connection_id).collect();
-    store.add_pending(&id, &more).await.unwrap();
-    let mut expected: Vec<RefreshOutcome> = (1..40)
+    let waits = store.add_pending(&refresh, "", &more, at(5)).await.unwrap();
+    assert_eq!(waits.len(), 37, "those that have no final outcome");
+    assert!(!waits.contains(&connection_id(1)) && !waits.contains(&connection_id(7)));
+    let other: Vec<_> = (40..45).map(connection_id).collect();
+    assert_eq!(store.add_pending(&refresh, "more", &other, at(9)).await.unwrap(), other, "in the order given");
+    let mut expected: Vec<RefreshOutcome> = (1..45)
         .map(|n| RefreshOutcome {
             connection: connection_id(n),
             outcome: match n {
                 1 => changed.clone(),
-                7 => Outcome::Unchanged { blocks_held: 0 },
+                7 => unchanged.clone(),
                 _ => Outcome::Pending,
             },
         })
         .collect();
-    expected.sort_by(|a, b| a.connection.cmp(&b.connection));
-    for limit in [1, 10, 39, 200] {
+    expected.sort_by_key(|one| (other.contains(&one.connection), one.connection.clone()));
+    for limit in [1, 10, 39, 44, 200] {
         let found = all(limit, async |page| store.outcomes(&id, page).await).await;
-        assert_eq!(found, expected, "outcomes in order of connection; a final one stays");
+        assert_eq!(found, expected, "outcomes in order of page and connection; a final one stays");
     }
     store.mark_spread(&id).await.unwrap();
     assert!(store.refresh(&id).await.unwrap().unwrap().spread, "it is known that all were added");
-    for connection in &more {
-        assert!(store.any_pending(&id).await.unwrap(), "while one is pending it is not over");
-        store.record_outcome(&id, connection, &failed).await.unwrap();
-        if *connection == connection_id(39) {
-            break;
-        }
-    }
+    let ends: Vec<_> = more.iter().map(|connection| (connection.clone(), failed.clone())).collect();
+    store.record_outcomes(&first, &ends).await.unwrap();
+    assert!(store.any_pending(&id).await.unwrap(), "while one page waits it is not over");
+    let (last, ends) = (other.len() - 1, other.iter().map(|connection| (connection.clone(), failed.clone())));
+    let ends: Vec<_> = ends.collect();
+    store.record_outcomes(&second, &ends[..last]).await.unwrap();
+    assert!(store.any_pending(&id).await.unwrap(), "while one is pending it is not over");
+    store.record_outcomes(&second, &ends).await.unwrap();
     assert!(!store.any_pending(&id).await.unwrap(), "then it is");
+    large_page(store).await;
 
     // What is long forgotten.
-    store.add_pending(&refresh_id(404), &more).await.unwrap();
     store.mark_spread(&refresh_id(404)).await.unwrap();
-    store.record_outcome(&refresh_id(404), &connection_id(1), &failed).await.unwrap();
+    store.record_outcomes(&of_page(&refresh_id(404), ""), &[(connection_id(1), failed)]).await.unwrap();
     assert_eq!(store.refresh(&refresh_id(404)).await.unwrap(), None, "a forgotten refresh does not come back");
     assert!(all(9, async |page| store.outcomes(&refresh_id(404), page).await).await.is_empty(), "nor its outcomes");
+}
+
+fn of_page(id: &RefreshId, page: &str) -> RefreshPart {
+    RefreshPart { refresh: id.clone(), page: page.to_owned() }
+}
+
+/// As many as 25 properties may have, 50 connections each.
+async fn large_page(store: &dyn RefreshStore) {
+    let id = refresh_id(3);
+    let refresh = Refresh {
+        id: id.clone(),
+        account: account_id(1),
+        scope: RefreshScope::Account,
+        requested_at: at(0),
+        spread: true,
+    };
+    store.create_refresh(&refresh, &[]).await.unwrap();
+    let many: Vec<_> = (0..1250).map(connection_id).collect();
+    assert_eq!(store.add_pending(&refresh, "", &many, at(1)).await.unwrap(), many);
+    let failed = Outcome::Failed { reason: "not_taken_in".to_owned() };
+    let ends: Vec<_> = many.iter().map(|connection| (connection.clone(), failed.clone())).collect();
+    store.record_outcomes(&of_page(&id, ""), &ends).await.unwrap();
+    assert!(store.add_pending(&refresh, "", &many, at(2)).await.unwrap().is_empty());
+    assert_eq!(all(500, async |page| store.outcomes(&id, page).await).await.len(), 1250);
+}
+
+/// Which page a property is on follows from where the pages of its account's list begin.
+pub async fn pages_of_refreshes(
+    refreshes: &dyn RefreshStore,
+    properties: &dyn PropertyStore,
+    accounts: &dyn AccountStore,
+) {
+    an_account_stands(accounts, 7).await;
+    for n in 10..19 {
+        properties.commit(&nothing_but(&a_property(7, n))).await.unwrap();
+    }
+    let account = &account_id(7);
+    let refresh = Refresh {
+        id: refresh_id(90),
+        account: account.clone(),
+        scope: RefreshScope::Account,
+        requested_at: at(0),
+        spread: false,
+    };
+    refreshes.create_refresh(&refresh, &[]).await.unwrap();
+    let (mut after, mut places) = (None::<String>, Vec::new());
+    loop {
+        let page = properties.properties(account, PageRequest { limit: 2, after: after.clone() }).await.unwrap();
+        let place = after.clone().unwrap_or_default();
+        let begun = at(60 + i64::try_from(places.len()).unwrap());
+        refreshes.add_pending(&refresh, &place, &[connection_id(1)], begun).await.unwrap();
+        places.extend(page.items.into_iter().map(|property| (property, begun)));
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    assert!(places.len() > 4, "several pages");
+    for (property, begun) in places {
+        let page = refreshes.page_with(&refresh.id, &property).await.unwrap().unwrap();
+        assert_eq!(page.started_at, begun);
+        assert_eq!(page.outcomes.into_iter().collect::<Vec<_>>(), [(connection_id(1), Outcome::Pending)]);
+    }
+    refreshes.finish_refresh(&refresh.id).await.unwrap();
 }
 
 /// One refresh is the latest of its scope, whoever asks at the same time.
@@ -75,6 +150,11 @@ async fn latest(store: &dyn RefreshStore) {
         requested_at: at(0),
         spread: true,
     };
+    let latest_of = |n: u64, before: Option<u64>| LatestRefresh {
+        id: refresh_id(n),
+        requested_at: at(0),
+        before: before.map(refresh_id),
+    };
     let one = || RefreshScope::Connection { property: property_id(1), connection: connection_id(1) };
     for n in [71, 72] {
         store.create_refresh(&of(n, one()), &[connection_id(1)]).await.unwrap();
@@ -83,18 +163,27 @@ async fn latest(store: &dyn RefreshStore) {
     store.claim_latest(&of(71, one()), None).await.unwrap();
     let late = store.claim_latest(&of(72, one()), None).await;
     assert!(matches!(late, Err(StoreError::Stale)), "of two at the same time one is first");
-    assert_eq!(store.latest_refresh(&account_id(7), &one()).await.unwrap(), Some(refresh_id(71)));
+    assert_eq!(store.latest_refresh(&account_id(7), &one()).await.unwrap(), Some(latest_of(71, None)));
     let (all, flat) = (RefreshScope::Account, RefreshScope::Property(property_id(1)));
     for scope in [all, flat] {
         assert_eq!(store.latest_refresh(&account_id(7), &scope).await.unwrap(), None, "scopes are told apart");
     }
     assert_eq!(store.latest_refresh(&account_id(8), &one()).await.unwrap(), None, "and accounts");
     store.claim_latest(&of(72, one()), Some(&refresh_id(71))).await.unwrap();
-    assert_eq!(store.latest_refresh(&account_id(7), &one()).await.unwrap(), Some(refresh_id(72)), "one follows");
-    let asked = [connection_id(2), connection_id(1)];
-    assert_eq!(store.still_pending(&refresh_id(71), &asked).await.unwrap(), [connection_id(1)], "what is waited for");
-    store.record_outcome(&refresh_id(71), &connection_id(1), &Outcome::Unchanged { blocks_held: 0 }).await.unwrap();
-    assert!(store.still_pending(&refresh_id(71), &asked).await.unwrap().is_empty(), "until it is known");
+    assert_eq!(
+        store.latest_refresh(&account_id(7), &one()).await.unwrap(),
+        Some(latest_of(72, Some(71))),
+        "one follows"
+    );
+    let one = [connection_id(1)];
+    let waits = store.add_pending(&of(71, RefreshScope::Account), "", &one, at(1)).await.unwrap();
+    assert_eq!(waits, one, "what is waited for");
+    let known = [(connection_id(1), Outcome::Unchanged { blocks_held: 0 })];
+    store.record_outcomes(&of_page(&refresh_id(71), ""), &known).await.unwrap();
+    assert!(
+        store.add_pending(&of(71, RefreshScope::Account), "", &one, at(1)).await.unwrap().is_empty(),
+        "until it is known"
+    );
     for n in [71, 72] {
         store.finish_refresh(&refresh_id(n)).await.unwrap();
     }

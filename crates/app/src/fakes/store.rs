@@ -17,9 +17,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     model::{
         Account, Activity, AnnouncedReading, Budget, ClosedHold, ConflictRecord, Connection, Dirty, ExtraLink, Failure,
-        FetchHealth, FetchPlan, FetchState, HostPause, LinkOwner, LinkReads, LinkToken, Outcome, Property,
-        PropertyState, ReadTimes, Refresh, RefreshOutcome, RefreshScope, Replaced, RetiringLink, SecretHash, Spender,
-        Spent, SweepRecord, Token, Validators, bucket_of, is_ahead, postponed,
+        FetchHealth, FetchPlan, FetchState, HostPause, LatestRefresh, LinkOwner, LinkReads, LinkToken, Outcome,
+        Property, PropertyState, ReadTimes, Refresh, RefreshOutcome, RefreshPage, RefreshPart, RefreshScope, Replaced,
+        RetiringLink, SecretHash, Spender, Spent, SweepRecord, Token, Validators, bucket_of, is_ahead, postponed,
     },
     ports::{
         AccountStore, ActivityStore, BudgetStore, FeedReader, FetchStore, IDEMPOTENCY_LEASE, IdempotencyStart,
@@ -71,9 +71,9 @@ struct State {
     /// When a settled link must be looked at.
     link_wakes: BTreeMap<LinkId, Timestamp>,
     owners: BTreeMap<SecretHash, Owned>,
-    refreshes: BTreeMap<RefreshId, (Refresh, BTreeMap<ConnectionId, Outcome>)>,
+    refreshes: BTreeMap<RefreshId, (Refresh, BTreeMap<String, RefreshPage>)>,
     /// By account and scope.
-    latest_refreshes: BTreeMap<(AccountId, String), RefreshId>,
+    latest_refreshes: BTreeMap<(AccountId, String), LatestRefresh>,
     /// Marks of refreshes that may not be over.
     unfinished: BTreeMap<RefreshId, Dirty>,
     answers: BTreeMap<(AccountId, String), Answer>,
@@ -1009,8 +1009,12 @@ impl RefreshStore for MemoryStore {
             if state.refreshes.contains_key(&refresh.id) {
                 return Err(StoreError::Exists);
             }
-            let outcomes = pending.iter().map(|id| (id.clone(), Outcome::Pending)).collect();
-            state.refreshes.insert(refresh.id.clone(), (refresh.clone(), outcomes));
+            let mut pages = BTreeMap::new();
+            if !pending.is_empty() {
+                let outcomes = pending.iter().map(|id| (id.clone(), Outcome::Pending)).collect();
+                pages.insert(String::new(), RefreshPage { started_at: refresh.requested_at, outcomes });
+            }
+            state.refreshes.insert(refresh.id.clone(), (refresh.clone(), pages));
             state.unfinished.extend(refresh.mark(pending).map(|mark| (refresh.id.clone(), mark)));
             Ok(())
         })
@@ -1027,43 +1031,42 @@ impl RefreshStore for MemoryStore {
         self.call(|state| Ok(state.refreshes.get(id).map(|(refresh, _)| refresh.clone())))
     }
 
-    async fn latest_refresh(&self, account: &AccountId, scope: &RefreshScope) -> Result<Option<RefreshId>, StoreError> {
+    async fn latest_refresh(
+        &self,
+        account: &AccountId,
+        scope: &RefreshScope,
+    ) -> Result<Option<LatestRefresh>, StoreError> {
         self.call(|state| Ok(state.latest_refreshes.get(&(account.clone(), scope.key())).cloned()))
     }
 
     async fn claim_latest(&self, refresh: &Refresh, known: Option<&RefreshId>) -> Result<(), StoreError> {
         self.call(|state| {
             let place = (refresh.account.clone(), refresh.scope.key());
-            if state.latest_refreshes.get(&place) != known {
+            if state.latest_refreshes.get(&place).map(|latest| &latest.id) != known {
                 return Err(StoreError::Stale);
             }
-            state.latest_refreshes.insert(place, refresh.id.clone());
+            let before = known.cloned();
+            let latest = LatestRefresh { id: refresh.id.clone(), requested_at: refresh.requested_at, before };
+            state.latest_refreshes.insert(place, latest);
             Ok(())
         })
     }
 
-    async fn still_pending(
+    async fn add_pending(
         &self,
-        id: &RefreshId,
+        refresh: &Refresh,
+        page: &str,
         connections: &[ConnectionId],
+        now: Timestamp,
     ) -> Result<Vec<ConnectionId>, StoreError> {
         self.call(|state| {
-            let outcomes = state.refreshes.get(id).map(|(_, outcomes)| outcomes);
-            let waits = |connection: &&ConnectionId| {
-                outcomes.and_then(|outcomes| outcomes.get(*connection)) == Some(&Outcome::Pending)
-            };
-            Ok(connections.iter().filter(waits).cloned().collect())
-        })
-    }
-
-    async fn add_pending(&self, id: &RefreshId, connections: &[ConnectionId]) -> Result<(), StoreError> {
-        self.call(|state| {
-            if let Some((_, outcomes)) = state.refreshes.get_mut(id) {
-                for connection in connections {
-                    outcomes.entry(connection.clone()).or_insert(Outcome::Pending);
-                }
-            }
-            Ok(())
+            let Some((_, pages)) = state.refreshes.get_mut(&refresh.id) else { return Ok(Vec::new()) };
+            let fresh = || RefreshPage { started_at: now, outcomes: BTreeMap::new() };
+            let page = pages.entry(page.to_owned()).or_insert_with(fresh);
+            let waits = connections.iter().filter(|connection| {
+                *page.outcomes.entry((*connection).clone()).or_insert(Outcome::Pending) == Outcome::Pending
+            });
+            Ok(waits.cloned().collect())
         })
     }
 
@@ -1076,15 +1079,17 @@ impl RefreshStore for MemoryStore {
         })
     }
 
-    async fn record_outcome(
+    async fn record_outcomes(
         &self,
-        id: &RefreshId,
-        connection: &ConnectionId,
-        outcome: &Outcome,
+        part: &RefreshPart,
+        outcomes: &[(ConnectionId, Outcome)],
     ) -> Result<(), StoreError> {
         self.call(|state| {
-            if let Some((_, outcomes)) = state.refreshes.get_mut(id) {
-                let known = outcomes.entry(connection.clone()).or_insert(Outcome::Pending);
+            let Some((refresh, pages)) = state.refreshes.get_mut(&part.refresh) else { return Ok(()) };
+            let fresh = || RefreshPage { started_at: refresh.requested_at, outcomes: BTreeMap::new() };
+            let page = pages.entry(part.page.clone()).or_insert_with(fresh);
+            for (connection, outcome) in outcomes {
+                let known = page.outcomes.entry(connection.clone()).or_insert(Outcome::Pending);
                 if *known == Outcome::Pending {
                     *known = outcome.clone();
                 }
@@ -1095,18 +1100,29 @@ impl RefreshStore for MemoryStore {
 
     async fn outcomes(&self, id: &RefreshId, request: PageRequest) -> Result<Page<RefreshOutcome>, StoreError> {
         self.call(|state| {
-            let outcomes = state.refreshes.get(id).map(|(_, outcomes)| outcomes.clone()).unwrap_or_default();
-            let all = outcomes
-                .into_iter()
-                .map(|(connection, outcome)| (connection.to_string(), RefreshOutcome { connection, outcome }));
+            let pages = state.refreshes.get(id).map(|(_, pages)| pages.clone()).unwrap_or_default();
+            let all = pages.into_iter().flat_map(|(page, known)| {
+                known.outcomes.into_iter().map(move |(connection, outcome)| {
+                    (format!("{page}/{connection}"), RefreshOutcome { connection, outcome })
+                })
+            });
             Ok(keyed_page(all, &request))
+        })
+    }
+
+    async fn page_with(&self, id: &RefreshId, property: &Property) -> Result<Option<RefreshPage>, StoreError> {
+        self.call(|state| {
+            let place = format!("{}#{}", sortable(property.created_at), property.id);
+            let pages = state.refreshes.get(id).map(|(_, pages)| pages);
+            Ok(pages.and_then(|pages| Some(pages.range(..place).next_back()?.1.clone())))
         })
     }
 
     async fn any_pending(&self, id: &RefreshId) -> Result<bool, StoreError> {
         self.call(|state| {
-            let outcomes = state.refreshes.get(id).map(|(_, outcomes)| outcomes);
-            Ok(outcomes.is_some_and(|outcomes| outcomes.values().any(|outcome| *outcome == Outcome::Pending)))
+            let pages = state.refreshes.get(id).map(|(_, pages)| pages);
+            let mut all = pages.into_iter().flat_map(|pages| pages.values()).flat_map(|page| page.outcomes.values());
+            Ok(all.any(|outcome| *outcome == Outcome::Pending))
         })
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use calmesh_calendar::{AccountId, ConnectionId, PropertyId, RefreshId};
+use calmesh_calendar::{AccountId, ConnectionId, PropertyId};
 use futures::{
     StreamExt,
     stream::{self, BoxStream},
@@ -24,7 +24,10 @@ use super::{
 use crate::{
     App,
     health::keeps_away,
-    model::{FailureKind, FetchPlan, FetchState, SweepRecord, bucket_of, spread_of},
+    model::{
+        FailureKind, FetchPlan, FetchState, LatestRefresh, Property, RefreshPage, RefreshPart, SweepRecord, bucket_of,
+        found_unchanged, spread_of,
+    },
     ports::{BusError, StoreError},
     schedule::is_turn_to_read_anew,
     trouble::WorkError,
@@ -43,19 +46,41 @@ pub(super) struct Reading<'a> {
     pub(super) states: Vec<FetchState>,
     /// Hosts that asked for less.
     pub(super) paused: &'a BTreeSet<String>,
-    /// The refresh for which they are read; none in a sweep.
-    pub(super) refresh: Option<&'a RefreshId>,
+    pub(super) why: Why<'a>,
     /// Nothing is begun after this long.
     pub(super) budget: Duration,
     /// Another number begins with others.
     pub(super) turn: i64,
 }
 
+/// Why feeds are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Why<'a> {
+    Sweep,
+    /// Somebody asked for it. `is_kept_by_page`: the outcomes of the page say when an unchanged feed was read.
+    Refresh {
+        part: &'a RefreshPart,
+        is_kept_by_page: bool,
+    },
+}
+
+/// What a run tells.
+#[derive(Debug)]
+pub(super) enum Told {
+    One(ConnectionId, Result<ReadResult, WorkError>),
+    /// Until the instant that was asked for.
+    NothingYet,
+    /// Everything was told.
+    All,
+}
+
 /// What was asked of the store in one go: feeds of the same buckets and properties ask the same.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     sweeps: Mutex<BTreeMap<u16, Vec<SweepRecord>>>,
-    dirty: Mutex<BTreeMap<PropertyId, bool>>,
+    heads: Mutex<BTreeMap<PropertyId, Option<Property>>>,
+    latest: Mutex<BTreeMap<AccountId, Option<LatestRefresh>>>,
+    refreshed: Mutex<BTreeMap<PropertyId, Vec<RefreshPage>>>,
 }
 
 /// One feed's end: whose it is, and what came of it.
@@ -64,7 +89,7 @@ type Ended = (FetchPlan, Result<Read, WorkError>);
 /// A reading of many feeds on its way. What merge must see is announced by properties.
 pub(super) struct Run<'a> {
     app: &'a App,
-    refresh: Option<&'a RefreshId>,
+    why: Why<'a>,
     ended: BoxStream<'a, Ended>,
     gathering: Gathering,
     told: VecDeque<(ConnectionId, Result<ReadResult, WorkError>)>,
@@ -86,13 +111,47 @@ impl Seen {
 
     /// Whether exports have not followed a change of this property yet.
     pub(super) async fn is_dirty(&self, app: &App, property: &PropertyId) -> Result<bool, StoreError> {
-        let known = lock(&self.dirty).get(property).copied();
+        Ok(self.head(app, property).await?.is_some_and(|known| known.dirty.is_some()))
+    }
+
+    /// When a refresh of the whole account last found this connection unchanged.
+    pub(super) async fn refreshed_at(&self, app: &App, plan: &FetchPlan) -> Result<Option<Timestamp>, StoreError> {
+        let known = lock(&self.refreshed).get(&plan.property).cloned();
+        let pages = match known {
+            Some(known) => known,
+            None => {
+                let found = match self.latest(app, &plan.account).await? {
+                    Some(latest) => match self.head(app, &plan.property).await? {
+                        Some(property) => app.pages_with(&latest, &property).await?,
+                        None => Vec::new(),
+                    },
+                    None => Vec::new(),
+                };
+                lock(&self.refreshed).insert(plan.property.clone(), found.clone());
+                found
+            }
+        };
+        Ok(found_unchanged(&pages, &plan.connection, plan.since))
+    }
+
+    async fn latest(&self, app: &App, account: &AccountId) -> Result<Option<LatestRefresh>, StoreError> {
+        let known = lock(&self.latest).get(account).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
-        let is_dirty = app.properties.property(property).await?.is_some_and(|known| known.dirty.is_some());
-        lock(&self.dirty).insert(property.clone(), is_dirty);
-        Ok(is_dirty)
+        let found = app.refresh_of_account(account).await?;
+        lock(&self.latest).insert(account.clone(), found.clone());
+        Ok(found)
+    }
+
+    async fn head(&self, app: &App, property: &PropertyId) -> Result<Option<Property>, StoreError> {
+        let known = lock(&self.heads).get(property).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let found = app.properties.property(property).await?;
+        lock(&self.heads).insert(property.clone(), found.clone());
+        Ok(found)
     }
 }
 
@@ -102,16 +161,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Run<'_> {
-    /// What became of the next feed, once it was read, and announced where merge must see it; none when all were.
-    pub(super) async fn next(&mut self) -> Option<(ConnectionId, Result<ReadResult, WorkError>)> {
+    /// What became of the next feed, once it was read, and announced where merge must see it; or that nothing is known
+    /// until an instant.
+    pub(super) async fn next(&mut self, until: Option<Instant>) -> Told {
         loop {
-            if let Some(told) = self.told.pop_front() {
-                return Some(told);
+            if let Some((connection, result)) = self.told.pop_front() {
+                return Told::One(connection, result);
             }
             if self.is_over {
-                return None;
+                return Told::All;
             }
-            let ended = match self.gathering.until() {
+            if until.is_some_and(|until| until <= Instant::now()) {
+                return Told::NothingYet;
+            }
+            let ended = match self.gathering.until().into_iter().chain(until).min() {
                 Some(until) => timeout_at(until, self.ended.next()).await.ok(),
                 None => Some(self.ended.next().await),
             };
@@ -145,7 +208,11 @@ impl Run<'_> {
     }
 
     async fn announce(&mut self, batch: Batch) {
-        let done = self.app.bus.publish(&[batch.event(self.refresh)]).await;
+        let part = match self.why {
+            Why::Refresh { part, .. } => Some(part.clone()),
+            Why::Sweep => None,
+        };
+        let done = self.app.bus.publish(&[batch.event(part)]).await;
         let failed = done.err().map(|error| (error.failed, error.total));
         for one in batch.readings {
             let told = match failed {
@@ -162,7 +229,7 @@ impl App {
     /// but itself. Each `turn` begins with another host, and at each host in the order of [`in_turn`], so that no budget
     /// ends before the same ones every time.
     pub(super) fn read_all<'a>(&'a self, reading: Reading<'a>) -> Run<'a> {
-        let Reading { states, paused, refresh, budget, turn } = reading;
+        let Reading { states, paused, why, budget, turn } = reading;
         let gathering = Gathering::of(&states);
         let mut accounts: BTreeMap<AccountId, Arc<Semaphore>> = BTreeMap::new();
         for state in &states {
@@ -176,7 +243,8 @@ impl App {
             accounts,
             end: Instant::now().checked_add(budget),
             now: self.clock.now(),
-            refreshing: refresh.is_some(),
+            is_refresh: matches!(why, Why::Refresh { .. }),
+            is_kept_by_page: matches!(why, Why::Refresh { is_kept_by_page: true, .. }),
             turn,
             seen: Seen::default(),
         });
@@ -188,7 +256,7 @@ impl App {
                 .buffer_unordered(AT_ONCE_PER_HOST)
         });
         let ended = stream::iter(hosts).flatten_unordered(None).boxed();
-        Run { app: self, refresh, ended, gathering, told: VecDeque::new(), is_over: false }
+        Run { app: self, why, ended, gathering, told: VecDeque::new(), is_over: false }
     }
 
     async fn read_in_turn(&self, state: FetchState, is_paused: bool, shared: Arc<Shared>) -> Ended {
@@ -208,22 +276,25 @@ impl App {
         if shared.end.is_some_and(|end| Instant::now() >= end) {
             return (plan, Ok(Read::Over(ReadResult::NotReached)));
         }
-        let anew = shared.refreshing || is_turn_to_read_anew(&state, shared.turn, self.settings.sweep_period);
-        let read = self.read_one(state, shared.refreshing, anew, &shared.seen).await;
+        let anew = shared.is_refresh || is_turn_to_read_anew(&state, shared.turn, self.settings.sweep_period);
+        let read = self.read_one(state, anew, &shared).await;
         (plan, read)
     }
 }
 
 /// What all feeds of a run share.
-struct Shared {
+pub(super) struct Shared {
     places: Semaphore,
     accounts: BTreeMap<AccountId, Arc<Semaphore>>,
     /// Nothing is begun after it.
     end: Option<Instant>,
     now: Timestamp,
-    refreshing: bool,
+    /// Somebody asked for it.
+    pub(super) is_refresh: bool,
+    /// When an unchanged feed was read is known from its page.
+    pub(super) is_kept_by_page: bool,
     turn: i64,
-    seen: Seen,
+    pub(super) seen: Seen,
 }
 
 /// Feeds by their hosts, of which each turn begins with another one.

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use calmesh_calendar::{AccountId, PropertyId, RefreshId};
+use calmesh_calendar::{AccountId, PropertyId};
 use tokio::time::Instant;
 
 use super::ReadResult;
 use crate::{
-    model::{FetchPlan, FetchState, Snapshot},
+    model::{FetchPlan, FetchState, RefreshPart, Snapshot},
     ports::{Event, ReadFeed},
 };
 
@@ -56,12 +56,12 @@ impl Batch {
         self.readings.len() >= MOST_TOGETHER || self.bytes >= BYTES_TOGETHER
     }
 
-    pub(super) fn event(&self, refresh: Option<&RefreshId>) -> Event {
+    pub(super) fn event(&self, refresh: Option<RefreshPart>) -> Event {
         Event::FeedsRead {
             account: self.account.clone(),
             property: self.property.clone(),
             readings: self.readings.iter().map(|one| one.read.clone()).collect(),
-            refresh: refresh.cloned(),
+            refresh,
         }
     }
 }

@@ -1,13 +1,17 @@
-//! A manual refresh, worked on: what it names is read now.
+//! A manual refresh, worked on: what it names is read now, a page of properties at a time.
 
 use std::time::Duration;
 
 use calmesh_calendar::{ConnectionId, PropertyId, RefreshId};
+use tokio::time::Instant;
 
-use super::{ReadResult, crowd::Reading};
+use super::{
+    ReadResult,
+    crowd::{Reading, Told, Why},
+};
 use crate::{
     App,
-    model::{Connection, FailureKind, Outcome, Refresh, RefreshScope},
+    model::{FailureKind, FetchState, Outcome, Property, Refresh, RefreshPart, RefreshScope},
     ports::{Event, PageRequest},
     trouble::WorkError,
 };
@@ -16,6 +20,32 @@ use crate::{
 const REFRESH_BUDGET: Duration = Duration::from_secs(20);
 /// An account is refreshed in parts of so many properties.
 const PROPERTIES_PER_REFRESH: u16 = 25;
+/// What became of feeds is written after this long, though others of the page are still read.
+const TOLD_WITHIN: Duration = Duration::from_millis(500);
+
+/// Outcomes that are known and not written yet.
+struct Outcomes<'a> {
+    app: &'a App,
+    part: &'a RefreshPart,
+    known: Vec<(ConnectionId, Outcome)>,
+    until: Option<Instant>,
+}
+
+impl Outcomes<'_> {
+    fn add(&mut self, connection: ConnectionId, outcome: Outcome) {
+        self.until = self.until.or_else(|| Instant::now().checked_add(TOLD_WITHIN));
+        self.known.push((connection, outcome));
+    }
+
+    async fn write(&mut self) -> Result<(), WorkError> {
+        self.until = None;
+        if self.known.is_empty() {
+            return Ok(());
+        }
+        let known = std::mem::take(&mut self.known);
+        Ok(self.app.refreshes.record_outcomes(self.part, &known).await?)
+    }
+}
 
 impl App {
     /// Works on a part of a manual refresh: every connection of its scope is read now, whatever its own back-off says.
@@ -29,101 +59,95 @@ impl App {
     ) -> Result<(), WorkError> {
         let Some(refresh) = self.refreshes.refresh(id).await? else { return Ok(()) };
         // Announced again, by the tick or a queue: what is over by now is read no second time.
-        if self.finish_if_over(&refresh).await? {
+        if after.is_none() && self.finish_if_over(&refresh).await? {
             return Ok(());
         }
-        let mut next = None;
-        let mut awaited = Vec::new();
-        match &refresh.scope {
-            RefreshScope::Connection { property, connection } => {
-                awaited.extend(self.await_property(&refresh, property, Some(connection)).await?);
-            }
-            RefreshScope::Property(property) => awaited.extend(self.await_property(&refresh, property, None).await?),
-            RefreshScope::Account => {
-                let page = PageRequest { limit: PROPERTIES_PER_REFRESH, after: after.map(str::to_owned) };
-                let page = self.properties.properties(&refresh.account, page).await?;
-                for property in &page.items {
-                    awaited.extend(self.await_property(&refresh, &property.id, None).await?);
-                }
-                next = page.next;
-            }
-        }
+        let (wanted, next) = self.wanted_of_part(&refresh, after).await?;
         let event = |after: Option<String>, rest: bool| Event::RefreshRequested {
             account: refresh.account.clone(),
             refresh: id.clone(),
             after,
             rest,
         };
+        let part = RefreshPart { refresh: id.clone(), page: after.unwrap_or_default().to_owned() };
+        let awaited = self.refreshes.add_pending(&refresh, &part.page, &wanted, self.clock.now()).await?;
+        let is_last = next.is_none();
         match next {
             Some(next) if !rest => self.bus.publish(&[event(Some(next), false)]).await?,
             None if !refresh.spread => self.refreshes.mark_spread(id).await?,
             Some(_) | None => {}
         }
-        if self.read_awaited(&refresh, &awaited).await? {
+        if self.read_awaited(&refresh, &part, &awaited).await? {
             self.bus.publish(&[event(after.map(str::to_owned), true)]).await?;
             return Ok(());
         }
-        if let Some(refresh) = self.refreshes.refresh(id).await? {
+        if is_last && let Some(refresh) = self.refreshes.refresh(id).await? {
             self.finish_if_over(&refresh).await?;
         }
         Ok(())
     }
 
-    /// Adds a property's connections to a refresh; those without a final outcome.
-    async fn await_property(
+    /// The connections that this part is to read, and where the next one begins.
+    async fn wanted_of_part(
         &self,
         refresh: &Refresh,
-        property: &PropertyId,
-        only: Option<&ConnectionId>,
-    ) -> Result<Vec<ConnectionId>, WorkError> {
-        let Some(state) = self.properties.load(property).await? else { return Ok(Vec::new()) };
-        let wanted = |connection: &&Connection| only.is_none_or(|only| connection.id == *only);
-        let reading: Vec<ConnectionId> = state
-            .connections
-            .iter()
-            .filter(wanted)
-            .filter(|connection| connection.reads())
-            .map(|connection| connection.id.clone())
-            .collect();
-        self.refreshes.add_pending(&refresh.id, &reading).await?;
-        if let Some(only) = only.filter(|only| !reading.contains(only)) {
-            let gone = Outcome::Failed { reason: "paused".to_owned() };
-            self.refreshes.record_outcome(&refresh.id, only, &gone).await?;
+        after: Option<&str>,
+    ) -> Result<(Vec<ConnectionId>, Option<String>), WorkError> {
+        let one = async |id: &PropertyId| {
+            let known = self.properties.property(id).await?;
+            Ok::<_, WorkError>(known.map(|known: Property| known.reading).unwrap_or_default())
+        };
+        match &refresh.scope {
+            // One that does not read any more has its outcome, too.
+            RefreshScope::Connection { connection, .. } => Ok((vec![connection.clone()], None)),
+            RefreshScope::Property(property) => Ok((one(property).await?, None)),
+            RefreshScope::Account => {
+                let page = PageRequest { limit: PROPERTIES_PER_REFRESH, after: after.map(str::to_owned) };
+                let page = self.properties.properties(&refresh.account, page).await?;
+                Ok((page.items.into_iter().flat_map(|property| property.reading).collect(), page.next))
+            }
         }
-        Ok(self.refreshes.still_pending(&refresh.id, &reading).await?)
     }
 
     /// Reads these connections for a refresh. Answers whether there was no time for some.
-    async fn read_awaited(&self, refresh: &Refresh, awaited: &[ConnectionId]) -> Result<bool, WorkError> {
+    async fn read_awaited(
+        &self,
+        refresh: &Refresh,
+        part: &RefreshPart,
+        awaited: &[ConnectionId],
+    ) -> Result<bool, WorkError> {
+        let mut outcomes = Outcomes { app: self, part, known: Vec::new(), until: None };
         let states = self.fetches.fetch_states(awaited).await?;
         for gone in awaited.iter().filter(|connection| !states.contains_key(*connection)) {
-            let outcome = Outcome::Failed { reason: "paused".to_owned() };
-            self.refreshes.record_outcome(&refresh.id, gone, &outcome).await?;
+            outcomes.add(gone.clone(), failed("paused"));
         }
         let paused = self.paused_hosts(self.clock.now()).await?;
-        let states = states.into_values().collect();
-        let reading = Reading { states, paused: &paused, refresh: Some(&refresh.id), budget: REFRESH_BUDGET, turn: 0 };
-        let mut run = self.read_all(reading);
+        let states: Vec<FetchState> = states.into_values().collect();
+        let is_kept_by_page = refresh.scope == RefreshScope::Account;
+        let why = Why::Refresh { part, is_kept_by_page };
+        let mut run = self.read_all(Reading { states, paused: &paused, why, budget: REFRESH_BUDGET, turn: 0 });
         let mut trouble = None;
         let mut left = false;
-        while let Some((connection, result)) = run.next().await {
-            let outcome = match result {
-                Ok(ReadResult::Unchanged) => Outcome::Unchanged { blocks_held: 0 },
-                // Merge says what becomes of it.
-                Ok(ReadResult::Announced | ReadResult::Awaited) => continue,
-                Ok(ReadResult::NotReached) => {
-                    left = true;
-                    continue;
-                }
-                Ok(ReadResult::Failed(kind)) => Outcome::Failed { reason: kind.as_str().to_owned() },
-                Ok(ReadResult::HostPaused) => Outcome::Failed { reason: FailureKind::RateLimited.as_str().to_owned() },
-                Err(error) => {
-                    trouble = Some(error);
-                    continue;
-                }
-            };
-            self.refreshes.record_outcome(&refresh.id, &connection, &outcome).await?;
+        loop {
+            match run.next(outcomes.until).await {
+                Told::One(connection, result) => match result {
+                    Ok(ReadResult::Unchanged) => outcomes.add(connection, Outcome::Unchanged { blocks_held: 0 }),
+                    // Merge says what becomes of it.
+                    Ok(ReadResult::Announced | ReadResult::Awaited) => {}
+                    Ok(ReadResult::NotReached) => left = true,
+                    Ok(ReadResult::Failed(kind)) => outcomes.add(connection, failed(kind.as_str())),
+                    Ok(ReadResult::HostPaused) => outcomes.add(connection, failed(FailureKind::RateLimited.as_str())),
+                    Err(error) => trouble = Some(error),
+                },
+                Told::NothingYet => outcomes.write().await?,
+                Told::All => break,
+            }
         }
+        outcomes.write().await?;
         trouble.map_or(Ok(left), Err)
     }
+}
+
+fn failed(reason: &str) -> Outcome {
+    Outcome::Failed { reason: reason.to_owned() }
 }

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     ReadResult,
-    crowd::{Reading, asked_for_less},
+    crowd::{Reading, Told, Why, asked_for_less},
 };
 use crate::{
     App,
@@ -37,9 +37,9 @@ impl App {
         let due: Vec<FetchState> = states.into_iter().filter(|state| self.is_due(state, number, started_at)).collect();
         let mut report = SweepCounts::default();
         let mut skipped = Vec::new();
-        let reading = Reading { states: due, paused: &paused, refresh: None, budget: SWEEP_BUDGET, turn: number };
+        let reading = Reading { states: due, paused: &paused, why: Why::Sweep, budget: SWEEP_BUDGET, turn: number };
         let mut run = self.read_all(reading);
-        while let Some((connection, result)) = run.next().await {
+        while let Told::One(connection, result) = run.next(None).await {
             match result {
                 Ok(ReadResult::HostPaused | ReadResult::NotReached) => skipped.push(connection),
                 Ok(ReadResult::Unchanged) => report.unchanged += 1,

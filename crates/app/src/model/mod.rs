@@ -31,5 +31,6 @@ pub use link::{
 pub use past::{PAST_KEPT, Replaced};
 pub(crate) use past::{without_secrets, without_words};
 pub use property::{ClosedHold, ConflictRecord, Dirty, Property, PropertyHouseError, PropertyState, postponed};
-pub use refresh::{Outcome, Refresh, RefreshOutcome, RefreshScope};
+pub(crate) use refresh::found_unchanged;
+pub use refresh::{LatestRefresh, Outcome, Refresh, RefreshOutcome, RefreshPage, RefreshPart, RefreshScope};
 pub use secret::{FeedUrl, FeedUrlError, LinkToken, SecretHash, TokenSecret};

@@ -32,6 +32,8 @@ pub struct Property {
     pub dirty: Option<Dirty>,
     /// The next time something must happen though no feed changes.
     pub wake_at: Option<Timestamp>,
+    /// The connections that read a feed, in order of creation: what a refresh of many properties needs to know of each.
+    pub reading: Vec<ConnectionId>,
     /// Deleted: answers 404; what is left serves empty links until they retire.
     pub deleted_at: Option<Timestamp>,
 }

@@ -1,5 +1,7 @@
 //! Manual refreshes and what became of each connection in them.
 
+use std::collections::BTreeMap;
+
 use calmesh_calendar::{AccountId, ConnectionId, PropertyId, RefreshId};
 use jiff::Timestamp;
 
@@ -41,6 +43,50 @@ impl RefreshScope {
             Self::Account => "account".to_owned(),
         }
     }
+}
+
+/// A part of a refresh that is worked on by itself: an account's is one of some properties.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefreshPart {
+    pub refresh: RefreshId,
+    /// The place in the list of properties after which it begins; empty for the first.
+    pub page: String,
+}
+
+/// What a part of a refresh says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RefreshPage {
+    /// When it was begun: its feeds were read no earlier.
+    pub started_at: Timestamp,
+    pub outcomes: BTreeMap<ConnectionId, Outcome>,
+}
+
+impl RefreshPage {
+    /// Whether it says of each of its connections when it was read.
+    pub(crate) fn is_whole(&self) -> bool {
+        let mut outcomes = self.outcomes.values();
+        outcomes.all(|outcome| matches!(outcome, Outcome::Unchanged { .. } | Outcome::Changed { .. }))
+    }
+
+    /// When this connection was read, where it was found unchanged by a plan that stands since `since`.
+    fn read_at(&self, connection: &ConnectionId, since: Timestamp) -> Option<Timestamp> {
+        let is_unchanged = matches!(self.outcomes.get(connection), Some(Outcome::Unchanged { .. }));
+        (is_unchanged && since <= self.started_at).then_some(self.started_at)
+    }
+}
+
+/// When one of these pages found a connection unchanged that reads by a plan since `since`.
+pub(crate) fn found_unchanged(pages: &[RefreshPage], connection: &ConnectionId, since: Timestamp) -> Option<Timestamp> {
+    pages.iter().filter_map(|page| page.read_at(connection, since)).max()
+}
+
+/// The refresh of a scope that was last asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LatestRefresh {
+    pub id: RefreshId,
+    pub requested_at: Timestamp,
+    /// The one before it.
+    pub before: Option<RefreshId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use calmesh_calendar::{AccountId, ConflictId, ConnectionId, LinkId, PropertyId, RefreshId};
 use jiff::Timestamp;
 
-use crate::model::Snapshot;
+use crate::model::{RefreshPart, Snapshot};
 
 /// A feed that was read, and whose body is parked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Event {
     /// part of it was begun and takes longer than one delivery may, and what follows it was announced.
     RefreshRequested { account: AccountId, refresh: RefreshId, after: Option<String>, rest: bool },
     /// Good readings of feeds of one property that merge must see: they changed, or a hold waits for readings.
-    FeedsRead { account: AccountId, property: PropertyId, readings: Vec<ReadFeed>, refresh: Option<RefreshId> },
+    FeedsRead { account: AccountId, property: PropertyId, readings: Vec<ReadFeed>, refresh: Option<RefreshPart> },
     /// The exports of this property must follow its state, or its time to wake has come.
     PropertyDirty { property: PropertyId },
     /// The same for an extra link.

@@ -16,8 +16,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{
     Account, Activity, AnnouncedReading, Budget, ClosedHold, ConflictRecord, Connection, ExtraLink, Failure, FetchPlan,
-    FetchState, HostPause, LinkOwner, LinkReads, LinkToken, Outcome, Property, PropertyState, ReadTimes, Refresh,
-    RefreshOutcome, RefreshScope, Replaced, RetiringLink, SecretHash, Spender, Spent, SweepRecord, Token, Validators,
+    FetchState, HostPause, LatestRefresh, LinkOwner, LinkReads, LinkToken, Outcome, Property, PropertyState, ReadTimes,
+    Refresh, RefreshOutcome, RefreshPage, RefreshPart, RefreshScope, Replaced, RetiringLink, SecretHash, Spender,
+    Spent, SweepRecord, Token, Validators,
 };
 
 /// Why the store did not do it.
@@ -411,7 +412,7 @@ pub trait LinkStore: Send + Sync {
 /// Manual refreshes, kept for 7 days. What is written of one that is not there is dropped.
 #[async_trait]
 pub trait RefreshStore: Send + Sync {
-    /// MUST mark the refresh as `Refresh::mark` says.
+    /// MUST mark the refresh as `Refresh::mark` says. What is pending is on its first page.
     /// # Errors
     /// MUST be `Exists` when the refresh is there.
     async fn create_refresh(&self, refresh: &Refresh, pending: &[ConnectionId]) -> Result<(), StoreError>;
@@ -419,22 +420,26 @@ pub trait RefreshStore: Send + Sync {
     async fn refresh(&self, id: &RefreshId) -> Result<Option<Refresh>, StoreError>;
 
     /// The refresh that last claimed this scope of the account; it is there.
-    async fn latest_refresh(&self, account: &AccountId, scope: &RefreshScope) -> Result<Option<RefreshId>, StoreError>;
+    async fn latest_refresh(
+        &self,
+        account: &AccountId,
+        scope: &RefreshScope,
+    ) -> Result<Option<LatestRefresh>, StoreError>;
 
     /// Makes a refresh that is there the latest of its scope.
     /// # Errors
     /// MUST be `Stale` when the latest is another one than `known`.
     async fn claim_latest(&self, refresh: &Refresh, known: Option<&RefreshId>) -> Result<(), StoreError>;
 
-    /// Those of these connections that are waited for and have no final outcome, in the order asked.
-    async fn still_pending(
+    /// Adds connections that are waited for to a page of a refresh that is there, which begins now unless it is there; one
+    /// that has an outcome keeps it. Answers those that have no final outcome, in the order given.
+    async fn add_pending(
         &self,
-        id: &RefreshId,
+        refresh: &Refresh,
+        page: &str,
         connections: &[ConnectionId],
+        now: Timestamp,
     ) -> Result<Vec<ConnectionId>, StoreError>;
-
-    /// Adds connections that are waited for; one that has an outcome keeps it.
-    async fn add_pending(&self, id: &RefreshId, connections: &[ConnectionId]) -> Result<(), StoreError>;
 
     /// It is over: takes the mark away. Of a refresh without a mark, or that is forgotten, nothing changes.
     async fn finish_refresh(&self, id: &RefreshId) -> Result<(), StoreError>;
@@ -442,16 +447,15 @@ pub trait RefreshStore: Send + Sync {
     /// Every connection of the scope was added.
     async fn mark_spread(&self, id: &RefreshId) -> Result<(), StoreError>;
 
-    /// Writes what became of one connection. MUST NOT replace a final outcome.
-    async fn record_outcome(
-        &self,
-        id: &RefreshId,
-        connection: &ConnectionId,
-        outcome: &Outcome,
-    ) -> Result<(), StoreError>;
+    /// Writes what became of connections of a page. MUST NOT replace a final outcome.
+    async fn record_outcomes(&self, part: &RefreshPart, outcomes: &[(ConnectionId, Outcome)])
+    -> Result<(), StoreError>;
 
-    /// In order of connection id.
+    /// In order of page and connection id.
     async fn outcomes(&self, id: &RefreshId, page: PageRequest) -> Result<Page<RefreshOutcome>, StoreError>;
+
+    /// The page that this property is on, where the refresh goes through the properties of its account.
+    async fn page_with(&self, id: &RefreshId, property: &Property) -> Result<Option<RefreshPage>, StoreError>;
 
     /// Whether any outcome is still pending.
     async fn any_pending(&self, id: &RefreshId) -> Result<bool, StoreError>;

@@ -274,7 +274,7 @@ async fn a_refresh_that_finds_nothing_new_is_done_only_when_the_exports_stand() 
     assert!(world.store.any_pending(&id).await.unwrap());
     assert_eq!(world.link(&b).await.unwrap().len(), 2);
     let [announced] = &world.bus.drain()[..] else { panic!("one reading is announced") };
-    assert!(matches!(announced, Event::FeedsRead { refresh: Some(refresh), .. } if *refresh == id));
+    assert!(matches!(announced, Event::FeedsRead { refresh: Some(part), .. } if part.refresh == id));
     world.app.handle(announced).await.unwrap();
     assert!(!world.store.any_pending(&id).await.unwrap());
     assert_eq!(world.link(&b).await.unwrap().len(), 4);
@@ -435,7 +435,13 @@ async fn refreshes_of_one_account_have_a_budget_and_joined_ones_cost_none() {
                     requested_at: world.now(),
                     spread: true,
                 },
-                world.store.latest_refresh(&world.account, &RefreshScope::Account).await.unwrap().as_ref(),
+                world
+                    .store
+                    .latest_refresh(&world.account, &RefreshScope::Account)
+                    .await
+                    .unwrap()
+                    .map(|it| it.id)
+                    .as_ref(),
             )
             .await
             .unwrap();
@@ -480,7 +486,7 @@ async fn a_feed_that_was_read_well_a_moment_ago_is_not_fetched_by_a_refresh() {
 #[tokio::test]
 async fn a_refresh_reads_within_a_budget_tells_what_it_has_and_announces_the_rest() {
     let world = World::new().await;
-    let (a, b) = (world.connect("a", "airbnb").await, world.connect("b", "airbnb").await);
+    let (_, b) = (world.connect("a", "airbnb").await, world.connect("b", "airbnb").await);
     world.serve("a", airbnb(1, STAYS));
     world.serve("b", airbnb(1, &[]));
     world.feeds.hold(&World::url("b"));
@@ -496,14 +502,75 @@ async fn a_refresh_reads_within_a_budget_tells_what_it_has_and_announces_the_res
         tokio::task::yield_now().await;
     }
     world.work().await;
-    assert_eq!(world.store.still_pending(&id, &[a.clone(), b.clone()]).await.unwrap(), std::slice::from_ref(&b));
+    assert_eq!(pending(&world, &id).await, std::slice::from_ref(&b));
     // Delivered a second time meanwhile: what has its outcome is not read again.
     world.feeds.release(&World::url("b"));
     running.await.unwrap().unwrap();
     world.app.handle(&asked[0]).await.unwrap();
     assert_eq!(world.feeds.count(&World::url("a")), 1);
     world.work().await;
-    assert!(world.store.still_pending(&id, &[a, b]).await.unwrap().is_empty());
+    assert!(pending(&world, &id).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_refresh_of_everything_that_finds_nothing_new_writes_nothing_of_a_feed_and_says_when_it_was_read() {
+    let world = World::new().await;
+    let (a, b) = (world.connect("a", "airbnb").await, world.connect("b", "airbnb").await);
+    world.serve("a", airbnb(1, STAYS));
+    world.serve("b", airbnb(1, &[]));
+    world.sweep().await;
+    let (state, health) = (world.state().await, world.health(&a).await);
+    let reach = crate::Reach::whole(world.account.clone());
+    let told = async |id: &ConnectionId| world.app.connection(&reach, id).await.unwrap().import.unwrap();
+    world.clock.advance(SignedDuration::from_mins(3));
+    let pressed = world.now();
+    world.app.request_account_refresh(&reach).await.unwrap();
+    let fetched = world.feeds.total();
+    world.work().await;
+    assert_eq!(world.feeds.total(), fetched + 2);
+    assert_eq!((world.state().await, world.health(&a).await), (state, health), "nothing of them is written");
+    assert_eq!([told(&a).await.last_refreshed_at, told(&b).await.last_refreshed_at], [Some(pressed); 2]);
+    // Whoever asks for one of them a moment later is answered by it.
+    world.app.request_property_refresh(&reach, &world.property).await.unwrap();
+    world.work().await;
+    assert_eq!(world.feeds.total(), fetched + 2);
+    // What fails from now on was read then.
+    world.feeds.fail(&World::url("a"), FailureKind::Unreachable);
+    world.serve("b", airbnb(2, STAYS));
+    world.clock.advance(SignedDuration::from_mins(3));
+    world.app.request_account_refresh(&reach).await.unwrap();
+    let changed_at = world.now();
+    world.work().await;
+    assert_eq!([told(&a).await.last_refreshed_at, told(&b).await.last_refreshed_at], [Some(pressed), Some(changed_at)]);
+    assert_eq!(world.health(&a).await.failure.map(|failure| failure.count), Some(1));
+}
+
+#[tokio::test]
+async fn a_feed_that_waits_to_be_taken_in_was_last_read_when_a_refresh_of_everything_says() {
+    let world = World::new().await;
+    let a = world.connect("a", "airbnb").await;
+    world.serve("a", airbnb(1, STAYS));
+    world.sweep().await;
+    let reach = crate::Reach::whole(world.account.clone());
+    world.clock.advance(SignedDuration::from_mins(3));
+    let pressed = world.now();
+    world.app.request_account_refresh(&reach).await.unwrap();
+    world.work().await;
+    world.serve("a", airbnb(2, &[]));
+    world.clock.advance(SignedDuration::from_mins(12));
+    world.app.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
+    for event in world.bus.drain() {
+        world.app.handle(&event).await.unwrap();
+    }
+    let told = world.app.connection(&reach, &a).await.unwrap().import.unwrap();
+    assert_eq!((told.last_refreshed_at, told.waiting_since), (Some(pressed), Some(world.now())));
+}
+
+/// The connections of a refresh that have no final outcome.
+async fn pending(world: &World, id: &RefreshId) -> Vec<ConnectionId> {
+    let outcomes = world.store.outcomes(id, PageRequest { limit: 100, after: None }).await.unwrap().items;
+    let waits = outcomes.into_iter().filter(|one| one.outcome == Outcome::Pending);
+    waits.map(|one| one.connection).collect()
 }
 
 /// Sweeps a connection until its daily turn for a reading of the whole, and answers how many it took.

@@ -44,6 +44,7 @@ async fn links_are_kept_as_promised() {
 async fn refreshes_are_kept_as_promised() {
     let (store, _) = embedded().await;
     contract::refresh_store(&store, &store).await;
+    contract::pages_of_refreshes(&store, &store, &store).await;
 }
 
 #[tokio::test]
