@@ -155,11 +155,20 @@ impl App {
         id: &PropertyId,
         decide: impl FnMut(&mut Draft) -> Result<T, E> + Send,
     ) -> Result<Changed<T>, E> {
-        self.change_property(id, decide).await.map_err(|error| match error {
-            ChangeError::NotFound => E::not_found(),
-            ChangeError::Refused(error) => error,
-            ChangeError::Store(error) => error.into(),
-        })
+        self.change_property(id, decide).await.map_err(in_words)
+    }
+
+    /// The same without the announcement: for who makes the exports follow before the answer
+    /// ([`App::serve_at_once`]).
+    ///
+    /// # Errors
+    /// As `change`.
+    pub(crate) async fn change_to_serve<T: Send, E: ChangeRefusal>(
+        &self,
+        id: &PropertyId,
+        decide: impl FnMut(&mut Draft) -> Result<T, E> + Send,
+    ) -> Result<Changed<T>, E> {
+        self.commit_change(id, false, decide).await.map_err(in_words)
     }
 
     /// Like `change_property`, without the announcement, also for a deleted property: for workers that publish by themselves.
@@ -273,6 +282,14 @@ impl App {
         if let Err(error) = self.bus.publish(events).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "an announcement is left to the tick");
         }
+    }
+}
+
+fn in_words<E: ChangeRefusal>(error: ChangeError<E>) -> E {
+    match error {
+        ChangeError::NotFound => E::not_found(),
+        ChangeError::Refused(error) => error,
+        ChangeError::Store(error) => error.into(),
     }
 }
 

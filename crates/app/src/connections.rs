@@ -23,7 +23,7 @@ use crate::{
         LinkToken, PolicyOverrides, PropertyState, RETIRES_AFTER, RetiringLink, RetiringServes, Site, Snapshot, Status,
         StoppedExport,
     },
-    ports::{FetchFailure, ObjectError, Page, PageRequest, ParkedBody, StoreError},
+    ports::{Event, FetchFailure, ObjectError, Page, PageRequest, ParkedBody, StoreError},
     preview::Openings,
     reading::keep_ended,
     take_reading,
@@ -310,7 +310,7 @@ impl App {
         };
         self.park(reach, &id, &prepared.feed).await?;
         let create = |draft: &mut Draft| apply_creation(draft, reach, &id, new, &prepared, &mut self.ids_in(property));
-        let changed = match self.change(property, create).await {
+        let changed = match self.change_to_serve(property, create).await {
             Ok(changed) => changed,
             Err(error) => {
                 if was_refused(&error) {
@@ -334,7 +334,7 @@ impl App {
         if new.skip_check && new.url.is_some() && !new.paused {
             self.refresh_soon_as(refresh, reach, &state.property.id, id).await;
         }
-        let state = self.served_at_once(state).await?;
+        let state = self.serve_at_once(state).await;
         self.view_connection(reach, &state, id).await
     }
 
@@ -390,16 +390,19 @@ impl App {
                 old = applied_snapshot(&draft.state, id);
                 apply_edit(draft, reach, id, edit, expected, &prepared, &mut self.ids_in(&property))
             };
-            match self.change(&property, change).await {
+            match self.change_to_serve(&property, change).await {
                 Ok(changed) => {
                     self.after_edit(reach, &before, &changed.state, id, old).await;
                     if matches!(prepared.feed, Feed::Unchecked) || resumed(&before, &changed.state, id) {
                         self.refresh_soon(reach, &property, id).await;
                     }
-                    let state = if export_token(&before, id) == export_token(&changed.state, id) {
-                        changed.state
+                    let state = if export_token(&before, id) != export_token(&changed.state, id) {
+                        self.serve_at_once(changed.state).await
                     } else {
-                        self.served_at_once(changed.state).await?
+                        if changed.written {
+                            self.announce_soon(&[Event::PropertyDirty { property: property.clone() }]).await;
+                        }
+                        changed.state
                     };
                     let mut view = self.view_connection(reach, &state, id).await?;
                     let token = export_token(&state, id);
@@ -502,9 +505,10 @@ impl App {
     ) -> Result<ConnectionView, ConnectionError> {
         let (property, _) = self.state_of_connection(reach, id).await?;
         let token = LinkToken::from_random(self.randomness.secret());
-        let changed = self.change(&property, |draft| apply_rotation(draft, reach, id, &token, revoke)).await?;
+        let rotate = |draft: &mut Draft| apply_rotation(draft, reach, id, &token, revoke);
+        let changed = self.change_to_serve(&property, rotate).await?;
         let emptied = changed.value;
-        let state = self.served_at_once(changed.state).await?;
+        let state = self.serve_at_once(changed.state).await;
         let mut view = self.view_connection(reach, &state, id).await?;
         if let Some(export) = view.export.as_mut().filter(|_| emptied > 0) {
             export.notice = Some(format!(
@@ -700,12 +704,6 @@ impl App {
     }
 
     // ---- views --------------------------------------------------------------------------------------------------
-
-    /// Serves a connection's new link before its address is told; answers the state as it then is.
-    async fn served_at_once(&self, state: PropertyState) -> Result<PropertyState, ConnectionError> {
-        self.serve_at_once(state.clone()).await;
-        Ok(self.properties.load(&state.property.id).await?.unwrap_or(state))
-    }
 
     async fn view_connection(
         &self,

@@ -188,7 +188,7 @@ pub(crate) fn last_swept(
 
 /// Whether a host is a provider's by its name alone. Neither what a user calls it nor what a feed says of itself
 /// counts: a host that anybody can set up would else be paused for everybody.
-fn is_of_known_provider(host: &str) -> bool {
+pub(crate) fn is_of_known_provider(host: &str) -> bool {
     let url = url::Url::parse(&format!("https://{host}/")).ok();
     url.is_some_and(|url| calmesh_profiles::detect(Some(&url), None).id != calmesh_profiles::generic().id)
 }

@@ -120,7 +120,7 @@ impl App {
         self.tell_health(readings, &merged).await?;
         // Also when nothing was taken in: this may be the second delivery, after a crash before the exports.
         match state {
-            Some(state) => self.publish_known(state).await?,
+            Some(state) => drop(self.publish_known(state).await?),
             None => self.publish_property(of.property).await?,
         }
         let Some(refresh) = refresh else { return Ok(()) };

@@ -53,19 +53,24 @@ impl App {
     /// # Errors
     /// When the store or the objects can't be reached; the dirty mark stays, so it is tried again.
     pub async fn publish_property(&self, id: &PropertyId) -> Result<(), WorkError> {
-        self.publish(id, None).await
+        self.publish(id, None).await.map(drop)
     }
 
-    /// The same from a state that was loaded or written a moment ago, which saves reading all of it again.
+    /// The same from a state that was loaded or written a moment ago, which saves reading all of it again. Answers the
+    /// state as it is when the exports stand; none where the property is gone.
     ///
     /// # Errors
     /// As `publish_property`.
-    pub(crate) async fn publish_known(&self, known: PropertyState) -> Result<(), WorkError> {
+    pub(crate) async fn publish_known(&self, known: PropertyState) -> Result<Option<PropertyState>, WorkError> {
         let id = known.property.id.clone();
         self.publish(&id, Some(known)).await
     }
 
-    async fn publish(&self, id: &PropertyId, mut known: Option<PropertyState>) -> Result<(), WorkError> {
+    async fn publish(
+        &self,
+        id: &PropertyId,
+        mut known: Option<PropertyState>,
+    ) -> Result<Option<PropertyState>, WorkError> {
         let mut put = BTreeSet::new();
         for _ in 0..ATTEMPTS {
             let state = match known.take() {
@@ -77,29 +82,33 @@ impl App {
                 for token in &put {
                     self.exports.delete_export(token).await?;
                 }
-                return Ok(());
+                return Ok(None);
             };
             let has_come = wake_at(&state, self.clock.now()).is_some_and(|at| at <= self.clock.now());
             let state = if has_come { self.let_time_pass(state).await? } else { state };
-            if self.publish_once(state, &mut put).await? {
-                return Ok(());
+            if let Some(state) = self.publish_once(state, &mut put).await? {
+                return Ok(Some(state));
             }
         }
         Err(StoreError::Stale.into())
     }
 
-    /// One round; answers false when something moved in between. `put` collects the links that were written.
-    async fn publish_once(&self, known: PropertyState, put: &mut BTreeSet<LinkToken>) -> Result<bool, WorkError> {
+    /// One round; answers nothing when something moved in between. `put` collects the links that were written.
+    async fn publish_once(
+        &self,
+        known: PropertyState,
+        put: &mut BTreeSet<LinkToken>,
+    ) -> Result<Option<PropertyState>, WorkError> {
         let id = known.property.id.clone();
         let objects = self.objects_of(tokens(&known)).await?;
         // Only now the state: no object was read after it.
-        let Some(state) = self.as_it_stands(known).await? else { return Ok(false) };
+        let Some(mut state) = self.as_it_stands(known).await? else { return Ok(None) };
         let now = self.clock.now();
         if tokens(&state).iter().any(|token| !objects.contains_key(token)) {
-            return Ok(false);
+            return Ok(None);
         }
         if self.retire(&state, now).await? {
-            return Ok(false);
+            return Ok(None);
         }
         let mut moved = Vec::new();
         for (token, bytes) in self.exports_of(&state, now)? {
@@ -110,7 +119,7 @@ impl App {
                     put.insert(token.clone());
                     moved.push(token);
                 }
-                Err(ExportWriteError::Stale) => return Ok(false),
+                Err(ExportWriteError::Stale) => return Ok(None),
                 Err(ExportWriteError::Object(error)) => return Err(error.into()),
             }
         }
@@ -127,15 +136,15 @@ impl App {
         if let Some(dirty) = state.property.dirty {
             self.tell_conflicts(&state, dirty.since).await?;
         }
-        let wake_at = wake_at(&state, now);
-        if state.property.dirty.is_some() || state.property.wake_at != wake_at || !moved.is_empty() {
+        let (wake_at, was_dirty) = (wake_at(&state, now), state.property.dirty.is_some());
+        if was_dirty || state.property.wake_at != wake_at || !moved.is_empty() {
             match self.properties.settle(&id, state.property.revision, wake_at, &moved).await {
-                Ok(()) => {}
-                Err(StoreError::Stale) => return Ok(false),
+                Ok(()) => settle(&mut state, wake_at, &moved),
+                Err(StoreError::Stale) => return Ok(None),
                 Err(error) => return Err(error.into()),
             }
         }
-        if state.property.dirty.is_some() {
+        if was_dirty {
             let event = Event::PropertyChanged {
                 account: state.property.account.clone(),
                 property: id,
@@ -146,7 +155,7 @@ impl App {
         if state.property.deleted_at.is_some() && state.connections.is_empty() && state.retiring.is_empty() {
             self.properties.purge(&state.property.id).await?;
         }
-        Ok(true)
+        Ok(Some(state))
     }
 
     /// Tells whoever listens of the conflicts that opened since an instant: before the mark is cleared, so that none is
@@ -263,14 +272,21 @@ impl App {
     }
 
     /// Puts a new link's calendar there before its address is told, so that a site that tries the link at once finds it.
-    /// Best effort within a moment; where it fails, the dirty mark sees to it.
-    pub(crate) async fn serve_at_once(&self, state: PropertyState) {
-        at_once(self.publish_known(state)).await;
+    /// Best effort within a moment; where it fails, a worker sees to it. Answers the state as it then is.
+    pub(crate) async fn serve_at_once(&self, state: PropertyState) -> PropertyState {
+        let property = state.property.id.clone();
+        match at_once(self.publish_known(state.clone())).await {
+            Some(settled) => settled.unwrap_or(state),
+            None => {
+                self.announce_soon(&[Event::PropertyDirty { property }]).await;
+                state
+            }
+        }
     }
 
     /// The same for an extra link.
     pub(crate) async fn serve_link_at_once(&self, link: &LinkId) {
-        at_once(self.publish_link(link)).await;
+        let _ = at_once(self.publish_link(link)).await;
     }
 
     // ---- extra links --------------------------------------------------------------------------------------------
@@ -497,13 +513,27 @@ fn export_uid(echo: &[u8; 32], property: &PropertyId, name: &str) -> String {
     format!("{name}-{tag}@calmesh")
 }
 
-async fn at_once(publish: impl Future<Output = Result<(), WorkError>>) {
+/// What was done within the moment that an answer waits for it.
+async fn at_once<T>(publish: impl Future<Output = Result<T, WorkError>>) -> Option<T> {
     match tokio::time::timeout(AT_ONCE, publish).await {
-        Ok(Ok(())) => {}
+        Ok(Ok(done)) => return Some(done),
         Ok(Err(error)) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "a new link is left to the worker");
         }
         Err(_) => tracing::warn!("a new link is left to the worker: there was no time for it"),
+    }
+    None
+}
+
+/// Does to a state what settling it does in the store.
+fn settle(state: &mut PropertyState, wake_at: Option<Timestamp>, moved: &[(ConnectionId, Timestamp)]) {
+    state.property.dirty = None;
+    state.property.wake_at = wake_at;
+    for connection in &mut state.connections {
+        let at = moved.iter().filter(|(of, _)| *of == connection.id).map(|(_, at)| *at).max();
+        if let Some(export) = &mut connection.export {
+            export.last_changed_at = export.last_changed_at.max(at);
+        }
     }
 }
 

@@ -306,15 +306,18 @@ impl FetchStore for DynamoStore {
         }
     }
 
-    async fn paused_hosts(&self, now: Timestamp) -> Result<Vec<HostPause>, StoreError> {
-        let (items, _) = self.table.query(&Range::all(schema::pauses_partition()), None).await?;
+    async fn paused_hosts(&self, hosts: &BTreeSet<String>, now: Timestamp) -> Result<Vec<HostPause>, StoreError> {
+        let keys: Vec<Key> = hosts.iter().map(|host| schema::pause(host)).collect();
         let mut pauses = Vec::new();
-        for item in &items {
-            let until = item::get_instant(item, attr::UNTIL)?;
+        for item in self.table.get_many(&keys, true).await? {
+            let until = item::get_instant(&item, attr::UNTIL)?;
+            let host =
+                item::get_text(&item, attr::PK)?.strip_prefix(schema::PAUSES).ok_or_else(|| item::missing(attr::PK))?;
             if until > now {
-                pauses.push(HostPause { host: item::get_text(item, attr::SK)?.to_owned(), until });
+                pauses.push(HostPause { host: host.to_owned(), until });
             }
         }
+        pauses.sort_by(|a, b| a.host.cmp(&b.host));
         Ok(pauses)
     }
 }

@@ -301,12 +301,11 @@ pub(crate) fn sweep_skipped(first: u16, last: u16, number: i64, nth: usize) -> K
     Key::new(format!("SKP#{first:04}-{last:04}"), format!("{number}#{nth:05}"))
 }
 
-pub(crate) fn pauses_partition() -> String {
-    "HST".to_owned()
-}
+/// What the partition of a host's pause begins with.
+pub(crate) const PAUSES: &str = "HST#";
 
 pub(crate) fn pause(host: &str) -> Key {
-    Key::new(pauses_partition(), host)
+    Key::new(format!("{PAUSES}{host}"), HEAD)
 }
 
 /// The step of the schedule whose sweeps were announced last.

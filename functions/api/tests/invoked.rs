@@ -92,7 +92,7 @@ async fn calls_through_api_gateway_are_answered_by_the_rest_api() {
         "what CloudFront answers for unknown links"
     );
     let announced = cloud.taken_events();
-    assert!(announced.iter().any(|event| event.detail_type == "property.dirty"), "{announced:?}");
+    assert!(announced.iter().any(|event| event.detail_type == "property.changed"), "{announced:?}");
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! Plans, health, passes, pauses.
 
-use super::{a_plan, a_property, a_url, all, an_account_stands, at, connection_id, nothing_but};
+use std::collections::BTreeSet;
+
 use calmesh_calendar::ConnectionId;
 use jiff::Timestamp;
 
+use super::{a_plan, a_property, a_url, all, an_account_stands, at, connection_id, nothing_but};
 use crate::{
     model::{
         AnnouncedReading, Failure, FailureKind, FetchHealth, FetchPlan, FetchState, HostPause, Property, SweepRecord,
@@ -188,16 +190,28 @@ async fn sweeps(store: &dyn FetchStore) {
 
 async fn pauses(store: &dyn FetchStore) {
     let pause = |host: &str, seconds: i64| HostPause { host: host.to_owned(), until: at(seconds) };
-    assert!(store.paused_hosts(at(0)).await.unwrap().is_empty(), "no host is paused at first");
+    let hosts = |hosts: &[&str]| hosts.iter().map(|host| (*host).to_owned()).collect::<BTreeSet<_>>();
+    let all = hosts(&["a.example", "b.example", "c.example"]);
+    assert!(store.paused_hosts(&all, at(0)).await.unwrap().is_empty(), "no host is paused at first");
     store.pause_host(&pause("a.example", 100)).await.unwrap();
     store.pause_host(&pause("a.example", 50)).await.unwrap();
     store.pause_host(&pause("b.example", 20)).await.unwrap();
-    let mut standing = store.paused_hosts(at(10)).await.unwrap();
-    standing.sort_by(|a, b| a.host.cmp(&b.host));
+    let standing = store.paused_hosts(&all, at(10)).await.unwrap();
     assert_eq!(standing, vec![pause("a.example", 100), pause("b.example", 20)], "the longer pause stands");
-    assert_eq!(store.paused_hosts(at(20)).await.unwrap(), vec![pause("a.example", 100)], "a pause ends at its time");
+    let standing = store.paused_hosts(&hosts(&["b.example", "c.example"]), at(10)).await.unwrap();
+    assert_eq!(standing, vec![pause("b.example", 20)], "nobody is told of others");
+    assert!(store.paused_hosts(&BTreeSet::new(), at(10)).await.unwrap().is_empty());
+    assert_eq!(
+        store.paused_hosts(&all, at(20)).await.unwrap(),
+        vec![pause("a.example", 100)],
+        "a pause ends at its time"
+    );
     store.pause_host(&pause("a.example", 200)).await.unwrap();
-    assert_eq!(store.paused_hosts(at(150)).await.unwrap(), vec![pause("a.example", 200)], "a pause can be prolonged");
+    assert_eq!(
+        store.paused_hosts(&all, at(150)).await.unwrap(),
+        vec![pause("a.example", 200)],
+        "a pause can be prolonged"
+    );
 }
 
 async fn steps(store: &dyn FetchStore) {

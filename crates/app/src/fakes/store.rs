@@ -817,9 +817,9 @@ impl FetchStore for MemoryStore {
         })
     }
 
-    async fn paused_hosts(&self, now: Timestamp) -> Result<Vec<HostPause>, StoreError> {
+    async fn paused_hosts(&self, hosts: &BTreeSet<String>, now: Timestamp) -> Result<Vec<HostPause>, StoreError> {
         self.call(|state| {
-            let standing = state.pauses.iter().filter(|(_, until)| **until > now);
+            let standing = state.pauses.iter().filter(|(host, until)| **until > now && hosts.contains(*host));
             Ok(standing.map(|(host, until)| HostPause { host: host.clone(), until: *until }).collect())
         })
     }

@@ -121,8 +121,8 @@ impl App {
         for gone in awaited.iter().filter(|connection| !states.contains_key(*connection)) {
             outcomes.add(gone.clone(), failed("paused"));
         }
-        let paused = self.paused_hosts(self.clock.now()).await?;
         let states: Vec<FetchState> = states.into_values().collect();
+        let paused = self.paused_hosts(&states, self.clock.now()).await?;
         let is_kept_by_page = refresh.scope == RefreshScope::Account;
         let why = Why::Refresh { part, is_kept_by_page };
         let mut run = self.read_all(Reading { states, paused: &paused, why, budget: REFRESH_BUDGET, turn: 0 });

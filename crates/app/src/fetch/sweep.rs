@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     App,
-    health::{AS_ASKED, LONGEST_ASKED, keeps_away},
+    health::{AS_ASKED, LONGEST_ASKED, is_of_known_provider, keeps_away},
     model::{CLOCKS_DIFFER, FetchState, SweepRecord, bucket_of, is_ahead},
     ports::{Event, PageRequest, StoreError},
     schedule::{BUCKETS, due_at, is_turn_of},
@@ -32,7 +32,7 @@ impl App {
     pub(crate) async fn sweep(&self, first: u16, last: u16, number: i64) -> Result<(), WorkError> {
         let started_at = self.clock.now();
         let (states, last) = self.plans_of_run(first, last, number).await?;
-        let mut paused = self.paused_hosts(started_at).await?;
+        let mut paused = self.paused_hosts(&states, started_at).await?;
         paused.extend(asking_several(&states, started_at));
         let due: Vec<FetchState> = states.into_iter().filter(|state| self.is_due(state, number, started_at)).collect();
         let mut report = SweepCounts::default();
@@ -122,10 +122,22 @@ impl App {
         is_turn_of(&state.plan.connection, &state.plan.provider, number, self.settings.sweep_period)
     }
 
-    pub(super) async fn paused_hosts(&self, now: Timestamp) -> Result<BTreeSet<String>, StoreError> {
+    /// Which of the hosts of these feeds want to be left alone by everybody.
+    pub(super) async fn paused_hosts(
+        &self,
+        states: &[FetchState],
+        now: Timestamp,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let hosts = states.iter().map(|state| state.plan.url.host());
+        // No other host's wish counts for everybody, and there are few of these.
+        let mut hosts: BTreeSet<String> = hosts.collect();
+        hosts.retain(|host| is_of_known_provider(host));
+        if hosts.is_empty() {
+            return Ok(hosts);
+        }
         // No site is left alone for longer than it may ask for: such a pause is of a clock that was ahead.
         let longest = now.later(LONGEST_ASKED).later(CLOCKS_DIFFER);
-        let pauses = self.fetches.paused_hosts(now).await?.into_iter();
+        let pauses = self.fetches.paused_hosts(&hosts, now).await?.into_iter();
         Ok(pauses.filter(|pause| pause.until <= longest).map(|pause| pause.host).collect())
     }
 

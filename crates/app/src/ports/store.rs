@@ -314,8 +314,8 @@ pub trait FetchStore: Send + Sync {
     /// Pauses a host; a shorter pause does not replace a longer one.
     async fn pause_host(&self, pause: &HostPause) -> Result<(), StoreError>;
 
-    /// All pauses that are in force at `now`.
-    async fn paused_hosts(&self, now: Timestamp) -> Result<Vec<HostPause>, StoreError>;
+    /// Those pauses of these hosts that are in force at `now`, in order of host.
+    async fn paused_hosts(&self, hosts: &BTreeSet<String>, now: Timestamp) -> Result<Vec<HostPause>, StoreError>;
 }
 
 /// Budgets that hold over all instances.

@@ -175,7 +175,8 @@ async fn a_redirect_holds_up_the_host_that_answered_and_not_the_one_that_redirec
     world.feeds.set(links[0], Answer::rate_limited_by("www.airbnb.com", 3600));
     world.feeds.serve(links[1], airbnb(1, STAYS));
     world.sweep().await;
-    let paused = world.store.paused_hosts(world.now()).await.unwrap();
+    let hosts = ["www.airbnb.com", "www.vrbo.com"].map(str::to_owned).into();
+    let paused = world.store.paused_hosts(&hosts, world.now()).await.unwrap();
     assert_eq!(paused.into_iter().map(|pause| pause.host).collect::<Vec<_>>(), ["www.airbnb.com"]);
     let asked = world.feeds.count(links[1]);
     world.sweep().await;
