@@ -29,9 +29,17 @@ class Program:
                 return int(line.split()[1]) / 1024
         return 0.0
 
+    def written(self):
+        """Bytes that it had the disk write so far."""
+        for line in open(f"/proc/{self.pid}/io"):
+            if line.startswith("write_bytes"):
+                return int(line.split()[1])
+        return 0
+
     def call(self, path, body=None):
         """What the API answers; asks again where it says when."""
-        request = urllib.request.Request(self.ready["api"] + path, data=json.dumps(body).encode() if body else None)
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.ready["api"] + path, data=data)
         request.add_header("Authorization", "Bearer " + self.ready["token"])
         request.add_header("Content-Type", "application/json")
         while True:

@@ -1,0 +1,165 @@
+"""Times what a host and the sites ask of the whole program, beside a plain script and the least that it can cost.
+
+    cargo build --release -p calmesh
+    python3 tests/bench/table.py --binary target/release/calmesh [--properties 40] [--events 40] [--write tests/bench/TABLE.md]
+
+The feeds are those of `sweep.py`, which times the timer's sweeps; the program sweeps none here. CPU is user + system of the
+program alone, embedded storage included. The script (`script.py`) and the floor (`floor.py`) read the same bodies right
+after the program did. Machines differ, and a busy one makes all of it slower: compare the ratios.
+"""
+
+import argparse
+import http.client
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from datetime import date, timedelta
+from http.server import ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+from program import running
+from sweep import KINDS, Feeds
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Bench:
+    def __init__(self, program, port, properties):
+        self.program, self.port, self.properties = program, port, properties
+        self.feeds = properties * len(KINDS)
+        self.homes, self.links = [], []
+        self.rows = []
+
+    def used(self, act):
+        """CPU seconds, wall seconds and bytes written of what is done until the program is quiet again."""
+        cpu, written, started = self.program.cpu(), self.program.written(), time.monotonic()
+        act()
+        wall = time.monotonic() - started
+        while True:
+            mark = self.program.cpu()
+            time.sleep(1)
+            if self.program.cpu() - mark < 0.05:
+                return mark - cpu, wall, self.program.written() - written
+
+    def url(self, kind, number):
+        return f"http://127.0.0.1:{self.port}/{kind}-{number}.ics"
+
+    def make(self):
+        def make_all():
+            for number in range(self.properties):
+                home = self.program.call("/v1/properties", {"name": f"home {number}", "time_zone": "Europe/Madrid"})["id"]
+                self.homes.append(home)
+                for kind in KINDS:
+                    feed = {"name": kind, "import": {"url": self.url(kind, number)}}
+                    made = self.program.call(f"/v1/properties/{home}/connections", feed)
+                    self.links.append(made["export"]["url"])
+
+        cpu, wall, written = self.used(make_all)
+        calls = self.properties * (1 + len(KINDS))
+        self.row("a property and its three connections, CPU ms a call", cpu / calls * 1e3)
+
+    def refresh(self, what, script, floor):
+        def ask():
+            refresh = self.program.call("/v1/refresh", {})["id"]
+            while self.program.call(f"/v1/refreshes/{refresh}")["status"] != "done":
+                time.sleep(0.2)
+
+        cpu, wall, written = self.used(ask)
+        per_1000 = lambda seconds: seconds / self.feeds * 1000
+        self.row(f"refresh, {what}, CPU s per 1,000 feeds", per_1000(cpu), per_1000(script()), per_1000(floor()))
+        self.row(f"refresh, {what}, kB written a feed", written / self.feeds / 1e3)
+
+    def get_links(self):
+        """Every link, as its site reads it: with 200, then with the tag that came and so 304."""
+        server = urlsplit(self.program.ready["api"])
+        tags = {}
+
+        def get_all(status):
+            reader = http.client.HTTPConnection(server.hostname, server.port)
+            for link in self.links:
+                path = urlsplit(link).path
+                reader.request("GET", path, headers={"If-None-Match": tags[path]} if path in tags else {})
+                answer = reader.getresponse()
+                answer.read()
+                if answer.status != status:
+                    sys.exit(f"{path} answered {answer.status}, not {status}")
+                tags[path] = answer.headers["ETag"]
+
+        for status in (200, 304):
+            cpu, *_ = self.used(lambda: get_all(status))
+            self.row(f"GET of every link, {status}, CPU s per 1,000", cpu / len(self.links) * 1000)
+
+    def ask(self):
+        begins = date.today()
+        until = begins + timedelta(days=365)
+        for what, path in (("availability of a year", f"availability?from={begins}&to={until}"), ("list of connections", "connections")):
+            times = []
+            for home in (self.homes * 200)[:200]:
+                started = time.monotonic()
+                self.program.call(f"/v1/properties/{home}/{path}")
+                times.append(time.monotonic() - started)
+            self.row(f"{what}, p50 ms", statistics.median(times) * 1e3)
+
+    def row(self, what, program, script=None, floor=None):
+        self.rows.append((what, program, script, floor))
+        print(line(*self.rows[-1]), flush=True)
+
+
+def line(what, program, script, floor):
+    number = lambda value: "–" if value is None else f"{value:.3f}"
+    ratio = lambda other: "–" if not other else f"{program / other:.2f}"
+    return f"| {what} | {number(program)} | {number(script)} | {number(floor)} | {ratio(script)} | {ratio(floor)} |"
+
+
+def beside(command, urls):
+    """CPU seconds and MB of a client in a process of its own."""
+    told = subprocess.run([sys.executable, os.path.join(HERE, command[0]), *command[1:]], input="\n".join(urls),
+                          capture_output=True, text=True, check=True)
+    return [float(word) for word in told.stdout.split()]
+
+
+def main():
+    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked.add_argument("--binary", required=True)
+    asked.add_argument("--properties", type=int, default=40)
+    asked.add_argument("--events", type=int, default=40)
+    asked.add_argument("--write", help="a page to write the table into")
+    asked = asked.parse_args()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Feeds)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with running(asked.binary, sweep_every="1h") as program, tempfile.TemporaryDirectory() as folder:
+        bench = Bench(program, server.server_port, asked.properties)
+        urls = [bench.url(kind, number) for number in range(asked.properties) for kind in KINDS]
+        homes = [f"{number} {bench.url(kind, number)}" for number in range(asked.properties) for kind in KINDS]
+        memory = []
+
+        def script():
+            cpu, most = beside(["script.py", os.path.join(folder, "stays.db"), folder], homes)
+            memory.append(most)
+            return cpu
+
+        floor = lambda: beside(["floor.py"], urls)[0]
+        head = ["| what | program | script | floor | program / script | program / floor |", "| --- | --- | --- | --- | --- | --- |"]
+        print("\n".join(head))
+        bench.make()
+        Feeds.events = asked.events
+        bench.refresh("everything new", script, floor)
+        bench.refresh("nothing changed", script, floor)
+        Feeds.touched += 1
+        bench.refresh("5 % of the feeds changed a stay", script, floor)
+        bench.get_links()
+        bench.ask()
+        bench.row("memory at the most, MB", program.memory("VmHWM"), max(memory))
+    if asked.write:
+        with open(asked.write, "w") as page:
+            page.write(f"# What the program costs\n\n{asked.properties * len(KINDS)} feeds of {asked.events} stays; made by `tests/bench/table.py`, "
+                       "which says what is measured. Read the ratios: the figures are those of one machine on one day.\n\n")
+            page.write("\n".join([*head, *(line(*row) for row in bench.rows), ""]))
+
+
+if __name__ == "__main__":
+    main()
