@@ -21,8 +21,7 @@ use crate::{
     table::{Item, Range},
 };
 
-/// What the first line says. A form that an earlier version could not read whole has another one.
-const FORM: &str = "1";
+const WHAT: &str = "the history of a property";
 
 pub(crate) const ACTIVITY: &str = "ACT";
 pub(crate) const HOLD: &str = "HLD";
@@ -45,7 +44,7 @@ const SHOWN: char = '/';
 const AFTER_ITEM: char = '~';
 
 fn unreadable() -> StoreError {
-    StoreError::Corrupt { what: "the history of a property".to_owned() }
+    StoreError::Corrupt { what: WHAT.to_owned() }
 }
 
 type Lines = BTreeMap<Timestamp, Vec<String>>;
@@ -88,7 +87,7 @@ fn items(partition: &str, unique: &str, lines: Lines) -> Vec<Step> {
         let pages = journal::paged(lines, PAGE_BYTES);
         let of = Value::N(pages.len().to_string());
         for (nth, page) in pages.into_iter().enumerate() {
-            let doc = Value::S(format!("{FORM}\n{page}"));
+            let doc = Value::S(journal::with_form(&page));
             let attributes = [(attr::DOC, doc), (attr::OF, of.clone()), (attr::TTL, journal::kept_until(at))];
             steps.push(Step::put(schema::past(partition.to_owned(), at, unique, nth), attributes));
         }
@@ -117,22 +116,20 @@ fn replaced_lines(replaced: &Replaced) -> Result<Vec<String>, StoreError> {
     Ok(lines)
 }
 
+/// Lines of ids: what all on it begin with, then the rest of each.
 fn id_lines<T: ToString>(word: &str, ids: &[T]) -> Vec<String> {
-    let line = |ids: &[T]| format!("{word} {}", ids.iter().map(T::to_string).collect::<Vec<_>>().join(" "));
+    let line = |ids: &[T]| {
+        let ids: Vec<String> = ids.iter().map(T::to_string).collect();
+        let beginning = page::common_beginning(ids.iter().map(String::as_str));
+        let rest: Vec<&str> = ids.iter().map(|id| id.strip_prefix(beginning).unwrap_or_default()).collect();
+        format!("{word} {beginning} {}", rest.join(" "))
+    };
     ids.chunks(IDS_A_LINE).map(line).collect()
 }
 
 /// The words and records of an item.
 fn lines_of(item: &Item) -> Result<impl DoubleEndedIterator<Item = (&str, &str)>, StoreError> {
-    let (form, lines) = item::get_text(item, attr::DOC)?.split_once('\n').ok_or_else(unreadable)?;
-    if form != FORM {
-        // No more than a number is ever told of what can't be read.
-        let form = form.parse::<u32>().map_or_else(|_| "of an unknown name".to_owned(), |form| form.to_string());
-        return Err(StoreError::Corrupt {
-            what: format!("the history of a property: version {form} is not known here"),
-        });
-    }
-    Ok(lines.lines().map(|line| line.split_once(' ').unwrap_or((line, ""))))
+    Ok(journal::lines_of(item, WHAT)?.map(|line| line.split_once(' ').unwrap_or((line, ""))))
 }
 
 /// What changes replaced; none where the pages of one are not all there yet.
@@ -191,7 +188,8 @@ fn read_change(change: &str, lines: &[(&str, &str)]) -> Result<Replaced, StoreEr
 }
 
 fn ids<T: std::str::FromStr>(told: &str) -> Result<Vec<T>, StoreError> {
-    told.split(' ').map(|id| id.parse().map_err(|_| unreadable())).collect()
+    let (beginning, rest) = told.split_once(' ').ok_or_else(unreadable)?;
+    rest.split(' ').map(|rest| format!("{beginning}{rest}").parse().map_err(|_| unreadable())).collect()
 }
 
 /// How far a list was shown: an item's sort key, and how many of its lines.

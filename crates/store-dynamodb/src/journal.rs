@@ -255,7 +255,31 @@ pub(crate) fn wrote(steps: &[Step], partition: &str) -> Wrote {
 pub(crate) fn pages(steps: &[Step]) -> Result<Vec<String>, StoreError> {
     let unwritable = |_| StoreError::Corrupt { what: "a step can't be written".to_owned() };
     let lines = steps.iter().map(|step| serde_json::to_string(step).map_err(unwritable));
-    Ok(paged(lines.collect::<Result<Vec<_>, _>>()?, PAGE_BYTES))
+    let pages = paged(lines.collect::<Result<Vec<_>, _>>()?, PAGE_BYTES);
+    Ok(pages.into_iter().map(|page| with_form(&page)).collect())
+}
+
+/// What the first line of a page of lines says. A form that an earlier version could not read whole has another one.
+const FORM: &str = "1";
+
+/// A page of lines as it is stored.
+pub(crate) fn with_form(page: &str) -> String {
+    format!("{FORM}\n{page}")
+}
+
+/// The lines of a page of `what`, if it is of the form that is known here.
+pub(crate) fn lines_of<'a>(item: &'a Item, what: &str) -> Result<std::str::Lines<'a>, StoreError> {
+    let corrupt = |why: String| StoreError::Corrupt { what: format!("{what}{why}") };
+    let page = item::get_text(item, attr::DOC)?;
+    match page.split_once('\n') {
+        Some((FORM, lines)) => Ok(lines.lines()),
+        // No more than a number is ever told of what can't be read.
+        Some((form, _)) => Err(corrupt(match form.parse::<u32>() {
+            Ok(form) => format!(": version {form} is not known here"),
+            Err(_) => String::new(),
+        })),
+        None => Err(corrupt(String::new())),
+    }
 }
 
 /// Lines as pages of so many bytes each, or of one line that is longer.
@@ -277,7 +301,7 @@ pub(crate) fn paged(lines: Vec<String>, bytes: usize) -> Vec<String> {
 
 /// The steps of a journal page.
 pub(crate) fn read_page(item: &Item) -> Result<Vec<Step>, StoreError> {
-    let page = item::get_text(item, attr::DOC)?;
-    let unreadable = |_| StoreError::Corrupt { what: "a page of a property's journal".to_owned() };
-    page.lines().map(|line| serde_json::from_str(line).map_err(unreadable)).collect()
+    const WHAT: &str = "a page of a property's journal";
+    let unreadable = |_| StoreError::Corrupt { what: WHAT.to_owned() };
+    lines_of(item, WHAT)?.map(|line| serde_json::from_str(line).map_err(unreadable)).collect()
 }

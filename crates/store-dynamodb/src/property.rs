@@ -194,9 +194,9 @@ impl DynamoStore {
             Write::put(item)
         });
         self.table.write_many(stages.collect()).await.map_err(CallError::Failed)?;
-        let names =
+        let attempted =
             vec![(attr::STAGED.to_owned(), item::text(attempt)), (attr::STAGED_COUNT.to_owned(), item::number(count))];
-        let write = head.write(names.clone(), &[attr::WROTE]).map_err(CallError::Failed)?;
+        let write = head.write(attempted.clone(), &[attr::WROTE]).map_err(CallError::Failed)?;
         let beginning = beginning(property);
         let moved = if beginning.is_empty() {
             self.table.write(write).await.map(|_| ())
@@ -218,7 +218,7 @@ impl DynamoStore {
             Err(error) => return Err(error),
         }
         // From here on it is done; whoever comes next can finish the rest.
-        let mut moved: Item = names.into_iter().collect();
+        let mut moved: Item = attempted.into_iter().collect();
         moved.insert(attr::REV.to_owned(), item::number(property.revision));
         if let Err(error) = self.roll_forward(&property.id, &moved).await {
             tracing::warn!(error = &error as &dyn std::error::Error, property.id = %property.id, "a staged change is left to the next writer");

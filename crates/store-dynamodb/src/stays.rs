@@ -238,6 +238,21 @@ mod tests {
     }
 
     #[test]
+    fn what_all_ids_begin_with_stands_once() {
+        assert_eq!(page::common_beginning(["blk_abc", "blk_abd", "blk_abcd"]), "blk_ab");
+        assert_eq!(page::common_beginning(["ab", "ab"]), "ab");
+        assert_eq!(page::common_beginning(["ab", "a", "x"]), "");
+        assert_eq!(page::common_beginning(["äb", "äc"]), "ä");
+        assert_eq!(page::common_beginning([]), "");
+        let home = a_property(1, 1).id;
+        let stay = |n: u8| Block { id: BlockId::from_random(home.within([n; 16])), ..a_block(1, n.into()) };
+        let stays: Vec<Block> = (1..40).map(stay).collect();
+        let text = page::encode(&stays.iter().collect::<Vec<_>>()).unwrap();
+        assert!(text.len() < 39 * 90, "{} bytes: {text}", text.len());
+        assert_eq!(page::decode(&text, stays[0].connection()).unwrap(), stays);
+    }
+
+    #[test]
     fn the_form_of_a_page_stands() {
         let text = page::encode(&every_kind().iter().collect::<Vec<_>>()).unwrap();
         assert_eq!(text, include_str!("tests/page-of-blocks-v1.json").trim_end());
@@ -249,9 +264,13 @@ mod tests {
         let later = text.replacen("\"v\":1", "\"v\":2", 1);
         let error = page::decode(&later, None).unwrap_err().to_string();
         assert_eq!(error, "a stored item can't be read: a page of blocks: version 2 is not known here");
-        for (old, new) in
-            [("\"f\":0", "\"f\":9"), ("\"r\":0", "\"r\":1"), ("\"at\":[", "\"at\":[9999999999999999999999,")]
-        {
+        for (old, new) in [
+            ("\"f\":0", "\"f\":9"),
+            ("\"r\":1", "\"r\":2"),
+            ("\"s\":0", "\"s\":2"),
+            ("\"p\":\"", "\"p\":\"x"),
+            ("\"at\":[", "\"at\":[9999999999999999999999,"),
+        ] {
             let broken = text.replacen(old, new, 1);
             assert_ne!(broken, text);
             let error = page::decode(&broken, a_block(1, 1).connection()).unwrap_err();

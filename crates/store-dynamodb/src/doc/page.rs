@@ -1,6 +1,7 @@
 //! A page of blocks as a document: stays of one connection, or blocks of the host's own. Whose they are says the item's
 //! key. A block is a short map, in which what is usual is left out. Instants are to the nanosecond, as clocks give them,
-//! and the stays of one reading have the same ones: each stands once in a list, and so does each rule.
+//! and the stays of one reading have the same ones: each stands once in a list, and so do rules and summaries. What all
+//! ids begin with stands once too.
 
 use calmesh_app::ports::StoreError;
 use calmesh_calendar::{
@@ -22,21 +23,24 @@ struct Page {
     v: u8,
     /// Nanoseconds since 1970, in the order in which the blocks name them first.
     at: Vec<i128>,
-    /// Rules of profiles, likewise.
+    /// Rules of profiles and summaries, likewise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    rules: Vec<String>,
+    words: Vec<String>,
+    /// What the ids of all blocks begin with.
+    p: String,
     is: Vec<Short>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Short {
-    /// The id without what every block's id begins with.
+    /// The rest of the id.
     i: String,
-    #[serde(with = "BlockKindDoc")]
+    #[serde(with = "BlockKindDoc", default = "usual", skip_serializing_if = "is_usual")]
     k: BlockKind,
     x: ShortExtent,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    s: String,
+    /// The summary, where it says anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    s: Option<Place>,
     /// How often it was changed.
     #[serde(default, skip_serializing_if = "is_default")]
     n: u32,
@@ -64,6 +68,14 @@ struct Short {
     g: Sign,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     h: Option<ShortHold>,
+}
+
+fn usual() -> BlockKind {
+    BlockKind::Reservation
+}
+
+fn is_usual(kind: &BlockKind) -> bool {
+    *kind == usual()
 }
 
 /// Nights as days since 1970 and a count, exact times as two instants.
@@ -116,16 +128,27 @@ fn id_part(id: &str, prefix: &str) -> String {
     id.strip_prefix(prefix).unwrap_or(id).to_owned()
 }
 
+/// What all of these begin with.
+pub(crate) fn common_beginning<'a>(ids: impl IntoIterator<Item = &'a str>) -> &'a str {
+    let mut ids = ids.into_iter();
+    let first = ids.next().unwrap_or_default();
+    ids.fold(first, |common, id| {
+        let same = common.char_indices().zip(id.chars()).find(|((_, a), b)| a != b).map(|((at, _), _)| at);
+        common.get(..same.unwrap_or(common.len().min(id.len()))).unwrap_or_default()
+    })
+}
+
 /// The page of these blocks, all of one source.
 pub(crate) fn encode(blocks: &[&Block]) -> Result<String, StoreError> {
-    let (mut at, mut rules) = (List::<Timestamp>::new(), List::<String>::new());
+    let (mut at, mut words) = (List::<Timestamp>::new(), List::<String>::new());
+    let beginning = common_beginning(blocks.iter().map(|block| block.id.as_str()));
     let mut is = Vec::with_capacity(blocks.len());
     for block in blocks {
         let mut short = Short {
-            i: id_part(block.id.as_str(), BlockId::PREFIX),
+            i: id_part(block.id.as_str(), beginning),
             k: block.kind,
             x: shorten(&block.extent),
-            s: block.summary.clone(),
+            s: (!block.summary.is_empty()).then(|| words.place(&block.summary)),
             n: block.sequence,
             f: at.place(&block.first_seen_at),
             c: (block.changed_at != block.first_seen_at).then(|| at.place(&block.changed_at)),
@@ -147,7 +170,7 @@ pub(crate) fn encode(blocks: &[&Block]) -> Result<String, StoreError> {
                 short.u = key.as_ref().map(|key| key.uid.clone());
                 short.o = key.as_ref().and_then(|key| key.occurrence.clone());
                 short.d.clone_from(code);
-                short.r = Some(rules.place(rule));
+                short.r = Some(words.place(rule));
                 short.g = *sign;
                 short.h = hold.as_ref().map(|hold| ShortHold {
                     i: id_part(hold.id.as_str(), HoldId::PREFIX),
@@ -163,7 +186,8 @@ pub(crate) fn encode(blocks: &[&Block]) -> Result<String, StoreError> {
         is.push(short);
     }
     let at = at.into_values().into_iter().map(Timestamp::as_nanosecond).collect();
-    serde_json::to_string(&Page { v: VERSION, at, rules: rules.into_values(), is })
+    let p = beginning.to_owned();
+    serde_json::to_string(&Page { v: VERSION, at, words: words.into_values(), p, is })
         .map_err(|_| StoreError::Corrupt { what: format!("{WHAT} can't be written") })
 }
 
@@ -175,12 +199,19 @@ pub(crate) fn decode(text: &str, connection: Option<&ConnectionId>) -> Result<Ve
     }
     let at: Option<Vec<Timestamp>> = page.at.iter().map(|at| Timestamp::from_nanosecond(*at).ok()).collect();
     let blocks = at.and_then(|at| {
-        page.is.into_iter().map(|short| whole(short, &at, &page.rules, connection)).collect::<Option<Vec<_>>>()
+        let whole = |short| whole(short, &at, &page.words, &page.p, connection);
+        page.is.into_iter().map(whole).collect::<Option<Vec<_>>>()
     });
     blocks.ok_or_else(|| StoreError::Corrupt { what: format!("{WHAT}: a block is not of the expected form") })
 }
 
-fn whole(short: Short, at: &[Timestamp], rules: &[String], connection: Option<&ConnectionId>) -> Option<Block> {
+fn whole(
+    short: Short,
+    at: &[Timestamp],
+    words: &[String],
+    beginning: &str,
+    connection: Option<&ConnectionId>,
+) -> Option<Block> {
     let first_seen_at = *at.get(short.f)?;
     let changed_at = match short.c {
         Some(place) => *at.get(place)?,
@@ -192,7 +223,7 @@ fn whole(short: Short, at: &[Timestamp], rules: &[String], connection: Option<&C
             connection: connection.clone(),
             key: short.u.map(|uid| EventKey { uid, occurrence: short.o }),
             code: short.d,
-            rule: rules.get(short.r?)?.clone(),
+            rule: words.get(short.r?)?.clone(),
             sign: short.g,
             hold: match short.h {
                 None => None,
@@ -209,11 +240,14 @@ fn whole(short: Short, at: &[Timestamp], rules: &[String], connection: Option<&C
         }),
     };
     Some(Block {
-        id: format!("{}{}", BlockId::PREFIX, short.i).parse().ok()?,
+        id: format!("{beginning}{}", short.i).parse().ok()?,
         origin,
         kind: short.k,
         extent: lengthen(short.x)?,
-        summary: short.s,
+        summary: match short.s {
+            Some(place) => words.get(place)?.clone(),
+            None => String::new(),
+        },
         sequence: short.n,
         first_seen_at,
         changed_at,

@@ -147,7 +147,7 @@ async fn a_connection_is_one_item_until_its_stays_or_claims_need_room_of_their_o
 #[test]
 fn the_largest_item_of_a_connection_has_room_for_more() {
     let property = a_property(1, 1);
-    let long = |n: u64| Block { summary: "Ä\"\\".repeat(60), ..a_block(1, n) };
+    let long = |n: u64| Block { summary: format!("{n} {}", "Ä\"\\".repeat(60)), ..a_block(1, n) };
     let mut blocks: Vec<Block> = Vec::new();
     let mut largest = 0;
     let claims = some_claims(1).connections.into_values().next().unwrap();

@@ -18,7 +18,7 @@ use calmesh_app::{
     },
     ports::{PlanChange, PropertyCommit, PropertyStore},
 };
-use calmesh_calendar::{Block, Finding, Hold, HoldCause, Origin};
+use calmesh_calendar::{Block, BlockId, Finding, Hold, HoldCause, Origin};
 
 use super::embedded::{all_items, embedded_and_client};
 use crate::{DynamoStore, Usage, schema::attr, table::Item};
@@ -149,8 +149,19 @@ fn fed(added: u32) -> ActivityKind {
     ActivityKind::FeedChanged { added, changed: 0, removed: 0, held: 0 }
 }
 
+/// With an id that begins as those of its property do, and a name as long as sites give them.
 fn a_stay(site: u64, nth: u64) -> Block {
-    a_block(site, site * 1000 + nth)
+    let mut random = [0x5b; 16];
+    random[15] = u8::try_from(nth).unwrap();
+    random[14] = u8::try_from(site).unwrap();
+    let id = BlockId::from_random(a_property(1, 1).id.within(random));
+    let mut stay = Block { id, ..a_block(site, site * 1000 + nth) };
+    if let Origin::Feed(feed) = &mut stay.origin
+        && let Some(key) = &mut feed.key
+    {
+        key.uid = format!("1418fb94e984-{:032x}@airbnb.com", u128::from(nth) << 100);
+    }
+    stay
 }
 
 async fn make_a_connection(store: &DynamoStore, property: &Property, n: u64) {
@@ -200,33 +211,51 @@ async fn one_stay_held(store: &DynamoStore, property: &Property) {
     .await;
 }
 
+/// What an operation may cost at the most: items, bytes that they have, and units of writing and reading.
+const BUDGETS: [(&str, usize, usize, f64, f64); 6] = [
+    ("making a property", 3, 800, 9.0, 0.0),
+    ("making a connection", 6, 2_900, 12.0, 0.0),
+    ("a first reading of 40 stays, in each of three connections", 10, 26_000, 66.0, 0.0),
+    ("one stay changed", 4, 9_500, 22.0, 0.0),
+    ("settling three exports", 1, 900, 3.0, 0.0),
+    ("loading it all", 0, 0, 0.0, 5.0),
+];
+
 #[tokio::test]
 async fn what_is_done_every_day_stays_within_its_budget() {
     let (store, client) = embedded_and_client().await;
     an_account_stands(&store, 1).await;
     let property = a_property(1, 1);
-    store.commit(&nothing_but(&property)).await.unwrap();
     let measured = Measured { store: store.clone(), client };
-    let mut told: Vec<(&str, Cost)> = Vec::new();
-    told.push(("making a connection", measured.cost(make_a_connection(&store, &property, 1)).await));
+    let made = measured.cost(async { store.commit(&nothing_but(&property)).await.unwrap() }).await;
+    let connection = measured.cost(make_a_connection(&store, &property, 1)).await;
     for n in SITES.skip(1) {
         make_a_connection(&store, &property, n).await;
     }
-    let first = async {
+    let readings = async {
         for n in SITES {
             first_reading(&store, &property, n).await;
         }
     };
-    told.push(("a first reading of 40 stays in three connections", measured.cost(first).await));
+    let readings = measured.cost(readings).await;
     let settle = async {
-        let revision = store.property(&property.id).await.unwrap().unwrap().revision;
         let exports: Vec<_> = SITES.map(|n| (connection_id(n), at(9000))).collect();
-        store.settle(&property.id, revision, Some(at(90_000)), &exports).await.unwrap();
+        store.settle(&property.id, 7, Some(at(90_000)), &exports).await.unwrap();
     };
-    told.push(("settling three exports", measured.cost(settle).await));
-    told.push(("one stay changed", measured.cost(one_stay_held(&store, &property)).await));
-    told.push(("loading it", measured.cost(async { drop(store.load(&property.id).await.unwrap()) }).await));
-    for (what, cost) in &told {
+    let settle = measured.cost(settle).await;
+    let stay = measured.cost(one_stay_held(&store, &property)).await;
+    let load = measured.cost(async { drop(store.load(&property.id).await.unwrap()) }).await;
+    let readme = include_str!("../../README.md");
+    for ((what, items, bytes, write_units, read_units), cost) in
+        BUDGETS.into_iter().zip([made, connection, readings, stay, settle, load])
+    {
         println!("{what}: {cost:?}");
+        assert_eq!(cost.items, items, "{what}: {cost:?}");
+        assert!(cost.bytes <= bytes, "{what}: {cost:?}");
+        assert!(cost.usage.write_units <= write_units, "{what}: {cost:?}");
+        // What is read to prepare a change is not the change's own.
+        assert!(items > 0 || cost.usage.read_units <= read_units, "{what}: {cost:?}");
+        let row = format!("| {what} | {items} | {:.1} | {write_units} |", bytes as f64 / 1000.0);
+        assert!(readme.contains(&row), "the README has {row}");
     }
 }

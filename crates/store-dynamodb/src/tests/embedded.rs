@@ -108,16 +108,20 @@ impl Intercept for Line {
 
 /// An embedded DynamoDB with an empty table. It lives as long as the test's runtime.
 pub(super) async fn embedded() -> (DynamoStore, Line) {
-    let (client, line) = client_of(&served().await);
-    create_table_if_missing(&client, "calmesh").await.unwrap();
-    (DynamoStore::new(client, "calmesh"), line)
+    let (store, _, line) = embedded_client_and_line().await;
+    (store, line)
 }
 
 /// The same, with a client beside the store, to see what lies in the table.
 pub(super) async fn embedded_and_client() -> (DynamoStore, Client) {
-    let (client, _) = client_of(&served().await);
+    let (store, client, _) = embedded_client_and_line().await;
+    (store, client)
+}
+
+pub(super) async fn embedded_client_and_line() -> (DynamoStore, Client, Line) {
+    let (client, line) = client_of(&served().await);
     create_table_if_missing(&client, "calmesh").await.unwrap();
-    (DynamoStore::new(client.clone(), "calmesh"), client)
+    (DynamoStore::new(client.clone(), "calmesh"), client, line)
 }
 
 /// Every item of such a table.

@@ -34,7 +34,7 @@ fn replaced(property: &Property, seconds: i64, blocks: u64) -> Replaced {
         revision: property.revision,
         property: Property { revision: property.revision - 1, dirty: None, ..property.clone() },
         connections: vec![a_connection(property, 1)],
-        blocks: (0..blocks).map(|n| Block { summary: "x".repeat(120), ..a_block(1 + n / 2000, n) }).collect(),
+        blocks: (0..blocks).map(|n| Block { summary: format!("{n:0120}"), ..a_block(1 + n / 2000, n) }).collect(),
         claims: some_claims(1).connections,
         new_connections: vec![connection_id(3)],
         new_blocks: (0..blocks).map(|n| block_id(10_000 + n)).collect(),

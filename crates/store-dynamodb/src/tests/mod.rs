@@ -4,6 +4,7 @@ mod connections;
 mod costs;
 mod crashes;
 mod embedded;
+pub(crate) mod forms;
 mod history;
 mod models;
 mod promises;

@@ -239,18 +239,17 @@ async fn the_worst_that_a_connection_can_claim_is_kept_in_one_item() {
     }
 }
 
-/// Claims that were kept in one item for all connections can't be read any more: nobody takes a property for one in
-/// which nothing is in question because of that.
+/// Nobody takes a property for one in which nothing is in question because of an item that nobody knows.
 #[tokio::test]
-async fn claims_of_an_older_form_are_not_passed_over() {
+async fn an_item_of_an_unknown_kind_is_not_passed_over() {
     let (store, _) = embedded().await;
     an_account_stands(&store, 1).await;
     let property = a_property(1, 1);
     store.commit(&nothing_but(&property)).await.unwrap();
-    let mut old = schema::Key { pk: schema::property_partition(&property.id), sk: "CLM".to_owned() }.item();
-    old.insert(schema::attr::DOC.to_owned(), item::text(r#"{"v":1,"is":{}}"#));
-    old.insert(schema::attr::REV.to_owned(), item::number(1));
-    store.table.write(Write::put(old)).await.unwrap();
+    let mut unknown = schema::Key { pk: schema::property_partition(&property.id), sk: "CLM".to_owned() }.item();
+    unknown.insert(schema::attr::DOC.to_owned(), item::text(r#"{"v":1,"is":{}}"#));
+    unknown.insert(schema::attr::REV.to_owned(), item::number(1));
+    store.table.write(Write::put(unknown)).await.unwrap();
     let refused = store.load(&property.id).await;
     assert!(matches!(refused, Err(StoreError::Corrupt { .. })), "{refused:?}");
     store.purge(&property.id).await.unwrap();
