@@ -1,6 +1,7 @@
 //! Logs as JSON lines with dotted fields, metrics in the embedded metric format, and panics as log lines.
 
 use tracing::{Level, Metadata};
+#[cfg(feature = "cloud")]
 use tracing_subscriber::{
     Layer,
     filter::{FilterExt, LevelFilter, Targets, filter_fn},
@@ -8,6 +9,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+#[cfg(feature = "cloud")]
 use crate::{
     Function,
     metrics::{self, MetricLayer},
@@ -38,6 +40,7 @@ pub fn tells_no_secret(metadata: &Metadata<'_>) -> bool {
 
 /// Starts logs and metrics of a function, to standard output. `CALMESH_LOG` is a filter such as `debug` or
 /// `info,calmesh_app=debug`. A second call does nothing.
+#[cfg(feature = "cloud")]
 pub fn start(function: Function) {
     let wanted = std::env::var("CALMESH_LOG").ok().filter(|wanted| !wanted.is_empty());
     let wanted = wanted.as_deref().unwrap_or("info");

@@ -7,6 +7,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use calmesh_app::ports::SealError;
 
 pub(crate) const BY_KEY_FILE: u8 = 1;
+#[cfg(feature = "kms")]
 pub(crate) const BY_KMS: u8 = 2;
 
 pub(crate) const KEY_BYTES: usize = 32;

@@ -7,8 +7,10 @@
 mod derive;
 mod envelope;
 mod key_file;
+#[cfg(feature = "kms")]
 mod kms;
 
 pub use derive::{DeriveError, derive_keys};
 pub use key_file::{KeyFileError, KeyFileSealer};
+#[cfg(feature = "kms")]
 pub use kms::KmsSealer;
