@@ -282,6 +282,11 @@ impl DataFolder {
         self.root.join("sealing.key")
     }
 
+    /// Reads of private links that the store was not told yet.
+    pub(crate) fn reads_file(&self) -> PathBuf {
+        self.root.join("reads.log")
+    }
+
     /// What is remembered of the demo, once it was made.
     pub(crate) fn demo_file(&self) -> PathBuf {
         self.root.join("demo.json")
@@ -329,13 +334,13 @@ impl DataFolder {
 }
 
 #[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
 /// Elsewhere a folder can't be opened, and names are the file system's own affair.
 #[cfg(not(unix))]
-fn sync_folder(_folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
@@ -361,7 +366,7 @@ fn make_private_folder(folder: &Path) -> io::Result<()> {
 }
 
 #[cfg(unix)]
-fn private_file(file: &Path) -> io::Result<File> {
+pub(crate) fn private_file(file: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     // One that a crash left may have other rights.
     if let Err(error) = fs::remove_file(file)
@@ -373,7 +378,7 @@ fn private_file(file: &Path) -> io::Result<File> {
 }
 
 #[cfg(not(unix))]
-fn private_file(file: &Path) -> io::Result<File> {
+pub(crate) fn private_file(file: &Path) -> io::Result<File> {
     File::create(file)
 }
 

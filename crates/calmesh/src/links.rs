@@ -1,9 +1,8 @@
 //! Private links on this machine: what CloudFront over S3 does in the cloud, on the same path.
 
 use std::{
-    collections::{BTreeSet, HashMap},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -18,30 +17,34 @@ use axum::{
     routing::get,
 };
 use calmesh_app::{
-    model::{LinkToken, SecretHash},
-    ports::{Clock, ExportObject, ExportStore, LinkStore},
+    model::LinkToken,
+    ports::{Clock, ExportObject, ExportStore, ObjectError},
 };
+use calmesh_exports_s3::ObjectKey;
 use calmesh_lambda_kit::OwnAgent;
 use jiff::{Timestamp, fmt::rfc2822};
 
+use crate::{
+    kept::{Kept, Served},
+    reads::Reads,
+};
+
 const CONTENT_TYPE: &str = "text/calendar; charset=utf-8";
 const CACHE_CONTROL: &str = "max-age=60";
-/// So many reads of one link wait to be recorded; more of them say nothing more.
-const READS_AT_HAND: usize = 1_000;
-/// A reader waits for so long until its read is recorded.
-const RECORDED_WITHIN: Duration = Duration::from_secs(2);
+/// A reader waits for so long until its read is noted.
+const NOTED_WITHIN: Duration = Duration::from_secs(2);
 
 /// What serving links needs.
 #[derive(Clone)]
 pub(crate) struct Links {
     pub(crate) exports: Arc<dyn ExportStore>,
-    pub(crate) reads: Arc<dyn LinkStore>,
+    pub(crate) kept: Kept,
+    pub(crate) reads: Reads,
     pub(crate) clock: Arc<dyn Clock>,
     /// Whether what is not there may only be missing: after a loss of power, until all links were compared.
     pub(crate) unsure: Arc<AtomicBool>,
     /// The name of this deployment's own fetcher: what it reads is no read.
     pub(crate) own_agent: OwnAgent,
-    pub(crate) at_hand: ReadsAtHand,
 }
 
 impl std::fmt::Debug for Links {
@@ -59,8 +62,8 @@ async fn serve(State(links): State<Links>, method: Method, Path(file): Path<Stri
     let Some(token) = file.strip_suffix(".ics").and_then(LinkToken::parse) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let object = match links.exports.export(&token).await {
-        Ok(Some(object)) => object,
+    let served = match links.find(&token).await {
+        Ok(Some(served)) => served,
         // A site forgets a link that is gone; one that can't be read now it asks for again.
         Ok(None) if links.unsure.load(Ordering::Relaxed) => return later(),
         Ok(None) => return StatusCode::NOT_FOUND.into_response(),
@@ -69,76 +72,42 @@ async fn serve(State(links): State<Links>, method: Method, Path(file): Path<Stri
             return later();
         }
     };
-    let response = answer(&object, &headers);
+    let response = answer(&served, &headers);
     if method == Method::GET && !is_ours(&headers, &links.own_agent) {
-        links.record(&token.hash()).await;
+        links.note(&token).await;
     }
     response
 }
 
-/// Reads of links that are not recorded yet. Of each link one record is written at a time: what is read meanwhile waits
-/// for it, and is recorded together.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct ReadsAtHand(Arc<Mutex<HashMap<SecretHash, BTreeSet<Timestamp>>>>);
-
-impl ReadsAtHand {
-    fn lock(&self) -> MutexGuard<'_, HashMap<SecretHash, BTreeSet<Timestamp>>> {
-        // Nothing that holds this lock can panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl Links {
+    async fn find(&self, token: &LinkToken) -> Result<Option<Arc<Served>>, ObjectError> {
+        let name = ObjectKey::Export { token: token.clone() }.path();
+        if let Some(served) = self.kept.find(&name) {
+            return Ok(Some(served));
+        }
+        let changes = self.kept.changes();
+        let Some(object) = self.exports.export(token).await? else { return Ok(None) };
+        let served = Arc::new(Served::from(object));
+        self.kept.keep(&name, &served, changes);
+        Ok(Some(served))
     }
 
-    /// Answers whether whoever comes with this read is to record it: nobody records of this link now.
-    fn begin(&self, link: &SecretHash, at: Timestamp) -> bool {
-        let mut at_hand = self.lock();
-        match at_hand.get_mut(link) {
-            None => {
-                at_hand.insert(*link, BTreeSet::new());
-                true
-            }
-            Some(waiting) => {
-                // Whoever reads so often is known to read.
-                if waiting.len() < READS_AT_HAND {
-                    waiting.insert(at);
-                }
-                false
-            }
+    /// Notes a read. The reader gets its calendar whether or not that can be done, and when it is done.
+    async fn note(&self, token: &LinkToken) {
+        let link = token.hash();
+        let noted = tokio::time::timeout(NOTED_WITHIN, self.reads.note(&link, self.clock.now())).await;
+        match noted {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "a read was not noted"),
+            Err(_) => tracing::warn!("a read is noted later than it is answered: the disk is slow"),
         }
-    }
-
-    /// What came meanwhile; none ends the recording of this link.
-    fn more(&self, link: &SecretHash) -> Option<BTreeSet<Timestamp>> {
-        let mut at_hand = self.lock();
-        let waiting = at_hand.get_mut(link).map(std::mem::take).filter(|waiting| !waiting.is_empty());
-        if waiting.is_none() {
-            at_hand.remove(link);
-        }
-        waiting
     }
 }
 
-impl Links {
-    /// Records a read. The reader gets its calendar whether or not that can be done.
-    async fn record(&self, link: &SecretHash) {
-        let now = self.clock.now();
-        if !self.at_hand.begin(link, now) {
-            return;
-        }
-        let (links, link) = (self.clone(), *link);
-        // Goes on when the reader goes away: others may have left their reads to it.
-        let recording = tokio::spawn(async move {
-            let mut times = BTreeSet::from([now]);
-            loop {
-                if let Err(error) = links.reads.record_reads(&link, &times).await {
-                    tracing::warn!(error = calmesh_lambda_kit::telemetry::chain(&error), "reads were not recorded");
-                }
-                match links.at_hand.more(&link) {
-                    Some(more) => times = more,
-                    None => return,
-                }
-            }
-        });
-        // A reader that is alone is answered when its read is known.
-        let _ = tokio::time::timeout(RECORDED_WITHIN, recording).await;
+impl From<ExportObject> for Served {
+    fn from(object: ExportObject) -> Self {
+        let ExportObject { body, version, last_modified } = object;
+        Self { body, etag: quoted(&version.0), last_modified, date: http_date(last_modified) }
     }
 }
 
@@ -152,11 +121,11 @@ fn is_ours(headers: &HeaderMap, own: &OwnAgent) -> bool {
 }
 
 /// 304 where the reader has these bytes already, else 200 with them.
-fn answer(object: &ExportObject, asked: &HeaderMap) -> Response {
-    let etag = quoted(&object.version.0);
+fn answer(object: &Served, asked: &HeaderMap) -> Response {
+    let etag = &object.etag;
     let unchanged = match asked.get(header::IF_NONE_MATCH) {
         // RFC 9110, 13.1.3: a date is not looked at beside a tag.
-        Some(_) => asked.get_all(header::IF_NONE_MATCH).iter().any(|tags| names(tags, &etag)),
+        Some(_) => asked.get_all(header::IF_NONE_MATCH).iter().any(|tags| names(tags, etag)),
         None => asked.get(header::IF_MODIFIED_SINCE).is_some_and(|date| is_since(date, object.last_modified)),
     };
     let mut response = match unchanged {
@@ -169,11 +138,11 @@ fn answer(object: &ExportObject, asked: &HeaderMap) -> Response {
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHE_CONTROL));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if let Ok(etag) = HeaderValue::from_str(&etag) {
+    if let Ok(etag) = HeaderValue::from_str(etag) {
         headers.insert(header::ETAG, etag);
     }
-    if let Some(date) = http_date(object.last_modified) {
-        headers.insert(header::LAST_MODIFIED, date);
+    if let Some(date) = &object.date {
+        headers.insert(header::LAST_MODIFIED, date.clone());
     }
     response
 }
@@ -204,19 +173,20 @@ fn http_date(instant: Timestamp) -> Option<HeaderValue> {
 mod tests {
     use bytes::Bytes;
     use calmesh_app::{
-        fakes::{FixedClock, MemoryObjects, MemoryStore},
+        fakes::{Fault, FixedClock, MemoryObjects, MemoryStore},
         ports::ExportVersion,
     };
-    use jiff::SignedDuration;
+    use tower::ServiceExt;
 
     use super::*;
 
-    fn object() -> ExportObject {
-        ExportObject {
+    fn object() -> Served {
+        let object = ExportObject {
             body: Bytes::from_static(b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"),
             version: ExportVersion("\"abc\"".to_owned()),
             last_modified: "2026-12-04T10:00:00.7Z".parse().unwrap(),
-        }
+        };
+        object.into()
     }
 
     fn status(headers: &[(header::HeaderName, &str)]) -> StatusCode {
@@ -237,32 +207,55 @@ mod tests {
         assert!(!is_ours(&HeaderMap::new(), &own));
     }
 
-    #[tokio::test]
-    async fn a_storm_of_reads_of_one_link_is_one_record_at_a_time() {
-        let now: Timestamp = "2026-12-04T10:00:00Z".parse().unwrap();
-        let clock = Arc::new(FixedClock::at(now));
-        clock.tick(SignedDuration::from_millis(1));
-        let store = Arc::new(MemoryStore::new());
+    /// A link with an export, and who serves it.
+    async fn a_link() -> (tempfile::TempDir, Arc<MemoryObjects>, Links, LinkToken) {
+        let clock = Arc::new(FixedClock::at("2026-12-04T10:00:00Z".parse().unwrap()));
+        let objects = Arc::new(MemoryObjects::new(clock.clone()));
+        let token = LinkToken::from_random([3; 32]);
+        objects.put_export(&token, Bytes::from_static(b"first"), None).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
         let links = Links {
-            exports: Arc::new(MemoryObjects::new(clock.clone())),
-            reads: store.clone(),
-            clock: clock.clone(),
+            exports: objects.clone(),
+            kept: Kept::default(),
+            reads: Reads::open(&folder.path().join("reads.log"), Arc::new(MemoryStore::new())).unwrap(),
+            clock,
             unsure: Arc::default(),
             own_agent: OwnAgent::of_nobody(&"https://calmesh.example/".parse().unwrap()),
-            at_hand: ReadsAtHand::default(),
         };
-        let (link, other) = (SecretHash::of("one"), SecretHash::of("other"));
-        // On this one thread, all of them are there before the first record is written.
-        let storm = (0..5_000).map(|nth| {
-            let links = links.clone();
-            let of = if nth == 4_999 { other } else { link };
-            async move { links.record(&of).await }
-        });
-        futures::future::join_all(storm).await;
-        assert_eq!(store.calls(), 3, "the first one, all that came meanwhile, and the other link's");
-        assert!(links.at_hand.lock().is_empty(), "and nothing is left of it");
-        links.record(&link).await;
-        assert_eq!(store.calls(), 4, "a later one is recorded for itself");
+        (folder, objects, links, token)
+    }
+
+    async fn get(links: &Links, token: &LinkToken) -> (StatusCode, Bytes) {
+        let request = axum::http::Request::get(format!("/f/{}.ics", token.reveal())).body(Body::empty()).unwrap();
+        let response = router(links.clone()).oneshot(request).await.unwrap();
+        (response.status(), axum::body::to_bytes(response.into_body(), 1000).await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_link_is_read_from_its_store_once_until_it_changes() {
+        let (_folder, objects, links, token) = a_link().await;
+        let calls = objects.calls();
+        for _ in 0..3 {
+            assert_eq!(get(&links, &token).await, (StatusCode::OK, Bytes::from_static(b"first")));
+        }
+        assert_eq!(objects.calls(), calls + 1);
+        let version = objects.export(&token).await.unwrap().unwrap().version;
+        objects.put_export(&token, Bytes::from_static(b"second"), Some(&version)).await.unwrap();
+        links.kept.changed(&ObjectKey::Export { token: token.clone() }.path());
+        assert_eq!(get(&links, &token).await, (StatusCode::OK, Bytes::from_static(b"second")));
+        objects.delete_export(&token).await.unwrap();
+        links.kept.changed(&ObjectKey::Export { token: token.clone() }.path());
+        for _ in 0..2 {
+            assert_eq!(get(&links, &token).await.0, StatusCode::NOT_FOUND);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_read_is_not_kept() {
+        let (_folder, objects, links, token) = a_link().await;
+        objects.fail_next(Fault::Before);
+        assert_eq!(get(&links, &token).await.0, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(get(&links, &token).await.0, StatusCode::OK);
     }
 
     #[test]

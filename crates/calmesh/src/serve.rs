@@ -37,9 +37,11 @@ use crate::{
     demo::{Demo, DemoError},
     embedded::{dynamo::EmbeddedDynamo, objects::Expiry, s3::EmbeddedS3},
     folder::{Credentials, DataFolder, FolderError},
-    links::{self, Links, ReadsAtHand},
+    kept::Kept,
+    links::{self, Links},
     listener::{self, Limits},
     output::{self, Style},
+    reads::{Reads, ReadsError},
     source, timer,
 };
 
@@ -79,6 +81,8 @@ pub(crate) enum ServeError {
     Objects(#[source] io::Error),
     #[error("sealing.key in the data folder can't be used: put back a backup of it, or choose another with --data")]
     Sealing(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Reads(#[from] ReadsError),
     #[error("this is no address to serve on: {0}")]
     Address(SocketAddr),
     #[error("the demo could not be made: start without --demo")]
@@ -150,6 +154,7 @@ struct Service {
     server: JoinHandle<io::Result<()>>,
     timer: JoinHandle<()>,
     comparing: JoinHandle<()>,
+    telling: JoinHandle<()>,
     workers: Workers,
     stop: watch::Sender<bool>,
 }
@@ -190,11 +195,13 @@ impl Service {
                 "calmesh: objects/ is missing in the data folder: all links are made anew, and all feeds are read anew.",
             );
         }
-        let s3 = open_objects(&folder.objects()?).map_err(ServeError::Objects)?;
+        let kept = Kept::default();
+        let s3 = open_objects(&folder.objects()?, kept.clone()).map_err(ServeError::Objects)?;
         let bus = LocalBus::new();
         let secret = credentials.deployment_secret().ok_or_else(|| FolderError::Damaged(folder.credentials_file()))?;
         let own_agent = OwnAgent::of_deployment(&args.contact_url, &secret);
-        let app = wire(args, folder, &credentials, &api, &dynamo, &s3, &bus, demo.as_ref(), &own_agent).await?;
+        let (app, reads) =
+            wire(args, folder, &credentials, &api, &dynamo, &s3, &bus, demo.as_ref(), &own_agent).await?;
         bus.ask_owners_of(owners_by(&app));
         ensure_account(&app, &credentials).await.map_err(|error| ServeError::Store(error.into()))?;
         if let Some(ahead) = app.swept_ahead().await.map_err(|error| ServeError::Store(error.into()))? {
@@ -218,9 +225,18 @@ impl Service {
             }
         });
         let unsure = Arc::new(AtomicBool::new(folder.was_cut_short()));
-        let router = router(&app, demo.as_ref(), unsure.clone(), own_agent);
+        let links = Links {
+            exports: app.exports.clone(),
+            kept,
+            reads: reads.clone(),
+            clock: app.clock.clone(),
+            unsure: unsure.clone(),
+            own_agent,
+        };
+        let router = router(&app, demo.as_ref(), links);
         let server = tokio::spawn(listener::serve(listener, router.clone(), Limits::USUAL, stopped.clone()));
         let comparing = tokio::spawn(compare(app.clone(), unsure));
+        let telling = tokio::spawn(reads.tell_regularly());
         look_for_damage(folder.database());
         let demo = match demo {
             Some(demo) => Some(demo.ensure(folder, router, &credentials.token).await?),
@@ -231,13 +247,15 @@ impl Service {
         if let (Some(demo), false) = (demo, args.json) {
             output::say(&demo.told(Style::of_stdout()));
         }
-        Ok(Self { server, timer, comparing, workers, stop })
+        Ok(Self { server, timer, comparing, telling, workers, stop })
     }
 
     /// Takes nothing more, finishes what is at hand, closes the store.
     async fn stop(self, folder: DataFolder) {
         let began = tokio::time::Instant::now();
         self.comparing.abort();
+        // What was not told is in its file.
+        self.telling.abort();
         // Each of these is gone already when nobody listens.
         let _ = self.stop.send(true);
         let served = async { drop(tokio::time::timeout(STOP_WITHIN, self.server).await) };
@@ -405,13 +423,18 @@ fn address_for_clients(mut address: SocketAddr) -> Option<Url> {
     Url::parse(&format!("http://{address}")).ok()
 }
 
-fn open_objects(root: &Path) -> io::Result<EmbeddedS3> {
+fn open_objects(root: &Path, kept: Kept) -> io::Result<EmbeddedS3> {
     let superseded = Expiry {
         bucket: SNAPSHOTS.to_owned(),
         prefix: ObjectKey::SUPERSEDED_PREFIX.to_owned(),
         after: DAY * u32::from(ObjectKey::SUPERSEDED_DAYS),
     };
-    EmbeddedS3::open(root, &[EXPORTS, SNAPSHOTS], vec![superseded])
+    let told = move |bucket: &str, key: &str| {
+        if bucket == EXPORTS {
+            kept.changed(key);
+        }
+    };
+    EmbeddedS3::open(root, &[EXPORTS, SNAPSHOTS], vec![superseded], Some(Arc::new(told)))
 }
 
 #[expect(clippy::too_many_arguments, reason = "wiring is where everything meets")]
@@ -425,10 +448,11 @@ async fn wire(
     bus: &LocalBus,
     demo: Option<&Demo>,
     own_agent: &OwnAgent,
-) -> Result<App, ServeError> {
+) -> Result<(App, Reads), ServeError> {
     let client = dynamo.client();
     create_table_if_missing(&client, TABLE).await.map_err(|error| ServeError::Store(error.into()))?;
     let store = Arc::new(DynamoStore::new(client, TABLE));
+    let reads = Reads::open(&folder.reads_file(), store.clone())?;
     let buckets = Buckets { exports: EXPORTS.to_owned(), snapshots: SNAPSHOTS.to_owned() };
     let objects = Arc::new(S3Objects::new(s3.client(), buckets));
     let sealer = KeyFileSealer::open(&folder.sealing_key_file()).map_err(|error| ServeError::Sealing(error.into()))?;
@@ -447,13 +471,13 @@ async fn wire(
         operator_key: SecretHash::of(&credentials.operator_key),
         keys: derive_keys(&secret).map_err(|_| FolderError::Damaged(folder.credentials_file()))?,
     };
-    Ok(App {
+    let app = App {
         accounts: store.clone(),
         properties: store.clone(),
         activity: store.clone(),
         fetches: store.clone(),
         marks: store.clone(),
-        links: store.clone(),
+        links: Arc::new(reads.clone()),
         refreshes: store.clone(),
         idempotency: store.clone(),
         budgets: store,
@@ -466,7 +490,8 @@ async fn wire(
         randomness: Arc::new(OsRandomness),
         sealer: Arc::new(sealer),
         settings: Arc::new(settings),
-    })
+    };
+    Ok((app, reads))
 }
 
 /// Makes the account `local` with its token, once. One that its host deleted stays deleted.
@@ -548,15 +573,7 @@ async fn finish_unfinished(app: &App, undone: &AtomicBool) -> Result<(), WorkErr
     }
 }
 
-fn router(app: &App, demo: Option<&Demo>, unsure: Arc<AtomicBool>, own_agent: OwnAgent) -> Router {
-    let links = Links {
-        exports: app.exports.clone(),
-        reads: app.links.clone(),
-        clock: app.clock.clone(),
-        unsure,
-        own_agent,
-        at_hand: ReadsAtHand::default(),
-    };
+fn router(app: &App, demo: Option<&Demo>, links: Links) -> Router {
     let router = calmesh_rest::router(app.clone(), calmesh_rest::RestOptions::new(env!("CARGO_PKG_VERSION")))
         .route("/", get(|| async { Redirect::temporary("/v1/docs") }))
         .merge(links::router(links));

@@ -2,10 +2,22 @@
 //!
 //! A listener on loopback would be open to every user and browser of this machine: the engine checks no signatures
 //! and answers cross-origin requests.
+//!
+//! - All that writes goes through one thread, which syncs the disk once for what came together (see `writer`).
+//! - What reads is read where it is asked for, on connections of its own: it costs no change of threads, and waits for no
+//!   transaction. It is answered once all that it may have seen stands.
 
-use std::{fmt, fs::File, io::Read, path::Path};
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, TryLockError},
+};
 
-use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, Region, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
+};
 use aws_smithy_runtime_api::{
     client::{
         auth::AuthSchemeId,
@@ -28,6 +40,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
+use super::writer::{Log, Syncs, Writer};
+
 /// Requests stay in the process, so nothing needs a signature.
 const NO_AUTH: AuthSchemeId = AuthSchemeId::new("noAuth");
 const TARGET: &str = "x-amz-target";
@@ -40,10 +54,18 @@ const OWNER_TABLE: &str = "calmesh-owner";
 const SQLITE_HEAD: &[u8; 16] = b"SQLite format 3\0";
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 
+/// Connections that read. More than two cores rarely read at once.
+const READERS: usize = 4;
+/// What changes nothing, and need not see several items at one moment.
+const READS: [&str; 6] = ["GetItem", "Query", "Scan", "BatchGetItem", "DescribeTable", "DescribeTimeToLive"];
+
 /// The engine on one database file. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct EmbeddedDynamo {
+    path: PathBuf,
     database: Database,
+    readers: Arc<[Mutex<Database>]>,
+    writer: Writer<HttpRequest, HttpResponse>,
 }
 
 /// The database file can't be used.
@@ -54,6 +76,12 @@ pub(crate) enum OpenError {
         path: String,
         #[source]
         source: DynoxideError,
+    },
+    #[error("nothing can be written to the database {path}")]
+    NoWriter {
+        path: String,
+        #[source]
+        source: io::Error,
     },
     /// The engine's own words advise on its library.
     #[error("{0} is no database of SQLite, or its head is damaged")]
@@ -67,13 +95,35 @@ impl EmbeddedDynamo {
     /// When the file can't be opened or is no database.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
         let text = path.display().to_string();
-        match Database::new(&text) {
-            Ok(database) => Ok(Self { database }),
-            Err(source) if is_no_database(path) => {
+        let failed = |source| {
+            if is_no_database(path) {
                 tracing::debug!(error = %source, "the store can't be opened");
-                Err(OpenError::NoDatabase(text))
+                return OpenError::NoDatabase(text.clone());
             }
-            Err(source) => Err(OpenError::Failed { path: text, source }),
+            OpenError::Failed { path: text.clone(), source }
+        };
+        let database = Database::new(&text).map_err(failed)?;
+        let readers = (0..READERS).map(|_| Database::new(&text).map(Mutex::new)).collect::<Result<Arc<[_]>, _>>();
+        let readers = readers.map_err(failed)?;
+        leave_syncing_to_writer(&database).map_err(failed)?;
+        let writing = database.clone();
+        let writer = Writer::start(move |request| answer(&writing, &request), Log::of(path.to_owned()));
+        let writer = writer.map_err(|source| OpenError::NoWriter { path: text.clone(), source })?;
+        Ok(Self { path: path.to_owned(), database, readers, writer })
+    }
+
+    /// Reads on the first connection that is free.
+    fn read(&self, request: &HttpRequest) -> HttpResponse {
+        for reader in self.readers.iter() {
+            match reader.try_lock() {
+                Ok(reader) => return answer(&reader, request),
+                Err(TryLockError::Poisoned(reader)) => return answer(&reader.into_inner(), request),
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        match self.readers.first() {
+            Some(reader) => answer(&reader.lock().unwrap_or_else(PoisonError::into_inner), request),
+            None => answer(&self.database, request),
         }
     }
 
@@ -103,6 +153,10 @@ impl EmbeddedDynamo {
             .endpoint_url("http://embedded.invalid")
             .allow_no_auth()
             .auth_scheme_preference([NO_AUTH])
+            // Nothing is lost on the way or waits on a line, and what the engine refuses it refuses again.
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .http_client(http_client_fn(move |_, _| connector.clone()))
             .build();
         aws_sdk_dynamodb::Client::from_conf(config)
@@ -140,7 +194,9 @@ impl EmbeddedDynamo {
             Err(error) => return Err(error),
         }
         let put = json!({ "TableName": OWNER_TABLE, "Item": { "pk": { "S": "owner" }, "owner": { "S": owner } } });
-        dispatch(&self.database, "PutItem", &put.to_string()).map(drop)
+        dispatch(&self.database, "PutItem", &put.to_string())?;
+        // This went past the writer.
+        Log::of(self.path.clone()).sync().map_err(|error| DynoxideError::InternalServerError(error.to_string()))
     }
 
     /// Removes items whose time has come, as DynamoDB does by itself.
@@ -161,13 +217,28 @@ impl fmt::Debug for EmbeddedDynamo {
 
 impl HttpConnector for EmbeddedDynamo {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let database = self.database.clone();
+        let store = self.clone();
         HttpConnectorFuture::new(async move {
-            // SQLite blocks, also on the disk.
-            let answered = tokio::task::spawn_blocking(move || answer(&database, &request)).await;
+            let answered = if operation_of(&request).is_some_and(|operation| READS.contains(&operation)) {
+                let answer = store.read(&request);
+                store.writer.settled().await.map(|()| answer)
+            } else {
+                store.writer.write(request).await
+            };
             answered.map_err(|stopped| ConnectorError::io(stopped.into()))
         })
     }
+}
+
+/// Has the engine sync nothing at a commit, which is the writer's part. What it calls normal after a bulk load is that:
+/// its checkpoints sync, its commits don't.
+fn leave_syncing_to_writer(database: &Database) -> Result<(), DynoxideError> {
+    database.enable_bulk_loading()?;
+    database.disable_bulk_loading()
+}
+
+fn operation_of(request: &HttpRequest) -> Option<&str> {
+    request.headers().get(TARGET).and_then(|target| target.strip_prefix(TARGET_PREFIX))
 }
 
 /// Whether a file holds something that no database of SQLite begins with.
@@ -198,7 +269,7 @@ fn owner_key() -> Value {
 }
 
 fn answer(database: &Database, request: &HttpRequest) -> HttpResponse {
-    let operation = request.headers().get(TARGET).and_then(|target| target.strip_prefix(TARGET_PREFIX));
+    let operation = operation_of(request);
     let body = request.body().bytes().and_then(|bytes| std::str::from_utf8(bytes).ok());
     let answered = match (operation, body) {
         (Some(operation), Some(body)) => dispatch(database, operation, body),
@@ -438,6 +509,29 @@ mod tests {
         made.belongs_to("a").unwrap();
         drop(made);
         assert_eq!(EmbeddedDynamo::open(&path).unwrap().owner().unwrap().as_deref(), Some("a"));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_reads_sees_what_was_acknowledged_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let client = EmbeddedDynamo::open(&folder.path().join("store.db")).unwrap().client();
+        table(&client).await;
+        let write_and_look = |key: String| {
+            let client = client.clone();
+            async move {
+                for number in 0..25 {
+                    let written = client.put_item().table_name("things").item("pk", AttributeValue::S(key.clone()));
+                    written.item("number", AttributeValue::N(number.to_string())).send().await.unwrap();
+                    let read = client.get_item().table_name("things").key("pk", AttributeValue::S(key.clone())).send();
+                    let read = read.await.unwrap();
+                    assert_eq!(read.item().unwrap()["number"].as_n().unwrap(), &number.to_string());
+                }
+            }
+        };
+        let all = (0..16).map(|key| tokio::spawn(write_and_look(key.to_string())));
+        for done in futures::future::join_all(all).await {
+            done.unwrap();
+        }
     }
 
     #[tokio::test]

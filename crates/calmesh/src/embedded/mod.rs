@@ -5,3 +5,4 @@ mod disk;
 pub(crate) mod dynamo;
 pub(crate) mod objects;
 pub(crate) mod s3;
+pub(crate) mod writer;

@@ -52,12 +52,16 @@ const MOST_LISTED: usize = 1000;
 /// The first line of a file: this, the checksum of all that follows the line, and the bytes of the attributes.
 const FORM: &str = "calmesh-object/1";
 
+/// Is told of every change of an object (bucket and key), before it is made and after.
+pub(crate) type Told = Arc<dyn Fn(&str, &str) + Send + Sync>;
+
 /// A folder of buckets with the promises of S3 that this product relies on.
 #[derive(Clone)]
 pub(crate) struct Objects {
     disk: Disk,
     buckets: Arc<[String]>,
     locks: Arc<Locks>,
+    told: Option<Told>,
 }
 
 /// What an object is served with.
@@ -189,7 +193,30 @@ impl Objects {
         }
         let locks = Locks { by_hash: RandomState::new(), locks: (0..LOCKS).map(|_| RwLock::new(())).collect() };
         let buckets = buckets.iter().map(|&bucket| bucket.to_owned()).collect();
-        Ok(Self { disk, buckets, locks: Arc::new(locks) })
+        Ok(Self { disk, buckets, locks: Arc::new(locks), told: None })
+    }
+
+    pub(crate) fn telling(self, told: Option<Told>) -> Self {
+        Self { told, ..self }
+    }
+
+    /// Changes an object on the disk. Goes on when whoever asked for it has gone.
+    async fn change(
+        &self,
+        bucket: &str,
+        key: &str,
+        make: impl FnOnce(&Disk) -> io::Result<()> + Send + 'static,
+    ) -> S3Result<()> {
+        let (disk, told) = (self.disk.clone(), self.told.clone());
+        let (bucket, key) = (bucket.to_owned(), key.to_owned());
+        on_disk(move || {
+            let tell = || told.iter().for_each(|told| told(&bucket, &key));
+            tell();
+            let made = make(&disk);
+            tell();
+            made
+        })
+        .await
     }
 
     fn folder(&self, bucket: &str) -> S3Result<PathBuf> {
@@ -233,20 +260,18 @@ impl Objects {
             condition.holds(present.map(|found| etag_of(&found.bytes)).as_ref())?;
         }
         let etag = etag_of(&bytes);
-        let disk = self.disk.clone();
-        on_disk(move || {
+        let replace = move |disk: &Disk| {
             let (line, attributes) = encode(&attributes, &bytes)?;
             disk.replace(&file, &[line.as_bytes(), &attributes, &bytes])
-        })
-        .await?;
+        };
+        self.change(bucket, key, replace).await?;
         Ok(etag)
     }
 
     async fn delete(&self, bucket: &str, key: &str) -> S3Result<()> {
         let file = self.file(bucket, key)?;
         let _lock = self.locks.to_write(bucket, key).await?;
-        let disk = self.disk.clone();
-        on_disk(move || disk.remove(&file)).await
+        self.change(bucket, key, move |disk| disk.remove(&file)).await
     }
 
     /// The keys of a bucket that begin so, in order, after this one.

@@ -3,8 +3,10 @@
 use std::{fmt, io, path::Path, sync::Arc};
 
 use aws_sdk_s3::config::{
-    BehaviorVersion, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+    BehaviorVersion, Region, RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig,
     http::{HttpRequest, HttpResponse},
+    retry::RetryConfig,
+    timeout::TimeoutConfig,
 };
 use aws_smithy_runtime_api::client::{
     auth::AuthSchemeId,
@@ -19,7 +21,7 @@ use s3s::{
 };
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
-use super::objects::{Expiry, Objects};
+use super::objects::{Expiry, Objects, Told};
 
 /// The scheme of requests without a signature.
 const NO_AUTH: AuthSchemeId = AuthSchemeId::new("noAuth");
@@ -37,8 +39,8 @@ impl EmbeddedS3 {
     ///
     /// # Errors
     /// When the folders can't be made or closed to others.
-    pub(crate) fn open(root: &Path, buckets: &[&str], expiries: Vec<Expiry>) -> io::Result<Self> {
-        let objects = Objects::open(root, buckets)?;
+    pub(crate) fn open(root: &Path, buckets: &[&str], expiries: Vec<Expiry>, told: Option<Told>) -> io::Result<Self> {
+        let objects = Objects::open(root, buckets)?.telling(told);
         let service = S3ServiceBuilder::new(objects.clone()).build();
         Ok(Self { objects, service, expiries: expiries.into() })
     }
@@ -54,6 +56,10 @@ impl EmbeddedS3 {
             .force_path_style(true)
             .allow_no_auth()
             .auth_scheme_preference([NO_AUTH])
+            // Nothing is lost on the way or waits on a line, and what is refused is refused again.
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             // The bytes don't leave the process.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
@@ -105,5 +111,46 @@ impl HttpConnector for EmbeddedS3 {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let store = self.clone();
         HttpConnectorFuture::new(async move { store.answer(request).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_change_of_an_object_is_told_before_it_is_made_and_after() {
+        let folder = tempfile::tempdir().unwrap();
+        let told: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (noting, root) = (told.clone(), folder.path().to_owned());
+        let note = move |bucket: &str, key: &str| {
+            let stands = std::fs::read_to_string(root.join(bucket).join(key)).is_ok_and(|text| text.ends_with("body"));
+            noting.lock().unwrap().push(format!("{bucket} {key} {stands}"));
+        };
+        let store = EmbeddedS3::open(folder.path(), &["one", "other"], Vec::new(), Some(Arc::new(note))).unwrap();
+        let client = store.client();
+        let said = || std::mem::take(&mut *told.lock().unwrap());
+        client
+            .put_object()
+            .bucket("one")
+            .key("f/a")
+            .body(bytes::Bytes::from_static(b"body").into())
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(said(), ["one f/a false", "one f/a true"]);
+        client.copy_object().bucket("other").key("b").copy_source("one/f/a").send().await.unwrap();
+        assert_eq!(said(), ["other b false", "other b true"]);
+        client.get_object().bucket("one").key("f/a").send().await.unwrap();
+        assert_eq!(said(), [""; 0]);
+        client.delete_object().bucket("one").key("f/a").send().await.unwrap();
+        assert_eq!(said(), ["one f/a true", "one f/a false"]);
+        let all = Delete::builder().objects(ObjectIdentifier::builder().key("b").build().unwrap()).build().unwrap();
+        client.delete_objects().bucket("other").delete(all).send().await.unwrap();
+        assert_eq!(said(), ["other b true", "other b false"]);
     }
 }

@@ -35,7 +35,7 @@ impl Store {
     }
 
     fn with(root: &Path, expiries: Vec<Expiry>) -> Self {
-        let embedded = EmbeddedS3::open(root, &["exports", "snapshots"], expiries).unwrap();
+        let embedded = EmbeddedS3::open(root, &["exports", "snapshots"], expiries, None).unwrap();
         let client = embedded.client();
         Self { objects: S3Objects::new(client.clone(), buckets()), client, embedded }
     }
