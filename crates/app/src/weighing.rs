@@ -68,7 +68,7 @@ impl App {
                 continue;
             };
             let counts_anew = known.sources.get(&connection.id) != Some(source);
-            let in_question = after.claims.connections.contains_key(&connection.id);
+            let in_question = after.claims.is_in_question(&connection.id);
             let is_other = replaced.as_ref() == Some(&connection.id);
             if counts_anew || in_question || is_other || new.contains(&connection.id) {
                 tokens.extend(links_of(after, connection).into_iter().map(|token| (connection, token)));
@@ -87,6 +87,7 @@ impl App {
         for (connection, token) in tokens {
             let (Some(export), Some(read)) = (&connection.export, reads.0.get(&token)) else { continue };
             let link = facts.entry(connection.id.clone()).or_insert_with(|| LinkFacts {
+                since: Some(connection.created_at),
                 last_put_at: export.last_changed_at,
                 reads: Vec::new(),
                 recorded_since: Some(export.recorded_since),

@@ -128,15 +128,13 @@ fn rules_of(picture: &Picture<'_>, block: &Block, night: Date) -> (Vec<String>, 
         return (vec!["made by the host".to_owned()], block.changed_at);
     };
     let mut rules = vec![origin.rule.clone()];
-    let mut since = block.first_seen_at;
+    let claim = picture.claims.claim(&origin.connection, night);
+    let mut since = claim.map_or(block.first_seen_at, |claim| claim.since);
     if block.kind == BlockKind::RuleClosure {
         rules.push("the edge of a rule of that site".to_owned());
     }
-    match picture.claims.claim(&origin.connection, night) {
-        Some(claim) => {
-            rules.push(claim.rule.as_str().to_owned());
-            since = claim.since;
-        }
+    match claim.filter(|claim| claim.rule != ClaimRule::NotFromUs) {
+        Some(claim) => rules.push(claim.rule.as_str().to_owned()),
         None if origin.sign == Sign::Reservation => rules.push(ClaimRule::ReservationMark.as_str().to_owned()),
         None if picture.is_evident(block) => rules.push(ClaimRule::NeverEchoes.as_str().to_owned()),
         None => rules.push(ClaimRule::NotFromUs.as_str().to_owned()),

@@ -139,9 +139,16 @@ impl Picture<'_> {
         }
         let written = block.connection().and_then(|connection| self.claims.connections.get(connection));
         let claims = written.map(|mine| mine.claims.touching(nights)).unwrap_or_default();
-        let (mut all, mut from) = (Vec::new(), nights.first());
+        let (mut all, mut from): (Vec<(Nights, Standing)>, _) = (Vec::new(), nights.first());
         let mut add = |first: Date, end: Date, standing| {
-            all.extend(Nights::new(first, end).ok().map(|run| (run, standing)));
+            // Claims that differ in their reasons alone are as sure as each other.
+            let same = all.last().filter(|(last, before)| *before == standing && last.end() == first);
+            let begins = same.map_or(first, |(last, _)| last.first());
+            let Ok(run) = Nights::new(begins, end) else { return };
+            if begins != first {
+                all.pop();
+            }
+            all.push((run, standing));
         };
         for (run, claim) in claims {
             let (first, end) = (run.first().max(nights.first()), run.end().min(nights.end()));

@@ -340,6 +340,81 @@ async fn two_reservations_of_one_night_open_a_conflict_which_is_told_once_and_cl
     assert!(world.state().await.conflicts.is_empty());
 }
 
+/// Two sites that tell nothing of whose their stays are: one has shown its stay for days, the other is connected now and
+/// not read yet.
+async fn one_site_and_a_new_one() -> (World, ConnectionId, EchoingSite) {
+    let world = ticking().await;
+    let a = world.connect("a", "generic").await;
+    world.serve("a", plain(&[("1@a", "2026-12-04", "2026-12-06"), ("2@a", "2027-05-01", "2027-05-20")]));
+    for _ in 0..3 {
+        world.sweep().await;
+    }
+    let b = EchoingSite::connect(&world, "b", Names::Minted).await;
+    (world, a, b)
+}
+
+#[tokio::test]
+async fn what_a_site_shows_that_never_read_its_new_link_is_told_as_a_conflict_and_still_is_after_a_pause() {
+    let (world, _, b) = one_site_and_a_new_one().await;
+    world.serve("b", plain(&[("1@b", "2026-12-04", "2026-12-06")]));
+    world.sweep().await;
+    assert_eq!(world.state().await.conflicts.len(), 1, "{:#?}", findings(&world).await);
+    for links_read in [false, true] {
+        if links_read {
+            let token = world.state().await.connection(&b.connection).unwrap().export.clone().unwrap().token;
+            world.store.record_reads(&token.hash(), &[world.now()].into()).await.unwrap();
+        }
+        world.app.pause_connection(&reach(&world), &b.connection, None).await.unwrap();
+        world.work().await;
+        assert!(world.state().await.conflicts.is_empty());
+        world.app.resume_connection(&reach(&world), &b.connection).await.unwrap();
+        world.work().await;
+        world.sweep().await;
+        assert_eq!(world.state().await.conflicts.len(), 1, "links read: {links_read}: {:#?}", findings(&world).await);
+    }
+}
+
+#[tokio::test]
+async fn a_stay_that_moves_onto_nights_which_another_sells_at_once_is_told_as_a_conflict() {
+    let (world, _, mut b) = one_site_and_a_new_one().await;
+    a_round(&world, &mut [&mut b]).await;
+    b.own = Some(("2026-12-20", "2026-12-22"));
+    a_round(&world, &mut [&mut b]).await;
+    assert_eq!(b.shown.len(), 2, "it read where the stays lay until now");
+    world.serve("a", plain(&[("1@a", "2026-12-20", "2026-12-22"), ("2@a", "2027-05-01", "2027-05-20")]));
+    world.sweep().await;
+    assert_eq!(world.state().await.conflicts.len(), 1, "{:#?}", findings(&world).await);
+}
+
+#[tokio::test]
+async fn what_a_site_read_right_after_its_link_was_put_for_the_first_time_is_no_conflict() {
+    let (world, _, mut b) = one_site_and_a_new_one().await;
+    let put_at = world.state().await.connection(&b.connection).unwrap().export.clone().unwrap().last_changed_at;
+    assert!(put_at.is_some_and(|put_at| world.now().duration_since(put_at) < SignedDuration::from_secs(1)));
+    b.reads_its_link(&world).await;
+    assert_eq!(b.shown.len(), 2, "what it read it shows as its own");
+    world.sweep().await;
+    let found = findings(&world).await;
+    assert!(world.state().await.conflicts.is_empty(), "{found:#?}");
+    assert!(found.contains(&Finding::Judged(Standing::Possible, ClaimRule::MayBeOurs)), "{found:#?}");
+}
+
+#[tokio::test]
+async fn what_a_site_read_of_a_link_that_was_revoked_since_is_no_conflict() {
+    let (world, _, mut b) = one_site_and_a_new_one().await;
+    world.clock.advance(SignedDuration::from_mins(5));
+    b.reads_its_link(&world).await;
+    let shown = b.shown.clone();
+    world.serve("b", plain(&[]));
+    world.sweep().await;
+    world.app.rotate_link(&reach(&world), &b.connection, true).await.unwrap();
+    world.work().await;
+    let shown: Vec<_> = shown.iter().map(|(uid, start, end)| (uid.as_str(), start.as_str(), end.as_str())).collect();
+    world.serve("b", plain(&shown));
+    world.sweep().await;
+    assert!(world.state().await.conflicts.is_empty(), "{:#?}", findings(&world).await);
+}
+
 #[tokio::test]
 async fn conflicts_of_all_properties_are_listed_though_one_property_cannot_be_read() {
     let world = ticking().await;

@@ -12,6 +12,8 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// What is recorded of one connection's private link.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LinkFacts {
+    /// Since when there has been a link: before that nobody can have read it. None where that is not known.
+    pub since: Option<Timestamp>,
     /// When the rendered link was last put.
     pub last_put_at: Option<Timestamp>,
     /// Reads by anybody but ourselves, oldest first: at least the last two days, or two cadences of that site.
@@ -32,6 +34,17 @@ impl LinkFacts {
     pub(super) fn last_until(&self, until: Timestamp) -> Option<Timestamp> {
         let count = self.reads.partition_point(|read| *read <= until);
         self.reads.get(count.checked_sub(1)?).copied()
+    }
+
+    /// From when on a link that would have carried a night since some instant can have been read: what was on the calendar
+    /// before there was a link was first read with that.
+    pub(super) fn readable_from(&self, carried_since: Timestamp) -> Timestamp {
+        self.since.map_or(carried_since, |since| since.max(carried_since))
+    }
+
+    /// Whether nobody has read the link since an instant, by a record that speaks for all of that time.
+    pub(super) fn unread_since(&self, from: Timestamp, at: Timestamp) -> bool {
+        self.covers(from) && self.first_from(from).is_none_or(|read| read > at)
     }
 
     /// Whether the record speaks for the whole time from an instant on.
@@ -57,17 +70,17 @@ pub(super) fn can_not_have_read(
 ) -> bool {
     if let Some(since) = carried_since {
         let first = known.map_or(since, |known| known.first.min(since));
-        return facts.covers(first) && facts.first_from(first).is_none_or(|read| read > at);
+        return facts.unread_since(facts.readable_from(first), at);
     }
     // It never carried the night, or so long ago that nobody remembers.
     let Some(known) = known.filter(|known| !known.carries) else { return true };
-    let window = window(source);
-    if !facts.covers(known.first) {
+    let (window, first) = (window(source), facts.readable_from(known.first));
+    if !facts.covers(first) {
         return at.duration_since(known.since) > window;
     }
     // Until the link without the night is known to be there, it may still be read with it.
     let with_until = known.put_at.map_or(at, |put_at| put_at.later(SERVED_AFTER));
-    let last_with = facts.last_until(with_until.min(at)).filter(|read| *read >= known.first);
+    let last_with = facts.last_until(with_until.min(at)).filter(|read| *read >= first);
     let Some(last_with) = last_with else { return true };
     let latest = facts.last_until(at);
     latest.is_some_and(|latest| latest > with_until) && at.duration_since(last_with) > window

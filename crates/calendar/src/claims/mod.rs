@@ -82,7 +82,8 @@ pub enum ClaimRule {
     BackAfterClean,
     /// 1c: found clean, and shown again before its link was read.
     NewAfterClean,
-    /// 1d: this site can't have read the night from us.
+    /// 1d: this site can't have read the night from us. Written down where its stays came to lie on the night later than
+    /// they were first seen, as one that was moved does, and while the connection is paused.
     NotFromUs,
     /// 1e: this site may have read the night from us.
     MayBeOurs,
@@ -94,6 +95,14 @@ pub enum ClaimRule {
     CertainElsewhere,
     /// 12: the host said that this stay no longer stands.
     SaidGone,
+}
+
+impl Claim {
+    /// When its stays came to lie on the night, by rules that judge what is newly shown: no link carried it for them until
+    /// then. Where they lay there before, the links themselves know it (`LinkNight`).
+    fn came_at(&self) -> Option<Timestamp> {
+        matches!(self.rule, ClaimRule::NotFromUs | ClaimRule::MayBeOurs).then_some(self.since)
+    }
 }
 
 impl ClaimRule {
@@ -208,6 +217,15 @@ impl Claims {
     #[must_use]
     pub fn waits_for_read(&self, connection: &ConnectionId) -> bool {
         self.parts(connection).any(|part| part.asked.is_some_and(|asked| asked.read_at.is_none()))
+    }
+
+    /// Whether something of this connection is to be found out, so that it matters when its link was read.
+    #[must_use]
+    pub fn is_in_question(&self, connection: &ConnectionId) -> bool {
+        self.connections.get(connection).is_some_and(|mine| {
+            let unsure = |claim: &Claim| claim.standing != Standing::Certain;
+            !mine.parts.is_empty() || !mine.link.is_empty() || mine.claims.iter().any(|(_, claim)| unsure(claim))
+        })
     }
 
     /// Nights of which this connection's absence is no news: it is asked for them, only echoes them, or the host said that

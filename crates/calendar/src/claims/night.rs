@@ -46,12 +46,20 @@ pub(super) struct Cell {
     /// Of the claim, where there is one.
     pub(super) standing: Option<Standing>,
     pub(super) since: Option<Timestamp>,
+    /// When its stays came to lie on the night, where that is later than they were first seen.
+    pub(super) came_at: Option<Timestamp>,
     pub(super) asked: bool,
 }
 
 impl Cell {
     fn may_hold(&self) -> bool {
         self.standing.is_some_and(|standing| standing != Standing::Echo)
+    }
+
+    /// Since when others' links can carry the night for its stays; none where they do not.
+    pub(super) fn carried_since(&self) -> Option<Timestamp> {
+        let presence = self.presence.filter(|_| self.may_hold())?;
+        Some(self.came_at.unwrap_or(presence.first_seen_at))
     }
 }
 
@@ -120,6 +128,7 @@ impl<'a> Table<'a> {
                 let standing = claim.map_or(Standing::Certain, |claim| claim.standing);
                 cell.standing = Some(if presence.foreign { standing } else { Standing::Echo });
                 cell.since = Some(claim.map_or(presence.newest_at, |claim| claim.since));
+                cell.came_at = claim.and_then(|claim| claim.came_at());
                 cell.asked = parts.get(night).copied().flatten().is_some_and(|part| part.asked.is_some());
             }
         }

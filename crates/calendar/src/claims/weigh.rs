@@ -181,8 +181,10 @@ struct State {
     /// Of the claim before and now.
     stood: Option<Standing>,
     standing: Option<Standing>,
-    /// What is written down of the claim.
+    /// What is written down of the claim; of one that did not count until now, what stood when it last did.
     claim: Option<Claim>,
+    /// Its stays took the night before this change, and when they came to lie on it, where that is written down.
+    lay: Option<Option<Timestamp>>,
     part: Part,
     link: Option<LinkNight>,
     /// Since when the link carried the night before this change, by what is known; none if it did not.
@@ -194,7 +196,8 @@ struct State {
 impl State {
     /// Nothing is claimed, and nothing is to be remembered.
     fn is_idle(&self) -> bool {
-        self.was.is_none() && self.is.is_none() && self.part == Part::default() && self.link.is_none()
+        let is_there = self.was.is_some() || self.is.is_some() || self.claim.is_some();
+        !is_there && self.part == Part::default() && self.link.is_none()
     }
 
     fn is_possible(&self) -> bool {
@@ -231,7 +234,8 @@ struct Night {
     /// Days from today.
     index: usize,
     host_before: bool,
-    host: bool,
+    /// Since when the host's own block or a turnover takes it.
+    host: Option<Timestamp>,
     states: Vec<State>,
 }
 
@@ -288,7 +292,9 @@ impl<'a> Weighing<'a> {
         let (of_before, of_after) = (index(&before), index(&after));
 
         let written = claims.connections.values();
-        let written = written.flat_map(|mine| mine.link.last_night().into_iter().chain(mine.parts.last_night()));
+        let written = written.flat_map(|mine| {
+            [mine.claims.last_night(), mine.link.last_night(), mine.parts.last_night()].into_iter().flatten()
+        });
         let reach = written.map(|end| usize::try_from(days_between(today, end)).unwrap_or(0)).max().unwrap_or(0);
         let length = before.len().max(after.len()).max(reach);
         let spread: Vec<Written> =
@@ -317,6 +323,7 @@ impl<'a> Weighing<'a> {
                     stood,
                     standing: stood,
                     claim,
+                    lay: was.presence.map(|_| claim.filter(|claim| claim.standing == Standing::Certain)?.came_at()),
                     part: part.unwrap_or_default(),
                     link: link.map(|link| party.with_put(link)),
                     carried: carried.map(|(row, at)| carried_since(row, at, link.as_ref())),
@@ -324,15 +331,15 @@ impl<'a> Weighing<'a> {
                 });
             }
             let host_before = was_row.is_some_and(|row| row.host.is_some());
-            let host = is_row.is_some_and(|row| row.host.is_some());
-            if host || host_before || states.iter().any(|state| !state.is_idle()) {
+            let host = is_row.and_then(|row| row.host);
+            if host.is_some() || host_before || states.iter().any(|state| !state.is_idle()) {
                 nights.push(Night { date, index, host_before, host, states });
             }
         }
         if let Some(at) = connections.iter().position(|party| Some(party.id) == change.replaced) {
             for state in nights.iter_mut().filter_map(|night| night.states.get_mut(at)) {
-                let State { is, link, carried, .. } = *state;
-                *state = State { is, link, carried, ..State::default() };
+                let State { is, lay, link, carried, .. } = *state;
+                *state = State { is, lay, link, carried, ..State::default() };
             }
         }
         Self { change, rules, connections, nights, findings: Vec::new() }
@@ -378,7 +385,7 @@ impl<'a> Weighing<'a> {
         let picture = Picture { claims: &claims, ..self.change.after };
         let table = Table::of(&picture, picture.house.date(self.change.now), self.change.now);
         for night in &mut self.nights {
-            night.host = table.row(night.index).is_some_and(|row| row.host.is_some());
+            night.host = table.row(night.index).and_then(|row| row.host);
         }
     }
 
@@ -396,7 +403,7 @@ impl<'a> Weighing<'a> {
     fn inquire(&mut self, night: &mut Night, edges: &mut Option<Edges<'a>>) {
         let now = self.change.now;
         let turned = |state: &State| state.is_certain() && state.stood != Some(Standing::Certain);
-        let became_certain = night.states.iter().any(turned) || (night.host && !night.host_before);
+        let became_certain = night.states.iter().any(turned) || (night.host.is_some() && !night.host_before);
         if became_certain && self.rules.echoes_are_asked_anew {
             for (at, state) in night.states.iter_mut().enumerate().filter(|(_, state)| state.is_doubtful_echo()) {
                 state.set(Standing::Possible, ClaimRule::CertainElsewhere, now);
@@ -404,10 +411,10 @@ impl<'a> Weighing<'a> {
                 self.findings.push((at, finding, night.date));
             }
         }
-        if night.host || night.states.iter().any(State::is_certain) || !self.rules.inquiries {
+        if night.host.is_some() || night.states.iter().any(State::is_certain) || !self.rules.inquiries {
             // Who let go of a night that the host keeps free is clean of it for as long as that lasts: a site that shows the
             // turnover night after its own stay as a part of that would be asked again after each answer.
-            let host = night.host;
+            let host = night.host.is_some();
             for state in &mut night.states {
                 let Part { asked, clean_since, cleaned_at, .. } = state.part;
                 let let_go = asked.filter(|_| !state.is_shown()).map(|_| now);
@@ -520,10 +527,14 @@ impl<'a> Weighing<'a> {
                     *cell = state.cell();
                 }
             }
-            let row = Row { host: night.host.then_some(now), cells: &cells };
+            let row = Row { host: night.host, cells: &cells };
+            // A turnover night that moves with its stay clashes with nobody, and is not written down with every stay.
+            let is_turnover = self.change.read.is_some() && cells.iter().all(|cell| cell.carried_since().is_none());
             for ((state, party), place) in night.states.iter_mut().zip(&self.connections).zip(&place) {
-                let carries = place.is_some_and(|place| carries(row, place, &sources, self.rules));
-                state.follow_link(party, carries, now);
+                let carried = place.filter(|place| carries(row, *place, &sources, self.rules));
+                let is_new_turnover = is_turnover && state.carried.is_none();
+                let since = carried.map(|place| if is_new_turnover { now } else { carried_since(row, place, None) });
+                state.follow_link(party, since.map(|since| party.facts.readable_from(since)), now);
             }
         }
     }
@@ -542,7 +553,7 @@ impl<'a> Weighing<'a> {
                 let Some(one) = Nights::one(night.date) else {
                     continue;
                 };
-                if let Some(claim) = state.claim.filter(|_| state.standing.is_some()) {
+                if let Some(claim) = state.claim.filter(|claim| state.is_kept(claim, party)) {
                     mine.claims.push(one, claim);
                 }
                 if state.part != Part::default() {
@@ -668,7 +679,7 @@ fn carried_since(row: Row<'_>, at: usize, link: Option<&LinkNight>) -> Timestamp
         return link.since;
     }
     let others = row.cells.iter().enumerate().filter(|(other, _)| *other != at);
-    let since = others.filter_map(|(_, cell)| cell.presence).map(|presence| presence.first_seen_at);
+    let since = others.filter_map(|(_, cell)| cell.carried_since());
     since.chain(row.host).min().unwrap_or(Timestamp::MIN)
 }
 
@@ -706,8 +717,10 @@ impl Judging<'_> {
         if self.party.read_at.is_some() {
             self.state.part.silent = false;
         }
-        let is = self.state.is.filter(|_| self.party.source.is_some());
-        match is {
+        if self.party.source.is_none() {
+            return self.not_counted();
+        }
+        match self.state.is {
             None => self.not_there(),
             Some(is) if is.shown => self.shown(is),
             Some(is) => self.only_held(is),
@@ -716,11 +729,28 @@ impl Judging<'_> {
 
     /// No stay takes the night any more.
     fn not_there(&mut self) {
-        if self.state.part.asked.is_some() && self.state.stood.is_some() && self.party.source.is_some() {
+        if self.state.part.asked.is_some() && self.state.stood.is_some() {
             self.clean();
         } else if self.state.stood.is_some() {
             self.let_go();
         }
+    }
+
+    /// Rule 11: it claims nothing. What stood, and what the host said, holds again when the connection counts again: its
+    /// pause made nothing less sure, whatever its site read of its link before.
+    fn not_counted(&mut self) {
+        let known = match (self.state.stood, self.state.claim) {
+            (None, known) => known,
+            (Some(_), Some(claim)) if claim.rule == ClaimRule::SaidGone => Some(claim),
+            (Some(Standing::Certain), _) => {
+                Some(Claim { standing: Standing::Certain, rule: ClaimRule::NotFromUs, since: self.now })
+            }
+            (Some(_), _) => None,
+        };
+        if self.state.stood.is_some() {
+            self.let_go();
+        }
+        self.state.claim = known;
     }
 
     /// Its claim ends by absence, and with it a question.
@@ -743,7 +773,7 @@ impl Judging<'_> {
             return;
         }
         match self.state.stood {
-            None => self.judge(true),
+            None => self.appears(),
             Some(Standing::Echo) if self.state.claim.is_some_and(|claim| claim.rule == ClaimRule::OurTag) => {
                 self.judge(true);
             }
@@ -768,8 +798,7 @@ impl Judging<'_> {
         }
         if self.state.stood.is_none() {
             // A stay that counts again, after a pause, and is still missed.
-            self.judge(true);
-            return;
+            return self.appears();
         }
         let Some(read_at) = self.party.read_at else { return };
         let Some(asked) = self.asked_with_read(read_at) else { return };
@@ -777,6 +806,15 @@ impl Judging<'_> {
         let mass_vanish = self.party.mass_vanish && self.rules.mass_vanish_waits;
         if was_read && !mass_vanish && !is.under_way {
             self.clean();
+        }
+    }
+
+    /// Newly shown, or shown again by a connection that did not count for a while.
+    fn appears(&mut self) {
+        match self.state.claim {
+            Some(known) if known.standing == Standing::Certain => self.plain(),
+            Some(known) if !self.state.is.is_some_and(|is| is.evident) => self.state.standing = Some(known.standing),
+            _ => self.judge(true),
         }
     }
 
@@ -885,15 +923,18 @@ impl Judging<'_> {
         if could_not { self.plain() } else { self.judged(Standing::Possible, ClaimRule::MayBeOurs) }
     }
 
-    /// Certain, and nothing worth writing down.
+    /// Certain, and nothing worth writing down but when stays that were known before came to lie on the night.
     fn plain(&mut self) {
         if self.state.stood.is_some_and(|stood| stood != Standing::Certain) {
             let evident = self.state.is.is_some_and(|is| is.evident);
             let rule = if evident { ClaimRule::ReservationMark } else { ClaimRule::NotFromUs };
             self.found.push(Finding::Judged(Standing::Certain, rule));
         }
+        let came_now = || self.state.is.filter(|is| is.first_seen_at < self.now).map(|_| self.now);
+        let came_at = self.state.lay.unwrap_or_else(came_now);
+        let came = |since| Claim { standing: Standing::Certain, rule: ClaimRule::NotFromUs, since };
         self.state.standing = Some(Standing::Certain);
-        self.state.claim = None;
+        self.state.claim = came_at.map(came);
     }
 
     fn judged(&mut self, standing: Standing, rule: ClaimRule) {
@@ -908,41 +949,63 @@ impl State {
             presence: self.is,
             standing: self.standing,
             since: self.claim.map(|claim| claim.since).or(self.is.map(|is| is.newest_at)),
+            came_at: self.claim.and_then(|claim| claim.came_at()),
             asked: self.part.asked.is_some(),
         }
     }
 
-    /// Remembers what the link did with this night, as long as its site may still show what it read then.
-    fn follow_link(&mut self, party: &Party<'_>, carries: bool, now: Timestamp) {
+    /// Whether a claim is still to be known after this change: of a connection that does not count only as long as its
+    /// link is remembered, without which nothing could put it in question.
+    fn is_kept(&self, claim: &Claim, party: &Party<'_>) -> bool {
+        let waits = party.source.is_none() && (self.link.is_some() || claim.standing != Standing::Certain);
+        self.standing.is_some() || waits
+    }
+
+    /// Remembers what the link did with this night, as long as its site may still show what it read then. `carries` is set
+    /// where it carries the night now: since when, for all that blocks and claims tell.
+    fn follow_link(&mut self, party: &Party<'_>, carries: Option<Timestamp>, now: Timestamp) {
         if party.source.is_some_and(|source| source.never_echoes) {
             self.link = None;
             return;
         }
+        let first = |known: Option<LinkNight>, since: Timestamp| known.map_or(since, |known| known.first.min(since));
         let Some(source) = party.source else {
             // Paused or gone: its link is empty. What it carried is remembered like any other night that left it.
             self.link = match self.carried {
-                Some(first) => Some(LinkNight { carries: false, since: now, put_at: None, first }),
+                Some(since) => {
+                    Some(LinkNight { carries: false, since: now, put_at: None, first: first(self.link, since) })
+                }
                 None => self.link.filter(|link| now.duration_since(link.since) <= DAY * 8),
             };
             return;
         };
-        let first = |known: Option<LinkNight>, since: Timestamp| known.map_or(since, |known| known.first.min(since));
         let link = match (self.carried, carries) {
-            (Some(since), false) => {
+            (Some(since), None) => {
                 Some(LinkNight { carries: false, since: now, put_at: None, first: first(self.link, since) })
             }
-            (None, true) if self.link.is_some() || self.part.clean_since.is_some() => {
+            (None, Some(since)) if self.link.is_some() || self.part.clean_since.is_some() || since < now => {
                 Some(LinkNight { carries: true, since: now, put_at: None, first: first(self.link, now) })
             }
-            (None, true) => None,
-            (Some(_), true) | (None, false) => self.link,
+            (None, Some(_)) => None,
+            // Who made it carry the night went, and another makes it go on: what is left tells of a later time.
+            (Some(before), Some(after)) if self.link.is_none() && party.facts.readable_from(before) < after => {
+                let since = party.facts.readable_from(before);
+                Some(LinkNight { carries: true, since, put_at: None, first: since })
+            }
+            (Some(_), Some(_)) | (None, None) => self.link,
         };
         self.link = link.filter(|link| {
             let in_question = self.part.asked.is_some() || self.part.clean_since.is_some();
-            let may_matter = if carries {
-                now.duration_since(link.since) <= window(source)
+            let is_fresh = now.duration_since(link.since) <= window(source);
+            let may_matter = if let Some(since) = carries {
+                // It tells of an earlier time than what is left, in which it was read last, or of a later one.
+                let is_older = link.first < since && party.facts.first_from(since).is_none();
+                is_fresh || is_older || party.facts.unread_since(link.since, now)
             } else {
-                self.standing.is_some() || !can_not_have_read(None, Some(link), &party.facts, source, now)
+                // Until the link without the night is there, it may yet be read with it.
+                let is_served = is_fresh && link.put_at.is_none_or(|put_at| put_at.later(SERVED_AFTER) > now);
+                let may_have_read = || !can_not_have_read(None, Some(link), &party.facts, source, now);
+                self.standing.is_some() || is_served || may_have_read()
             };
             in_question || may_matter
         });

@@ -50,6 +50,16 @@ impl Home {
         self
     }
 
+    /// This site is connected now; nobody has seen its link.
+    pub(super) fn connect(&mut self, of: u8) -> &mut Self {
+        self.change(None, |home| {
+            let (since, recorded_since) = (Some(home.now), Some(home.now));
+            let facts = LinkFacts { since, recorded_since, complete: true, ..LinkFacts::default() };
+            home.links.insert(connection(of), facts);
+            home.sources.insert(connection(of), Source::default());
+        })
+    }
+
     /// This site reads its link now.
     pub(super) fn reads_link(&mut self, of: u8) -> &mut Self {
         let now = self.now;

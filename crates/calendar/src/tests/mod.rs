@@ -10,6 +10,7 @@ mod large;
 mod needed;
 mod occupancy;
 mod properties;
+mod races;
 mod reconcile;
 mod semantics;
 mod simulation;

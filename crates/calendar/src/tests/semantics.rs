@@ -78,6 +78,8 @@ impl Story {
                 story.home.house = house_with_turnover(1);
             } else if *given == "reads of links are not recorded" {
                 story.home.links.values_mut().for_each(|facts| *facts = LinkFacts::default());
+            } else if let Some(site) = given.strip_suffix(" is not connected") {
+                story.home.sources.remove(&connection(story.site(site)));
             } else if let Some(site) = given.strip_suffix(" is a master feed") {
                 let id = connection(story.site(site));
                 story.home.sources.get_mut(&id).unwrap().aggregates = true;
@@ -120,6 +122,10 @@ impl Story {
                 self.home.reads_link(site);
                 return;
             }
+            ("is", "connected") => {
+                self.home.connect(site);
+                return;
+            }
             ("is", "paused") => {
                 self.home.change(None, |home| {
                     let source = home.sources.remove(&id).unwrap();
@@ -157,7 +163,7 @@ impl Story {
         self.home.feed(site, sightings);
     }
 
-    /// `20-24 sold`, `20-24 until 18:00 sold`, `20-24 closed`, `20-24 tagged`
+    /// `20-24 sold`, `20-24 until 18:00 sold`, `20-24 booked`, `20-24 closed`, `20-24 tagged`
     fn event(&mut self, text: &str, known: &[Shown]) -> Shown {
         let (nights, rest) = text.split_once(' ').expect("an event has a kind");
         let (until, kind) = match rest.strip_prefix("until ") {
@@ -181,6 +187,7 @@ impl Story {
         };
         let (sign, kind) = match shown.kind.as_str() {
             "sold" => (Sign::Reservation, BlockKind::Reservation),
+            "booked" => (Sign::None, BlockKind::Reservation),
             "closed" => (Sign::None, BlockKind::Closure),
             "tagged" => (Sign::Ours, BlockKind::Closure),
             kind => panic!("nobody knows what {kind} is"),

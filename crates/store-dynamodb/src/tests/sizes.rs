@@ -77,6 +77,7 @@ fn a_crowded_property() -> PropertyState {
         // Clocks do not tick in whole seconds.
         let now = at(i64::try_from(site).unwrap() * 600) + SignedDuration::from_nanos(123_456_789);
         let read_before = LinkFacts {
+            since: None,
             last_put_at: Some(at(0)),
             reads: vec![now - SignedDuration::from_secs(60)],
             recorded_since: Some(at(-86_400)),

@@ -47,6 +47,8 @@ pub(super) struct Link {
     pub(super) nights: Mask,
     /// What it served until it was last put.
     before: Rc<Vec<Imported>>,
+    pub(super) made_at: Minute,
+    pub(super) is_missing: bool,
     pub(super) put_at: Option<Minute>,
     /// Reads, each with when we learn of it.
     pub(super) reads: Vec<(Minute, Minute)>,
@@ -290,14 +292,28 @@ impl Service {
         self.weigh(&before, &sources, None, None, now);
     }
 
+    /// This connection is not made yet: nothing is known of it, and it has no link.
+    pub(super) fn disconnect(&mut self, of: usize) {
+        self.paused[of] = true;
+        self.links[of].is_missing = true;
+    }
+
+    pub(super) fn connect(&mut self, of: usize, now: Minute) {
+        (self.links[of].is_missing, self.links[of].made_at) = (false, now);
+        self.pause(of, false, now);
+    }
+
     fn facts(&self, now: Minute) -> BTreeMap<ConnectionId, LinkFacts> {
-        let window = now - 10 * DAY;
         let facts = |link: &Link| {
-            let known = link.reads.iter().filter(|(read, learned)| *learned <= now && *read >= window);
+            let known = link.reads.iter().filter(|(_, learned)| *learned <= now);
+            // The newest read is always known.
+            let window = known.clone().map(|(read, _)| *read).max().unwrap_or(now) - 10 * DAY;
+            let known = known.filter(|(read, _)| *read >= window);
             LinkFacts {
+                since: Some(at(link.made_at)),
                 last_put_at: link.put_at.map(at),
                 reads: known.map(|(read, _)| at(*read)).collect(),
-                recorded_since: Some(at(window)),
+                recorded_since: Some(at(link.made_at)),
                 complete: self.complete_record,
             }
         };
@@ -478,6 +494,40 @@ impl Service {
         };
         self.blocks.iter().find(takes)?;
         Some(self.claims.claim(id, date).map_or(Standing::Certain, |claim| claim.standing))
+    }
+
+    /// Nights that its link may carry as soon as it is put.
+    pub(super) fn claimed_by_others(&self, of: usize) -> Mask {
+        let turnover = i64::from(self.house.turnover_nights());
+        let claimed = self.blocks.iter().filter_map(|block| {
+            let nights = block.extent.nights(&self.house)?;
+            let (first, end) = (night_of(nights.first()), night_of(nights.end()));
+            let is_own = block.connection() == Some(&self.ids[of]);
+            Some(mask(if is_own { end } else { first }, end + turnover))
+        });
+        claimed.fold(0, |all, nights| all | nights)
+    }
+
+    /// Nights ahead that a connection surely claims.
+    pub(super) fn surely_held(&self, of: usize) -> Mask {
+        let mine = self.blocks.iter().filter(|block| block.connection() == Some(&self.ids[of]));
+        let nights = mine.filter_map(|block| block.extent.nights(&self.house)).flat_map(Nights::iter).map(night_of);
+        let certain = nights.filter(|night| self.standing(of, *night) == Some(Standing::Certain));
+        certain.fold(0, |all, night| all | mask(night, night + 1))
+    }
+
+    /// Whether its latest good reading shows a night by an event without our tag.
+    pub(super) fn shows(&self, of: usize, night: i64) -> bool {
+        let mine =
+            self.blocks.iter().filter(|block| block.connection() == Some(&self.ids[of]) && block.hold().is_none());
+        mine.filter(|block| !block.is_ours())
+            .any(|block| block.extent.nights(&self.house).is_some_and(|nights| nights.contains(date(night))))
+    }
+
+    /// Whether its claim on a night is certain though it never stood when it was asked.
+    pub(super) fn is_certain_unasked(&self, of: usize, night: i64) -> bool {
+        let claim = self.claims.claim(&self.ids[of], date(night));
+        claim.is_none_or(|claim| claim.standing == Standing::Certain && claim.rule == ClaimRule::NotFromUs)
     }
 
     /// Whether what a site shows of a night is a reservation by its own text.

@@ -23,6 +23,9 @@ pub(super) struct Setting {
     /// Late check-outs, the host's own blocks, turnover nights, rotated links, connections that only export, and a host
     /// who says which stay of a conflict is gone.
     pub(super) extras: bool,
+    /// Connections are made while the others show stays already, are paused and resumed in conflict, stays move far, and
+    /// several sites sell the same nights within minutes.
+    pub(super) races: bool,
     /// What makes phantoms of this world undecidable.
     pub(super) cause: Option<Cause>,
     /// Days in which things happen, and days of rest afterwards.
@@ -37,10 +40,15 @@ impl Setting {
             complete_record: seed.is_multiple_of(2),
             mirrors: seed % 5 == 4,
             extras: seed % 3 == 1,
+            races: false,
             cause: causes.get((seed / 10 % 4) as usize).copied().filter(|_| seed % 10 == 7),
             days: 12,
             rest: 13,
         }
+    }
+
+    pub(super) fn with_races(seed: u64) -> Self {
+        Self { races: true, ..Self::of(seed) }
     }
 }
 
@@ -89,6 +97,14 @@ enum Event {
     Own,
     Rotate,
     SayGone(Vec<BlockId>),
+    /// The host makes the connection.
+    Connect(usize),
+    /// The connection of a stay in conflict is paused for a while.
+    PauseFor(usize, Minute),
+    /// A stay moves far.
+    MoveFar,
+    /// A guest books just these nights, where they seem free.
+    Race(usize, i64, i64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +153,10 @@ pub(super) struct Figures {
     pub(super) settled_after: Minute,
     pub(super) conflicts: u64,
     pub(super) false_conflicts: u64,
+    /// Stays of sites that had read none of their nights, beside surely held ones of others: they have to be told.
+    pub(super) races: u64,
+    /// Nights that a site shows because it read them lately: they must not be told.
+    pub(super) repeats: u64,
     /// Links put, and changes taken in, on the last day, when nothing had changed for long.
     pub(super) idle_writes: u64,
     /// How long that was watched for.
@@ -166,6 +186,8 @@ impl Figures {
         self.settled_after = self.settled_after.max(other.settled_after);
         self.conflicts += other.conflicts;
         self.false_conflicts += other.false_conflicts;
+        self.races += other.races;
+        self.repeats += other.repeats;
         self.idle_writes += other.idle_writes;
         self.quiet += other.quiet;
         for (cause, theirs) in other.undecided {
@@ -216,6 +238,20 @@ pub(super) struct World {
     host: Vec<(BlockId, Mask)>,
     /// The link that the site reads is revoked, and the new one is not pasted there yet.
     revoked_until: Vec<Minute>,
+    /// When each site last got each night from its link, and what it may ever have got, for all that the record tells.
+    got_at: Vec<[Option<Minute>; 128]>,
+    may_have_got: Vec<Mask>,
+    /// When each link last had each night, or was about to have it.
+    carried_at: Vec<[Option<Minute>; 128]>,
+    /// Nights that each connection surely held when it was paused, and when that was; who was paused for a day.
+    stood: Vec<Mask>,
+    paused_at: Vec<Minute>,
+    was_long_paused: Vec<bool>,
+    /// Nights that each site held at any time, and those of stays that the host said to be gone.
+    ever_held: Vec<Mask>,
+    ever_gone: Vec<Mask>,
+    /// By a dice of its own.
+    chance: Rng,
     wake: Option<Minute>,
     figures: Figures,
     story: Option<Vec<String>>,
@@ -358,6 +394,15 @@ impl World {
             turnover,
             host: Vec::new(),
             revoked_until: vec![0; count],
+            got_at: vec![[None; 128]; count],
+            may_have_got: vec![0; count],
+            carried_at: vec![[None; 128]; count],
+            stood: vec![0; count],
+            paused_at: vec![0; count],
+            was_long_paused: vec![false; count],
+            ever_held: vec![0; count],
+            ever_gone: vec![0; count],
+            chance: Rng::of(seed ^ 0x7ace),
             wake: None,
             figures: Figures { runs: 1, simulated_days: setting.days + setting.rest, ..Figures::default() },
             story: tell.then(Vec::new),
@@ -379,6 +424,9 @@ impl World {
                 world.plan(first, Event::Read(of));
             }
             world.plan(1, Event::Build(of));
+        }
+        if setting.races {
+            world.plan_races();
         }
         for event in [Event::Guest, Event::Cancel, Event::Move, Event::Close, Event::Open, Event::Pause, Event::Outage]
         {
@@ -407,6 +455,7 @@ impl World {
             Event::Open => 4 * DAY,
             Event::Pause => 15 * DAY,
             Event::Own => 2 * DAY,
+            Event::MoveFar => 3 * DAY,
             _ => 4 * DAY,
         };
         let after = self.rng.between(1, 2 * mean);
@@ -517,6 +566,7 @@ impl World {
             Event::Resume(of) => {
                 self.service.pause(of, false, self.now);
                 self.tell(|_| format!("connection {of} is resumed"));
+                self.watch_resumption(of);
                 self.follow();
             }
             Event::Outage => {
@@ -532,7 +582,109 @@ impl World {
                 self.plan_next(Event::Rotate);
             }
             Event::SayGone(blocks) => self.say_gone(&blocks),
+            Event::Connect(of) => self.connect(of),
+            Event::PauseFor(of, long) => self.pause_for(of, long),
+            Event::MoveFar => {
+                self.move_far();
+                self.plan_next(Event::MoveFar);
+            }
+            Event::Race(of, first, end) => self.race(of, first, end),
         }
+    }
+
+    // ---- races ---------------------------------------------------------------------------------------------------
+
+    /// Some sites are connected later, when they and the others show stays already.
+    fn plan_races(&mut self) {
+        for of in 0..self.sites.len() {
+            if self.chance.percent(40) {
+                self.service.disconnect(of);
+                let after = self.chance.between(HOUR, self.setting.days * DAY - 1);
+                self.plan(after, Event::Connect(of));
+            }
+        }
+        self.plan_next(Event::MoveFar);
+    }
+
+    fn connect(&mut self, of: usize) {
+        self.service.connect(of, self.now);
+        self.tell(|_| format!("connection {of} is made"));
+        let soon = self.chance.between(0, 3);
+        if self.sites[of].habits.has_feed {
+            self.plan(soon, Event::Poll(of));
+        }
+        self.follow();
+    }
+
+    fn pause_for(&mut self, of: usize, long: Minute) {
+        if self.service.paused[of] || self.now >= self.setting.days * DAY {
+            return;
+        }
+        self.begin_pause(of);
+        self.tell(|_| format!("connection {of} is paused in conflict, for {long} minutes"));
+        self.follow();
+        let long = long.min(self.setting.days * DAY - self.now).max(1);
+        self.plan(long, Event::Resume(of));
+    }
+
+    /// Some of the connections of a conflict are paused soon, for minutes or hours.
+    fn plan_pauses(&mut self, conflict: &Conflict) {
+        let of: Vec<usize> = conflict.blocks.iter().filter_map(|block| self.service.connection_of(block)).collect();
+        for of in of {
+            if self.chance.percent(50) {
+                let within = *self.chance.pick(&[5, 4 * HOUR]);
+                let after = self.chance.between(1, within);
+                let long = *self.chance.pick(&[1, 2, 30, 5 * HOUR, 30 * HOUR]);
+                self.plan(after, Event::PauseFor(of, long));
+            }
+        }
+    }
+
+    fn move_far(&mut self) {
+        let (today, booked) = (self.today(), self.chance.percent(70));
+        let stays = self.sites.iter().enumerate().flat_map(|(of, site)| {
+            site.stays.iter().enumerate().filter(|(_, stay)| !stay.mirrored).map(move |(at, stay)| (of, at, *stay))
+        });
+        let stays: Vec<_> = stays.filter(|(_, _, stay)| stay.first > today && stay.booked == booked).collect();
+        if stays.is_empty() {
+            return;
+        }
+        let (of, at, stay) = *self.chance.pick(&stays);
+        let first = today + 1 + self.chance.between(0, 30);
+        let end = first + stay.end - stay.first;
+        let moved = Stay { first, end, ..stay };
+        if moved.mask() & self.sites[of].taken() & !stay.mask() != 0 {
+            return;
+        }
+        self.sites[of].stays[at] = moved;
+        self.tell(|_| format!("{}-{} moves far, to {first}-{end}, at site {of}", stay.first, stay.end));
+        self.plan_build(of);
+        self.plan_mirrors(of);
+        self.plan_race(first, end);
+    }
+
+    /// Guests look for the same nights elsewhere, at the same time.
+    fn plan_race(&mut self, first: i64, end: i64) {
+        if self.setting.races && self.chance.percent(60) {
+            let of = self.chance.between(0, self.sites.len() as i64 - 1) as usize;
+            let after = *self.chance.pick(&[1, 5, 40, 3 * HOUR]);
+            self.plan(after, Event::Race(of, first, end));
+        }
+    }
+
+    fn race(&mut self, of: usize, first: i64, end: i64) {
+        let booked = self.chance.percent(60);
+        let stay = Stay { id: self.next_stay + 1, first, end, booked, late: false, mirrored: false };
+        let no_shop = self.sites[of].habits.mirrors.is_some();
+        if no_shop || first <= self.today() || stay.mask() & self.sites[of].taken() != 0 {
+            return;
+        }
+        self.next_stay += 1;
+        self.figures.stays += 1;
+        self.sites[of].stays.push(stay);
+        self.tell(|_| format!("somebody takes {first}-{end} at site {of} too"));
+        self.plan_build(of);
+        self.plan_mirrors(of);
     }
 
     /// For so long nothing has come into any feed, or was trimmed from it at midnight, that every site has heard of it and
@@ -572,6 +724,7 @@ impl World {
             let stays = self.sites[origin].stays.clone();
             self.sites[of].mirror(stays);
         }
+        self.ever_held[of] |= self.sites[of].own();
         let before = self.sites[of].feed.own;
         self.sites[of].build(today, &mut self.rng);
         if self.sites[of].feed.own & !before != 0 {
@@ -645,6 +798,9 @@ impl World {
         }
         for conflict in std::mem::take(&mut self.service.opened_conflicts) {
             self.figures.conflicts += 1;
+            if self.setting.races {
+                self.plan_pauses(&conflict);
+            }
             if self.setting.extras && self.rng.percent(60) {
                 let after = self.rng.between(10, 20 * HOUR);
                 self.plan(after, Event::SayGone(conflict.blocks.clone()));
@@ -689,6 +845,7 @@ impl World {
 
     /// Exports follow a change: at once, or late where a worker died.
     fn follow(&mut self) {
+        self.watch_races();
         if self.service.dirty {
             let after = if self.rng.percent(3) { self.rng.between(2, 150) } else { 1 };
             self.plan(after, Event::Publish);
@@ -717,8 +874,21 @@ impl World {
     }
 
     fn read_once(&mut self, of: usize) {
+        if self.service.links[of].is_missing {
+            return;
+        }
         let cached = self.rng.percent(50);
         let events = self.service.serve(of, self.now, cached);
+        // A link that follows a change late, or was cached, is recorded as read all the same, and it is not always known
+        // when it was put.
+        self.note_carried(of);
+        for night in 0..128 {
+            let lately = self.carried_at[of][night].is_some_and(|at| self.now - at <= DAY);
+            self.may_have_got[of] |= u128::from(lately) << night;
+        }
+        for night in bits(events.iter().fold(0, |all, event| all | mask(event.first, event.end))) {
+            self.got_at[of][night as usize] = Some(self.now);
+        }
         if self.setting.complete_record {
             self.service.links[of].reads.push((self.now, self.now));
         } else if self.rng.percent(80) {
@@ -776,6 +946,7 @@ impl World {
             self.sites[of].stays.push(stay);
             self.plan_build(of);
             self.plan_mirrors(of);
+            self.plan_race(first, end);
             return;
         }
     }
@@ -862,11 +1033,16 @@ impl World {
         }
     }
 
+    fn begin_pause(&mut self, of: usize) {
+        (self.stood[of], self.paused_at[of]) = (self.service.surely_held(of), self.now);
+        self.service.pause(of, true, self.now);
+    }
+
     fn pause_one(&mut self, of: usize) {
         if self.service.paused[of] {
             return;
         }
-        self.service.pause(of, true, self.now);
+        self.begin_pause(of);
         self.tell(|_| format!("connection {of} is paused"));
         self.follow();
         let long = self.rng.between(HOUR, 30 * HOUR);
@@ -920,6 +1096,7 @@ impl World {
     fn say_gone(&mut self, blocks: &[BlockId]) {
         let block = blocks[self.rng.between(0, blocks.len() as i64 - 1) as usize].clone();
         let Some((of, taken)) = self.service.nights_of_block(&block) else { return };
+        self.ever_gone[of] |= taken;
         if self.rng.percent(75) {
             let today = self.today();
             self.sites[of].stays.retain(|stay| stay.first <= today || stay.mask() & taken == 0);
@@ -1019,6 +1196,72 @@ impl World {
             for night in bits(gaps) {
                 if let Some(gap) = self.gap(of, night) {
                     *self.figures.gaps.entry(gap).or_default() += long;
+                }
+            }
+        }
+    }
+
+    fn note_carried(&mut self, of: usize) {
+        // A minute has no order.
+        let is_read_now = self.service.links[of].reads.last().is_some_and(|(read, _)| *read == self.now);
+        for night in bits(self.service.links[of].nights | self.service.claimed_by_others(of)) {
+            self.carried_at[of][night as usize] = Some(self.now);
+            self.may_have_got[of] |= u128::from(is_read_now) << night;
+        }
+    }
+
+    /// A pause makes nothing less sure, or a double booking that was told would be over by a pause.
+    fn watch_resumption(&mut self, of: usize) {
+        self.was_long_paused[of] |= self.now - self.paused_at[of] >= DAY;
+        for night in bits(self.stood[of] & !self.ever_gone[of] & self.ahead()) {
+            self.figures.races += 1;
+            if self.service.standing(of, night).is_some_and(|standing| standing != Standing::Certain) {
+                let (when, seed) = (self.when(), self.seed);
+                self.figures
+                    .fail(format!("seed {seed}, {when}: night {night} of site {of} is less sure after a pause"));
+            }
+        }
+    }
+
+    /// Where every read is recorded: what a site holds that never got the night from its link is certain, or a double
+    /// booking would pass for an echo. What a site only shows because it got it within a day is not, unless it stood when
+    /// it was asked, or an echo would pass for a double booking.
+    fn watch_races(&mut self) {
+        if !self.setting.complete_record {
+            return;
+        }
+        let ahead = self.ahead();
+        (0..self.sites.len()).for_each(|of| self.note_carried(of));
+        for of in 0..self.sites.len() {
+            if self.service.paused[of] || !self.sites[of].habits.has_feed {
+                continue;
+            }
+            // What a body of before a long pause shows may be over, and a turnover night goes with what was cut.
+            let is_fresh = !self.was_long_paused[of] && self.turnover == 0;
+            let (read, gone) = (self.service.read[of], self.ever_gone[of]);
+            for night in bits(ahead & !gone) {
+                let got_at = self.got_at[of][night as usize];
+                let holds = (self.sites[of].own() & read) >> night & 1 == 1;
+                let repeats = self.ever_held[of] >> night & 1 == 0
+                    && self.sites[of].habits.echo != Echo::Rounded
+                    && self.service.shows(of, night);
+                let wrong = if holds && self.may_have_got[of] >> night & 1 == 0 {
+                    let others = (0..self.sites.len()).filter(|other| *other != of && !self.service.paused[*other]);
+                    let mut others =
+                        others.filter(|other| self.service.standing(*other, night) == Some(Standing::Certain));
+                    self.figures.races += u64::from(others.next().is_some());
+                    self.service.standing(of, night).is_some_and(|standing| standing != Standing::Certain)
+                } else if repeats && is_fresh && got_at.is_some_and(|got_at| self.now - got_at <= DAY) {
+                    self.figures.repeats += 1;
+                    self.service.is_certain_unasked(of, night)
+                } else {
+                    continue;
+                };
+                if wrong && self.setting.cause != Some(Cause::LinkedDirectly) {
+                    let (when, seed) = (self.when(), self.seed);
+                    let what =
+                        if holds { "held, and passes for an echo" } else { "got from its link, and passes for a stay" };
+                    self.figures.fail(format!("seed {seed}, {when}: night {night} of site {of} is {what}"));
                 }
             }
         }
