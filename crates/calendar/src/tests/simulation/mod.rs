@@ -224,7 +224,7 @@ const HOLES: &[(&str, u64)] = &[
     ("3a, 4 inquiries", 8),
     ("3b witness of possible", 8),
     ("6 settle", 8),
-    ("8 echoes may stand", 248),
+    ("8 echoes may stand", 122),
 ];
 
 #[test]
@@ -265,7 +265,9 @@ fn holes() {
         figures.stuck + figures.missing > 0
     };
     let wanted = std::env::var("CALMESH_RULE").unwrap_or_default();
-    println!("untagged: {:?}", seeds(0..100).find(is_hole));
+    if wanted.is_empty() {
+        println!("untagged: {:?}", seeds(0..100).find(is_hole));
+    }
     for (name, switch) in SWITCHES.iter().filter(|(name, _)| name.contains(&wanted)) {
         let mut rules = Rules::default();
         switch(&mut rules);
