@@ -1,7 +1,9 @@
 """What a host changes: pausing, resuming, rotating, deleting, extra links, accounts."""
 
+from collections import Counter
+
 from test_main_loop import A, B, V, three_sites
-from world.feeds import YEAR, airbnb, booking_com
+from world.feeds import YEAR, airbnb, booking_com, vrbo
 from world.waiting import until
 
 
@@ -73,6 +75,24 @@ def test_a_change_of_many_stays_is_taken_in_whole(world, host):
         world.feeds.set("many-a", airbnb(*shown))
         host.refresh(f"/v1/properties/{flat}/refresh")
     b.until_shows(moved)
+    # Another site sells all of them too: as many conflicts open in one change of a worker, and close in one of the API's.
+    world.feeds.set("many-v", vrbo())
+    v = host.connect(flat, "Vrbo", world.feeds.url("many-v"))
+    world.feeds.set("many-v", vrbo(*moved))
+    host.refresh(f"/v1/properties/{flat}/refresh")
+    assert states_of_conflicts(host, flat) == {"open": len(moved)}
+    host.patch(v.path(), {"import": {"policy": {"blocks": False}}}).expect(200)
+    assert states_of_conflicts(host, flat) == {"closed": len(moved)}
+    b.until_shows(moved)
+
+
+def states_of_conflicts(host, flat):
+    found, cursor = Counter(), ""
+    while cursor is not None:
+        page = host.get(f"/v1/properties/{flat}/conflicts?limit=200{cursor and f'&cursor={cursor}'}").expect(200)
+        found.update(conflict["status"] for conflict in page["items"])
+        cursor = page["next_cursor"]
+    return found
 
 
 def test_a_changed_policy_and_a_changed_address_take_effect(world, host):

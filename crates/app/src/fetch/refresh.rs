@@ -81,8 +81,8 @@ impl App {
             self.bus.publish(&[event(after.map(str::to_owned), true)]).await?;
             return Ok(());
         }
-        if is_last && let Some(refresh) = self.refreshes.refresh(id).await? {
-            self.finish_if_over(&refresh).await?;
+        if is_last {
+            self.finish_if_over(&Refresh { spread: true, ..refresh }).await?;
         }
         Ok(())
     }
