@@ -9,6 +9,7 @@ import json
 import os
 import re
 import signal
+import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ class Call:
     """One call of one function, as IAM sees it."""
 
     function: str  # the function's name; empty for anybody else
-    peer: int  # the port that it called from
+    peer: tuple  # the ports of the connection: the caller's, ours
     service: str
     operation: str  # `PutItem`; for S3 the action's name, such as `PutObject`
     resource: str  # S3: bucket/key; DynamoDB: the table, with `/index/…` for an index; else empty
@@ -36,7 +37,7 @@ class Call:
 
     def kill(self):
         """Ends the process that made this call."""
-        os.kill(process_behind(self.peer), signal.SIGKILL)
+        os.kill(process_behind(*self.peer), signal.SIGKILL)
 
     def actions(self):
         """What IAM was asked for: (action, resource)."""
@@ -70,22 +71,32 @@ def processes():
                 yield int(name), told
 
 
-def process_behind(port):
-    """The function's process that holds the connection from this port."""
-    inode = None
+def process_behind(port, ours):
+    """The function's process that holds the connection from this port to ours. The same port may lead elsewhere too."""
+    sockets = set()
     with open("/proc/net/tcp") as table:
         for line in table.read().splitlines()[1:]:
             told = line.split()
-            if int(told[1].split(":")[1], 16) == port:
-                inode = told[9]
+            ends = [int(end.split(":")[1], 16) for end in told[1:3]]
+            if ends == [port, ours]:
+                sockets.add(f"socket:[{told[9]}]")
     for pid, _ in processes():
-        for handle in os.listdir(f"/proc/{pid}/fd"):
-            try:
-                if os.readlink(f"/proc/{pid}/fd/{handle}") == f"socket:[{inode}]":
-                    return pid
-            except OSError:
-                pass
+        if not sockets.isdisjoint(handles(pid)):
+            return pid
     raise LookupError("the caller is gone")
+
+
+def handles(pid):
+    """What a process holds open; nothing if it is gone."""
+    try:
+        names = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return
+    for name in names:
+        try:
+            yield os.readlink(f"/proc/{pid}/fd/{name}")
+        except OSError:
+            pass
 
 
 class FaultProxy:
@@ -123,7 +134,8 @@ class FaultProxy:
 
             def handle_error(self, request, client_address):
                 # A caller that was killed hangs up; that is what some tests are about.
-                pass
+                if not isinstance(sys.exception(), OSError):
+                    super().handle_error(request, client_address)
 
         self.server = Server(("127.0.0.1", 0), Handler)
         self.port = self.server.server_port
@@ -214,7 +226,7 @@ class FaultProxy:
     def understand(self, request, body):
         found = CREDENTIAL.search(request.headers.get("Authorization", ""))
         key, service = found.groups() if found else ("", "")
-        function, peer = self.caller(key), request.client_address[1]
+        function, peer = self.caller(key), (request.client_address[1], self.port)
         target = request.headers.get("X-Amz-Target", "")
         if target:
             operation = target.rsplit(".", 1)[1]
