@@ -228,7 +228,7 @@ impl App {
             let now = self.clock.now();
             let (mut state, mut history) = (PropertyState::clone(&before), History::default());
             let mut values = Vec::with_capacity(decisions.len());
-            let mut reads = KnownReads::default();
+            let mut reads = KnownReads::for_decisions(decisions.len());
             for (nth, decide) in decisions.iter_mut().enumerate() {
                 let on = if nth == 0 { Arc::clone(&before) } else { Arc::new(state.clone()) };
                 let mut draft = self.draft(state, now)?;

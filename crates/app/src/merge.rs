@@ -48,6 +48,8 @@ struct Settled {
     /// The bodies that were applied before, as far as others took their place.
     superseded: Vec<Option<Snapshot>>,
     state: Option<PropertyState>,
+    /// The bodies that were put aside since.
+    aside: Vec<(ConnectionId, Snapshot)>,
 }
 
 /// A reading on its way into a change.
@@ -115,12 +117,22 @@ impl App {
         settled: Settled,
         refresh: Option<&RefreshPart>,
     ) -> Result<(), WorkError> {
-        let Settled { merged, state, .. } = settled;
+        let Settled { merged, state, aside, .. } = settled;
         // Before the exports, which are no matter of these connections' health.
         self.tell_health(readings, &merged).await?;
         // Also when nothing was taken in: this may be the second delivery, after a crash before the exports.
         match state {
-            Some(state) => drop(self.publish_known(state).await?),
+            Some(state) => {
+                let revision = state.property.revision;
+                let published = self.publish_known(state).await;
+                // It read the head after these bodies were put aside: whoever deletes a connection from then on finds them
+                // where they lie.
+                let stands = matches!(&published, Ok(Some(state)) if state.property.revision == revision);
+                if !aside.is_empty() && !stands {
+                    self.keep_what_is_applied(of, &aside).await?;
+                }
+                published?;
+            }
             None => self.publish_property(of.property).await?,
         }
         let Some(refresh) = refresh else { return Ok(()) };
@@ -188,8 +200,8 @@ impl App {
     /// Takes readings in, and puts aside the bodies that are not applied then.
     async fn merge(&self, of: Of<'_>, readings: &[ReadFeed]) -> Result<Settled, WorkError> {
         let settled = self.take_in(of, readings).await?;
-        self.put_aside(of, readings, &settled).await?;
-        Ok(settled)
+        let aside = self.put_aside(of, readings, &settled).await?;
+        Ok(Settled { aside, ..settled })
     }
 
     async fn take_in(&self, of: Of<'_>, readings: &[ReadFeed]) -> Result<Settled, WorkError> {
@@ -197,6 +209,7 @@ impl App {
             merged: vec![Merged::NothingToTakeIt; readings.len()],
             superseded: vec![None; readings.len()],
             state: None,
+            aside: Vec::new(),
         };
         for _ in 0..PREPARATIONS {
             let state = self.properties.load(of.property).await?;
@@ -234,7 +247,7 @@ impl App {
                 })
                 .collect();
             tell_of_lost_bodies(readings, &merged);
-            return Ok(Settled { merged, superseded, state: Some(changed.state) });
+            return Ok(Settled { merged, superseded, state: Some(changed.state), aside: Vec::new() });
         }
         Err(StoreError::Stale.into())
     }
@@ -297,8 +310,13 @@ impl App {
 
     /// What is not an applied body expires: the one before it, and a read one where nothing took it in, since it came too
     /// late, or to a connection that was paused or reads another URL by now.
-    async fn put_aside(&self, of: Of<'_>, readings: &[ReadFeed], settled: &Settled) -> Result<(), WorkError> {
-        let mut aside: Vec<(&ConnectionId, &Snapshot)> = Vec::new();
+    async fn put_aside(
+        &self,
+        of: Of<'_>,
+        readings: &[ReadFeed],
+        settled: &Settled,
+    ) -> Result<Vec<(ConnectionId, Snapshot)>, WorkError> {
+        let mut aside = Vec::new();
         for (read, superseded) in readings.iter().zip(&settled.superseded) {
             let known = settled.state.as_ref().and_then(|state| state.connection(&read.connection));
             let Some(known) = known else {
@@ -306,41 +324,26 @@ impl App {
                 continue;
             };
             let applied = applied_snapshot(known);
-            let old = superseded.iter().chain([&read.snapshot]).filter(|old| applied != Some(*old));
-            aside.extend(old.map(|old| (&read.connection, old)));
+            for old in superseded.iter().chain([&read.snapshot]).filter(|old| applied != Some(*old)) {
+                self.snapshots.supersede(of.account, &read.connection, old).await?;
+                aside.push((read.connection.clone(), old.clone()));
+            }
         }
-        for (connection, old) in &aside {
-            self.snapshots.supersede(of.account, connection, old).await?;
-        }
-        match &settled.state {
-            Some(state) if !aside.is_empty() => self.keep_what_is_applied(state, &aside).await,
-            _ => Ok(()),
-        }
+        Ok(aside)
     }
 
-    /// Puts bodies back that another worker took in again, after `known`, while this one was putting them aside.
-    async fn keep_what_is_applied(
-        &self,
-        known: &PropertyState,
-        aside: &[(&ConnectionId, &Snapshot)],
-    ) -> Result<(), WorkError> {
-        let id = &known.property.id;
-        let head = self.properties.property(id).await?;
-        // Whoever deletes a connection from now on finds the body where it lies.
-        if head.is_some_and(|head| head.revision == known.property.revision) {
-            return Ok(());
-        }
-        let account = &known.property.account;
-        let state = self.properties.load(id).await?;
+    /// Puts bodies back that another worker took in again while this one was putting them aside.
+    async fn keep_what_is_applied(&self, of: Of<'_>, aside: &[(ConnectionId, Snapshot)]) -> Result<(), WorkError> {
+        let state = self.properties.load(of.property).await?;
         for (connection, snapshot) in aside {
             let applied = state.as_ref().and_then(|state| applied_snapshot(state.connection(connection)?));
             let _turn = self.traffic.turn_with_kept().await;
-            if applied == Some(*snapshot)
-                && let Some(body) = self.snapshots.parked(account, connection, snapshot).await?
+            if applied == Some(snapshot)
+                && let Some(body) = self.snapshots.parked(of.account, connection, snapshot).await?
             {
-                self.snapshots.park(account, connection, snapshot, &body).await?;
+                self.snapshots.park(of.account, connection, snapshot, &body).await?;
             }
-            self.forget_if_gone(account, id, connection).await?;
+            self.forget_if_gone(of.account, of.property, connection).await?;
         }
         Ok(())
     }

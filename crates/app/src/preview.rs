@@ -73,7 +73,7 @@ impl App {
     ) -> Result<(T, Openings), E> {
         let mut draft = self.draft(before.clone(), self.clock.now())?;
         let value = decide(&mut draft)?;
-        self.weigh(before, &mut draft, &mut KnownReads::default()).await?;
+        self.weigh(before, &mut draft, &mut KnownReads::for_decisions(1)).await?;
         Ok((value, openings(links, before, &draft.state, draft.now)))
     }
 

@@ -19,8 +19,18 @@ use crate::{
 
 /// When links were read, as far as it was asked of the store for one change: decisions that are made at the same time see
 /// the same.
-#[derive(Debug, Default)]
-pub(crate) struct KnownReads(BTreeMap<SecretHash, ReadTimes>);
+#[derive(Debug)]
+pub(crate) struct KnownReads {
+    by_token: BTreeMap<SecretHash, ReadTimes>,
+    /// Other decisions are likely to ask for other links: all are asked for at once.
+    is_for_several: bool,
+}
+
+impl KnownReads {
+    pub(crate) fn for_decisions(count: usize) -> Self {
+        Self { by_token: BTreeMap::new(), is_for_several: count > 1 }
+    }
+}
 
 impl App {
     /// Weighs what a decision made of a property. One that changed nothing leaves everything as it is, unless time has
@@ -77,15 +87,20 @@ impl App {
         if tokens.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let unknown = tokens.iter().map(|(_, token)| *token).filter(|token| !reads.0.contains_key(token));
-        let unknown: Vec<SecretHash> = unknown.collect::<BTreeSet<_>>().into_iter().collect();
+        let mut unknown: BTreeSet<SecretHash> = tokens.iter().map(|(_, token)| *token).collect();
+        unknown.retain(|token| !reads.by_token.contains_key(token));
         if !unknown.is_empty() {
+            if reads.is_for_several {
+                let all = after.connections.iter().flat_map(|connection| links_of(after, connection));
+                unknown.extend(all.filter(|token| !reads.by_token.contains_key(token)));
+            }
+            let unknown: Vec<SecretHash> = unknown.into_iter().collect();
             let times = self.links.read_times(&unknown).await?;
-            reads.0.extend(unknown.into_iter().zip(times));
+            reads.by_token.extend(unknown.into_iter().zip(times));
         }
         let mut facts: BTreeMap<ConnectionId, LinkFacts> = BTreeMap::new();
         for (connection, token) in tokens {
-            let (Some(export), Some(read)) = (&connection.export, reads.0.get(&token)) else { continue };
+            let (Some(export), Some(read)) = (&connection.export, reads.by_token.get(&token)) else { continue };
             let link = facts.entry(connection.id.clone()).or_insert_with(|| LinkFacts {
                 since: Some(connection.created_at),
                 last_put_at: export.last_changed_at,

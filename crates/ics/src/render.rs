@@ -47,13 +47,13 @@ pub fn render(document: &Document) -> Vec<u8> {
     ] {
         calendar.append_property(property);
     }
-    let mut events: Vec<&DocumentEvent> = document.events.iter().collect();
-    events.sort_by(|a, b| {
-        let place = |event: &DocumentEvent| Written::of(event.extent).start;
-        place(a).cmp(&place(b)).then_with(|| a.uid.cmp(&b.uid)).then_with(|| order_of_twins(a, b))
+    let mut events: Vec<(Written, &DocumentEvent)> =
+        document.events.iter().map(|event| (Written::of(event.extent), event)).collect();
+    events.sort_by(|(at, a), (other, b)| {
+        at.start.cmp(&other.start).then_with(|| a.uid.cmp(&b.uid)).then_with(|| order_of_twins(a, b))
     });
-    for event in events {
-        calendar.push(written(event));
+    for (at, event) in events {
+        calendar.push(written(at, event));
     }
     calendar.to_string().into_bytes()
 }
@@ -98,8 +98,8 @@ fn instant(second: i64) -> String {
     format!("{}T{:02}{:02}{:02}Z", date(at.date()), at.hour(), at.minute(), at.second())
 }
 
-fn written(event: &DocumentEvent) -> Event {
-    let Written { dates, start, end } = Written::of(event.extent);
+fn written(at: Written, event: &DocumentEvent) -> Event {
+    let Written { dates, start, end } = at;
     let moment = |name: &str, value: String| {
         let mut property = Property::new(name, value);
         if dates {
@@ -127,6 +127,9 @@ fn written(event: &DocumentEvent) -> Event {
 /// Text without the control characters that RFC 5545 3.1 forbids; every line end becomes a line feed, which the
 /// writer escapes.
 fn printable(text: &str) -> String {
+    if !text.contains(char::is_control) {
+        return text.to_owned();
+    }
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     text.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control()).collect()
 }

@@ -24,6 +24,8 @@ const KEPT_DAYS: i64 = 7;
 const OUTCOMES_PER_WRITE: usize = 50;
 /// Pages that are read by one query.
 const PAGES_AT_ONCE: usize = 8;
+/// About so many connections are on one page.
+const ON_A_PAGE: usize = 64;
 /// How often a page is looked at again that others write meanwhile.
 const LOOKS: u32 = 10;
 
@@ -253,14 +255,15 @@ impl RefreshStore for DynamoStore {
             }
             range = range.after(Some(sk.to_owned()));
         }
+        let at_once = limit.div_ceil(ON_A_PAGE).min(PAGES_AT_ONCE);
         // A dead attempt to create leaves outcomes without a head.
         while found <= limit {
-            let (items, _) = self.table.query(&range, Some(PAGES_AT_ONCE)).await?;
+            let (items, _) = self.table.query(&range, Some(at_once)).await?;
             for item in &items {
                 found = add(item, None)?;
             }
             match items.last() {
-                Some(last) if items.len() == PAGES_AT_ONCE => {
+                Some(last) if items.len() == at_once => {
                     range = range.after(Some(item::get_text(last, attr::SK)?.to_owned()));
                 }
                 _ => break,
@@ -282,7 +285,8 @@ impl RefreshStore for DynamoStore {
     }
 
     async fn any_pending(&self, id: &RefreshId) -> Result<bool, StoreError> {
-        let mut range = Range::of(schema::refresh_partition(id), schema::OUTCOMES);
+        // Pages are read in their order, so what waits is on the last ones: whoever asks again and again reads few.
+        let mut range = Range::of(schema::refresh_partition(id), schema::OUTCOMES).newest_first();
         loop {
             let (items, _) = self.table.query(&range, Some(PAGES_AT_ONCE)).await?;
             for item in &items {

@@ -97,6 +97,12 @@ pub(super) struct Run<'a> {
 }
 
 impl Seen {
+    /// These properties were read a moment ago.
+    pub(super) fn of(properties: Vec<Property>) -> Self {
+        let heads = properties.into_iter().map(|property| (property.id.clone(), Some(property))).collect();
+        Self { heads: Mutex::new(heads), ..Self::default() }
+    }
+
     /// The records of the sweeps that may have read this connection.
     pub(super) async fn sweeps(&self, app: &App, connection: &ConnectionId) -> Result<Vec<SweepRecord>, StoreError> {
         let bucket = bucket_of(connection);
@@ -228,7 +234,7 @@ impl App {
     /// Reads many feeds at once, within a budget for each host and one for all: a host that hangs holds up nobody
     /// but itself. Each `turn` begins with another host, and at each host in the order of [`in_turn`], so that no budget
     /// ends before the same ones every time.
-    pub(super) fn read_all<'a>(&'a self, reading: Reading<'a>) -> Run<'a> {
+    pub(super) fn read_all<'a>(&'a self, reading: Reading<'a>, seen: Seen) -> Run<'a> {
         let Reading { states, paused, why, budget, turn } = reading;
         let gathering = Gathering::of(&states);
         let mut accounts: BTreeMap<AccountId, Arc<Semaphore>> = BTreeMap::new();
@@ -246,7 +252,7 @@ impl App {
             is_refresh: matches!(why, Why::Refresh { .. }),
             is_kept_by_page: matches!(why, Why::Refresh { is_kept_by_page: true, .. }),
             turn,
-            seen: Seen::default(),
+            seen,
         });
         let hosts = hosts_in_turn(states, turn).into_iter().map(move |(host, states)| {
             let is_paused = paused.contains(&host);

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use calmesh_calendar::{ConnectionId, PropertyId, RefreshId};
+use calmesh_calendar::{ConnectionId, RefreshId};
 use tokio::time::Instant;
 
 use super::{
     ReadResult,
-    crowd::{Reading, Told, Why},
+    crowd::{Reading, Seen, Told, Why},
 };
 use crate::{
     App,
@@ -62,7 +62,14 @@ impl App {
         if after.is_none() && self.finish_if_over(&refresh).await? {
             return Ok(());
         }
-        let (wanted, next) = self.wanted_of_part(&refresh, after).await?;
+        let (properties, next) = self.properties_of_part(&refresh, after).await?;
+        let wanted = match &refresh.scope {
+            // One that does not read any more has its outcome, too.
+            RefreshScope::Connection { connection, .. } => vec![connection.clone()],
+            RefreshScope::Property(_) | RefreshScope::Account => {
+                properties.iter().flat_map(|property| property.reading.clone()).collect()
+            }
+        };
         let event = |after: Option<String>, rest: bool| Event::RefreshRequested {
             account: refresh.account.clone(),
             refresh: id.clone(),
@@ -77,7 +84,7 @@ impl App {
             None if !refresh.spread => self.refreshes.mark_spread(id).await?,
             Some(_) | None => {}
         }
-        if self.read_awaited(&refresh, &part, &awaited).await? {
+        if self.read_awaited(&refresh, &part, &awaited, properties).await? {
             self.bus.publish(&[event(after.map(str::to_owned), true)]).await?;
             return Ok(());
         }
@@ -87,34 +94,31 @@ impl App {
         Ok(())
     }
 
-    /// The connections that this part is to read, and where the next one begins.
-    async fn wanted_of_part(
+    /// The properties whose feeds this part is to read, and where the next one begins.
+    async fn properties_of_part(
         &self,
         refresh: &Refresh,
         after: Option<&str>,
-    ) -> Result<(Vec<ConnectionId>, Option<String>), WorkError> {
-        let one = async |id: &PropertyId| {
-            let known = self.properties.property(id).await?;
-            Ok::<_, WorkError>(known.map(|known: Property| known.reading).unwrap_or_default())
-        };
+    ) -> Result<(Vec<Property>, Option<String>), WorkError> {
         match &refresh.scope {
-            // One that does not read any more has its outcome, too.
-            RefreshScope::Connection { connection, .. } => Ok((vec![connection.clone()], None)),
-            RefreshScope::Property(property) => Ok((one(property).await?, None)),
+            RefreshScope::Connection { property, .. } | RefreshScope::Property(property) => {
+                Ok((self.properties.property(property).await?.into_iter().collect(), None))
+            }
             RefreshScope::Account => {
                 let page = PageRequest { limit: PROPERTIES_PER_REFRESH, after: after.map(str::to_owned) };
                 let page = self.properties.properties(&refresh.account, page).await?;
-                Ok((page.items.into_iter().flat_map(|property| property.reading).collect(), page.next))
+                Ok((page.items, page.next))
             }
         }
     }
 
-    /// Reads these connections for a refresh. Answers whether there was no time for some.
+    /// Reads these connections of these properties for a refresh. Answers whether there was no time for some.
     async fn read_awaited(
         &self,
         refresh: &Refresh,
         part: &RefreshPart,
         awaited: &[ConnectionId],
+        properties: Vec<Property>,
     ) -> Result<bool, WorkError> {
         let mut outcomes = Outcomes { app: self, part, known: Vec::new(), until: None };
         let states = self.fetches.fetch_states(awaited).await?;
@@ -125,7 +129,8 @@ impl App {
         let paused = self.paused_hosts(&states, self.clock.now()).await?;
         let is_kept_by_page = refresh.scope == RefreshScope::Account;
         let why = Why::Refresh { part, is_kept_by_page };
-        let mut run = self.read_all(Reading { states, paused: &paused, why, budget: REFRESH_BUDGET, turn: 0 });
+        let reading = Reading { states, paused: &paused, why, budget: REFRESH_BUDGET, turn: 0 };
+        let mut run = self.read_all(reading, Seen::of(properties));
         let mut trouble = None;
         let mut left = false;
         loop {

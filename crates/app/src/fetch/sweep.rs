@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     ReadResult,
-    crowd::{Reading, Told, Why, asked_for_less},
+    crowd::{Reading, Seen, Told, Why, asked_for_less},
 };
 use crate::{
     App,
@@ -38,7 +38,7 @@ impl App {
         let mut report = SweepCounts::default();
         let mut skipped = Vec::new();
         let reading = Reading { states: due, paused: &paused, why: Why::Sweep, budget: SWEEP_BUDGET, turn: number };
-        let mut run = self.read_all(reading);
+        let mut run = self.read_all(reading, Seen::default());
         while let Told::One(connection, result) = run.next(None).await {
             match result {
                 Ok(ReadResult::HostPaused | ReadResult::NotReached) => skipped.push(connection),

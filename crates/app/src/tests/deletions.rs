@@ -105,7 +105,7 @@ async fn between_any_two_calls(deeds: &[Deed]) {
                 nth += 1;
             }
             let least = match of {
-                Of::Store => 15,
+                Of::Store => 12,
                 Of::Objects => 3,
             };
             assert!(nth > least, "{deed:?}, {of:?}: only {nth} calls");
