@@ -26,9 +26,10 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use calmesh_app::{
-    App, Keys, NewConnection, NewProperty, Reach, Settings,
+    App, Common, Expected, Keys, NewConnection, NewProperty, Ports, PropertyEdit, Reach, Settings,
     fakes::{FixedClock, MemoryBus, MemoryFeeds, PlainSealer, SeededRandomness},
     model::{Account, Detail, Direction, PolicyOverrides, SecretHash, TokenSecret},
+    ports::{AccountStore, PropertyStore},
 };
 use calmesh_calendar::{AccountId, ConnectionId, PropertyId};
 use calmesh_exports_s3::{Buckets, S3Objects};
@@ -61,6 +62,8 @@ const SECRET: &str = "secret";
 pub fn operator_key() -> String {
     TokenSecret::from_random([5; 32]).reveal().to_owned()
 }
+/// The present of who sets a scene.
+const LONG_AGO: &str = "2025-06-01T10:00:00Z";
 const DEPLOYMENT_SECRET: &str = "a-deployment-secret-of-forty-characters!";
 /// Long enough for a debug build on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -275,40 +278,40 @@ impl FakeCloud {
         std::mem::take(&mut self.put_events.lock().unwrap())
     }
 
-    /// An `App` on the same store and objects, to set a scene with. Its clock is long behind the function's.
+    /// A deployment on the same store and objects, to set a scene with. Its clock is long behind the function's.
     pub fn app(&self) -> App {
-        let store = Arc::new(self.store.clone());
         let objects = Arc::new(self.objects.clone());
-        App {
-            accounts: store.clone(),
-            properties: store.clone(),
-            activity: store.clone(),
-            fetches: store.clone(),
-            marks: store.clone(),
-            links: store.clone(),
-            refreshes: store.clone(),
-            idempotency: store.clone(),
-            budgets: store,
-            traffic: Arc::default(),
-            bus: Arc::new(MemoryBus::new()),
+        let settings = Settings {
+            links_base: "https://d111.cloudfront.net".parse().unwrap(),
+            refused_providers: Default::default(),
+            sweep_period: SignedDuration::from_mins(15),
+            read_again_after: Settings::READ_AGAIN_AFTER,
+            shards: 64,
+            private_feeds: true,
+            every_read_is_recorded: false,
+        };
+        App::new(&Ports {
+            common: Common::on(
+                Arc::new(self.store.clone()),
+                Arc::new(MemoryBus::new()),
+                Arc::new(FixedClock::at(LONG_AGO.parse::<Timestamp>().unwrap())),
+                Arc::new(SeededRandomness::new(7)),
+                settings,
+            ),
             feeds: Arc::new(MemoryFeeds::new()),
             snapshots: objects.clone(),
             exports: objects,
-            clock: Arc::new(FixedClock::at("2025-06-01T10:00:00Z".parse::<Timestamp>().unwrap())),
-            randomness: Arc::new(SeededRandomness::new(7)),
             sealer: Arc::new(PlainSealer),
-            settings: Arc::new(Settings {
-                links_base: "https://d111.cloudfront.net".parse().unwrap(),
-                refused_providers: Default::default(),
-                sweep_period: SignedDuration::from_mins(15),
-                read_again_after: Settings::READ_AGAIN_AFTER,
-                shards: 64,
-                private_feeds: true,
-                every_read_is_recorded: false,
-                operator_key: SecretHash::of(&operator_key()),
-                keys: Keys { cursor: [1; 32], echo: Some([2; 32]) },
-            }),
-        }
+            operator_key: SecretHash::of(&operator_key()),
+            keys: Keys { cursor: [1; 32], echo: [2; 32] },
+        })
+    }
+
+    /// Gives a property another name, which its links must follow.
+    pub async fn rename(&self, app: &App, property: &PropertyId, name: &str) {
+        let reach = Reach::whole(self.store.property(property).await.unwrap().unwrap().account);
+        let edit = PropertyEdit { name: Some(name.to_owned()), ..PropertyEdit::default() };
+        app.desk.edit_property(&reach, property, &edit, &Expected::Any).await.unwrap();
     }
 
     /// A property with one connection that reads this URL and has a private link.
@@ -319,12 +322,12 @@ impl FakeCloud {
             name: "host".to_owned(),
             default_detail: Detail::Busy,
             default_label_prefix: "EX-".to_owned(),
-            created_at: app.clock.now(),
+            created_at: LONG_AGO.parse().unwrap(),
             deleted_at: None,
             links_until: None,
             version: 1,
         };
-        app.accounts.create_account(&made, None).await.unwrap();
+        self.store.create_account(&made, None).await.unwrap();
         let reach = Reach::whole(account);
         let flat = NewProperty {
             name: "flat".to_owned(),
@@ -334,7 +337,7 @@ impl FakeCloud {
             turnover_nights: 0,
             label_prefix: None,
         };
-        let property = app.create_property(&reach, flat).await.unwrap().id;
+        let property = app.desk.create_property(&reach, flat).await.unwrap().id;
         let connection = NewConnection {
             name: "site".to_owned(),
             provider: None,
@@ -349,7 +352,7 @@ impl FakeCloud {
             has_export: true,
             skip_check: true,
         };
-        let connection = app.create_connection(&reach, &property, &connection).await.unwrap();
+        let connection = app.desk.create_connection(&reach, &property, &connection).await.unwrap();
         (property, connection.connection.id)
     }
 }

@@ -1,41 +1,72 @@
-//! The ports and settings of one deployment, wired once; use cases are its methods.
+//! One deployment: all that it is wired from, and all of its rooms.
 
 use std::{fmt, sync::Arc};
 
 use crate::{
-    Settings, Traffic,
-    ports::{
-        AccountStore, ActivityStore, BudgetStore, Clock, EventBus, ExportStore, FeedSource, FetchStore,
-        IdempotencyStore, LinkStore, MarkStore, PropertyStore, Randomness, RefreshStore, Sealer, SnapshotStore,
-    },
+    Changes, Desk, Fetch, Mend, Merge, Reads, Tick,
+    ports::Event,
+    publish::Publish,
+    trouble::WorkError,
+    wiring::{Common, Ports},
 };
 
-/// One deployment. Cheap to clone.
-#[derive(Clone)]
+/// All rooms of one deployment in one process, as the program has them. A function has the one that it runs. Cheap to
+/// clone.
+#[derive(Debug, Clone)]
 pub struct App {
-    pub accounts: Arc<dyn AccountStore>,
-    pub properties: Arc<dyn PropertyStore>,
-    pub activity: Arc<dyn ActivityStore>,
-    pub fetches: Arc<dyn FetchStore>,
-    pub marks: Arc<dyn MarkStore>,
-    pub links: Arc<dyn LinkStore>,
-    pub refreshes: Arc<dyn RefreshStore>,
-    pub idempotency: Arc<dyn IdempotencyStore>,
-    pub budgets: Arc<dyn BudgetStore>,
-    /// Of this process.
-    pub traffic: Arc<Traffic>,
-    pub bus: Arc<dyn EventBus>,
-    pub feeds: Arc<dyn FeedSource>,
-    pub snapshots: Arc<dyn SnapshotStore>,
-    pub exports: Arc<dyn ExportStore>,
-    pub clock: Arc<dyn Clock>,
-    pub randomness: Arc<dyn Randomness>,
-    pub sealer: Arc<dyn Sealer>,
-    pub settings: Arc<Settings>,
+    pub changes: Changes,
+    pub tick: Tick,
+    pub fetch: Fetch,
+    pub merge: Merge,
+    pub publish: Publish,
+    pub desk: Desk,
+    pub reads: Reads,
+    pub mend: Mend,
 }
 
-impl fmt::Debug for App {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("App").field("settings", &self.settings).finish_non_exhaustive()
+impl App {
+    #[must_use]
+    pub fn new(ports: &Ports) -> Self {
+        let Ports { common, feeds, snapshots, exports, keys, .. } = ports;
+        Self {
+            changes: Changes::new(common, keys.echo),
+            tick: Tick::new(common),
+            fetch: Fetch::new(common, feeds, snapshots),
+            merge: Merge::new(common, snapshots, exports, keys.echo),
+            publish: Publish::new(common, snapshots, exports, keys.echo),
+            desk: Desk::new(ports),
+            reads: Reads::new(Arc::clone(&common.links)),
+            mend: Mend::new(common, snapshots, exports, keys.echo),
+        }
+    }
+
+    /// Works on one event, whoever delivers it: timer, button or push. It may come twice, late, or out of order; a second
+    /// run changes nothing.
+    ///
+    /// # Errors
+    /// When a part of the world failed, or the work panicked, which is this event's alone; nothing that was acknowledged
+    /// is lost, and the event may come again.
+    pub async fn handle(&self, event: &Event) -> Result<(), WorkError> {
+        match event {
+            Event::SweepDue { .. } | Event::RefreshRequested { .. } => self.fetch.handle(event).await,
+            Event::FeedsRead { .. }
+            | Event::PropertyDirty { .. }
+            | Event::LinkDirty { .. }
+            | Event::AccountDeleted { .. } => self.merge.handle(event).await,
+            Event::PropertyChanged { .. } | Event::ConflictOpened { .. } => Ok(()),
+        }
     }
 }
+
+/// What rooms are made of has nothing to show.
+macro_rules! opaque {
+    ($($room:ident),*) => {$(
+        impl fmt::Debug for $room {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($room)).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+opaque!(Common, Ports, Changes, Tick, Fetch, Merge, Publish, Desk, Reads, Mend);

@@ -7,7 +7,7 @@ use jiff::{
 };
 
 use crate::{
-    App, InvalidField, Reach,
+    Desk, InvalidField, Reach,
     blocks::{When, extent_of, refuse_past},
     edit::Flaws,
     limits::DAYS_AHEAD,
@@ -53,7 +53,7 @@ pub enum AvailabilityError {
     Store(#[from] StoreError),
 }
 
-impl App {
+impl Desk {
     /// What is taken from the night of `from` to the night before `to`.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use jiff::{
 };
 
 use crate::{
-    App, Draft, Edit, Expected, Full, InvalidField, Reach,
+    Desk, Draft, Edit, Expected, Full, InvalidField, Reach,
     change::ChangeRefusal,
     edit::Flaws,
     extensions::{StayApart, apart, check_extends},
@@ -152,7 +152,7 @@ impl ChangeRefusal for BlockError {
     }
 }
 
-impl App {
+impl Desk {
     /// The blocks of a property in order of time, then id. With `all`, also echoes, what may be one beside the stay that
     /// it may repeat, and stays of paused connections.
     ///
@@ -202,7 +202,7 @@ impl App {
         new: &NewBlock,
     ) -> Result<BlockView, BlockError> {
         let id = BlockId::from_random(property.within(self.randomness.id()));
-        let changed = self.change(property, |draft| apply_creation(draft, reach, &id, new)).await?;
+        let changed = self.changes.change(property, |draft| apply_creation(draft, reach, &id, new)).await?;
         view_of(&id, &changed.state)
     }
 
@@ -218,7 +218,7 @@ impl App {
         expected: &Expected,
     ) -> Result<BlockView, BlockError> {
         let property = self.property_of(reach, id.as_str()).await?.ok_or(BlockError::NotFound)?;
-        let changed = self.change(&property, |draft| apply_edit(draft, reach, id, edit, expected)).await?;
+        let changed = self.changes.change(&property, |draft| apply_edit(draft, reach, id, edit, expected)).await?;
         view_of(id, &changed.state)
     }
 
@@ -243,7 +243,7 @@ impl App {
     /// `NotFound`, `Imported`, `Outdated`, or the store's.
     pub async fn delete_block(&self, reach: &Reach, id: &BlockId, expected: &Expected) -> Result<(), BlockError> {
         let property = self.property_of(reach, id.as_str()).await?.ok_or(BlockError::NotFound)?;
-        self.change(&property, |draft| apply_deletion(draft, reach, id, expected)).await?;
+        self.changes.change(&property, |draft| apply_deletion(draft, reach, id, expected)).await?;
         Ok(())
     }
 
@@ -274,6 +274,7 @@ impl App {
         // Before the change: nothing may fail after it.
         let links = self.links_within(reach).await?;
         let changed = self
+            .changes
             .change(property, |draft| {
                 let before = draft.state.clone();
                 Ok::<_, BlockError>((apply_prune(draft, reach)?, before, draft.now))

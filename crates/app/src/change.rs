@@ -10,17 +10,20 @@ use calmesh_calendar::{Block, BlockId, Claims, ConnectionId, PropertyId};
 use jiff::Timestamp;
 
 use crate::{
-    App,
+    Settings,
     model::{
         Activity, ActivityKind, ClosedHold, ConflictRecord, Connection, Dirty, FetchPlan, LinkOwner, LinkToken, Names,
         Property, PropertyState, Replaced, SecretHash, happened, without_secrets, without_words,
     },
     naming::name_things,
-    ports::{Event, PlanChange, PropertyCommit, StoreError},
+    ports::{Clock, Event, EventBus, LinkStore, PlanChange, PropertyCommit, PropertyStore, Randomness, StoreError},
     weighing::KnownReads,
+    wiring::Common,
 };
 
 const ATTEMPTS: u32 = 12;
+/// How often an edit is decided anew because somebody else wrote first.
+pub(crate) const EDIT_ATTEMPTS: u32 = 12;
 
 /// A property's state while a use case decides on it.
 #[derive(Debug)]
@@ -122,7 +125,33 @@ pub(crate) struct Decided<T> {
     pub(crate) passed_holds: u32,
 }
 
-impl App {
+/// The one way to change a property.
+#[derive(Clone)]
+pub struct Changes {
+    pub(crate) properties: Arc<dyn PropertyStore>,
+    pub(crate) links: Arc<dyn LinkStore>,
+    pub(crate) bus: Arc<dyn EventBus>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) randomness: Arc<dyn Randomness>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) echo_key: [u8; 32],
+}
+
+impl Changes {
+    pub(crate) fn new(common: &Common, echo_key: [u8; 32]) -> Self {
+        Self {
+            properties: common.properties.clone(),
+            links: common.links.clone(),
+            bus: common.bus.clone(),
+            clock: common.clock.clone(),
+            randomness: common.randomness.clone(),
+            settings: common.settings.clone(),
+            echo_key,
+        }
+    }
+}
+
+impl Changes {
     /// Changes a property that is not deleted, and announces that its exports must follow.
     ///
     /// `decide` may run several times, on a fresh state each time. When it leaves the state as it was, nothing is
@@ -141,7 +170,7 @@ impl App {
     {
         let changed = self.commit_change(id, false, &mut decide).await?;
         if changed.written {
-            self.announce_soon(&[Event::PropertyDirty { property: id.clone() }]).await;
+            self.bus.announce_soon(&[Event::PropertyDirty { property: id.clone() }]).await;
         }
         Ok(changed)
     }
@@ -159,7 +188,7 @@ impl App {
     }
 
     /// The same without the announcement: for who makes the exports follow before the answer
-    /// ([`App::serve_at_once`]).
+    /// (`Publish::serve_at_once`).
     ///
     /// # Errors
     /// As `change`.
@@ -231,7 +260,7 @@ impl App {
             let mut reads = KnownReads::for_decisions(decisions.len());
             for (nth, decide) in decisions.iter_mut().enumerate() {
                 let on = if nth == 0 { Arc::clone(&before) } else { Arc::new(state.clone()) };
-                let mut draft = self.draft(state, now)?;
+                let mut draft = self.draft(state, now);
                 let value = decide(&mut draft).map_err(ChangeError::Refused)?;
                 self.weigh(&on, &mut draft, &mut reads).await?;
                 name_things(&mut draft.history.activity, &on, &draft.state);
@@ -270,18 +299,9 @@ impl App {
         tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
     }
 
-    /// # Errors
-    /// Where no key is given: nothing is decided there.
-    pub(crate) fn draft(&self, state: PropertyState, now: Timestamp) -> Result<Draft, StoreError> {
-        let echo_key = self.settings.keys.echo()?;
-        Ok(Draft { state, now, read: None, replaced: None, echo_key, history: History::default(), passed_holds: 0 })
-    }
-
-    /// Announces; a bus that fails only delays, since the dirty mark is announced again by the tick.
-    pub(crate) async fn announce_soon(&self, events: &[Event]) {
-        if let Err(error) = self.bus.publish(events).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "an announcement is left to the tick");
-        }
+    pub(crate) fn draft(&self, state: PropertyState, now: Timestamp) -> Draft {
+        let echo_key = self.echo_key;
+        Draft { state, now, read: None, replaced: None, echo_key, history: History::default(), passed_holds: 0 }
     }
 }
 
@@ -310,11 +330,11 @@ pub(crate) fn difference(
 ) -> PropertyCommit {
     let none = PropertyState::of(after.property.clone());
     let known = before.map_or(&none, |before| before);
-    let connections = changes_of_list(&known.connections, &after.connections, |connection| &connection.id);
-    let blocks = changes_of_list(&known.blocks, &after.blocks, |block| &block.id);
-    let claims = changes(&known.claims.connections, &after.claims.connections);
-    let retiring = changes_of_list(&known.retiring, &after.retiring, |link| &link.token);
-    let conflicts = changes_of_list(&known.conflicts, &after.conflicts, |conflict| &conflict.id);
+    let connections = became_of_list(&known.connections, &after.connections, |connection| &connection.id);
+    let blocks = became_of_list(&known.blocks, &after.blocks, |block| &block.id);
+    let claims = became(&known.claims.connections, &after.claims.connections);
+    let retiring = became_of_list(&known.retiring, &after.retiring, |link| &link.token);
+    let conflicts = became_of_list(&known.conflicts, &after.conflicts, |conflict| &conflict.id);
     let replaced = before.zip(after.property.revised_at).map(|(before, at)| Replaced {
         at,
         revision: after.property.revision,
@@ -357,7 +377,7 @@ pub(crate) fn difference(
 }
 
 /// What became of things that have a key each.
-struct Changes<'a, K, T> {
+struct Became<'a, K, T> {
     /// Those that are new or other than they were, as they are.
     put: Vec<(&'a K, &'a T)>,
     remove: Vec<&'a K>,
@@ -366,10 +386,10 @@ struct Changes<'a, K, T> {
     new: Vec<&'a K>,
 }
 
-fn changes<'a, K: Ord, T: PartialEq>(
+fn became<'a, K: Ord, T: PartialEq>(
     before: impl IntoIterator<Item = (&'a K, &'a T)>,
     after: impl IntoIterator<Item = (&'a K, &'a T)>,
-) -> Changes<'a, K, T> {
+) -> Became<'a, K, T> {
     let mut old: BTreeMap<&K, &T> = before.into_iter().collect();
     let (mut put, mut replaced, mut new) = (Vec::new(), Vec::new(), Vec::new());
     for (key, item) in after {
@@ -382,15 +402,15 @@ fn changes<'a, K: Ord, T: PartialEq>(
     }
     let remove = old.keys().copied().collect();
     replaced.extend(old);
-    Changes { put, remove, replaced, new }
+    Became { put, remove, replaced, new }
 }
 
-fn changes_of_list<'a, K: Ord, T: PartialEq>(
+fn became_of_list<'a, K: Ord, T: PartialEq>(
     before: &'a [T],
     after: &'a [T],
     key: impl Fn(&'a T) -> &'a K,
-) -> Changes<'a, K, T> {
-    changes(before.iter().map(|item| (key(item), item)), after.iter().map(|item| (key(item), item)))
+) -> Became<'a, K, T> {
+    became(before.iter().map(|item| (key(item), item)), after.iter().map(|item| (key(item), item)))
 }
 
 fn owned<K: Clone, T: Clone>(pairs: &[(&K, &T)]) -> impl Iterator<Item = (K, T)> {

@@ -15,19 +15,20 @@ use jiff::{
 use url::Url;
 
 use crate::{
-    App, InvalidField, Reach, TooMany,
+    Desk, InvalidField, Reach, TooMany,
     aside::{AsideError, aside, unreadable},
     blocks::{Span, span_of},
     edit::{ZONE_WANTED, counted, known_zone},
     judge_feed,
     limits::{BLOCKS_TOLD, DAYS_AHEAD, DAYS_BACK, WARNINGS_TOLD},
+    looks::{HOST_WORDS, NotNow, ROOM_WORDS},
     model::{
         Budget, FailureKind, FeedUrl, Fetched, LinkOwner, LinkToken, PolicyOverrides, Snapshot, Spender, Validators,
     },
     ports::{FeedRequest, FetchFailure, StoreError},
     provider_words::{user_agent_for, with_help},
     read_body, refused,
-    traffic::{CHECKS, HOST_WORDS, Look, NEW_FEEDS, NotNow, ROOM_WORDS, TEXTS},
+    traffic::{CHECKS, Look, NEW_FEEDS, TEXTS},
     warnings_of,
 };
 
@@ -149,7 +150,7 @@ impl From<NotNow> for CheckError {
     }
 }
 
-impl App {
+impl Desk {
     /// Fetches or takes a feed and says what it is.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use calmesh_calendar::{BlockId, BlockKind, Conflict, ConflictId, PropertyId};
 use jiff::Timestamp;
 
 use crate::{
-    App, BlockSource, Draft, InvalidField, ListedNights, Reach, Span,
+    BlockSource, Desk, Draft, InvalidField, ListedNights, Reach, Span,
     blocks::{source_of, span_of},
     change::ChangeRefusal,
     model::{ActivityKind, ConflictRecord, PropertyState},
@@ -78,7 +78,7 @@ impl ChangeRefusal for ConflictError {
     }
 }
 
-impl App {
+impl Desk {
     /// Conflicts of a property: those that stand, and those that closed in the last 90 days; the newest first.
     ///
     /// # Errors
@@ -135,7 +135,7 @@ impl App {
         gone: &BlockId,
     ) -> Result<ConflictView, ConflictError> {
         let property = self.property_of(reach, id.as_str()).await?.ok_or(ConflictError::NotFound)?;
-        let changed = match self.change(&property, |draft| apply_resolution(draft, reach, id, gone)).await {
+        let changed = match self.changes.change(&property, |draft| apply_resolution(draft, reach, id, gone)).await {
             Err(ConflictError::Closed { .. }) => return self.said_of_closed(reach, &property, id, gone).await,
             changed => changed?,
         };
@@ -170,7 +170,7 @@ impl App {
     }
 }
 
-impl App {
+impl Desk {
     /// What this settlement would open at once; what opens when a site was asked, nobody knows yet.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use calmesh_profiles::{Via, detect};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    AcceptedFeed, App, Draft, Edit, Expected, Full, InvalidField, Reach, TooMany,
+    AcceptedFeed, Desk, Draft, Edit, Expected, Full, InvalidField, Reach, TooMany,
     advice::Advice,
     change::ChangeRefusal,
     check::{Examined, Unseen, refusal_of},
@@ -281,7 +281,7 @@ struct Prepared {
     refreshed_at: Option<Timestamp>,
 }
 
-impl App {
+impl Desk {
     /// Makes a connection. With a URL the feed is read first, and what it says blocks when this returns.
     ///
     /// # Errors
@@ -309,8 +309,10 @@ impl App {
             None => self.prepare(reach, Needed::Nothing, Feed::Untouched).await?,
         };
         self.park(reach, &id, &prepared.feed).await?;
-        let create = |draft: &mut Draft| apply_creation(draft, reach, &id, new, &prepared, &mut self.ids_in(property));
-        let changed = match self.change_to_serve(property, create).await {
+        let create = |draft: &mut Draft| {
+            apply_creation(draft, reach, &id, new, &prepared, &mut self.randomness.ids_in(property))
+        };
+        let changed = match self.changes.change_to_serve(property, create).await {
             Ok(changed) => changed,
             Err(error) => {
                 if was_refused(&error) {
@@ -332,9 +334,9 @@ impl App {
         refresh: RefreshId,
     ) -> Result<ConnectionView, ConnectionError> {
         if new.skip_check && new.url.is_some() && !new.paused {
-            self.refresh_soon_as(refresh, reach, &state.property.id, id).await;
+            self.refreshing.soon_as(refresh, &reach.account, &state.property.id, id).await;
         }
-        let state = self.serve_at_once(state).await;
+        let state = self.publish.serve_at_once(state).await;
         self.view_connection(reach, &state, id).await
     }
 
@@ -388,19 +390,19 @@ impl App {
             let mut old = None;
             let change = |draft: &mut Draft| {
                 old = applied_snapshot(&draft.state, id);
-                apply_edit(draft, reach, id, edit, expected, &prepared, &mut self.ids_in(&property))
+                apply_edit(draft, reach, id, edit, expected, &prepared, &mut self.randomness.ids_in(&property))
             };
-            match self.change_to_serve(&property, change).await {
+            match self.changes.change_to_serve(&property, change).await {
                 Ok(changed) => {
                     self.after_edit(reach, &before, &changed.state, id, old).await;
                     if matches!(prepared.feed, Feed::Unchecked) || resumed(&before, &changed.state, id) {
-                        self.refresh_soon(reach, &property, id).await;
+                        self.refreshing.soon(&reach.account, &property, id).await;
                     }
                     let state = if export_token(&before, id) != export_token(&changed.state, id) {
-                        self.serve_at_once(changed.state).await
+                        self.publish.serve_at_once(changed.state).await
                     } else {
                         if changed.written {
-                            self.announce_soon(&[Event::PropertyDirty { property: property.clone() }]).await;
+                            self.bus.announce_soon(&[Event::PropertyDirty { property: property.clone() }]).await;
                         }
                         changed.state
                     };
@@ -442,7 +444,7 @@ impl App {
         let (property, before) = self.state_of_connection(reach, id).await?;
         let prepared = self.prepare_edit(reach, &before, id, edit, expected).await?;
         self.openings_of(reach, &before, |draft| {
-            apply_edit(draft, reach, id, edit, expected, &prepared, &mut self.ids_in(&property))
+            apply_edit(draft, reach, id, edit, expected, &prepared, &mut self.randomness.ids_in(&property))
         })
         .await
     }
@@ -460,7 +462,7 @@ impl App {
         let (property, before) = self.state_of_connection(reach, id).await?;
         let refreshed_at = self.refreshed_at(&before, id).await?;
         let pause = |draft: &mut Draft| apply_pause(draft, reach, id, until, refreshed_at);
-        let changed = self.change(&property, pause).await?;
+        let changed = self.changes.change(&property, pause).await?;
         self.view_connection(reach, &changed.state, id).await
     }
 
@@ -484,10 +486,10 @@ impl App {
     /// `NotFound`, or the store's.
     pub async fn resume_connection(&self, reach: &Reach, id: &ConnectionId) -> Result<ConnectionView, ConnectionError> {
         let (property, _) = self.state_of_connection(reach, id).await?;
-        let changed = self.change(&property, |draft| apply_resumption(draft, reach, id)).await?;
+        let changed = self.changes.change(&property, |draft| apply_resumption(draft, reach, id)).await?;
         let reads = changed.state.connections.iter().any(|connection| connection.id == *id && connection.reads());
         if changed.value && reads {
-            self.refresh_soon(reach, &property, id).await;
+            self.refreshing.soon(&reach.account, &property, id).await;
         }
         self.view_connection(reach, &changed.state, id).await
     }
@@ -506,9 +508,9 @@ impl App {
         let (property, _) = self.state_of_connection(reach, id).await?;
         let token = LinkToken::from_random(self.randomness.secret());
         let rotate = |draft: &mut Draft| apply_rotation(draft, reach, id, &token, revoke);
-        let changed = self.change_to_serve(&property, rotate).await?;
+        let changed = self.changes.change_to_serve(&property, rotate).await?;
         let emptied = changed.value;
-        let state = self.serve_at_once(changed.state).await;
+        let state = self.publish.serve_at_once(changed.state).await;
         let mut view = self.view_connection(reach, &state, id).await?;
         if let Some(export) = view.export.as_mut().filter(|_| emptied > 0) {
             export.notice = Some(format!(
@@ -545,7 +547,7 @@ impl App {
         expected: &Expected,
     ) -> Result<(), ConnectionError> {
         let (property, _) = self.state_of_connection(reach, id).await?;
-        self.change(&property, |draft| apply_deletion(draft, reach, id, expected)).await?;
+        self.changes.change(&property, |draft| apply_deletion(draft, reach, id, expected)).await?;
         self.forget_feeds(&reach.account, &BTreeSet::from([id.clone()])).await;
         Ok(())
     }
@@ -637,7 +639,7 @@ impl App {
             Needed::Read(url) => self.prepare_url(reach, state, id, url, edit.skip_check).await?,
             Needed::Judge => {
                 let mut kept = KeptBodies::default();
-                kept.load(self, known, &state.house()).await?;
+                kept.load(&self.kept_at(), known, &state.house()).await?;
                 self.prepare(reach, Needed::Judge, Feed::Kept(kept)).await?
             }
             Needed::Nothing => self.prepare(reach, Needed::Nothing, Feed::Untouched).await?,
@@ -761,19 +763,13 @@ impl App {
             policy: connection.policy(),
             import,
             export: connection.export.as_ref().map(|export| ExportView {
-                url: self.link_url(&export.token),
+                url: self.settings.link_url(&export.token),
                 reads,
                 turned_on: None,
                 notice: None,
             }),
             connection: connection.clone(),
         }
-    }
-
-    /// The URL of a private link.
-    pub(crate) fn link_url(&self, token: &LinkToken) -> String {
-        let base = self.settings.links_base.as_str().trim_end_matches('/');
-        format!("{base}/f/{}.ics", token.reveal())
     }
 }
 

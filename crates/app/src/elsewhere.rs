@@ -6,7 +6,7 @@ use calmesh_calendar::{PropertyId, ReadWarning};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::{
-    App, Reach,
+    Desk, Reach,
     model::{Connection, PropertyState, SecretHash},
     naming::all_in_words,
     ports::StoreError,
@@ -29,7 +29,7 @@ struct Others {
     more: bool,
 }
 
-impl App {
+impl Desk {
     /// Which other properties of the account read what these connections of one property read.
     pub(crate) async fn read_elsewhere(
         &self,

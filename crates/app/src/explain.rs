@@ -10,7 +10,7 @@ use calmesh_calendar::{
 use jiff::{SignedDuration, Timestamp, civil::Date};
 
 use crate::{
-    App, BlockSource, Reach,
+    BlockSource, Desk, Reach,
     blocks::source_of,
     model::{Connection, ExtraLink, PAST_KEPT, PropertyState},
     ports::{ObjectError, StoreError},
@@ -85,7 +85,7 @@ pub enum ExplainError {
     Store(#[from] StoreError),
 }
 
-impl App {
+impl Desk {
     /// Why a night is taken or free, or was at a past instant, as things stood then: the state of that instant is brought
     /// back by undoing the changes since, and its feeds are the snapshots that were current.
     ///

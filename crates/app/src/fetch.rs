@@ -6,7 +6,7 @@ mod gathering;
 mod refresh;
 mod sweep;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use calmesh_ics as ics;
 use jiff::{SignedDuration, Timestamp};
@@ -16,14 +16,19 @@ use self::{
     gathering::ToMerge,
 };
 use crate::{
-    App, READER,
+    READER, Settings, Traffic,
     aside::{AsideError, aside, unreadable},
+    bodies::Bodies,
     body::{unasked_304, understand},
-    health::{last_swept, not_taken_in},
+    health::{Failures, last_swept, not_taken_in},
     model::{AnnouncedReading, FailureKind, FetchPlan, FetchState, Fetched, Snapshot, Validators, happened, is_ahead},
-    ports::{Event, FeedRequest, FetchFailure, ParkedBody, StoreError},
+    ports::{
+        Clock, Event, EventBus, FeedRequest, FeedSource, FetchFailure, FetchStore, ParkedBody, PropertyStore,
+        RefreshStore, SnapshotStore, StoreError,
+    },
     provider_words::user_agent_for,
-    trouble::WorkError,
+    trouble::{WorkError, guarded},
+    wiring::Common,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,7 +62,61 @@ enum ReadResult {
     NotReached,
 }
 
-impl App {
+/// Reads feeds.
+#[derive(Clone)]
+pub struct Fetch {
+    pub(crate) properties: Arc<dyn PropertyStore>,
+    pub(crate) fetches: Arc<dyn FetchStore>,
+    pub(crate) refreshes: Arc<dyn RefreshStore>,
+    pub(crate) snapshots: Arc<dyn SnapshotStore>,
+    pub(crate) feeds: Arc<dyn FeedSource>,
+    pub(crate) bus: Arc<dyn EventBus>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) failures: Failures,
+    pub(crate) bodies: Bodies,
+}
+
+impl Fetch {
+    #[must_use]
+    pub fn new(common: &Common, feeds: &Arc<dyn FeedSource>, snapshots: &Arc<dyn SnapshotStore>) -> Self {
+        Self {
+            properties: common.properties.clone(),
+            fetches: common.fetches.clone(),
+            refreshes: common.refreshes.clone(),
+            snapshots: snapshots.clone(),
+            feeds: feeds.clone(),
+            bus: common.bus.clone(),
+            clock: common.clock.clone(),
+            traffic: common.traffic.clone(),
+            settings: common.settings.clone(),
+            failures: Failures::new(common),
+            bodies: Bodies::new(common, snapshots),
+        }
+    }
+}
+
+impl Fetch {
+    /// Works on an event that asks for reading.
+    ///
+    /// # Errors
+    /// When a part of the world failed, or the work panicked, or another room works on such events.
+    pub async fn handle(&self, event: &Event) -> Result<(), WorkError> {
+        guarded(async {
+            match event {
+                Event::SweepDue { first_bucket, last_bucket, number } => {
+                    self.sweep(*first_bucket, *last_bucket, *number).await
+                }
+                Event::RefreshRequested { refresh, after, rest, .. } => {
+                    self.refresh_requested(refresh, after.as_deref(), *rest).await
+                }
+                _ => Err(WorkError::Elsewhere),
+            }
+        })
+        .await
+    }
+
     /// Reads one feed and writes what must be. `anew`: its site is asked for the whole and not for changes alone, and what
     /// an older reader understood is announced though it is unchanged.
     async fn read_one(&self, state: FetchState, anew: bool, run: &Shared) -> Result<Read, WorkError> {
@@ -86,7 +145,7 @@ impl App {
             Ok(looked) => self.take_good(&state, looked, read_at, misread, run).await,
             Err(failure) => {
                 let kind = failure.kind;
-                self.take_failure(&state, failure, read_at).await?;
+                self.failures.take_failure(&state, failure, read_at).await?;
                 // What was kept while the site can't be read is understood anew as well, as the reading that it was.
                 if let (true, Some(snapshot), Some(read_at)) = (misread, plan.applied.clone(), plan.applied_read_at) {
                     self.announce_alone(plan, snapshot, read_at).await?;
@@ -103,7 +162,7 @@ impl App {
             user_agent: user_agent_for(&plan.url),
             connect_timeout: CONNECT_TIMEOUT,
             total_timeout: TOTAL_TIMEOUT,
-            hops: Some(self.gate_of_reads()),
+            hops: Some(self.traffic.gate_of_reads()),
             room: Some(self.traffic.room_to_read(&plan.account)),
         }
     }
@@ -166,7 +225,7 @@ impl App {
         // is over when the feed says again what is known.
         let troubled = state.health.failure.is_some() || state.awaits().is_some();
         if body.is_none() && (troubled || (run.is_refresh && !run.is_kept_by_page)) {
-            self.take_recovery(state, read_at).await?;
+            self.failures.take_recovery(state, read_at).await?;
         }
         // What a clock wrote that was ahead is written anew with this reading.
         let ahead = is_ahead(plan.since, read_at) || plan.applied_read_at.is_some_and(|at| is_ahead(at, read_at));
@@ -188,7 +247,7 @@ impl App {
             // Written before it is announced: should the event be lost, this tells of it. Where the plan still stands
             // after the body was parked, whoever deletes the connection finds the body.
             if !self.await_merge(state, read_at, &run.seen).await? {
-                self.forget_if_gone(&plan.account, &plan.property, &plan.connection).await?;
+                self.bodies.forget_if_gone(&plan.account, &plan.property, &plan.connection).await?;
             }
         }
         Ok(Read::ToMerge(found))
@@ -199,7 +258,7 @@ impl App {
     async fn await_merge(&self, state: &FetchState, read_at: Timestamp, seen: &Seen) -> Result<bool, WorkError> {
         let plan = &state.plan;
         if state.is_overdue(read_at).is_some() {
-            self.take_failure(state, not_taken_in(), read_at).await?;
+            self.failures.take_failure(state, not_taken_in(), read_at).await?;
         }
         let awaited = state.awaits().filter(|awaited| awaited.since <= read_at);
         // Sweeps say nothing of a feed that waits: what they last said is kept before.

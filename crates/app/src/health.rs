@@ -1,18 +1,21 @@
 //! Whether a connection can be read: failures and recoveries, what the host is told of them, when it is tried again.
 
+use std::sync::Arc;
+
 use calmesh_calendar::span::Later;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    App, Settings,
+    Settings,
     model::{
         Activity, ActivityKind, Failure, FailureKind, FetchState, HostPause, NOT_TAKEN_IN, Names, READ_AGAIN, Site,
         SweepRecord, bucket_of, found_unchanged, happened, is_ahead,
     },
-    ports::{FetchFailure, StoreError},
+    ports::{ActivityStore, Clock, FetchFailure, FetchStore, PropertyStore, Randomness, RefreshStore, StoreError},
     provider_words::with_help,
     schedule::is_turn_of,
     trouble::WorkError,
+    wiring::Common,
 };
 
 /// A query of plans may not see one that is younger.
@@ -24,7 +27,33 @@ const LONGEST_BACK_OFF: SignedDuration = SignedDuration::from_hours(4);
 pub(crate) const LONGEST_ASKED: SignedDuration = SignedDuration::from_hours(1);
 const LONGEST_OWN_BACK_OFF: SignedDuration = SignedDuration::from_hours(1);
 
-impl App {
+/// Notes when connections fail and recover.
+#[derive(Clone)]
+pub(crate) struct Failures {
+    pub(crate) properties: Arc<dyn PropertyStore>,
+    pub(crate) activity: Arc<dyn ActivityStore>,
+    pub(crate) fetches: Arc<dyn FetchStore>,
+    pub(crate) refreshes: Arc<dyn RefreshStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) randomness: Arc<dyn Randomness>,
+    pub(crate) settings: Arc<Settings>,
+}
+
+impl Failures {
+    pub(crate) fn new(common: &Common) -> Self {
+        Self {
+            properties: common.properties.clone(),
+            activity: common.activity.clone(),
+            fetches: common.fetches.clone(),
+            refreshes: common.refreshes.clone(),
+            clock: common.clock.clone(),
+            randomness: common.randomness.clone(),
+            settings: common.settings.clone(),
+        }
+    }
+}
+
+impl Failures {
     /// Writes a good reading down; one after failures is told to the host.
     pub(crate) async fn take_recovery(&self, state: &FetchState, read_at: Timestamp) -> Result<(), WorkError> {
         let (plan, now) = (&state.plan, self.clock.now());
@@ -104,7 +133,7 @@ impl App {
         let (plan, now) = (&state.plan, self.clock.now());
         let sweeps = self.fetches.sweeps(&[bucket_of(&plan.connection)]).await?;
         let pages = match self.properties.property(&plan.property).await? {
-            Some(property) => self.refreshed_with(&property).await?,
+            Some(property) => self.refreshes.refreshed_with(&property, self.clock.now()).await?,
             None => Vec::new(),
         };
         let refreshed = found_unchanged(&pages, &plan.connection, plan.since);

@@ -3,12 +3,12 @@
 use calmesh_calendar::PropertyId;
 
 use crate::{
-    App, Reach,
+    Desk, Reach,
     model::{Activity, Connection},
     ports::{Page, PageRequest, StoreError},
 };
 
-impl App {
+impl Desk {
     /// What happened to a property in the last 90 days, newest first; none where the caller sees no such property.
     ///
     /// # Errors

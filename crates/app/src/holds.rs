@@ -7,7 +7,7 @@ use calmesh_calendar::{Block, BlockId, ConnectionId, EndedHold, Hold, HoldEnd, H
 use jiff::Timestamp;
 
 use crate::{
-    App, Draft, ListedNights, Reach, Span,
+    Desk, Draft, ListedNights, Reach, Span,
     blocks::span_of,
     change::ChangeRefusal,
     model::{ActivityKind, ClosedHold, Connection, PropertyState, Site},
@@ -69,7 +69,7 @@ impl ChangeRefusal for HoldError {
 const AMONG_OPEN: &str = "open ";
 const AMONG_ENDED: &str = "ended ";
 
-impl App {
+impl Desk {
     /// Holds of a property: the open and kept ones, then those that ended in the last 90 days, newest first.
     ///
     /// # Errors
@@ -147,6 +147,7 @@ impl App {
     ) -> Result<HoldView, HoldError> {
         let property = self.property_of(reach, id.as_str()).await?.ok_or(HoldError::NotFound)?;
         let changed = self
+            .changes
             .change(&property, |draft| {
                 if !reach.shows(&draft.state.property) {
                     return Err(HoldError::NotFound);

@@ -9,17 +9,24 @@ use calmesh_profiles::{Profile, Quirks, detect};
 use jiff::Timestamp;
 
 use crate::{
-    AcceptedFeed, App, Draft,
+    AcceptedFeed, Draft, Traffic,
     aside::AsideError,
     body::read_aside,
     model::{ActivityKind, Connection, FailureKind, Snapshot},
-    ports::ObjectError,
+    ports::{Clock, ObjectError, SnapshotStore},
     read_body, take_reading,
 };
 
 /// The body that was last taken in, for each loaded connection.
 #[derive(Debug, Default)]
 pub(crate) struct KeptBodies(BTreeMap<ConnectionId, Kept>);
+
+/// Where bodies are kept, and whose turn it is to hold one.
+pub(crate) struct KeptAt<'a> {
+    pub(crate) snapshots: &'a dyn SnapshotStore,
+    pub(crate) traffic: &'a Traffic,
+    pub(crate) clock: &'a dyn Clock,
+}
 
 /// Bodies of so many bytes are kept beside what they say, in case they must be read in another way after all.
 const KEPT_BESIDE: usize = 10 * 1024 * 1024;
@@ -48,12 +55,17 @@ pub(crate) struct Moved;
 
 impl KeptBodies {
     /// Loads the body that was last taken in, if any, and reads it for a house beside the threads that wait.
-    pub(crate) async fn load(&mut self, app: &App, connection: &Connection, house: &House) -> Result<(), ObjectError> {
+    pub(crate) async fn load(
+        &mut self,
+        from: &KeptAt<'_>,
+        connection: &Connection,
+        house: &House,
+    ) -> Result<(), ObjectError> {
         let Some(applied) = connection.applied() else { return Ok(()) };
-        let _turn = app.traffic.turn_with_kept().await;
-        let parked = app.snapshots.parked(&connection.account, &connection.id, &applied.snapshot).await?;
+        let _turn = from.traffic.turn_with_kept().await;
+        let parked = from.snapshots.parked(&connection.account, &connection.id, &applied.snapshot).await?;
         let body = parked.map(|parked| parked.body);
-        let (quirks, now) = (connection.profile().quirks, app.clock.now());
+        let (quirks, now) = (connection.profile().quirks, from.clock.now());
         let read = match &body {
             Some(body) => match read_aside(body.clone(), house.clone(), connection.profile(), now).await {
                 Ok(reading) => Some(Read { house: house.clone(), quirks, now, reading: reading.ok() }),

@@ -3,13 +3,14 @@
 //! A deleted link serves an empty calendar for a week, as a connection's does, so that its reader lets go of what it
 //! holds: 404 would leave it with the last thing that it read. Its record stays for as long.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use calmesh_calendar::{LinkId, PropertyId};
 
 use crate::{
-    App, Edit, Expected, Full, InvalidField, Reach, WorkError,
-    accounts::{DEFAULT_DETAIL, EDIT_ATTEMPTS},
+    Desk, Edit, Expected, Full, InvalidField, Reach,
+    accounts::DEFAULT_DETAIL,
+    change::EDIT_ATTEMPTS,
     edit::Flaws,
     limits::{self, NAME_MOST},
     model::{Detail, Dirty, ExtraLink, Format, LinkReads, LinkScope, LinkToken},
@@ -73,7 +74,7 @@ pub enum LinkError {
     Store(#[from] StoreError),
 }
 
-impl App {
+impl Desk {
     /// Makes a link; its calendar is rendered at once in the background.
     ///
     /// # Errors
@@ -132,8 +133,8 @@ impl App {
 
     /// Serves a link that was just made before its address is told.
     async fn link_made(&self, link: ExtraLink) -> Result<LinkView, LinkError> {
-        self.announce_soon(&[Event::LinkDirty { link: link.id.clone() }]).await;
-        self.serve_link_at_once(&link.id).await;
+        self.bus.announce_soon(&[Event::LinkDirty { link: link.id.clone() }]).await;
+        self.publish.serve_link_at_once(&link.id).await;
         let link = self.links.link(&link.id).await?.unwrap_or(link);
         Ok(LinkView { link, reads: LinkReads::default() })
     }
@@ -192,7 +193,7 @@ impl App {
                         let (version, revision) = (after.version + 1, after.revision + 1);
                         self.links.put_link(&ExtraLink { version, revision, dirty: after.dirty, ..before }).await?;
                     }
-                    self.announce_soon(&[Event::LinkDirty { link: id.clone() }]).await;
+                    self.bus.announce_soon(&[Event::LinkDirty { link: id.clone() }]).await;
                     room?;
                     return self.with_reads(after).await;
                 }
@@ -269,17 +270,6 @@ impl App {
         Ok(Openings { at_links, ..Openings::default() })
     }
 
-    /// The properties that a link covers.
-    ///
-    /// # Errors
-    /// The store's.
-    pub(crate) async fn properties_of_link(&self, link: &ExtraLink) -> Result<BTreeSet<PropertyId>, StoreError> {
-        match &link.scope {
-            LinkScope::Properties(properties) => Ok(properties.clone()),
-            LinkScope::All => self.property_ids(&link.account).await,
-        }
-    }
-
     /// Deletes a link: nobody sees it any more, its address serves an empty calendar for a week and then answers 404.
     ///
     /// The record of the deletion is written first, so that a crash before the object followed is made good by
@@ -296,8 +286,8 @@ impl App {
             }
             match self.links.put_link(&link.deleted(self.clock.now())).await {
                 Ok(()) => {
-                    self.announce_soon(&[Event::LinkDirty { link: id.clone() }]).await;
-                    self.serve_link_at_once(id).await;
+                    self.bus.announce_soon(&[Event::LinkDirty { link: id.clone() }]).await;
+                    self.publish.serve_link_at_once(id).await;
                     return Ok(());
                 }
                 Err(StoreError::Stale) if attempt < EDIT_ATTEMPTS => attempt += 1,
@@ -306,28 +296,11 @@ impl App {
         }
     }
 
-    /// Ends a deleted link whose week is over: first its object, then the record of it.
-    ///
-    /// # Errors
-    /// What failed, to be tried again.
-    pub(crate) async fn bury_link(&self, link: &ExtraLink) -> Result<(), WorkError> {
-        self.exports.delete_export(&link.token).await?;
-        self.links.delete_link(&link.id).await?;
-        Ok(())
-    }
-
     /// Every link that the caller sees whole, or saw before it was deleted: those while their records are kept.
     pub(crate) async fn links_within(&self, reach: &Reach) -> Result<Vec<ExtraLink>, StoreError> {
-        let mut found = Vec::new();
-        let mut after = None;
-        loop {
-            let page = self.links.links(&reach.account, PageRequest { limit: 200, after }).await?;
-            found.extend(page.items.into_iter().filter(|link| within(reach, link)));
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(found),
-            }
-        }
+        let mut found = self.links.links_of_account(&reach.account).await?;
+        found.retain(|link| within(reach, link));
+        Ok(found)
     }
 
     async fn with_reads(&self, link: ExtraLink) -> Result<LinkView, LinkError> {

@@ -1,16 +1,19 @@
 //! What lies outside the store, compared with what it should be. A loss of power, a backup that was put back or a disk that
 //! is failing may have parted the two; a start looks at everything once.
 
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use calmesh_calendar::{AccountId, ConnectionId, PropertyId};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 
 use crate::{
-    App, ChangeError, Draft,
+    ChangeError, Draft, Traffic,
+    change::Changes,
     model::{PropertyState, Snapshot},
-    ports::PageRequest,
+    ports::{AccountStore, ExportStore, LinkStore, PageRequest, PropertyStore, SnapshotStore},
+    publish::Publish,
     trouble::WorkError,
+    wiring::Common,
 };
 
 const PER_PAGE: u16 = 100;
@@ -24,7 +27,39 @@ pub struct Mended {
     pub failed: usize,
 }
 
-impl App {
+/// Compares and mends.
+#[derive(Clone)]
+pub struct Mend {
+    pub(crate) accounts: Arc<dyn AccountStore>,
+    pub(crate) properties: Arc<dyn PropertyStore>,
+    pub(crate) links: Arc<dyn LinkStore>,
+    pub(crate) snapshots: Arc<dyn SnapshotStore>,
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) changes: Changes,
+    pub(crate) publish: Publish,
+}
+
+impl Mend {
+    #[must_use]
+    pub fn new(
+        common: &Common,
+        snapshots: &Arc<dyn SnapshotStore>,
+        exports: &Arc<dyn ExportStore>,
+        echo_key: [u8; 32],
+    ) -> Self {
+        Self {
+            accounts: common.accounts.clone(),
+            properties: common.properties.clone(),
+            links: common.links.clone(),
+            snapshots: snapshots.clone(),
+            traffic: common.traffic.clone(),
+            changes: Changes::new(common, echo_key),
+            publish: Publish::new(common, snapshots, exports, echo_key),
+        }
+    }
+}
+
+impl Mend {
     /// Compares every private link with what it should serve and every connection's kept body with its record, and
     /// mends what differs, `at_once` properties at a time. What fails is told in the log and passed over.
     ///
@@ -59,7 +94,7 @@ impl App {
         let mut after = None;
         loop {
             let page = self.links.links(account, PageRequest { limit: PER_PAGE, after }).await?;
-            let work = page.items.iter().map(|link| told(self.publish_link(&link.id)).boxed()).collect();
+            let work = page.items.iter().map(|link| told(self.publish.publish_link(&link.id)).boxed()).collect();
             mended.add(done(work, at_once).await);
             match page.next {
                 Some(next) => after = Some(next),
@@ -88,7 +123,7 @@ impl App {
                 }
                 Ok::<_, WorkError>(())
             };
-            match self.commit_change(id, false, forget).await {
+            match self.changes.commit_change(id, false, forget).await {
                 Ok(_) | Err(ChangeError::NotFound) => {}
                 Err(ChangeError::Refused(error)) => return Err(error),
                 Err(ChangeError::Store(error)) => return Err(error.into()),
@@ -96,7 +131,7 @@ impl App {
             tracing::warn!(property.id = %id, feeds = lost.len(), "kept feeds were lost and are read anew");
             tracing::info!(target: "calmesh::metric", kept_bodies_lost = lost.len());
         }
-        self.publish_property(id).await
+        self.publish.publish_property(id).await
     }
 
     async fn lost_bodies(&self, state: &PropertyState) -> Result<Vec<(ConnectionId, Snapshot)>, WorkError> {

@@ -1,22 +1,29 @@
 //! Readings taken into the property that they are of: judged, reconciled, written as one change; then the exports follow.
 
-use std::slice;
+use std::{slice, sync::Arc};
 
 use calmesh_calendar::{AccountId, ConnectionId, FeedReading, House, PropertyId};
 use calmesh_profiles::Profile;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    App, ChangeError, Draft,
+    ChangeError, Draft, Settings, Traffic,
     aside::{AsideError, unreadable},
+    bodies::Bodies,
     body::{read_aside, refused},
-    change::Decided,
+    change::{Changes, Decided},
     check::refusal_of,
-    health::not_taken_in,
+    erase::EraseError,
+    health::{Failures, not_taken_in},
     model::{Connection, FailureKind, FetchState, Outcome, PropertyState, RefreshPart, Snapshot, Validators, is_ahead},
-    ports::{FetchFailure, ParkedBody, ReadFeed, StoreError},
+    ports::{
+        AccountStore, Clock, Event, ExportStore, FetchFailure, FetchStore, LinkStore, ParkedBody, PropertyStore,
+        Randomness, ReadFeed, RefreshStore, SnapshotStore, StoreError,
+    },
+    publish::Publish,
     reading::{AcceptedFeed, ReadingReport, take_reading},
     trouble::{WorkError, guarded},
+    wiring::Common,
 };
 
 /// Readings are prepared anew so often when the property changes under them.
@@ -69,7 +76,78 @@ enum Prepared {
 #[derive(Debug, Clone, Copy)]
 struct Moved;
 
-impl App {
+/// Takes readings in; and all else that follows what was written: exports, erasures.
+#[derive(Clone)]
+pub struct Merge {
+    pub(crate) accounts: Arc<dyn AccountStore>,
+    pub(crate) properties: Arc<dyn PropertyStore>,
+    pub(crate) fetches: Arc<dyn FetchStore>,
+    pub(crate) links: Arc<dyn LinkStore>,
+    pub(crate) refreshes: Arc<dyn RefreshStore>,
+    pub(crate) snapshots: Arc<dyn SnapshotStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) randomness: Arc<dyn Randomness>,
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) changes: Changes,
+    pub(crate) publish: Publish,
+    pub(crate) failures: Failures,
+    pub(crate) bodies: Bodies,
+}
+
+impl Merge {
+    #[must_use]
+    pub fn new(
+        common: &Common,
+        snapshots: &Arc<dyn SnapshotStore>,
+        exports: &Arc<dyn ExportStore>,
+        echo_key: [u8; 32],
+    ) -> Self {
+        Self {
+            accounts: common.accounts.clone(),
+            properties: common.properties.clone(),
+            fetches: common.fetches.clone(),
+            links: common.links.clone(),
+            refreshes: common.refreshes.clone(),
+            snapshots: snapshots.clone(),
+            clock: common.clock.clone(),
+            randomness: common.randomness.clone(),
+            traffic: common.traffic.clone(),
+            settings: common.settings.clone(),
+            changes: Changes::new(common, echo_key),
+            publish: Publish::new(common, snapshots, exports, echo_key),
+            failures: Failures::new(common),
+            bodies: Bodies::new(common, snapshots),
+        }
+    }
+}
+
+impl Merge {
+    /// Works on an event that state or exports must follow.
+    ///
+    /// # Errors
+    /// When a part of the world failed, or the work panicked, or another room works on such events.
+    pub async fn handle(&self, event: &Event) -> Result<(), WorkError> {
+        guarded(async {
+            match event {
+                Event::FeedsRead { account, property, readings, refresh } => {
+                    self.feeds_read(account, property, readings, refresh.as_ref()).await
+                }
+                Event::PropertyDirty { property } => self.publish.publish_property(property).await,
+                Event::LinkDirty { link } => self.publish.publish_link(link).await,
+                Event::AccountDeleted { account } => match self.erase_account(account).await {
+                    // Nobody asked for it, or it was taken back: an event is no reason to delete.
+                    Ok(()) | Err(EraseError::NotDeleted) => Ok(()),
+                    Err(EraseError::Work(error)) => Err(error),
+                    Err(EraseError::Object(error)) => Err(error.into()),
+                    Err(EraseError::Store(error)) => Err(error.into()),
+                },
+                _ => Err(WorkError::Elsewhere),
+            }
+        })
+        .await
+    }
+
     /// Merges readings of one property: judge, reconcile, write what differs, make the exports follow. All of them are one
     /// change, and the links are put once. Where that fails, each is taken in by itself, so that one that can't be keeps
     /// none of the others out.
@@ -124,7 +202,7 @@ impl App {
         match state {
             Some(state) => {
                 let revision = state.property.revision;
-                let published = self.publish_known(state).await;
+                let published = self.publish.publish_known(state).await;
                 // It read the head after these bodies were put aside: whoever deletes a connection from then on finds them
                 // where they lie.
                 let stands = matches!(&published, Ok(Some(state)) if state.property.revision == revision);
@@ -133,7 +211,7 @@ impl App {
                 }
                 published?;
             }
-            None => self.publish_property(of.property).await?,
+            None => self.publish.publish_property(of.property).await?,
         }
         let Some(refresh) = refresh else { return Ok(()) };
         let outcomes: Vec<_> =
@@ -148,13 +226,13 @@ impl App {
             let Some(state) = state else { continue };
             match merged {
                 Merged::NothingToTakeIt => {}
-                Merged::Refused(failure) => self.take_failure(&state, failure.clone(), read.read_at).await?,
-                Merged::BodyGone => self.take_failure(&state, not_taken_in(), read.read_at).await?,
+                Merged::Refused(failure) => self.failures.take_failure(&state, failure.clone(), read.read_at).await?,
+                Merged::BodyGone => self.failures.take_failure(&state, not_taken_in(), read.read_at).await?,
                 // The same reading that failed, or a later one, is taken in now; an earlier one says nothing of it.
                 Merged::Taken(_) => {
                     let ends = |at| at <= read.read_at || is_ahead(at, self.clock.now());
                     if state.health.failure.as_ref().is_some_and(|failure| ends(failure.last_attempt_at)) {
-                        self.take_recovery(&state, read.read_at).await?;
+                        self.failures.take_recovery(&state, read.read_at).await?;
                     }
                 }
             }
@@ -171,7 +249,7 @@ impl App {
         let told = async {
             for (read, state) in readings.iter().zip(self.states_of_plans(readings).await?) {
                 if let Some(state) = state {
-                    self.take_failure(&state, not_taken_in(), read.read_at).await?;
+                    self.failures.take_failure(&state, not_taken_in(), read.read_at).await?;
                 }
                 // Nobody waits ten minutes for what fails in the same way each time.
                 if let (Some(refresh), WorkError::Panicked | WorkError::Store(StoreError::Corrupt { .. })) =
@@ -232,7 +310,7 @@ impl App {
                     }
                 })
                 .collect();
-            let changed = match self.commit_each(of.property, Some(state), false, decisions).await {
+            let changed = match self.changes.commit_each(of.property, Some(state), false, decisions).await {
                 Ok(changed) => changed,
                 Err(ChangeError::NotFound) => return Ok(none()),
                 Err(ChangeError::Refused(Moved)) => continue,
@@ -304,7 +382,7 @@ impl App {
         }
         learn_provider(draft, connection, told);
         let feed = AcceptedFeed { reading, snapshot: &read.snapshot, validators, read_at: read.read_at, horizon_at };
-        let report = take_reading(draft, connection, feed, &mut self.ids_in(of.property));
+        let report = take_reading(draft, connection, feed, &mut self.randomness.ids_in(of.property));
         Ok(report.map_or(Merged::NothingToTakeIt, Merged::Taken))
     }
 
@@ -320,7 +398,7 @@ impl App {
         for (read, superseded) in readings.iter().zip(&settled.superseded) {
             let known = settled.state.as_ref().and_then(|state| state.connection(&read.connection));
             let Some(known) = known else {
-                self.forget_if_gone(of.account, of.property, &read.connection).await?;
+                self.bodies.forget_if_gone(of.account, of.property, &read.connection).await?;
                 continue;
             };
             let applied = applied_snapshot(known);
@@ -343,30 +421,7 @@ impl App {
             {
                 self.snapshots.park(of.account, connection, snapshot, &body).await?;
             }
-            self.forget_if_gone(of.account, of.property, connection).await?;
-        }
-        Ok(())
-    }
-
-    /// Removes the bodies of a connection that is not there any more: whoever puts one does this afterwards, so that
-    /// none stays behind a deletion that came in between.
-    pub(crate) async fn forget_if_gone(
-        &self,
-        account: &AccountId,
-        property: &PropertyId,
-        connection: &ConnectionId,
-    ) -> Result<(), WorkError> {
-        // Most are there, which one small read tells.
-        let states = self.fetches.fetch_states(slice::from_ref(connection)).await?;
-        if states.contains_key(connection) {
-            return Ok(());
-        }
-        let state = self.properties.load(property).await?;
-        let imports = |state: &PropertyState| {
-            state.connection(connection).is_some_and(|known| known.account == *account && known.import.is_some())
-        };
-        if !state.is_some_and(|state| imports(&state)) {
-            self.snapshots.forget(account, connection).await?;
+            self.bodies.forget_if_gone(of.account, of.property, connection).await?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use calmesh_calendar::{Block, ConnectionId, Extent, House, LinkId, Nights, Stand
 use jiff::{Timestamp, ToSpan, civil::Date};
 
 use crate::{
-    App, Draft, Reach,
+    Desk, Draft, Reach,
     limits::DAYS_AHEAD,
     model::{ExtraLink, Format, LinkToken, PropertyState, RetiringServes},
     ports::StoreError,
@@ -42,7 +42,7 @@ impl Openings {
     }
 }
 
-impl App {
+impl Desk {
     /// What this decision would open.
     pub(crate) async fn openings_of<T, E: From<StoreError>>(
         &self,
@@ -71,9 +71,9 @@ impl App {
         before: &PropertyState,
         decide: impl FnOnce(&mut Draft) -> Result<T, E>,
     ) -> Result<(T, Openings), E> {
-        let mut draft = self.draft(before.clone(), self.clock.now())?;
+        let mut draft = self.changes.draft(before.clone(), self.clock.now());
         let value = decide(&mut draft)?;
-        self.weigh(before, &mut draft, &mut KnownReads::for_decisions(1)).await?;
+        self.changes.weigh(before, &mut draft, &mut KnownReads::for_decisions(1)).await?;
         Ok((value, openings(links, before, &draft.state, draft.now)))
     }
 
@@ -81,7 +81,7 @@ impl App {
     pub(crate) async fn nights_on_link(&self, link: &ExtraLink) -> Result<BTreeSet<Date>, StoreError> {
         let now = self.clock.now();
         let mut nights = BTreeSet::new();
-        for id in &self.properties_of_link(link).await? {
+        for id in &self.properties.properties_of_link(link).await? {
             let Some(state) = self.properties.load(id).await? else { continue };
             if state.property.deleted_at.is_none() && state.property.account == link.account {
                 nights.extend(nights_of_all(&state, link.format, now));

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use calmesh_calendar::{AccountId, ConnectionId, Extent, PropertyId, Times};
+use calmesh_calendar::{ConnectionId, Extent, PropertyId, Times};
 use jiff::civil::Time;
 
 use crate::{
-    App, Draft, Edit, Expected, Full, InvalidField, Reach,
+    Desk, Draft, Edit, Expected, Full, InvalidField, Reach,
     change::{ChangeRefusal, History, difference},
     connections::remove_connection,
     edit::{Flaws, ZONE_WANTED, known_zone},
@@ -81,7 +81,7 @@ impl ChangeRefusal for PropertyError {
     }
 }
 
-impl App {
+impl Desk {
     /// # Errors
     /// `AccountDeleted`, `Limited`, `Invalid`, `Full`, or the store's.
     pub async fn create_property(&self, reach: &Reach, new: NewProperty) -> Result<Property, PropertyError> {
@@ -180,9 +180,10 @@ impl App {
     ) -> Result<Property, PropertyError> {
         for _ in 0..PREPARATIONS {
             let (kept, prefix) = self.ahead_of_edit(reach, id, edit, expected).await?;
-            let change =
-                |draft: &mut Draft| apply_edit(draft, reach, edit, expected, &prefix, &kept, &mut self.ids_in(id));
-            match self.change(id, change).await {
+            let change = |draft: &mut Draft| {
+                apply_edit(draft, reach, edit, expected, &prefix, &kept, &mut self.randomness.ids_in(id))
+            };
+            match self.changes.change(id, change).await {
                 Ok(changed) => return Ok(changed.state.property),
                 // A feed was taken in between: the new body is loaded.
                 Err(PropertyError::Busy) => {}
@@ -206,7 +207,7 @@ impl App {
         let (kept, prefix) = self.ahead_of_edit(reach, id, edit, expected).await?;
         let before = self.state_within(reach, id).await?.ok_or(PropertyError::NotFound)?;
         self.openings_of(reach, &before, |draft| {
-            apply_edit(draft, reach, edit, expected, &prefix, &kept, &mut self.ids_in(id))
+            apply_edit(draft, reach, edit, expected, &prefix, &kept, &mut self.randomness.ids_in(id))
         })
         .await
     }
@@ -221,7 +222,7 @@ impl App {
         id: &PropertyId,
         expected: &Expected,
     ) -> Result<(), PropertyError> {
-        let changed = self.change(id, |draft| apply_deletion(draft, reach, expected)).await?;
+        let changed = self.changes.change(id, |draft| apply_deletion(draft, reach, expected)).await?;
         self.forget_feeds(&changed.state.property.account, &changed.value).await;
         Ok(())
     }
@@ -238,22 +239,6 @@ impl App {
     ) -> Result<Openings, PropertyError> {
         let before = self.state_within(reach, id).await?.ok_or(PropertyError::NotFound)?;
         self.openings_of(reach, &before, |draft| apply_deletion(draft, reach, expected)).await
-    }
-
-    /// Every property of an account that is not deleted.
-    ///
-    /// # Errors
-    /// The store's.
-    pub(crate) async fn property_ids(&self, account: &AccountId) -> Result<BTreeSet<PropertyId>, StoreError> {
-        let (mut ids, mut after) = (BTreeSet::new(), None);
-        loop {
-            let page = self.properties.properties(account, PageRequest { limit: 100, after }).await?;
-            ids.extend(page.items.into_iter().map(|property| property.id));
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(ids),
-            }
-        }
     }
 
     async fn default_label_prefix(&self, reach: &Reach) -> Result<String, StoreError> {
@@ -291,7 +276,7 @@ impl App {
             // As the edit will leave it; what is not valid is said by the edit itself.
             let house = edited.house().unwrap_or_else(|_| state.house());
             for connection in &state.connections {
-                kept.load(self, connection, &house).await?;
+                kept.load(&self.kept_at(), connection, &house).await?;
             }
         }
         Ok((kept, prefix))

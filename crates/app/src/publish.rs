@@ -3,7 +3,10 @@
 //! Objects are read before the state that they are rendered from, and put with `If-Match`: whoever rendered an
 //! older state finds that its object has moved on, or that its state has.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use calmesh_calendar::{
@@ -15,18 +18,24 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp, civil::date};
 
 use crate::{
-    App, ChangeError, Draft, Reach,
+    ChangeError, Draft, Traffic,
+    change::Changes,
     judge::says,
-    kept::{KeptBodies, take_kept},
+    kept::{KeptAt, KeptBodies, take_kept},
     model::{
         ActivityKind, Connection, Detail, Dirty, ExtraLink, Format, LinkToken, Property, PropertyState, RetiringLink,
         RetiringServes, Status, is_ahead,
     },
     naming::{all_in_words, provider_in_words},
-    ports::{Event, ExportObject, ExportWriteError, PageRequest, StoreError},
+    ports::{
+        Clock, Event, EventBus, ExportObject, ExportStore, ExportWriteError, LinkStore, PageRequest, PropertyStore,
+        Randomness, SnapshotStore, StoreError,
+    },
+    refreshes::Refreshing,
     served::stays_on_link,
     tags::{echo_tag, export_name},
     trouble::WorkError,
+    wiring::Common,
 };
 
 const ATTEMPTS: u32 = 12;
@@ -46,7 +55,47 @@ const OBJECTS_AT_ONCE: usize = 8;
 
 type Objects = BTreeMap<LinkToken, Option<ExportObject>>;
 
-impl App {
+/// Makes exports follow.
+#[derive(Clone)]
+pub struct Publish {
+    pub(crate) properties: Arc<dyn PropertyStore>,
+    pub(crate) links: Arc<dyn LinkStore>,
+    pub(crate) exports: Arc<dyn ExportStore>,
+    pub(crate) snapshots: Arc<dyn SnapshotStore>,
+    pub(crate) bus: Arc<dyn EventBus>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) randomness: Arc<dyn Randomness>,
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) echo_key: [u8; 32],
+    pub(crate) changes: Changes,
+    pub(crate) refreshing: Refreshing,
+}
+
+impl Publish {
+    #[must_use]
+    pub fn new(
+        common: &Common,
+        snapshots: &Arc<dyn SnapshotStore>,
+        exports: &Arc<dyn ExportStore>,
+        echo_key: [u8; 32],
+    ) -> Self {
+        Self {
+            properties: common.properties.clone(),
+            links: common.links.clone(),
+            exports: exports.clone(),
+            snapshots: snapshots.clone(),
+            bus: common.bus.clone(),
+            clock: common.clock.clone(),
+            randomness: common.randomness.clone(),
+            traffic: common.traffic.clone(),
+            echo_key,
+            changes: Changes::new(common, echo_key),
+            refreshing: Refreshing::new(common),
+        }
+    }
+}
+
+impl Publish {
     /// Makes the exports of a property follow its state, and does what its time has come for: a pause that ends, a
     /// link that retires, a stay that departed, a horizon that moved. Doing it twice changes nothing.
     ///
@@ -150,7 +199,7 @@ impl App {
                 property: id,
                 revision: state.property.revision,
             };
-            self.announce_soon(&[event]).await;
+            self.bus.announce_soon(&[event]).await;
         }
         if state.property.deleted_at.is_some() && state.connections.is_empty() && state.retiring.is_empty() {
             self.properties.purge(&state.property.id).await?;
@@ -237,7 +286,7 @@ impl App {
             }
             Ok::<_, WorkError>(())
         };
-        match self.commit_change(&state.property.id, true, forget).await {
+        match self.changes.commit_change(&state.property.id, true, forget).await {
             Ok(_) | Err(ChangeError::NotFound) => Ok(true),
             Err(ChangeError::Refused(error)) => Err(error),
             Err(ChangeError::Store(error)) => Err(error.into()),
@@ -246,7 +295,7 @@ impl App {
 
     /// Every private link of a property with the bytes that it serves now.
     fn exports_of(&self, state: &PropertyState, now: Timestamp) -> Result<Vec<(LinkToken, Vec<u8>)>, StoreError> {
-        let echo = self.settings.keys.echo()?;
+        let echo = self.echo_key;
         let (sources, house) = (state.sources(), state.house());
         let picture = state.picture(&sources, &house);
         let mut out = Vec::new();
@@ -278,7 +327,7 @@ impl App {
         match at_once(self.publish_known(state.clone())).await {
             Some(settled) => settled.unwrap_or(state),
             None => {
-                self.announce_soon(&[Event::PropertyDirty { property }]).await;
+                self.bus.announce_soon(&[Event::PropertyDirty { property }]).await;
                 state
             }
         }
@@ -329,7 +378,7 @@ impl App {
             match self.links.put_link(&link).await {
                 Ok(()) => {
                     if known.is_none() {
-                        self.announce_soon(&[Event::LinkDirty { link: id.clone() }]).await;
+                        self.bus.announce_soon(&[Event::LinkDirty { link: id.clone() }]).await;
                     }
                     return Ok(());
                 }
@@ -375,6 +424,16 @@ impl App {
         Err(StoreError::Stale.into())
     }
 
+    /// Ends a deleted link whose week is over: first its object, then the record of it.
+    ///
+    /// # Errors
+    /// What failed, to be tried again.
+    pub(crate) async fn bury_link(&self, link: &ExtraLink) -> Result<(), WorkError> {
+        self.exports.delete_export(&link.token).await?;
+        self.links.delete_link(&link.id).await?;
+        Ok(())
+    }
+
     async fn events_of_link(
         &self,
         link: &ExtraLink,
@@ -383,8 +442,8 @@ impl App {
         if link.deleted_at.is_some() {
             return Ok((Vec::new(), String::from(BUSY_NAME)));
         }
-        let echo = self.settings.keys.echo()?;
-        let ids = self.properties_of_link(link).await?;
+        let echo = self.echo_key;
+        let ids = self.properties.properties_of_link(link).await?;
         let mut events = Vec::new();
         let mut shown = Vec::new();
         for id in &ids {
@@ -407,20 +466,20 @@ impl App {
 
     /// What a pause that ended by itself left unread is read at once.
     async fn refresh_resumed(&self, property: &Property, resumed: &[ConnectionId]) {
-        let reach = Reach::whole(property.account.clone());
         for connection in resumed {
-            self.refresh_soon(&reach, &property.id, connection).await;
+            self.refreshing.soon(&property.account, &property.id, connection).await;
         }
     }
 
     /// Does what its time has come for. Feeds that mean more as the horizon moves on are judged anew from their kept bodies.
     async fn let_time_pass(&self, state: PropertyState) -> Result<PropertyState, WorkError> {
         let now = self.clock.now();
+        let from = KeptAt { snapshots: &*self.snapshots, traffic: &self.traffic, clock: &*self.clock };
         let mut kept = KeptBodies::default();
         for connection in
             state.connections.iter().filter(|connection| must_be_judged_anew(&state.property, connection, now))
         {
-            kept.load(self, connection, &state.house()).await?;
+            kept.load(&from, connection, &state.house()).await?;
         }
         let pass = |draft: &mut Draft| {
             let moved: Vec<ConnectionId> = draft
@@ -432,7 +491,7 @@ impl App {
                 .collect();
             for connection in &moved {
                 // One that has taken in another body since is judged by the next wake.
-                let _ = take_kept(draft, connection, &kept, &mut self.ids_in(&state.property.id));
+                let _ = take_kept(draft, connection, &kept, &mut self.randomness.ids_in(&state.property.id));
             }
             // A change by a clock that was ahead is followed by one at the right time.
             if was_changed_ahead(&draft.state.property, draft.now) {
@@ -440,7 +499,7 @@ impl App {
             }
             Ok::<_, WorkError>(pass_time(draft))
         };
-        match self.commit_change(&state.property.id, true, pass).await {
+        match self.changes.commit_change(&state.property.id, true, pass).await {
             Ok(changed) => {
                 self.refresh_resumed(&changed.state.property, &changed.value).await;
                 Ok(changed.state)

@@ -1,11 +1,11 @@
 //! What a caller may see: one account, or some properties of it. What is beyond answers as if it were not there.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use calmesh_calendar::{AccountId, PropertyId};
 
 use crate::{
-    App,
+    Desk,
     model::{Property, PropertyState, Token},
     ports::StoreError,
 };
@@ -42,7 +42,7 @@ impl Reach {
     }
 }
 
-impl App {
+impl Desk {
     /// Everything of a property that the caller may see.
     pub(crate) async fn state_within(
         &self,
@@ -62,12 +62,6 @@ impl App {
             }
             loaded => loaded,
         }
-    }
-
-    /// Random bits for ids of what belongs to a property.
-    pub(crate) fn ids_in(&self, property: &PropertyId) -> impl FnMut() -> [u8; 16] {
-        let (randomness, property) = (Arc::clone(&self.randomness), property.clone());
-        move || property.within(randomness.id())
     }
 
     /// The property that holds, or held, the thing with this id, if the caller may see that.

@@ -1,11 +1,10 @@
 //! Reads of private links that a log tells of: where somebody else serves the links, nobody sees them at once.
 
+use std::sync::Arc;
+
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::{
-    App,
-    ports::{ObjectError, ReadLogError, ReadLogs, StoreError},
-};
+use crate::ports::{LinkStore, ObjectError, ReadLogError, ReadLogs, StoreError};
 
 /// So many links are written at the same time.
 const LINKS_AT_ONCE: usize = 16;
@@ -21,7 +20,18 @@ pub enum TakeLogError {
     Store(#[from] StoreError),
 }
 
-impl App {
+/// Takes logs of reads.
+#[derive(Clone)]
+pub struct Reads {
+    pub(crate) links: Arc<dyn LinkStore>,
+}
+
+impl Reads {
+    #[must_use]
+    pub fn new(links: Arc<dyn LinkStore>) -> Self {
+        Self { links }
+    }
+
     /// Records the reads that a log tells of, and then removes the log: it names addresses of readers, which nobody
     /// keeps. A log that is gone was taken before. A crash in between leaves it to the next call, which finds the reads
     /// recorded.

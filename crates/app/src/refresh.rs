@@ -1,22 +1,17 @@
 //! Manual refreshes: asked for, announced, and what became of them.
 
-use calmesh_calendar::{AccountId, ConnectionId, PropertyId, RefreshId};
-use jiff::{SignedDuration, Timestamp};
+use calmesh_calendar::{ConnectionId, PropertyId, RefreshId};
+use jiff::Timestamp;
 
 use crate::{
-    App, Reach, TooMany,
-    model::{
-        Connection, ExtraLink, LatestRefresh, Outcome, Property, Refresh, RefreshOutcome, RefreshPage, RefreshScope,
-        Spender, is_ahead,
-    },
-    ports::{BusError, Event, PageRequest, StoreError},
-    traffic::{NotNow, REFRESHES},
+    Desk, Reach, TooMany,
+    looks::NotNow,
+    model::{Connection, ExtraLink, Outcome, Refresh, RefreshOutcome, RefreshScope, Spender},
+    ports::{BusError, PageRequest, StoreError},
+    refreshes::is_late,
+    traffic::REFRESHES,
 };
 
-/// What takes longer is given up.
-pub const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_mins(10);
-/// So long a refresh tells when feeds were read; every site is read by sweeps meanwhile.
-const TELLS_FOR: SignedDuration = SignedDuration::from_hours(24);
 /// Extra links are looked through in pages of this size.
 const LINKS_AT_ONCE: u16 = 200;
 /// The reason of what was given up.
@@ -65,7 +60,7 @@ pub struct RefreshView {
     pub next: Option<String>,
 }
 
-impl App {
+impl Desk {
     /// Asks for a refresh of one connection.
     ///
     /// # Errors
@@ -130,9 +125,10 @@ impl App {
             return Ok(known.id.clone());
         }
         let spender = Spender::Refreshes(reach.account.clone());
-        self.spend(&spender, REFRESHES, "refreshes are asked for by this account").await?;
-        let refresh = self.new_refresh(RefreshId::from_random(self.randomness.id()), reach, scope, spread);
-        self.keep_refresh(&refresh, connections).await?;
+        self.budgets.spend(&spender, REFRESHES, "refreshes are asked for by this account").await?;
+        let refresh =
+            self.refreshing.new_refresh(RefreshId::from_random(self.randomness.id()), &reach.account, scope, spread);
+        self.refreshing.keep(&refresh, connections).await?;
         match self.refreshes.claim_latest(&refresh, known.as_ref().map(|known| &known.id)).await {
             Err(StoreError::Stale) => {
                 // Somebody asked at the same time and was first. Nobody was told of this one.
@@ -142,7 +138,8 @@ impl App {
             }
             claimed => claimed?,
         }
-        self.announce_refresh(refresh, connections).await
+        self.refreshing.announce(&refresh, connections).await?;
+        Ok(refresh.id)
     }
 
     /// Whether whoever asks for the same now is answered by this refresh.
@@ -154,126 +151,7 @@ impl App {
             return Ok(false);
         }
         let recent = now.duration_since(refresh.requested_at) < self.settings.read_again_after;
-        Ok(recent || (!is_late(&refresh, now) && !self.all_read(&refresh).await?))
-    }
-
-    /// `spread`: every connection that the scope has is added at once.
-    fn new_refresh(&self, id: RefreshId, reach: &Reach, scope: RefreshScope, spread: bool) -> Refresh {
-        Refresh { id, account: reach.account.clone(), scope, requested_at: self.clock.now(), spread }
-    }
-
-    async fn keep_refresh(&self, refresh: &Refresh, connections: &[ConnectionId]) -> Result<(), StoreError> {
-        match self.refreshes.create_refresh(refresh, connections).await {
-            // Asked for by a request that was cut off, perhaps before anybody was told.
-            Err(StoreError::Exists) if self.randomness.repeats() => Ok(()),
-            other => other,
-        }
-    }
-
-    async fn announce_refresh(
-        &self,
-        refresh: Refresh,
-        connections: &[ConnectionId],
-    ) -> Result<RefreshId, RefreshError> {
-        let Refresh { id, account, spread, .. } = refresh;
-        if !spread || !connections.is_empty() {
-            // Somebody waits for it: what the bus did not take is told at once and not left to the tick.
-            let event = Event::RefreshRequested { account, refresh: id.clone(), after: None, rest: false };
-            self.bus.publish(&[event]).await?;
-        }
-        Ok(id)
-    }
-
-    /// Refreshes connections without anybody waiting for the answer. Where it can't be announced, the next sweep
-    /// reads them.
-    pub(crate) async fn refresh_soon(&self, reach: &Reach, property: &PropertyId, connection: &ConnectionId) {
-        self.refresh_soon_as(RefreshId::from_random(self.randomness.id()), reach, property, connection).await;
-    }
-
-    /// The same under an id that was drawn before.
-    pub(crate) async fn refresh_soon_as(
-        &self,
-        id: RefreshId,
-        reach: &Reach,
-        property: &PropertyId,
-        connection: &ConnectionId,
-    ) {
-        let scope = RefreshScope::Connection { property: property.clone(), connection: connection.clone() };
-        let refresh = self.new_refresh(id, reach, scope, true);
-        let connections = std::slice::from_ref(connection);
-        let asked = match self.keep_refresh(&refresh, connections).await {
-            Ok(()) => self.announce_refresh(refresh, connections).await,
-            Err(error) => Err(error.into()),
-        };
-        if let Err(error) = asked {
-            tracing::warn!(
-                connection.id = %connection,
-                error = &error as &dyn std::error::Error,
-                "a refresh is left to the next sweep"
-            );
-        }
-    }
-
-    /// The latest refresh of a whole account, if it was asked for within a day: what it found unchanged is written nowhere
-    /// but in its pages.
-    ///
-    /// # Errors
-    /// The store's.
-    pub(crate) async fn refresh_of_account(&self, account: &AccountId) -> Result<Option<LatestRefresh>, StoreError> {
-        let now = self.clock.now();
-        let latest = self.refreshes.latest_refresh(account, &RefreshScope::Account).await?;
-        let counts = |latest: &LatestRefresh| {
-            now.duration_since(latest.requested_at) < TELLS_FOR && !is_ahead(latest.requested_at, now)
-        };
-        Ok(latest.filter(counts))
-    }
-
-    /// What this refresh of the whole account says of a property's connections, and, where it did not come to all of them
-    /// yet or could not read them, the one before it.
-    ///
-    /// # Errors
-    /// The store's.
-    pub(crate) async fn pages_with(
-        &self,
-        latest: &LatestRefresh,
-        property: &Property,
-    ) -> Result<Vec<RefreshPage>, StoreError> {
-        let page = self.refreshes.page_with(&latest.id, property).await?;
-        let before = match &latest.before {
-            Some(before) if !page.as_ref().is_some_and(RefreshPage::is_whole) => {
-                self.refreshes.page_with(before, property).await?
-            }
-            _ => None,
-        };
-        Ok(page.into_iter().chain(before).collect())
-    }
-
-    /// The same of the account's latest refresh.
-    ///
-    /// # Errors
-    /// The store's.
-    pub(crate) async fn refreshed_with(&self, property: &Property) -> Result<Vec<RefreshPage>, StoreError> {
-        match self.refresh_of_account(&property.account).await? {
-            Some(latest) => self.pages_with(&latest, property).await,
-            None => Ok(Vec::new()),
-        }
-    }
-
-    /// Takes the mark off a refresh that is over; answers whether it is.
-    ///
-    /// # Errors
-    /// The store's.
-    pub(crate) async fn finish_if_over(&self, refresh: &Refresh) -> Result<bool, StoreError> {
-        let over = is_late(refresh, self.clock.now()) || self.all_read(refresh).await?;
-        if over {
-            self.refreshes.finish_refresh(&refresh.id).await?;
-        }
-        Ok(over)
-    }
-
-    /// Whether every connection of the scope has its final outcome, its own links standing.
-    async fn all_read(&self, refresh: &Refresh) -> Result<bool, StoreError> {
-        Ok(refresh.spread && !self.refreshes.any_pending(&refresh.id).await?)
+        Ok(recent || (!is_late(&refresh, now) && !self.refreshes.all_read(&refresh).await?))
     }
 
     /// Whether the extra links that show what was refreshed have followed too: they are marked before an outcome is
@@ -310,7 +188,7 @@ impl App {
         let refresh = refresh.filter(|refresh| in_reach(reach, refresh)).ok_or(RefreshError::NotFound)?;
         let late = is_late(&refresh, self.clock.now());
         // Asked before the outcomes are read, so that a refresh that is done shows no pending one.
-        let read = late || self.all_read(&refresh).await?;
+        let read = late || self.refreshes.all_read(&refresh).await?;
         let done = late || (read && self.extra_links_stand(&refresh).await?);
         if done {
             self.refreshes.finish_refresh(id).await?;
@@ -325,10 +203,6 @@ impl App {
         let outcomes = page.items.into_iter().map(settle).collect();
         Ok(RefreshView { id: id.clone(), done, outcomes, next: page.next })
     }
-}
-
-fn is_late(refresh: &Refresh, now: Timestamp) -> bool {
-    now.duration_since(refresh.requested_at) > GIVE_UP_AFTER
 }
 
 fn in_reach(reach: &Reach, refresh: &Refresh) -> bool {

@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, fmt};
 use jiff::SignedDuration;
 use url::Url;
 
-use crate::{model::SecretHash, ports::StoreError};
+use crate::model::LinkToken;
 
-/// A deployment's settings, read from flags or the environment by the program or function that wires the rooms.
+/// A deployment's settings, none of them secret, read from flags or the environment by the program or function that wires the rooms.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Where private links are served, without a trailing slash: `https://d111.cloudfront.net`.
@@ -26,14 +26,18 @@ pub struct Settings {
     /// Every read of a private link is recorded the moment it happens: true where this program serves the links itself,
     /// false where logs tell of them.
     pub every_read_is_recorded: bool,
-    /// Digest of the operator's key.
-    pub operator_key: SecretHash,
-    pub keys: Keys,
 }
 
 impl Settings {
     /// What a deployment takes where nothing else is said.
     pub const READ_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(2);
+
+    /// The URL of a private link.
+    #[must_use]
+    pub fn link_url(&self, token: &LinkToken) -> String {
+        let base = self.links_base.as_str().trim_end_matches('/');
+        format!("{base}/f/{}.ics", token.reveal())
+    }
 }
 
 /// Keys derived from the deployment's secret. Never printed.
@@ -41,22 +45,9 @@ impl Settings {
 pub struct Keys {
     /// Authenticates list cursors.
     pub cursor: [u8; 32],
-    /// Marks what we export, so that it is known when it comes back. Versioned: lose it and every echo turns real. None
-    /// where nothing is rendered and no reading is taken in: another key would mark links that nobody knows again.
-    pub echo: Option<[u8; 32]>,
-}
-
-/// A property was to be changed or rendered where no key is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this function was given no key that marks what is exported, so it changes and renders nothing")]
-pub struct NoEchoKey;
-
-impl Keys {
-    /// # Errors
-    /// `NoEchoKey` where none was given.
-    pub(crate) fn echo(&self) -> Result<[u8; 32], StoreError> {
-        self.echo.ok_or_else(|| StoreError::Unavailable(NoEchoKey.into()))
-    }
+    /// Marks what we export, so that it is known when it comes back. Versioned: lose it and every echo turns real. Whoever
+    /// renders or takes readings in must have this one: another key would mark links that nobody knows again.
+    pub echo: [u8; 32],
 }
 
 impl fmt::Debug for Keys {

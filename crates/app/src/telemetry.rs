@@ -8,7 +8,7 @@ use calmesh_calendar::{ConnectionId, ReadWarning};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    App, Settings,
+    Desk, Settings,
     health::{counts_while_unrecorded, keeps_away, last_swept},
     model::{
         Connection, Failure, FailureKind, FetchHealth, FetchState, Health, NOT_IN_LINKS, Property, RefreshPage,
@@ -50,7 +50,7 @@ pub(crate) struct Readings {
     now: Timestamp,
 }
 
-impl App {
+impl Desk {
     /// When these connections of a property were read: three store calls, or four after a refresh of the whole account,
     /// however many they are.
     pub(crate) async fn readings_of(
@@ -68,7 +68,7 @@ impl App {
         let (states, sweeps, refreshed) = futures::try_join!(
             self.fetches.fetch_states(connections),
             self.fetches.sweeps(&buckets),
-            self.refreshed_with(property)
+            self.refreshes.refreshed_with(property, self.clock.now())
         )?;
         Ok(Readings { states, sweeps, refreshed, settings, now })
     }
@@ -93,7 +93,7 @@ impl Readings {
     }
 
     /// The first turn of this connection after `now` at which its own back-off is over. The shards' times are those
-    /// of `App::announce_shards`.
+    /// of `Tick::announce_shards`.
     fn next_refresh_at(&self, connection: &Connection, now: Timestamp) -> Option<Timestamp> {
         let state = self.states.get(&connection.id).filter(|_| connection.reads())?;
         let period = self.settings.sweep_period.as_secs().max(1);

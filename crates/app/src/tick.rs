@@ -1,16 +1,21 @@
 //! What the timer does every minute: announces the sweeps that are due, and what was left undone or has come to its time.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    App,
+    Settings,
     model::Refresh,
-    ports::{Event, Mark, StoreError},
+    ports::{Event, EventBus, FetchStore, Mark, MarkStore, RefreshStore, StoreError},
     schedule::{BUCKETS, due_shards, first_second_to_announce},
+    traffic::lock,
     trouble::{WorkError, guarded},
+    wiring::Common,
 };
 
 /// Marks are taken in pages of this size.
@@ -20,7 +25,32 @@ const TICK_BUDGET: std::time::Duration = std::time::Duration::from_secs(30);
 /// So many marks are moved at the same time.
 const POSTPONED_AT_ONCE: usize = 16;
 
-impl App {
+/// Announces what is due. It reads marks and changes nothing of any property.
+#[derive(Clone)]
+pub struct Tick {
+    pub(crate) fetches: Arc<dyn FetchStore>,
+    pub(crate) marks: Arc<dyn MarkStore>,
+    pub(crate) refreshes: Arc<dyn RefreshStore>,
+    pub(crate) bus: Arc<dyn EventBus>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) last_step: Arc<Mutex<Option<i64>>>,
+}
+
+impl Tick {
+    #[must_use]
+    pub fn new(common: &Common) -> Self {
+        Self {
+            fetches: common.fetches.clone(),
+            marks: common.marks.clone(),
+            refreshes: common.refreshes.clone(),
+            bus: common.bus.clone(),
+            settings: common.settings.clone(),
+            last_step: Arc::default(),
+        }
+    }
+}
+
+impl Tick {
     /// Announces the runs of buckets that are due at `now`: the shards are spread evenly over the period, so that
     /// the load on every provider is level. Looked at in steps of `tick`, which may come late within its step; steps
     /// that were missed, by this process or any before it, are made up for, as far as a period goes back.
@@ -43,7 +73,7 @@ impl App {
             }
         };
         // One of the future was written by a clock that was ahead.
-        let known = known.into_iter().chain(self.traffic.last_step()).filter(|last| *last <= step).max();
+        let known = known.into_iter().chain(*lock(&self.last_step)).filter(|last| *last <= step).max();
         let from = first_second_to_announce(known, step, tick, period);
         let buckets = BUCKETS / shards;
         let events: Vec<Event> = due_shards(from, step + tick, period, shards)
@@ -56,7 +86,7 @@ impl App {
         if !events.is_empty() {
             self.bus.publish(&events).await?;
         }
-        self.traffic.stepped(step);
+        *lock(&self.last_step) = Some(step);
         // The sweeps are announced: that this can't be written makes at most a later step announce some once more.
         if let Err(error) = self.fetches.record_step(step).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "it can't be written which sweeps were announced");

@@ -6,7 +6,7 @@ use calmesh_calendar::{PropertyId, TokenId};
 use jiff::Timestamp;
 
 use crate::{
-    App, Full, InvalidField, Reach,
+    Desk, Full, InvalidField, Reach,
     edit::Flaws,
     limits::{self, NAME_MOST, SELECTION_MOST},
     model::{Scope, Token, TokenSecret},
@@ -43,7 +43,7 @@ pub enum TokenError {
     Store(#[from] StoreError),
 }
 
-impl App {
+impl Desk {
     /// Makes a token. Its secret is in the answer and nowhere else.
     ///
     /// # Errors

@@ -16,9 +16,8 @@ use tokio::{
 };
 
 use crate::{
-    App,
-    model::{Budget, Spender, Spent},
-    ports::{BodyRoom, Hop, HopGate, StoreError},
+    model::{Budget, Spender},
+    ports::{BodyRoom, Hop, HopGate},
     room::{self, Room},
 };
 
@@ -33,7 +32,7 @@ pub const REFRESHES: Budget = Budget { burst: 60, per_minute: 60 };
 /// Requests of one host while clients wait, of all accounts together, redirects included.
 pub const HOST: Budget = Budget { burst: 40, per_minute: 1200 };
 /// A client waits for so long for its turn at a host.
-const PATIENCE: SignedDuration = SignedDuration::from_secs(3);
+pub(crate) const PATIENCE: SignedDuration = SignedDuration::from_secs(3);
 /// So many feeds are checked for one account at the same time by one process; and so many new ones looked at.
 const LOOKS_AT_ONCE: usize = 8;
 /// What sweeps and refreshes send to one host out of one process: so many at once, and then one after each pause.
@@ -63,8 +62,6 @@ pub struct Traffic {
     kept: Semaphore,
     looks: Mutex<HashMap<Spender, usize>>,
     hosts: Mutex<HashMap<String, Instant>>,
-    /// The first second of the last step whose shards were announced.
-    last_step: Mutex<Option<i64>>,
 }
 
 impl Default for Traffic {
@@ -75,7 +72,6 @@ impl Default for Traffic {
             kept: Semaphore::new(KEPT_AT_ONCE),
             looks: Mutex::default(),
             hosts: Mutex::default(),
-            last_step: Mutex::default(),
         }
     }
 }
@@ -99,20 +95,12 @@ impl Drop for Look {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing that holds a lock here can panic, and the maps are whole after every statement.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Traffic {
-    pub(crate) fn last_step(&self) -> Option<i64> {
-        *lock(&self.last_step)
-    }
-
-    pub(crate) fn stepped(&self, step: i64) {
-        *lock(&self.last_step) = Some(step);
-    }
-
     /// Room for a body that nobody waits for.
     pub(crate) fn room_to_read(&self, whose: &AccountId) -> Arc<dyn BodyRoom> {
         self.reads.for_one(whose)
@@ -130,7 +118,7 @@ impl Traffic {
     }
 
     /// None where as many are under way as there may be.
-    fn look(self: &Arc<Self>, spender: &Spender) -> Option<Look> {
+    pub(crate) fn look(self: &Arc<Self>, spender: &Spender) -> Option<Look> {
         let mut looks = lock(&self.looks);
         let count = looks.entry(spender.clone()).or_default();
         if *count >= LOOKS_AT_ONCE {
@@ -158,88 +146,10 @@ impl Traffic {
     }
 }
 
-/// Why something is not begun.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum NotNow {
-    #[error(transparent)]
-    TooMany(#[from] TooMany),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl App {
-    /// Spends one of a budget. `what` there is too much of where none is left.
-    pub(crate) async fn spend(&self, spender: &Spender, budget: Budget, what: &'static str) -> Result<(), NotNow> {
-        self.spend_patiently(spender, budget, SignedDuration::ZERO, what).await
-    }
-
-    /// As `spend`; waits for its turn where that comes soon.
-    async fn spend_patiently(
-        &self,
-        spender: &Spender,
-        budget: Budget,
-        patience: SignedDuration,
-        what: &'static str,
-    ) -> Result<(), NotNow> {
-        match self.budgets.spend(spender, budget, patience, self.clock.now()).await? {
-            Spent::After(wait) => {
-                tokio::time::sleep(Duration::try_from(wait).unwrap_or_default()).await;
-                Ok(())
-            }
-            Spent::Refused { retry_after } => Err(TooMany { what, retry_after }.into()),
-        }
-    }
-
-    /// Lets a client's wish to look at a feed pass, or says when to come again: so many at once, so many a minute for
-    /// the account, and so many a second for the host over all accounts. The look lasts until it is dropped.
-    pub(crate) async fn admit_look(
-        &self,
-        spender: &Spender,
-        budget: Budget,
-        host: Option<&str>,
-    ) -> Result<Look, NotNow> {
-        const AT_ONCE: &str = "feeds are looked at for this account at the same time";
-        let look = self.traffic.look(spender);
-        let look = look.ok_or(TooMany { what: AT_ONCE, retry_after: SignedDuration::from_secs(1) })?;
-        self.spend(spender, budget, "feeds are looked at for this account").await?;
-        if let Some(host) = host {
-            self.turn_of_look_at(host).await?;
-        }
-        Ok(look)
-    }
-
-    async fn turn_of_look_at(&self, host: &str) -> Result<(), NotNow> {
-        self.spend_patiently(&Spender::Host(host.to_owned()), HOST, PATIENCE, HOST_WORDS).await
-    }
-
-    /// Lets redirects that a client waits for pass.
-    pub(crate) fn gate_of_looks(&self) -> Arc<dyn HopGate> {
-        Arc::new(LookGate(self.clone()))
-    }
-
+impl Traffic {
     /// Paces redirects of what nobody waits for.
-    pub(crate) fn gate_of_reads(&self) -> Arc<dyn HopGate> {
-        Arc::new(ReadGate(Arc::clone(&self.traffic)))
-    }
-}
-
-pub(crate) const HOST_WORDS: &str = "requests are sent to the site of this feed";
-pub(crate) const ROOM_WORDS: &str = "large calendars are read at the same time";
-
-#[derive(Debug)]
-struct LookGate(App);
-
-#[async_trait]
-impl HopGate for LookGate {
-    async fn hop(&self, host: &str) -> Hop {
-        match self.0.turn_of_look_at(host).await {
-            Ok(()) => Hop::Go,
-            Err(NotNow::TooMany(TooMany { retry_after, .. })) => Hop::HoldBack(retry_after),
-            Err(NotNow::Store(error)) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a host's budget can't be read");
-                Hop::HoldBack(SignedDuration::from_secs(5))
-            }
-        }
+    pub(crate) fn gate_of_reads(self: &Arc<Self>) -> Arc<dyn HopGate> {
+        Arc::new(ReadGate(Arc::clone(self)))
     }
 }
 

@@ -20,6 +20,9 @@ pub enum WorkError {
     Panicked,
     #[error("others took all threads on which bodies are read")]
     NoThread,
+    /// Such events are worked on by another room.
+    #[error("this event came to a room that does not work on it")]
+    Elsewhere,
 }
 
 /// Does work of which a panic is an error.

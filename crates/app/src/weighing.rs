@@ -9,7 +9,8 @@ use calmesh_calendar::{
 };
 
 use crate::{
-    App, Draft,
+    Draft,
+    change::Changes,
     extensions::tell_of_extensions,
     limits::RUNS_TOLD,
     model::{Activity, ActivityKind, ConflictRecord, Connection, PropertyState, ReadTimes, RetiringServes, SecretHash},
@@ -32,7 +33,7 @@ impl KnownReads {
     }
 }
 
-impl App {
+impl Changes {
     /// Weighs what a decision made of a property. One that changed nothing leaves everything as it is, unless time has
     /// brought something about.
     ///
@@ -52,7 +53,7 @@ impl App {
         let (known, now) = (Ground::of(before), Ground::of(&draft.state));
         let links = self.link_facts(before, &known, draft, &now, reads).await?;
         let property = draft.state.property.id.clone();
-        let mut ids = self.ids_in(&property);
+        let mut ids = self.randomness.ids_in(&property);
         weigh_claims(before, &known, draft, &now, &links, &mut ids);
         tell_of_extensions(before, draft);
         find_conflicts(draft, &now, &mut ids);

@@ -15,7 +15,7 @@ use std::{
 
 use axum::{Router, response::Redirect, routing::get};
 use calmesh_app::{
-    App, Settings, WorkError,
+    App, Common, Desk, Mend, Ports, Settings, WorkError,
     model::{Account, Detail, Scope, SecretHash, Token},
     ports::{Event, Mark, StoreError},
 };
@@ -200,14 +200,15 @@ impl Service {
         let bus = LocalBus::new();
         let secret = credentials.deployment_secret().ok_or_else(|| FolderError::Damaged(folder.credentials_file()))?;
         let own_agent = OwnAgent::of_deployment(&args.contact_url, &secret);
-        let (app, reads) =
+        let (ports, reads) =
             wire(args, folder, &credentials, &api, &dynamo, &s3, &bus, demo.as_ref(), &own_agent).await?;
-        bus.ask_owners_of(owners_by(&app));
-        ensure_account(&app, &credentials).await.map_err(|error| ServeError::Store(error.into()))?;
-        if let Some(ahead) = app.swept_ahead().await.map_err(|error| ServeError::Store(error.into()))? {
-            output::warn(&clock_is_wrong(ahead, app.clock.now()));
+        let app = App::new(&ports);
+        bus.ask_owners_of(owners_by(&ports.common));
+        ensure_account(&ports.common, &credentials).await.map_err(|error| ServeError::Store(error.into()))?;
+        if let Some(ahead) = app.fetch.swept_ahead().await.map_err(|error| ServeError::Store(error.into()))? {
+            output::warn(&clock_is_wrong(ahead, ports.common.clock.now()));
         }
-        finish_unfinished(&app, undone).await.map_err(|error| ServeError::Store(error.into()))?;
+        finish_unfinished(&app, &ports.common, undone).await.map_err(|error| ServeError::Store(error.into()))?;
 
         folder.is_made()?;
         undone.store(true, Ordering::Relaxed);
@@ -226,23 +227,23 @@ impl Service {
         });
         let unsure = Arc::new(AtomicBool::new(folder.was_cut_short()));
         let links = Links {
-            exports: app.exports.clone(),
+            exports: ports.exports.clone(),
             kept,
             reads: reads.clone(),
-            clock: app.clock.clone(),
+            clock: ports.common.clock.clone(),
             unsure: unsure.clone(),
             own_agent,
         };
-        let router = router(&app, demo.as_ref(), links);
+        let router = router(&ports, demo.as_ref(), links);
         let server = tokio::spawn(listener::serve(listener, router.clone(), Limits::USUAL, stopped.clone()));
-        let comparing = tokio::spawn(compare(app.clone(), unsure));
+        let comparing = tokio::spawn(compare(app.mend.clone(), unsure));
         let telling = tokio::spawn(reads.tell_regularly());
         look_for_damage(folder.database());
         let demo = match demo {
             Some(demo) => Some(demo.ensure(folder, router, &credentials.token).await?),
             None => None,
         };
-        let timer = tokio::spawn(timer::run(app, dynamo, s3, stopped));
+        let timer = tokio::spawn(timer::run(app.tick, ports.common, dynamo, s3, stopped));
         Ready { args, folder, credentials: &credentials, api: &api }.tell();
         if let (Some(demo), false) = (demo, args.json) {
             output::say(&demo.told(Style::of_stdout()));
@@ -278,9 +279,9 @@ fn clock_is_wrong(ahead: Timestamp, now: Timestamp) -> String {
 }
 
 /// Tells whose a property or link is that an event names; nobody's where that can't be read now.
-fn owners_by(app: &App) -> OwnerOf {
-    // Not the whole app, which holds the bus.
-    let (properties, links) = (app.properties.clone(), app.links.clone());
+fn owners_by(common: &Common) -> OwnerOf {
+    // Not all of it, which holds the bus.
+    let (properties, links) = (common.properties.clone(), common.links.clone());
     Arc::new(move |event| {
         let (properties, links) = (properties.clone(), links.clone());
         Box::pin(async move {
@@ -332,8 +333,8 @@ fn look_for_damage(database: PathBuf) {
 
 /// Compares all links and kept feeds with what they should be, while requests are answered. It costs a read of each link,
 /// and also finds what no start can know: a backup that was put back in part, a disk that lost something.
-async fn compare(app: App, unsure: Arc<AtomicBool>) {
-    match app.mend_everything(COMPARED_AT_ONCE).await {
+async fn compare(mend: Mend, unsure: Arc<AtomicBool>) {
+    match mend.mend_everything(COMPARED_AT_ONCE).await {
         Ok(mended) if mended.failed == 0 => {
             tracing::debug!(compared = mended.looked_at, "all links are what they should be");
             unsure.store(false, Ordering::Relaxed);
@@ -448,7 +449,7 @@ async fn wire(
     bus: &LocalBus,
     demo: Option<&Demo>,
     own_agent: &OwnAgent,
-) -> Result<(App, Reads), ServeError> {
+) -> Result<(Ports, Reads), ServeError> {
     let client = dynamo.client();
     create_table_if_missing(&client, TABLE).await.map_err(|error| ServeError::Store(error.into()))?;
     let store = Arc::new(DynamoStore::new(client, TABLE));
@@ -468,40 +469,31 @@ async fn wire(
         shards: 1,
         private_feeds: args.allow_private_feeds,
         every_read_is_recorded: true,
-        operator_key: SecretHash::of(&credentials.operator_key),
-        keys: derive_keys(&secret).map_err(|_| FolderError::Damaged(folder.credentials_file()))?,
     };
-    let app = App {
-        accounts: store.clone(),
-        properties: store.clone(),
-        activity: store.clone(),
-        fetches: store.clone(),
-        marks: store.clone(),
+    let common = Common {
         links: Arc::new(reads.clone()),
-        refreshes: store.clone(),
-        idempotency: store.clone(),
-        budgets: store,
-        traffic: Arc::default(),
-        bus: Arc::new(bus.clone()),
+        ..Common::on(store, Arc::new(bus.clone()), Arc::new(SystemClock), Arc::new(OsRandomness), settings)
+    };
+    let ports = Ports {
+        common,
         feeds: Arc::new(feeds),
         snapshots: objects.clone(),
         exports: objects,
-        clock: Arc::new(SystemClock),
-        randomness: Arc::new(OsRandomness),
         sealer: Arc::new(sealer),
-        settings: Arc::new(settings),
+        operator_key: SecretHash::of(&credentials.operator_key),
+        keys: derive_keys(&secret).map_err(|_| FolderError::Damaged(folder.credentials_file()))?,
     };
-    Ok((app, reads))
+    Ok((ports, reads))
 }
 
 /// Makes the account `local` with its token, once. One that its host deleted stays deleted.
-async fn ensure_account(app: &App, credentials: &Credentials) -> Result<(), StoreError> {
+async fn ensure_account(common: &Common, credentials: &Credentials) -> Result<(), StoreError> {
     let damaged = || StoreError::Corrupt { what: "credentials.json".to_owned() };
     let id = credentials.account.parse().map_err(|_| damaged())?;
-    if app.accounts.account(&id).await?.is_some() {
+    if common.accounts.account(&id).await?.is_some() {
         return Ok(());
     }
-    let created_at = app.clock.now();
+    let created_at = common.clock.now();
     let token = Token {
         id: credentials.token_id.parse().map_err(|_| damaged())?,
         account: id,
@@ -522,17 +514,17 @@ async fn ensure_account(app: &App, credentials: &Credentials) -> Result<(), Stor
         links_until: None,
         version: 1,
     };
-    match app.accounts.create_account(&account, Some(&token)).await {
+    match common.accounts.create_account(&account, Some(&token)).await {
         Ok(()) | Err(StoreError::Exists) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
 /// What an earlier run acknowledged and did not get to is done before anybody is served.
-async fn finish_unfinished(app: &App, undone: &AtomicBool) -> Result<(), WorkError> {
+async fn finish_unfinished(app: &App, common: &Common, undone: &AtomicBool) -> Result<(), WorkError> {
     let mut seen: BTreeSet<Mark> = BTreeSet::new();
     loop {
-        let marks = app.marks.dirty(UNFINISHED_PER_PAGE).await?;
+        let marks = common.marks.dirty(UNFINISHED_PER_PAGE).await?;
         // What failed stays dirty: it is not tried here for ever, but by the workers.
         let fresh: Vec<Mark> = marks.into_iter().filter(|mark| seen.insert(mark.clone())).collect();
         if fresh.is_empty() {
@@ -544,7 +536,7 @@ async fn finish_unfinished(app: &App, undone: &AtomicBool) -> Result<(), WorkErr
             .for_each_concurrent(UNFINISHED_AT_ONCE, |mark| {
                 let progress = &progress;
                 async move {
-                    let event = match app.event_of(&mark).await {
+                    let event = match app.tick.event_of(&mark).await {
                         Ok(Some(event)) => event,
                         // The tick announces what can't be read now.
                         Ok(None) | Err(_) => return progress.inc(1),
@@ -563,7 +555,7 @@ async fn finish_unfinished(app: &App, undone: &AtomicBool) -> Result<(), WorkErr
                     }
                     if to_workers {
                         // The tick announces it as well.
-                        drop(app.bus.publish(&[event]).await);
+                        drop(common.bus.publish(&[event]).await);
                     }
                     progress.inc(1);
                 }
@@ -573,12 +565,12 @@ async fn finish_unfinished(app: &App, undone: &AtomicBool) -> Result<(), WorkErr
     }
 }
 
-fn router(app: &App, demo: Option<&Demo>, links: Links) -> Router {
-    let router = calmesh_rest::router(app.clone(), calmesh_rest::RestOptions::new(env!("CARGO_PKG_VERSION")))
+fn router(ports: &Ports, demo: Option<&Demo>, links: Links) -> Router {
+    let router = calmesh_rest::router(Desk::new(ports), calmesh_rest::RestOptions::new(env!("CARGO_PKG_VERSION")))
         .route("/", get(|| async { Redirect::temporary("/v1/docs") }))
         .merge(links::router(links));
     match demo {
-        Some(demo) => router.merge(demo.router(app.clock.clone())),
+        Some(demo) => router.merge(demo.router(ports.common.clock.clone())),
         None => router,
     }
 }
@@ -776,7 +768,7 @@ mod tests {
     async fn one_link_that_hangs_does_not_keep_the_program_from_starting() {
         let start = "2026-11-21T08:00:00Z".parse().unwrap();
         let deployment = FakeDeployment::new(start, 7, "https://links.example".parse().unwrap(), &[]);
-        let mut app = deployment.app.clone();
+        let app = deployment.app.clone();
         let account = a_property(0, 0).account;
         deployment.store.create_account(&Account { id: account.clone(), ..an_account(0) }, None).await.unwrap();
         let reach = Reach::whole(account);
@@ -788,20 +780,23 @@ mod tests {
         };
         let mut links = Vec::new();
         for nth in 0..15 {
-            let made = app.create_link(&reach, new(&format!("link {nth}"))).await.unwrap();
-            app.edit_link(
-                &reach,
-                &made.link.id,
-                &LinkEdit { name: Some(format!("renamed {nth}")), ..LinkEdit::default() },
-                &Expected::Any,
-            )
-            .await
-            .unwrap();
+            let made = app.desk.create_link(&reach, new(&format!("link {nth}"))).await.unwrap();
+            app.desk
+                .edit_link(
+                    &reach,
+                    &made.link.id,
+                    &LinkEdit { name: Some(format!("renamed {nth}")), ..LinkEdit::default() },
+                    &Expected::Any,
+                )
+                .await
+                .unwrap();
             links.push(made.link);
         }
         drop(deployment.bus.drain());
-        app.exports = Arc::new(Hanging { inner: app.exports.clone(), link: links[3].token.clone() });
-        finish_unfinished(&app, &AtomicBool::new(false)).await.unwrap();
+        let exports = deployment.ports.exports.clone();
+        let hanging = Arc::new(Hanging { inner: exports, link: links[3].token.clone() });
+        let ports = Ports { exports: hanging, ..deployment.ports };
+        finish_unfinished(&App::new(&ports), &ports.common, &AtomicBool::new(false)).await.unwrap();
         let left = deployment.store.dirty(100).await.unwrap();
         assert_eq!(left, [Mark::Link { id: links[3].id.clone() }], "all others are done");
         assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
 
-use calmesh_app::{App, model::ClockWatch};
+use calmesh_app::{Common, Tick, model::ClockWatch};
 use calmesh_lambda_kit::telemetry::chain;
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
@@ -16,13 +16,19 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Runs until `stopped`. The first sweep is announced at once: feeds may have changed while nothing ran.
-pub(crate) async fn run(app: App, dynamo: EmbeddedDynamo, s3: EmbeddedS3, mut stopped: watch::Receiver<bool>) {
+pub(crate) async fn run(
+    tick: Tick,
+    common: Common,
+    dynamo: EmbeddedDynamo,
+    s3: EmbeddedS3,
+    mut stopped: watch::Receiver<bool>,
+) {
     tokio::select! {
         _ = stopped.wait_for(|stop| *stop) => {}
         () = async {
             tokio::join!(
-                unending("sweeps", || sweeps(&app)),
-                unending("marks", || marks(&app)),
+                unending("sweeps", || sweeps(&tick, &common)),
+                unending("marks", || marks(&tick, &common)),
                 unending("expiries", || expiries(&dynamo, &s3)),
             );
         } => {}
@@ -38,15 +44,15 @@ async fn unending<F: Future<Output = ()>>(what: &'static str, run: impl Fn() -> 
     }
 }
 
-async fn sweeps(app: &App) {
-    let period = app.settings.sweep_period;
+async fn sweeps(tick: &Tick, common: &Common) {
+    let period = common.settings.sweep_period;
     loop {
-        let now = app.clock.now();
+        let now = common.clock.now();
         // One shard, and steps as long as the period: every call is a sweep.
-        if let Err(error) = app.announce_shards(now, period).await {
+        if let Err(error) = tick.announce_shards(now, period).await {
             tracing::error!(error = chain(&error), "a sweep was not announced; the next one makes up for it");
         }
-        tokio::time::sleep(until_next(app.clock.now(), period)).await;
+        tokio::time::sleep(until_next(common.clock.now(), period)).await;
     }
 }
 
@@ -58,16 +64,16 @@ fn until_next(now: Timestamp, period: SignedDuration) -> Duration {
     Duration::from_millis(u64::try_from(left).unwrap_or(1000) + 5)
 }
 
-async fn marks(app: &App) {
+async fn marks(tick: &Tick, common: &Common) {
     let mut ticks = tokio::time::interval(MARKS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (began, mut watch) = (std::time::Instant::now(), ClockWatch::default());
     loop {
         ticks.tick().await;
-        if let Some(jump) = watch.look(app.clock.now(), began.elapsed()) {
+        if let Some(jump) = watch.look(common.clock.now(), began.elapsed()) {
             tracing::warn!("{jump}");
         }
-        if let Err(error) = app.announce_marks(app.clock.now()).await {
+        if let Err(error) = tick.announce_marks(common.clock.now()).await {
             tracing::error!(error = chain(&error), "what waits was not announced; the next tick tries again");
         }
     }

@@ -1,20 +1,20 @@
-//! One function in the cloud: its configuration, its SDK clients (one of each per process) and the `App` wired to
-//! them.
+//! A function in the cloud: its configuration, the SDK clients that it uses, and the one room of `app` that it runs.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_sdk_secretsmanager::Client as SecretsClient;
 use aws_types::SdkConfig;
 use calmesh_access_log::{AccessLogs, new_logs};
 use calmesh_app::{
-    App, Keys, Settings,
-    model::{LinkToken, SecretHash, TokenSecret},
-    ports::{AccountStore, ExportStore, IdentityVerifier, Randomness},
+    Common, Desk, Fetch, Keys, Merge, Ports, Reads, Settings, Tick, WorkError,
+    model::{LinkToken, SecretHash},
+    ports::{AccountStore, Clock, Event, ExportStore, FeedSource, IdentityVerifier, Randomness, SnapshotStore},
 };
 use calmesh_events_eventbridge::EventBridgeBus;
 use calmesh_exports_s3::{Buckets, S3Objects};
 use calmesh_feeds_http::{HttpFeeds, HttpFeedsConfig, HttpFeedsError};
-use calmesh_https::{AwsHttpError, OnDemand, Roots, aws_http_client};
+use calmesh_https::{AwsHttpError, Roots, aws_http_client};
 use calmesh_oidc::{OidcConfigError, OidcVerifier};
 use calmesh_secrets::{DeriveError, KmsSealer, derive_keys};
 use calmesh_store_dynamodb::DynamoStore;
@@ -32,19 +32,34 @@ const TICK: SignedDuration = SignedDuration::from_mins(1);
 /// Kept free at the end of an invocation, to answer which messages are done.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(2);
 
-/// A function, ready to be invoked. Cheap to clone.
-#[derive(Clone)]
-pub struct Cloud {
-    pub app: App,
-    /// Verifies JWTs, where an issuer is configured.
-    pub identity: Option<Arc<dyn IdentityVerifier>>,
-    pub config: Arc<Config>,
+/// A function that runs one room, ready to be invoked.
+pub struct Cloud<R> {
+    pub room: R,
+    pub config: Config,
+}
+
+impl<R> fmt::Debug for Cloud<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cloud").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// What `access` runs: logs of reads, and where they are recorded.
+#[derive(Debug)]
+pub struct Access {
+    reads: Reads,
     logs: AccessLogs,
 }
 
-impl fmt::Debug for Cloud {
+/// What `api` runs: what hosts ask for, and who they are where an issuer of JWTs says so.
+pub struct Api {
+    pub desk: Desk,
+    pub identity: Option<Arc<dyn IdentityVerifier>>,
+}
+
+impl fmt::Debug for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cloud").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Api").field("desk", &self.desk).finish_non_exhaustive()
     }
 }
 
@@ -71,32 +86,204 @@ pub enum StartError {
     SecretForm { variable: &'static str, fault: &'static str },
 }
 
-impl Cloud {
-    /// Starts logs, reads the environment and the secrets, makes the clients, and opens their connections while the
-    /// machine still runs at full speed. What goes wrong is logged here, once.
-    ///
+/// Starts logs, reads the environment, makes the clients that this function uses, and opens their connections while the
+/// machine still runs at full speed. What goes wrong is logged here, once.
+async fn started<R>(
+    function: Function,
+    wire: impl AsyncFnOnce(&Wires) -> Result<R, StartError>,
+) -> Result<Cloud<R>, StartError> {
+    telemetry::start(function);
+    let wired = async {
+        let wires = Wires::from_env(function)?;
+        let room = wire(&wires).await?;
+        Ok(Cloud { room, config: wires.config })
+    };
+    let wired: Result<_, StartError> = wired.await;
+    wired.inspect_err(|error| tracing::error!(error = telemetry::chain(error), "the function can't start"))
+}
+
+impl Cloud<Tick> {
     /// # Errors
-    /// When a variable or a secret is missing or can't be read.
-    pub async fn start(function: Function) -> Result<Self, StartError> {
-        telemetry::start(function);
-        let started = Self::wire(function).await;
-        started.inspect_err(|error| tracing::error!(error = telemetry::chain(error), "the function can't start"))
+    /// When a variable is missing or can't be read.
+    pub async fn schedule() -> Result<Self, StartError> {
+        started(Function::Schedule, async |wires| {
+            warm(&wires.store).await;
+            Ok(Tick::new(&wires.common()))
+        })
+        .await
     }
 
-    async fn wire(function: Function) -> Result<Self, StartError> {
+    /// One tick: announces the shards whose minute it is and what has waited too long.
+    ///
+    /// # Errors
+    /// When either could not be announced; the other one was, and the next tick makes up for it.
+    pub async fn tick(&self) -> Result<(), lambda_runtime::Error> {
+        let now = SystemClock.now();
+        let (shards, marks) = tokio::join!(self.room.announce_shards(now, TICK), self.room.announce_marks(now));
+        shards?;
+        marks?;
+        Ok(())
+    }
+}
+
+impl Cloud<Fetch> {
+    /// # Errors
+    /// When a variable is missing or can't be read.
+    pub async fn fetch() -> Result<Self, StartError> {
+        started(Function::Fetch, async |wires| {
+            warm(&wires.store).await;
+            let snapshots: Arc<dyn SnapshotStore> = Arc::new(wires.objects());
+            Ok(Fetch::new(&wires.common(), &wires.feeds()?, &snapshots))
+        })
+        .await
+    }
+}
+
+impl Cloud<Merge> {
+    /// # Errors
+    /// When a variable or a secret is missing or can't be read.
+    pub async fn merge() -> Result<Self, StartError> {
+        started(Function::Merge, async |wires| {
+            let (objects, secrets) = (wires.objects(), SecretsClient::new(&wires.sdk));
+            // All at once: over new connections, one after the other would take as many times as long.
+            let (keys, (), ()) =
+                tokio::try_join!(wires.keys(&secrets), warm(&wires.store).map(Ok), warm_objects(&objects).map(Ok))?;
+            let (snapshots, exports): (Arc<dyn SnapshotStore>, Arc<dyn ExportStore>) =
+                (Arc::new(objects.clone()), Arc::new(objects));
+            Ok(Merge::new(&wires.common(), &snapshots, &exports, keys.echo))
+        })
+        .await
+    }
+}
+
+impl Cloud<Access> {
+    /// # Errors
+    /// When a variable is missing or can't be read.
+    pub async fn access() -> Result<Self, StartError> {
+        started(Function::Access, async |wires| {
+            // Nobody waits for a log to be taken, and this function may ask for nothing beforehand.
+            let bucket = wires.config.access_log_bucket.clone().unwrap_or_default();
+            let mark = wires.agent.mark().unwrap_or_default();
+            let logs = AccessLogs::new(aws::on_demand(&wires.sdk, aws::s3), bucket, mark);
+            Ok(Access { reads: Reads::new(wires.store.clone()), logs })
+        })
+        .await
+    }
+
+    /// One batch of what S3 tells of new logs of reads.
+    ///
+    /// # Errors
+    /// [`NamelessMessage`](crate::NamelessMessage). What fails for itself is named in the answer.
+    pub async fn take_logs(&self, batch: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, lambda_runtime::Error> {
+        let limits = limits(&self.config, &batch);
+        Ok(work_batch(batch.payload, limits, |message| self.take_logs_of(message)).await?)
+    }
+
+    async fn take_logs_of(&self, message: SqsMessage) -> Result<(), MessageError> {
+        let Access { reads, logs } = &self.room;
+        let body = message.body.unwrap_or_default();
+        let new = new_logs(&body, logs.bucket()).map_err(|e| MessageError::Undecodable(e.into()))?;
+        for log in new {
+            reads.take_read_log(logs, &log).await.map_err(|e| MessageError::Work(e.into()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Cloud<Api> {
+    /// # Errors
+    /// When a variable or a secret is missing or can't be read.
+    pub async fn api() -> Result<Self, StartError> {
+        started(Function::Api, async |wires| {
+            let Wires { config, sdk, .. } = wires;
+            let secrets = SecretsClient::new(sdk);
+            let (keys, operator, ()) =
+                tokio::try_join!(wires.keys(&secrets), wires.operator_key(&secrets), warm(&wires.store).map(Ok))?;
+            let objects = wires.objects();
+            let sealing = config.kms_key.clone().unwrap_or_default();
+            let ports = Ports {
+                common: wires.common(),
+                feeds: wires.feeds()?,
+                snapshots: Arc::new(objects.clone()),
+                exports: Arc::new(WithNotFoundPage::new(objects)),
+                sealer: Arc::new(KmsSealer::new(aws::on_demand(sdk, aws_sdk_kms::Client::new), sealing)),
+                operator_key: SecretHash::of(&operator),
+                keys,
+            };
+            let identity = match &config.oidc {
+                Some(oidc) => {
+                    let verifier = OidcVerifier::new(&oidc.issuer, &oidc.audience, Arc::new(SystemClock))?;
+                    Some(Arc::new(verifier) as Arc<dyn IdentityVerifier>)
+                }
+                None => None,
+            };
+            Ok(Api { desk: Desk::new(&ports), identity })
+        })
+        .await
+    }
+}
+
+/// A room that works on events out of a queue.
+pub trait Works {
+    fn handle(&self, event: &Event) -> impl Future<Output = Result<(), WorkError>>;
+}
+
+impl Works for Fetch {
+    fn handle(&self, event: &Event) -> impl Future<Output = Result<(), WorkError>> {
+        Self::handle(self, event)
+    }
+}
+
+impl Works for Merge {
+    fn handle(&self, event: &Event) -> impl Future<Output = Result<(), WorkError>> {
+        Self::handle(self, event)
+    }
+}
+
+impl<R: Works> Cloud<R> {
+    /// One batch of events out of a queue.
+    ///
+    /// # Errors
+    /// [`NamelessMessage`](crate::NamelessMessage). What fails for itself is named in the answer.
+    pub async fn work(&self, batch: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, lambda_runtime::Error> {
+        let limits = limits(&self.config, &batch);
+        Ok(work_batch(batch.payload, limits, |message| self.work_one(message)).await?)
+    }
+
+    async fn work_one(&self, message: SqsMessage) -> Result<(), MessageError> {
+        let body = message.body.unwrap_or_default();
+        let event =
+            calmesh_events_eventbridge::decode_envelope(&body).map_err(|e| MessageError::Undecodable(e.into()))?;
+        self.room.handle(&event).await.map_err(|e| MessageError::Work(e.into()))
+    }
+}
+
+fn limits(config: &Config, batch: &LambdaEvent<SqsEvent>) -> BatchLimits {
+    let deadline = i64::try_from(batch.context.deadline).unwrap_or(i64::MAX);
+    let left = deadline.saturating_sub(SystemClock.now().as_millisecond());
+    let within = Duration::from_millis(u64::try_from(left).unwrap_or_default()).saturating_sub(TIME_TO_ANSWER);
+    BatchLimits { concurrency: config.concurrency, within }
+}
+
+/// What functions are wired from, as far as each of them asks for it.
+struct Wires {
+    config: Config,
+    sdk: SdkConfig,
+    store: Arc<DynamoStore>,
+    agent: OwnAgent,
+}
+
+impl Wires {
+    fn from_env(function: Function) -> Result<Self, StartError> {
         let config = Config::from_env(function)?;
         let sdk = aws::from_env(aws_http_client(Roots::Bundled, aws::CONNECT_TIMEOUT)?)?;
         let store = Arc::new(DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.table.clone()));
-        let s3 = aws::on_demand(&sdk, aws::s3);
         let agent = OwnAgent::of_deployment(&config.contact, config.stack_id.as_bytes());
-        let log_bucket = config.access_log_bucket.clone().unwrap_or_default();
-        let logs = AccessLogs::new(s3.clone(), log_bucket, agent.mark().unwrap_or_default());
-        let buckets = Buckets { exports: config.exports_bucket.clone(), snapshots: config.snapshots_bucket.clone() };
-        let objects = S3Objects::new(s3, buckets);
-        // All at once: over new connections, one after the other would take as many times as long.
-        let warm = warm_up(function, &store, &objects).map(Ok);
-        let ((deployment, operator), ()) = tokio::try_join!(secrets(&sdk, &config), warm)?;
+        Ok(Self { config, sdk, store, agent })
+    }
 
+    fn common(&self) -> Common {
+        let Self { config, sdk, store, .. } = self;
         let settings = Settings {
             links_base: config.links_base.clone(),
             refused_providers: config.refused_providers.clone(),
@@ -105,180 +292,72 @@ impl Cloud {
             shards: config.shards,
             private_feeds: config.private_feeds,
             every_read_is_recorded: false,
-            operator_key: SecretHash::of(operator.as_deref().unwrap_or(&nobodys_key())),
-            keys: keys_of(deployment.as_deref())?,
         };
-        let bus = EventBridgeBus::new(aws::on_demand(&sdk, aws_sdk_eventbridge::Client::new), config.bus.clone());
-        let sealing = config.kms_key.clone().unwrap_or_default();
-        let sealer = KmsSealer::new(aws::on_demand(&sdk, aws_sdk_kms::Client::new), sealing);
-        let mut feeds = HttpFeedsConfig::new(agent.as_str());
-        feeds.private_feeds = config.private_feeds;
+        let bus = EventBridgeBus::new(aws::on_demand(sdk, aws_sdk_eventbridge::Client::new), config.bus.clone());
+        Common::on(store.clone(), Arc::new(bus), Arc::new(SystemClock), Arc::new(OsRandomness), settings)
+    }
+
+    fn objects(&self) -> S3Objects {
+        let Config { exports_bucket, snapshots_bucket, .. } = &self.config;
+        let buckets = Buckets { exports: exports_bucket.clone(), snapshots: snapshots_bucket.clone() };
+        S3Objects::new(aws::on_demand(&self.sdk, aws::s3), buckets)
+    }
+
+    fn feeds(&self) -> Result<Arc<dyn FeedSource>, StartError> {
+        let mut feeds = HttpFeedsConfig::new(self.agent.as_str());
+        feeds.private_feeds = self.config.private_feeds;
         // Nothing is read from disk: at each start that would take as long as all the rest.
         feeds.roots = Roots::Bundled;
-        let feeds = HttpFeeds::new(feeds)?;
-        let identity = match &config.oidc {
-            Some(oidc) if matches!(function, Function::Api) => {
-                let verifier = OidcVerifier::new(&oidc.issuer, &oidc.audience, Arc::new(SystemClock))?;
-                Some(Arc::new(verifier) as Arc<dyn IdentityVerifier>)
-            }
-            _ => None,
-        };
-        let exports: Arc<dyn ExportStore> = match function {
-            Function::Api => Arc::new(WithNotFoundPage::new(objects.clone())),
-            _ => Arc::new(objects.clone()),
-        };
-        let app = App {
-            accounts: store.clone(),
-            properties: store.clone(),
-            activity: store.clone(),
-            fetches: store.clone(),
-            marks: store.clone(),
-            links: store.clone(),
-            refreshes: store.clone(),
-            idempotency: store.clone(),
-            budgets: store,
-            traffic: Arc::default(),
-            bus: Arc::new(bus),
-            feeds: Arc::new(feeds),
-            snapshots: Arc::new(objects),
-            exports,
-            clock: Arc::new(SystemClock),
-            randomness: Arc::new(OsRandomness),
-            sealer: Arc::new(sealer),
-            settings: Arc::new(settings),
-        };
-        Ok(Self { app, identity, config: Arc::new(config), logs })
+        Ok(Arc::new(HttpFeeds::new(feeds)?))
     }
 
-    /// One tick: announces the shards whose minute it is and what has waited too long.
-    ///
-    /// # Errors
-    /// When either could not be announced; the other one was, and the next tick makes up for it.
-    pub async fn tick(&self) -> Result<(), lambda_runtime::Error> {
-        let now = self.app.clock.now();
-        let (shards, marks) = tokio::join!(self.app.announce_shards(now, TICK), self.app.announce_marks(now));
-        shards?;
-        marks?;
-        Ok(())
+    /// The keys that are derived from the deployment's secret.
+    async fn keys(&self, secrets: &SecretsClient) -> Result<Keys, StartError> {
+        let secret =
+            self.secret(secrets, "CALMESH_DEPLOYMENT_SECRET", self.config.deployment_secret.as_deref()).await?;
+        Ok(derive_keys(secret.as_bytes())?)
     }
 
-    /// One batch of events out of a queue.
-    ///
-    /// # Errors
-    /// [`NamelessMessage`](crate::NamelessMessage). What fails for itself is named in the answer.
-    pub async fn work(&self, batch: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, lambda_runtime::Error> {
-        let limits = self.limits(&batch);
-        Ok(work_batch(batch.payload, limits, |message| self.work_one(message)).await?)
+    async fn operator_key(&self, secrets: &SecretsClient) -> Result<String, StartError> {
+        self.secret(secrets, "CALMESH_OPERATOR_KEY", self.config.operator_key.as_deref()).await
     }
 
-    /// One batch of what S3 tells of new logs of reads.
-    ///
-    /// # Errors
-    /// As [`work`](Self::work).
-    pub async fn take_logs(&self, batch: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, lambda_runtime::Error> {
-        let limits = self.limits(&batch);
-        Ok(work_batch(batch.payload, limits, |message| self.take_logs_of(message)).await?)
-    }
-
-    fn limits(&self, batch: &LambdaEvent<SqsEvent>) -> BatchLimits {
-        let deadline = i64::try_from(batch.context.deadline).unwrap_or(i64::MAX);
-        let left = deadline.saturating_sub(self.app.clock.now().as_millisecond());
-        let within = Duration::from_millis(u64::try_from(left).unwrap_or_default()).saturating_sub(TIME_TO_ANSWER);
-        BatchLimits { concurrency: self.config.concurrency, within }
-    }
-
-    async fn work_one(&self, message: SqsMessage) -> Result<(), MessageError> {
-        let body = message.body.unwrap_or_default();
-        let event =
-            calmesh_events_eventbridge::decode_envelope(&body).map_err(|e| MessageError::Undecodable(e.into()))?;
-        self.app.handle(&event).await.map_err(|e| MessageError::Work(e.into()))
-    }
-
-    async fn take_logs_of(&self, message: SqsMessage) -> Result<(), MessageError> {
-        let body = message.body.unwrap_or_default();
-        let logs = new_logs(&body, self.logs.bucket()).map_err(|e| MessageError::Undecodable(e.into()))?;
-        for log in logs {
-            self.app.take_read_log(&self.logs, &log).await.map_err(|e| MessageError::Work(e.into()))?;
+    async fn secret(
+        &self,
+        secrets: &SecretsClient,
+        variable: &'static str,
+        id: Option<&str>,
+    ) -> Result<String, StartError> {
+        let id = id.ok_or(ConfigError::Missing { variable, wanted: "the ARN of a secret in Secrets Manager" })?;
+        let answer = secrets.get_secret_value().secret_id(id).send().await;
+        let answer = answer.map_err(|error| StartError::Secret { variable, source: error.into() })?;
+        let text = answer.secret_string().map(str::trim).unwrap_or_default();
+        if text.is_empty() {
+            return Err(StartError::SecretForm { variable, fault: "empty; it must be a text" });
         }
-        Ok(())
-    }
-}
-
-/// Opens the connections that the first call needs: at 128 MB the TLS handshake alone is most of it, and during init it
-/// costs no caller anything. Asks for things that nobody has, and reads no more than the function may.
-async fn warm_up(function: Function, store: &DynamoStore, objects: &S3Objects) {
-    // Nobody waits for a log to be taken, and its function may ask for nothing beforehand.
-    if function.takes_logs() {
-        return;
-    }
-    let nobody = SecretHash::of("");
-    let store = async { store.token_by_hash(&nobody).await.err().map(|e| telemetry::chain(&e)) };
-    let exports = async {
-        // The API needs exports for new links alone, and a client more is a tenth of its start.
-        if !matches!(function, Function::Merge) {
-            return None;
+        // A guess of 2^128 is beyond anybody; Secrets Manager makes 32 characters when asked for no number.
+        if text.len() < 32 {
+            return Err(StartError::SecretForm { variable, fault: "too short; it must have 32 characters or more" });
         }
-        let nowhere = LinkToken::from_random(OsRandomness.secret());
-        objects.export(&nowhere).await.err().map(|e| telemetry::chain(&e))
-    };
-    let (store, exports) = tokio::join!(store, exports);
-    for error in [store, exports].into_iter().flatten() {
-        tracing::warn!(error, "the first call will be slower: warming up failed");
+        Ok(text.to_owned())
     }
 }
 
-/// The deployment's secret and the operator's key, of a function that is given them.
-async fn secrets(sdk: &SdkConfig, config: &Config) -> Result<(Option<String>, Option<String>), StartError> {
-    let secrets = aws::on_demand(sdk, aws_sdk_secretsmanager::Client::new);
-    tokio::try_join!(
-        secret(&secrets, "CALMESH_DEPLOYMENT_SECRET", config.deployment_secret.as_deref()),
-        secret(&secrets, "CALMESH_OPERATOR_KEY", config.operator_key.as_deref()),
-    )
-}
-
-/// A function that is not given the deployment's secret has no key to mark exports by, so it can render none. It makes no
-/// list either: nobody can know the key of its cursors.
-fn keys_of(deployment: Option<&str>) -> Result<Keys, DeriveError> {
-    match deployment {
-        Some(secret) => derive_keys(secret.as_bytes()),
-        None => Ok(Keys { cursor: OsRandomness.secret(), echo: None }),
+/// Opens the connection that the first call needs: at 128 MB the TLS handshake alone is most of it, and during init it
+/// costs no caller anything. Asks for what nobody has, and reads no more than the function may.
+async fn warm(store: &DynamoStore) {
+    if let Err(error) = store.token_by_hash(&SecretHash::of("")).await {
+        stays_cold(telemetry::chain(&error));
     }
 }
 
-/// What opens nothing, since nobody can know it.
-fn nobodys_key() -> String {
-    TokenSecret::from_random(OsRandomness.secret()).reveal().to_owned()
+/// The same for objects. The API needs them for new links alone, and a client more is a tenth of its start.
+async fn warm_objects(objects: &S3Objects) {
+    if let Err(error) = objects.export(&LinkToken::from_random(OsRandomness.secret())).await {
+        stays_cold(telemetry::chain(&error));
+    }
 }
 
-async fn secret(
-    client: &OnDemand<aws_sdk_secretsmanager::Client>,
-    variable: &'static str,
-    id: Option<&str>,
-) -> Result<Option<String>, StartError> {
-    let Some(id) = id else { return Ok(None) };
-    let answer = client.get_secret_value().secret_id(id).send().await;
-    let answer = answer.map_err(|error| StartError::Secret { variable, source: error.into() })?;
-    let text = answer.secret_string().map(str::trim).unwrap_or_default();
-    if text.is_empty() {
-        return Err(StartError::SecretForm { variable, fault: "empty; it must be a text" });
-    }
-    // A guess of 2^128 is beyond anybody; Secrets Manager makes 32 characters when asked for no number.
-    if text.len() < 32 {
-        return Err(StartError::SecretForm { variable, fault: "too short; it must have 32 characters or more" });
-    }
-    Ok(Some(text.to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_function_without_the_deployments_secret_has_no_key_to_mark_exports_by() {
-        assert_eq!(keys_of(None).unwrap().echo, None);
-        let given = keys_of(Some("0123456789abcdef0123456789abcdef")).unwrap();
-        assert_eq!(given.echo, derive_keys(b"0123456789abcdef0123456789abcdef").unwrap().echo);
-        assert!(given.echo.is_some());
-        assert!(keys_of(Some("short")).is_err(), "what was given is never replaced");
-    }
+fn stays_cold(error: String) {
+    tracing::warn!(error, "the first call will be slower: warming up failed");
 }

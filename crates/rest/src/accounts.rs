@@ -109,7 +109,7 @@ pub(crate) fn routes(others: Routes) -> Routes {
     params(ListParams), security(("operator_key" = [])),
     responses((status = 200, description = "One page, in order of id.", body = ListPage<AccountView>)))]
 async fn list(_: Operator, listing: Listing, State(api): State<Api>) -> Result<Response, Problem> {
-    let page = api.app.list_accounts(listing.page.clone()).await?;
+    let page = api.desk.list_accounts(listing.page.clone()).await?;
     Ok(answer::plain(listing.answer(page, AccountView::from)))
 }
 
@@ -129,7 +129,7 @@ async fn create(
     let detail = fields.optional("detail", word(DETAILS));
     let label_prefix = fields.optional("label_prefix", text(LABEL_PREFIX_MOST));
     let new = fields.finish(|| Some(NewAccount { name: name?, detail, label_prefix }))?;
-    let (account, secret) = api.app.create_account(new).await?;
+    let (account, secret) = api.desk.create_account(new).await?;
     let body = CreatedAccount { id: account.id.to_string(), name: account.name, token: secret.reveal().to_owned() };
     Ok(answer::created("/v1/account", None, body))
 }
@@ -139,7 +139,7 @@ async fn create(
     responses((status = 200, description = "The account.", body = AccountView,
         headers(("ETag" = String, description = "For If-Match.")))))]
 async fn show(owner: Owner, _: NoParams, State(api): State<Api>) -> Result<Response, Problem> {
-    let account = api.app.account(owner.reach()).await?;
+    let account = api.desk.account(owner.reach()).await?;
     Ok(answer::single(account.version, AccountView::from(account)))
 }
 
@@ -162,9 +162,9 @@ async fn edit(
     let label_prefix = fields.edit("label_prefix", text(LABEL_PREFIX_MOST));
     let edit = fields.finish(|| Some(AccountEdit { name, detail, label_prefix }))?;
     if preview {
-        return Ok(Opens::answer(&api.app.preview_account_edit(owner.reach(), &edit, &expected).await?));
+        return Ok(Opens::answer(&api.desk.preview_account_edit(owner.reach(), &edit, &expected).await?));
     }
-    let account = api.app.edit_account(owner.reach(), &edit, &expected).await?;
+    let account = api.desk.edit_account(owner.reach(), &edit, &expected).await?;
     Ok(answer::single(account.version, AccountView::from(account)))
 }
 
@@ -182,9 +182,9 @@ async fn delete(
     State(api): State<Api>,
 ) -> Result<Response, Problem> {
     if preview {
-        return Ok(Opens::answer(&api.app.preview_account_deletion(owner.reach(), &expected).await?));
+        return Ok(Opens::answer(&api.desk.preview_account_deletion(owner.reach(), &expected).await?));
     }
-    api.app.delete_account(owner.reach(), &expected).await?;
+    api.desk.delete_account(owner.reach(), &expected).await?;
     Ok(answer::gone())
 }
 
@@ -299,10 +299,10 @@ mod tests {
         let list = api.ask(Method::GET, "/v1/accounts").by(&api.operator_key).send().await.json();
         assert_eq!(list["items"], json!([]));
         // Every start announces the erasure again, until it has come to its end.
-        api.app.announce_unfinished(api.app.clock.now()).await.unwrap();
+        api.app.tick.announce_unfinished(api.ports.common.clock.now()).await.unwrap();
         assert_eq!(api.drain(), [Event::AccountDeleted { account: api.account.id.clone() }]);
         api.app.handle(&Event::AccountDeleted { account: api.account.id.clone() }).await.unwrap();
-        api.app.announce_unfinished(api.app.clock.now()).await.unwrap();
+        api.app.tick.announce_unfinished(api.ports.common.clock.now()).await.unwrap();
         assert_eq!(api.drain(), []);
     }
 
@@ -316,12 +316,12 @@ mod tests {
         let erasure = Event::AccountDeleted { account: api.account.id.clone() };
         for minutes in [2, 2, 4] {
             api.clock.advance(SignedDuration::from_mins(minutes));
-            api.app.announce_marks(api.app.clock.now()).await.unwrap();
+            api.app.tick.announce_marks(api.ports.common.clock.now()).await.unwrap();
             assert_eq!(api.drain(), std::slice::from_ref(&erasure));
         }
         api.app.handle(&erasure).await.unwrap();
         api.clock.advance(SignedDuration::from_hours(24));
-        api.app.announce_marks(api.app.clock.now()).await.unwrap();
+        api.app.tick.announce_marks(api.ports.common.clock.now()).await.unwrap();
         assert_eq!(api.drain(), []);
     }
 
@@ -339,11 +339,11 @@ mod tests {
             label_prefix: None,
         };
         // The request had passed the door before the account was deleted.
-        let error = api.app.create_property(&reach, new()).await.unwrap_err();
+        let error = api.app.desk.create_property(&reach, new()).await.unwrap_err();
         assert!(matches!(error, PropertyError::AccountDeleted), "{error:?}");
         assert_eq!(Problem::from(error).into_response_with(None).status(), 401);
-        api.app.erase_account(&api.account.id).await.unwrap();
-        let error = api.app.create_property(&reach, new()).await.unwrap_err();
+        api.app.merge.erase_account(&api.account.id).await.unwrap();
+        let error = api.app.desk.create_property(&reach, new()).await.unwrap_err();
         assert!(matches!(error, PropertyError::AccountDeleted), "{error:?}");
     }
 
@@ -351,14 +351,14 @@ mod tests {
     async fn finish(api: &TestApi) {
         for call in 1.. {
             api.store.fail_call(call, if call % 2 == 0 { Moment::Before } else { Moment::After });
-            let done = api.app.erase_account(&api.account.id).await.is_ok();
+            let done = api.app.merge.erase_account(&api.account.id).await.is_ok();
             api.store.heal();
             if done {
                 break;
             }
             assert!(call < 200, "it never comes to its end");
         }
-        api.app.erase_account(&api.account.id).await.unwrap();
+        api.app.merge.erase_account(&api.account.id).await.unwrap();
     }
 
     #[tokio::test]
@@ -370,7 +370,7 @@ mod tests {
         assert_eq!(kept.send().await.status, 201);
         let connection = ConnectionId::from_random([1; 16]);
         let (snapshot, token) = (Snapshot("aa".repeat(32)), LinkToken::from_random([3; 32]));
-        let changed = api.app.change_property(&property, |draft| {
+        let changed = api.app.changes.change_property(&property, |draft| {
             draft.state.connections.push(Connection {
                 id: connection.clone(),
                 account: draft.state.property.account.clone(),
@@ -396,45 +396,51 @@ mod tests {
         });
         changed.await.unwrap();
         let body = ParkedBody { body: Bytes::from_static(b"BEGIN"), validators: Validators::default() };
-        api.app.snapshots.park(&api.account.id, &connection, &snapshot, &body).await.unwrap();
-        api.app.exports.put_export(&token, Bytes::from_static(b"BEGIN"), None).await.unwrap();
+        api.ports.snapshots.park(&api.account.id, &connection, &snapshot, &body).await.unwrap();
+        api.ports.exports.put_export(&token, Bytes::from_static(b"BEGIN"), None).await.unwrap();
         let link = api.post("/v1/links", json!({"name": "a", "property_ids": "all"})).await.json();
         let link = LinkToken::parse(link["url"].as_str().unwrap().get(24..67).unwrap()).unwrap();
-        assert!(api.app.exports.export(&link).await.unwrap().is_some());
+        assert!(api.ports.exports.export(&link).await.unwrap().is_some());
 
-        assert!(matches!(api.app.erase_account(&api.account.id).await, Err(EraseError::NotDeleted)));
+        assert!(matches!(api.app.merge.erase_account(&api.account.id).await, Err(EraseError::NotDeleted)));
         assert_eq!(api.delete("/v1/account").await.status, 204);
         let empties = |token: LinkToken| {
             let api = &api;
-            async move { api.app.exports.export(&token).await.unwrap().map(|object| object.body.len() < 400) }
+            async move { api.ports.exports.export(&token).await.unwrap().map(|object| object.body.len() < 400) }
         };
         finish(&api).await;
         // All that was known is gone at once; the links are empty, not gone, so that their readers let go.
-        assert_eq!(api.app.snapshots.parked(&api.account.id, &connection, &snapshot).await.unwrap(), None);
+        assert_eq!(api.ports.snapshots.parked(&api.account.id, &connection, &snapshot).await.unwrap(), None);
         assert_eq!(
-            api.app.activity.activity(&property, PageRequest { limit: 9, after: None }).await.unwrap().items,
+            api.ports.common.activity.activity(&property, PageRequest { limit: 9, after: None }).await.unwrap().items,
             []
         );
-        assert!(api.app.properties.replaced_after(&property, Timestamp::UNIX_EPOCH).await.unwrap().is_empty());
-        let left = api.app.properties.load(&property).await.unwrap().unwrap();
+        assert!(api.ports.common.properties.replaced_after(&property, Timestamp::UNIX_EPOCH).await.unwrap().is_empty());
+        let left = api.ports.common.properties.load(&property).await.unwrap().unwrap();
         assert!(left.connections.is_empty() && left.blocks.is_empty() && left.retiring.len() == 1);
         assert_eq!(
-            api.app.accounts.tokens(&api.account.id, PageRequest { limit: 9, after: None }).await.unwrap().items,
+            api.ports
+                .common
+                .accounts
+                .tokens(&api.account.id, PageRequest { limit: 9, after: None })
+                .await
+                .unwrap()
+                .items,
             []
         );
         assert_eq!((empties(token.clone()).await, empties(link.clone()).await), (Some(true), Some(true)));
-        let until = api.app.clock.now() + RETIRES_AFTER;
+        let until = api.ports.common.clock.now() + RETIRES_AFTER;
         // Said again, on the last second of the week: nothing moves.
         api.clock.set(until - SignedDuration::from_secs(1));
-        api.app.erase_account(&api.account.id).await.unwrap();
+        api.app.merge.erase_account(&api.account.id).await.unwrap();
         api.work().await;
         assert_eq!((empties(token.clone()).await, empties(link.clone()).await), (Some(true), Some(true)));
         api.clock.set(until);
         finish(&api).await;
-        api.app.announce_marks(until).await.unwrap();
+        api.app.tick.announce_marks(until).await.unwrap();
         api.work().await;
-        assert_eq!(api.app.accounts.account(&api.account.id).await.unwrap(), None);
-        assert_eq!(api.app.properties.load(&property).await.unwrap(), None);
+        assert_eq!(api.ports.common.accounts.account(&api.account.id).await.unwrap(), None);
+        assert_eq!(api.ports.common.properties.load(&property).await.unwrap(), None);
         assert_eq!((empties(token).await, empties(link).await), (None, None));
         api.get("/v1/account").await.problem(401);
         let list = api.ask(Method::GET, "/v1/links").by(&other_account).send().await.json();

@@ -490,7 +490,7 @@ async fn list(
 ) -> Result<Response, Problem> {
     let mut asked = listing.page.clone();
     loop {
-        let page = api.app.list_activity(owner.reach(), &id, asked.clone()).await?;
+        let page = api.desk.list_activity(owner.reach(), &id, asked.clone()).await?;
         let page = page.ok_or_else(|| Problem::not_found("property"))?;
         if let Some(answer) = listing.fitting(&mut asked, page, ActivityView::of)? {
             return Ok(answer);
@@ -532,7 +532,7 @@ mod tests {
                 kind,
                 names: Names::default(),
             };
-            api.app.activity.append_activity(&[entry]).await.unwrap();
+            api.ports.common.activity.append_activity(&[entry]).await.unwrap();
         }
         let path = format!("/v1/properties/{property}/activity");
         let page = api.get(&format!("{path}?limit=3")).await.json();
@@ -682,7 +682,7 @@ mod tests {
             let at = NOW.parse::<jiff::Timestamp>().unwrap() + jiff::SignedDuration::from_hours(1 + second as i64);
             let (property, names) = (flat.parse().unwrap(), Names::default());
             let entry = Activity { property, at, connection: Some(id.clone()), kind, names };
-            api.app.activity.append_activity(&[entry]).await.unwrap();
+            api.ports.common.activity.append_activity(&[entry]).await.unwrap();
         }
         let told = told(&api, &flat).await;
         assert_eq!(told[..2], ["Airbnb: the feed can be read again.", "Airbnb: 2 stays new, 1 gone; 3 removals wait."]);

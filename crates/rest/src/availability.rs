@@ -124,7 +124,7 @@ async fn show(
     let from = params.required("from", night);
     let to = params.required("to", night);
     let (from, to) = params.finish(|| Some((from?, to?)))?;
-    let found = api.app.availability(owner.reach(), &property, from, to).await?;
+    let found = api.desk.availability(owner.reach(), &property, from, to).await?;
     let nights = found.nights.iter().map(|night| NightJson {
         date: night.date.to_string(),
         available: night.blocks.is_empty(),
@@ -153,7 +153,7 @@ async fn check(
     let start = params.required("start", when);
     let end = params.required("end", when);
     let (start, end) = params.finish(|| Some((start?, end?)))?;
-    let found = api.app.check_sale(owner.reach(), &property, start, end).await?;
+    let found = api.desk.check_sale(owner.reach(), &property, start, end).await?;
     Ok(answer::plain(SaleJson {
         available: found.blocked_by.is_empty(),
         blocked_by: texts(&found.blocked_by),

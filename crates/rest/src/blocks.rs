@@ -235,7 +235,7 @@ async fn list(
     let place = format!("{}?all={all}", uri.path());
     let listing = Listing::take(&mut params, &api, owner.opened.account.id.as_str(), place);
     let listing = params.finish(|| Some(listing))?;
-    let page = api.app.list_blocks(owner.reach(), &property, all, listing.page.clone()).await?;
+    let page = api.desk.list_blocks(owner.reach(), &property, all, listing.page.clone()).await?;
     Ok(answer::plain(listing.answer(page, BlockJson::from)))
 }
 
@@ -259,7 +259,7 @@ async fn create(
     let extends = fields.nullable("extends", id::<BlockId>);
     let force = fields.optional("force", boolean).unwrap_or_default();
     let new = fields.finish(|| Some(NewBlock { kind: kind?, start: start?, end: end?, summary, extends, force }))?;
-    let view = api.app.create_block(owner.reach(), &property, &new).await?;
+    let view = api.desk.create_block(owner.reach(), &property, &new).await?;
     let location = format!("/v1/blocks/{}", view.block.id);
     Ok(answer::created(&location, Some(view.version), BlockJson::from(view)))
 }
@@ -275,7 +275,7 @@ async fn show(
     _: NoParams,
     State(api): State<Api>,
 ) -> Result<Response, Problem> {
-    let view = api.app.block(owner.reach(), &id).await?;
+    let view = api.desk.block(owner.reach(), &id).await?;
     Ok(answer::single(view.version, BlockJson::from(view)))
 }
 
@@ -304,9 +304,9 @@ async fn edit(
     };
     let edit = fields.finish(|| Some(edit))?;
     if preview {
-        return Ok(Opens::answer(&api.app.preview_block_edit(owner.reach(), &block, &edit, &expected).await?));
+        return Ok(Opens::answer(&api.desk.preview_block_edit(owner.reach(), &block, &edit, &expected).await?));
     }
-    let view = api.app.edit_block(owner.reach(), &block, &edit, &expected).await?;
+    let view = api.desk.edit_block(owner.reach(), &block, &edit, &expected).await?;
     Ok(answer::single(view.version, BlockJson::from(view)))
 }
 
@@ -323,9 +323,9 @@ async fn delete(
     State(api): State<Api>,
 ) -> Result<Response, Problem> {
     if preview {
-        return Ok(Opens::answer(&api.app.preview_block_deletion(owner.reach(), &id, &expected).await?));
+        return Ok(Opens::answer(&api.desk.preview_block_deletion(owner.reach(), &id, &expected).await?));
     }
-    api.app.delete_block(owner.reach(), &id, &expected).await?;
+    api.desk.delete_block(owner.reach(), &id, &expected).await?;
     Ok(answer::gone())
 }
 
@@ -342,9 +342,9 @@ async fn prune(
 ) -> Result<Response, Problem> {
     fields.finish(|| Some(()))?;
     let Pruning { removed, openings } = if preview {
-        api.app.preview_prune(owner.reach(), &property).await?
+        api.desk.preview_prune(owner.reach(), &property).await?
     } else {
-        api.app.prune_blocks(owner.reach(), &property).await?
+        api.desk.prune_blocks(owner.reach(), &property).await?
     };
     let removed = removed.iter().map(|view| view.block.id.to_string()).collect();
     Ok(answer::plain(Pruned { removed, openings: Opens::from(&openings) }))

@@ -128,20 +128,20 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
 async fn identify(api: &Api, headers: &HeaderMap) -> Result<Caller, Problem> {
     let text = bearer(headers)?;
     // A deployment's operator key is a generated secret of any form; only locally it is made like a token.
-    if SecretHash::of(text).matches(&api.app.settings.operator_key) {
+    if SecretHash::of(text).matches(&api.desk.operator_key) {
         return Ok(Caller::Operator);
     }
     let opened = if text.starts_with("cm_") {
         let Some(secret) = TokenSecret::parse(text) else {
             return Err(unauthorized("This is not a whole token: a part is missing or mistyped.", true));
         };
-        api.app.open_by_token(&secret).await
+        api.desk.open_by_token(&secret).await
     } else {
         let Some(verifier) = &api.options.identity else {
             return Err(unauthorized("This is not a token of this service; those start with cm_.", true));
         };
         match verifier.verify(text).await {
-            Ok(subject) => api.app.open_by_identity(&subject).await,
+            Ok(subject) => api.desk.open_by_identity(&subject).await,
             Err(error @ IdentityError::Unavailable(_)) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "an identity could not be verified");
                 let wait = HeaderValue::from_static("60");

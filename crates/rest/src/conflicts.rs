@@ -175,7 +175,7 @@ async fn list(
     listing: Listing,
     State(api): State<Api>,
 ) -> Result<Response, Problem> {
-    let page = api.app.list_conflicts(owner.reach(), &property, listing.page.clone()).await?;
+    let page = api.desk.list_conflicts(owner.reach(), &property, listing.page.clone()).await?;
     Ok(answer::plain(listing.answer(page, ConflictJson::from)))
 }
 
@@ -183,7 +183,7 @@ async fn list(
 #[utoipa::path(get, path = "/v1/conflicts", tag = "conflicts", operation_id = "list_all_conflicts",
     params(ListParams), responses((status = 200, description = "One page.", body = ListPage<ConflictJson>)))]
 async fn list_all(owner: Owner, listing: Listing, State(api): State<Api>) -> Result<Response, Problem> {
-    let page = api.app.list_all_conflicts(owner.reach(), listing.page.clone()).await?;
+    let page = api.desk.list_all_conflicts(owner.reach(), listing.page.clone()).await?;
     Ok(answer::plain(listing.answer(page, ConflictJson::from)))
 }
 
@@ -202,9 +202,9 @@ async fn resolve(
     let gone = fields.required("gone", id::<BlockId>);
     let gone = fields.finish(|| gone)?;
     if preview {
-        return Ok(Opens::answer(&api.app.preview_resolution(owner.reach(), &conflict, &gone).await?));
+        return Ok(Opens::answer(&api.desk.preview_resolution(owner.reach(), &conflict, &gone).await?));
     }
-    let view = api.app.resolve_conflict(owner.reach(), &conflict, &gone).await?;
+    let view = api.desk.resolve_conflict(owner.reach(), &conflict, &gone).await?;
     Ok(answer::plain(ConflictJson::from(view)))
 }
 

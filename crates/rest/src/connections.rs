@@ -580,7 +580,7 @@ async fn list(
     listing: Listing,
     State(api): State<Api>,
 ) -> Result<Response, Problem> {
-    let page = api.app.list_connections(owner.reach(), &property, listing.page.clone()).await?;
+    let page = api.desk.list_connections(owner.reach(), &property, listing.page.clone()).await?;
     Ok(answer::plain(listing.answer(page, ConnectionJson::from)))
 }
 
@@ -621,7 +621,7 @@ async fn create(
             skip_check,
         })
     })?;
-    let view = api.app.create_connection(owner.reach(), &property, &new).await?;
+    let view = api.desk.create_connection(owner.reach(), &property, &new).await?;
     let location = format!("/v1/connections/{}", view.connection.id);
     Ok(answer::created(&location, Some(view.connection.version), ConnectionJson::from(view)))
 }
@@ -637,7 +637,7 @@ async fn show(
     _: NoParams,
     State(api): State<Api>,
 ) -> Result<Response, Problem> {
-    Ok(single(api.app.connection(owner.reach(), &id).await?))
+    Ok(single(api.desk.connection(owner.reach(), &id).await?))
 }
 
 /// Changes a connection. A new URL is read first, and what only the calendar before showed goes with it, unless the new
@@ -681,10 +681,10 @@ async fn edit(
     };
     let edit = fields.finish(|| Some(edit))?;
     if preview {
-        let opens = api.app.preview_connection_edit(owner.reach(), &id, &edit, &expected).await?;
+        let opens = api.desk.preview_connection_edit(owner.reach(), &id, &edit, &expected).await?;
         return Ok(Opens::answer(&opens));
     }
-    Ok(single(api.app.edit_connection(owner.reach(), &id, &edit, &expected).await?))
+    Ok(single(api.desk.edit_connection(owner.reach(), &id, &edit, &expected).await?))
 }
 
 /// Deletes a connection: its blocks go, and its link serves an empty calendar for a week. With `preview`, says which
@@ -701,10 +701,10 @@ async fn delete(
     State(api): State<Api>,
 ) -> Result<Response, Problem> {
     if preview {
-        let opens = api.app.preview_connection_deletion(owner.reach(), &id, &expected).await?;
+        let opens = api.desk.preview_connection_deletion(owner.reach(), &id, &expected).await?;
         return Ok(Opens::answer(&opens));
     }
-    api.app.delete_connection(owner.reach(), &id, &expected).await?;
+    api.desk.delete_connection(owner.reach(), &id, &expected).await?;
     Ok(answer::gone())
 }
 
@@ -724,10 +724,10 @@ async fn pause(
     let until = fields.nullable("until", instant);
     let until = fields.finish(|| Some(until))?;
     if preview {
-        let opens = api.app.preview_pause(owner.reach(), &id, until).await?;
+        let opens = api.desk.preview_pause(owner.reach(), &id, until).await?;
         return Ok(Opens::answer(&opens));
     }
-    Ok(single(api.app.pause_connection(owner.reach(), &id, until).await?))
+    Ok(single(api.desk.pause_connection(owner.reach(), &id, until).await?))
 }
 
 /// Resumes a paused connection and refreshes it at once.
@@ -742,7 +742,7 @@ async fn resume(
     MaybeJsonBody(fields): MaybeJsonBody,
 ) -> Result<Response, Problem> {
     fields.finish(|| Some(()))?;
-    Ok(single(api.app.resume_connection(owner.reach(), &id).await?))
+    Ok(single(api.desk.resume_connection(owner.reach(), &id).await?))
 }
 
 /// Gives the connection a new private link. With `preview`, says which nights that would open: with `revoke`, its site
@@ -763,9 +763,9 @@ async fn rotate(
     let revoke = params.finish(|| Some(revoke.unwrap_or_default()))?;
     fields.finish(|| Some(()))?;
     if preview {
-        return Ok(Opens::answer(&api.app.preview_rotation(owner.reach(), &id, revoke).await?));
+        return Ok(Opens::answer(&api.desk.preview_rotation(owner.reach(), &id, revoke).await?));
     }
-    Ok(single(api.app.rotate_link(owner.reach(), &id, revoke).await?))
+    Ok(single(api.desk.rotate_link(owner.reach(), &id, revoke).await?))
 }
 
 #[cfg(test)]

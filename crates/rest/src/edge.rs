@@ -54,7 +54,7 @@ async fn answered(request: Request, next: Next, id: String) -> Response {
 }
 
 fn request_id(api: &Api) -> String {
-    api.app.randomness.id().iter().fold(String::from("req_"), |mut id, byte| {
+    api.desk.randomness.id().iter().fold(String::from("req_"), |mut id, byte| {
         let _ = write!(id, "{byte:02x}");
         id
     })
@@ -323,7 +323,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_500_with_a_request_id_and_nothing_else() {
         let api = TestApi::new().await;
-        let inner = crate::Api::new(api.app.clone(), RestOptions::new("0"));
+        let inner = crate::Api::new(api.app.desk.clone(), RestOptions::new("0"));
         async fn broken() -> &'static str {
             panic!("a secret of the inside")
         }

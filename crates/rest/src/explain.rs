@@ -169,7 +169,7 @@ async fn explain(
     let as_of = params.optional("as_of", |text| instant(&text.into()));
     let night = params.finish(|| night)?;
     let Explanation { night, available, past, as_of, claims, not_known } =
-        api.app.explain_night(owner.reach(), &property, night, as_of).await?;
+        api.desk.explain_night(owner.reach(), &property, night, as_of).await?;
     let id_of_unknown = |unknown: &NotKnown| match unknown {
         NotKnown::Feed(id) => id.to_string(),
         NotKnown::Link(id) => id.to_string(),

@@ -184,7 +184,7 @@ async fn check(
         (None, Some(ics)) => Some(CheckSource::Ics(Bytes::from(ics))),
         _ => None,
     })?;
-    let report = api.app.check_feed(owner.reach(), source, time_zone.as_deref()).await?;
+    let report = api.desk.check_feed(owner.reach(), source, time_zone.as_deref()).await?;
     Ok(answer::plain(CheckJson::from(report)))
 }
 

@@ -123,7 +123,7 @@ async fn list(
     listing: Listing,
     State(api): State<Api>,
 ) -> Result<Response, Problem> {
-    let page = api.app.list_holds(owner.reach(), &property, listing.page.clone()).await?;
+    let page = api.desk.list_holds(owner.reach(), &property, listing.page.clone()).await?;
     Ok(answer::plain(listing.answer(page, HoldJson::from)))
 }
 
@@ -142,9 +142,9 @@ async fn release(
     params.finish(|| Some(()))?;
     fields.finish(|| Some(()))?;
     if preview {
-        return Ok(Opens::answer(&api.app.preview_release(owner.reach(), &id, group).await?));
+        return Ok(Opens::answer(&api.desk.preview_release(owner.reach(), &id, group).await?));
     }
-    let view = api.app.release_hold(owner.reach(), &id, group).await?;
+    let view = api.desk.release_hold(owner.reach(), &id, group).await?;
     Ok(answer::plain(HoldJson::from(view)))
 }
 
@@ -162,7 +162,7 @@ async fn keep(
     let group = params.flag("group");
     params.finish(|| Some(()))?;
     fields.finish(|| Some(()))?;
-    let view = api.app.keep_hold(owner.reach(), &id, group).await?;
+    let view = api.desk.keep_hold(owner.reach(), &id, group).await?;
     Ok(answer::plain(HoldJson::from(view)))
 }
 

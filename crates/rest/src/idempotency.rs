@@ -142,13 +142,13 @@ async fn run(api: Api, caller: &Caller, key: String, request: Request, next: Nex
     let account = account_of(caller);
     let fingerprint = fingerprint(caller, &parts, &bytes);
     let context = format!("idempotency/{account}/{key}");
-    let store = &api.app.idempotency;
-    let draws = match store.start(&account, &key, &fingerprint, api.app.randomness.id(), api.app.clock.now()).await? {
+    let store = &api.desk.idempotency;
+    let draws = match store.start(&account, &key, &fingerprint, api.desk.randomness.id(), api.desk.clock.now()).await? {
         IdempotencyStart::New { seed, again } => {
             let of_request = fingerprint.to_hex();
             let parts: [&[u8]; 5] =
                 [b"idempotency", &seed, account.as_str().as_bytes(), key.as_bytes(), of_request.as_bytes()];
-            let key = keyed(&api.app.settings.keys.cursor, &parts);
+            let key = keyed(&api.desk.cursor_key, &parts);
             Arc::new(Draws { key, count: AtomicU64::new(0), again })
         }
         IdempotencyStart::Running => {
@@ -163,7 +163,7 @@ async fn run(api: Api, caller: &Caller, key: String, request: Request, next: Nex
             return Err(Problem::invalid(vec![FieldProblem::header("Idempotency-Key", detail)]));
         }
         IdempotencyStart::Done(sealed) => {
-            let plain = api.app.sealer.open(&context, &sealed).await.map_err(|error| Problem::internal(&error))?;
+            let plain = api.desk.sealer.open(&context, &sealed).await.map_err(|error| Problem::internal(&error))?;
             return replay(&plain).ok_or_else(|| {
                 tracing::error!("a kept answer can't be read");
                 Problem::new(Kind::Internal, "")
@@ -200,10 +200,10 @@ fn fingerprint(caller: &Caller, parts: &Parts, body: &[u8]) -> SecretHash {
 
 /// Keeps the answer, or frees the key. A failure here only means that a repetition is done anew or told to wait.
 async fn settle(api: &Api, account: &AccountId, key: &str, context: &str, kept: Option<Vec<u8>>) {
-    let store = &api.app.idempotency;
+    let store = &api.desk.idempotency;
     let result = match kept {
-        Some(plain) => match api.app.sealer.seal(context, &plain).await {
-            Ok(sealed) => store.finish(account, key, &sealed, api.app.clock.now()).await,
+        Some(plain) => match api.desk.sealer.seal(context, &plain).await {
+            Ok(sealed) => store.finish(account, key, &sealed, api.desk.clock.now()).await,
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "an answer could not be sealed");
                 store.abandon(account, key).await
@@ -366,10 +366,10 @@ mod tests {
         let request = http::Request::post("/v1/tokens").body(()).unwrap();
         let (parts, ()) = request.into_parts();
         let secret = TokenSecret::parse(&api.token).unwrap();
-        let caller = Caller::Account(Arc::new(api.app.open_by_token(&secret).await.unwrap()));
+        let caller = Caller::Account(Arc::new(api.app.desk.open_by_token(&secret).await.unwrap()));
         let fingerprint = fingerprint(&caller, &parts, br#"{"name":"a"}"#);
-        let (account, now) = (&api.account.id, api.app.clock.now());
-        let started = api.app.idempotency.start(account, "k", &fingerprint, [1; 16], now).await.unwrap();
+        let (account, now) = (&api.account.id, api.ports.common.clock.now());
+        let started = api.ports.common.idempotency.start(account, "k", &fingerprint, [1; 16], now).await.unwrap();
         assert_eq!(started, IdempotencyStart::New { seed: [1; 16], again: false });
         let answer = with_key(&api, "k", "a").await;
         assert_eq!(answer.problem(409)["type"], "/problems/still-running");

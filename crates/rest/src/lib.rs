@@ -46,7 +46,7 @@ mod words;
 use std::sync::Arc;
 
 use axum::{Router, middleware};
-use calmesh_app::App;
+use calmesh_app::Desk;
 
 use body::Room;
 use caller::Limiter;
@@ -56,25 +56,24 @@ use routes::Routes;
 /// What every handler may reach.
 #[derive(Clone)]
 pub(crate) struct Api {
-    pub(crate) app: Arc<App>,
+    pub(crate) desk: Arc<Desk>,
     pub(crate) options: Arc<RestOptions>,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) room: Room,
 }
 
 impl Api {
-    fn new(app: App, options: RestOptions) -> Self {
+    fn new(desk: Desk, options: RestOptions) -> Self {
         let limiter = Arc::new(Limiter::new(options.rate));
-        let randomness = Arc::new(idempotency::Repeatable(Arc::clone(&app.randomness)));
-        let app = App { randomness, ..app };
-        Self { app: Arc::new(app), options: Arc::new(options), limiter, room: Room::new() }
+        let randomness = Arc::new(idempotency::Repeatable(Arc::clone(&desk.randomness)));
+        Self { desk: Arc::new(desk.drawing_from(randomness)), options: Arc::new(options), limiter, room: Room::new() }
     }
 }
 
 /// The whole API as one service.
-pub fn router(app: App, options: RestOptions) -> Router {
+pub fn router(desk: Desk, options: RestOptions) -> Router {
     let cors = options.cors();
-    let api = Api::new(app, options);
+    let api = Api::new(desk, options);
     let mut router = routes(&api)
         .router
         .merge(docs::routes())

@@ -2,7 +2,7 @@
 
 use axum::{extract::State, response::Response};
 use calmesh_app::{
-    App, LinkEdit, LinkError, LinkView, NewLink, WantedScope,
+    Desk, LinkEdit, LinkError, LinkView, NewLink, WantedScope,
     limits::{NAME_MOST, SELECTION_MOST},
     model::{Format, LinkScope, LinkToken},
 };
@@ -92,13 +92,12 @@ pub(crate) struct LinkEditSchema {
 }
 
 /// The address of a private link.
-pub(crate) fn url_of(app: &App, token: &LinkToken) -> String {
-    let base = app.settings.links_base.as_str().trim_end_matches('/');
-    format!("{base}/f/{}.ics", token.reveal())
+pub(crate) fn url_of(desk: &Desk, token: &LinkToken) -> String {
+    desk.settings.link_url(token)
 }
 
 impl LinkBody {
-    fn of(app: &App, view: LinkView) -> Self {
+    fn of(desk: &Desk, view: LinkView) -> Self {
         let LinkView { link, reads } = view;
         Self {
             id: link.id.to_string(),
@@ -108,7 +107,7 @@ impl LinkBody {
             },
             detail: link.detail.into(),
             format: link.format.into(),
-            url: url_of(app, &link.token),
+            url: url_of(desk, &link.token),
             created_at: link.created_at.into(),
             last_changed_at: link.last_changed_at.map(Instant),
             last_read_at: reads.last_read_at.map(Instant),
@@ -155,8 +154,8 @@ pub(crate) fn routes(others: Routes) -> Routes {
 async fn list_all(owner: Owner, listing: Listing, State(api): State<Api>) -> Result<Response, Problem> {
     let mut asked = listing.page.clone();
     loop {
-        let page = api.app.list_links(owner.reach(), asked.clone()).await?;
-        if let Some(answer) = listing.fitting(&mut asked, page, |view| LinkBody::of(&api.app, view))? {
+        let page = api.desk.list_links(owner.reach(), asked.clone()).await?;
+        if let Some(answer) = listing.fitting(&mut asked, page, |view| LinkBody::of(&api.desk, view))? {
             return Ok(answer);
         }
     }
@@ -179,9 +178,9 @@ async fn create(
     let detail = fields.optional("detail", word(DETAILS));
     let format = fields.optional("format", word(FORMATS)).unwrap_or(Format::Nights);
     let new = fields.finish(|| Some(NewLink { name: name?, scope: scope?, detail, format }))?;
-    let view = api.app.create_link(owner.reach(), new).await?;
+    let view = api.desk.create_link(owner.reach(), new).await?;
     let location = format!("/v1/links/{}", view.link.id);
-    Ok(answer::created(&location, Some(view.link.version), LinkBody::of(&api.app, view)))
+    Ok(answer::created(&location, Some(view.link.version), LinkBody::of(&api.desk, view)))
 }
 
 /// One link.
@@ -195,8 +194,8 @@ async fn show(
     _: NoParams,
     State(api): State<Api>,
 ) -> Result<Response, Problem> {
-    let view = api.app.link(owner.reach(), &id).await?;
-    Ok(answer::single(view.link.version, LinkBody::of(&api.app, view)))
+    let view = api.desk.link(owner.reach(), &id).await?;
+    Ok(answer::single(view.link.version, LinkBody::of(&api.desk, view)))
 }
 
 /// Changes a link; its address stays. With `preview`, says which nights would go from it.
@@ -220,10 +219,10 @@ async fn edit(
     let format = fields.edit("format", word(FORMATS));
     let edit = fields.finish(|| Some(LinkEdit { name, scope, detail, format }))?;
     if preview {
-        return Ok(Opens::answer(&api.app.preview_link_edit(owner.reach(), &id, &edit, &expected).await?));
+        return Ok(Opens::answer(&api.desk.preview_link_edit(owner.reach(), &id, &edit, &expected).await?));
     }
-    let view = api.app.edit_link(owner.reach(), &id, &edit, &expected).await?;
-    Ok(answer::single(view.link.version, LinkBody::of(&api.app, view)))
+    let view = api.desk.edit_link(owner.reach(), &id, &edit, &expected).await?;
+    Ok(answer::single(view.link.version, LinkBody::of(&api.desk, view)))
 }
 
 /// Deletes a link: its address serves an empty calendar for a week, so that its reader lets go, and then answers 404.
@@ -240,9 +239,9 @@ async fn delete(
     State(api): State<Api>,
 ) -> Result<Response, Problem> {
     if preview {
-        return Ok(Opens::answer(&api.app.preview_link_deletion(owner.reach(), &id, &expected).await?));
+        return Ok(Opens::answer(&api.desk.preview_link_deletion(owner.reach(), &id, &expected).await?));
     }
-    api.app.delete_link(owner.reach(), &id, &expected).await?;
+    api.desk.delete_link(owner.reach(), &id, &expected).await?;
     Ok(answer::gone())
 }
 
@@ -296,7 +295,7 @@ mod tests {
                 "url": link["url"], "created_at": NOW, "last_changed_at": NOW, "last_read_at": null, "reads_24h": 0
             })
         );
-        assert!(api.app.exports.export(&token(&link)).await.unwrap().is_some());
+        assert!(api.ports.exports.export(&token(&link)).await.unwrap().is_some());
         assert_eq!(api.drain(), [Event::LinkDirty { link: id(&link) }], "should the answer's own attempt have failed");
         assert_eq!(api.get(&path(&link)).await.json(), link);
         assert_eq!(api.get("/v1/links").await.json()["items"], json!([link]));
@@ -332,7 +331,7 @@ mod tests {
     async fn reads_show_and_leave_the_etag_alone() {
         let api = TestApi::new().await;
         let link = made(&api, json!({"name": "a", "property_ids": "all"})).await;
-        api.app.links.record_reads(&token(&link).hash(), &[NOW.parse().unwrap()].into()).await.unwrap();
+        api.ports.common.links.record_reads(&token(&link).hash(), &[NOW.parse().unwrap()].into()).await.unwrap();
         let shown = api.get(&path(&link)).await;
         assert_eq!(shown.json()["last_read_at"], NOW);
         assert_eq!(shown.json()["reads_24h"], 1);
@@ -367,26 +366,30 @@ mod tests {
         assert_eq!(api.get("/v1/links").await.json()["items"], json!([]));
         api.work().await;
         api.clock.advance(SignedDuration::from_hours(7 * 24) - SignedDuration::from_secs(1));
-        assert_eq!(api.app.announce_marks(api.app.clock.now()).await.unwrap(), 0, "nothing is left to do until then");
+        assert_eq!(
+            api.app.tick.announce_marks(api.ports.common.clock.now()).await.unwrap(),
+            0,
+            "nothing is left to do until then"
+        );
         assert_eq!(api.served(&address(&link)).await.unwrap(), [""; 0]);
         api.clock.advance(SignedDuration::from_secs(1));
-        assert_eq!(api.app.announce_marks(api.app.clock.now()).await.unwrap(), 1);
+        assert_eq!(api.app.tick.announce_marks(api.ports.common.clock.now()).await.unwrap(), 1);
         api.work().await;
         assert_eq!(api.served(&address(&link)).await, None);
-        assert!(api.app.links.link(&id(&link)).await.unwrap().is_none());
-        assert!(api.app.links.owner(&token(&link).hash()).await.unwrap().is_none());
+        assert!(api.ports.common.links.link(&id(&link)).await.unwrap().is_none());
+        assert!(api.ports.common.links.owner(&token(&link).hash()).await.unwrap().is_none());
     }
 
     #[tokio::test]
     async fn a_late_render_does_not_fill_a_deleted_link_again() {
         let api = TestApi::new().await;
         let link = made_over_a_stay(&api).await;
-        let before = api.app.exports.export(&token(&link)).await.unwrap().unwrap();
+        let before = api.ports.exports.export(&token(&link)).await.unwrap().unwrap();
         assert_eq!(api.delete(&path(&link)).await.status, 204);
         // A worker that read object and record before the deletion.
-        let late = api.app.exports.put_export(&token(&link), before.body, Some(&before.version)).await;
+        let late = api.ports.exports.put_export(&token(&link), before.body, Some(&before.version)).await;
         assert!(matches!(late, Err(ExportWriteError::Stale)));
-        assert!(api.app.links.settle_link(&id(&link), 1, None, None).await.is_err());
+        assert!(api.ports.common.links.settle_link(&id(&link), 1, None, None).await.is_err());
         // The event of its making comes once more.
         api.app.handle(&Event::LinkDirty { link: id(&link) }).await.unwrap();
         assert_eq!(api.served(&address(&link)).await.unwrap(), [""; 0]);
@@ -425,7 +428,7 @@ mod tests {
         let api = TestApi::new().await;
         for n in 0..calmesh_app::LINKS.most as u64 {
             let link = ExtraLink { account: api.account.id.clone(), ..a_link(1, n) };
-            api.app.links.put_link(&link).await.unwrap();
+            api.ports.common.links.put_link(&link).await.unwrap();
         }
         let full = api.post("/v1/links", json!({"name": "a", "property_ids": "all"})).await.problem(409);
         assert_eq!((&full["type"], &full["limit"]), (&json!("/problems/limit-reached"), &json!(1000)));

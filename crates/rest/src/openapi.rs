@@ -262,7 +262,7 @@ mod tests {
     async fn what_is_served_is_what_the_routes_say() {
         let api = TestApi::new().await;
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
-        let said = super::written(&Api::new(api.app.clone(), RestOptions::new("0")));
+        let said = super::written(&Api::new(api.app.desk.clone(), RestOptions::new("0")));
         if std::env::var("CALMESH_GOLDENS").is_ok_and(|wish| wish == "write") {
             std::fs::write(file, &said).unwrap();
         }

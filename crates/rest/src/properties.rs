@@ -179,7 +179,7 @@ pub(crate) fn routes(others: Routes) -> Routes {
 #[utoipa::path(get, path = "/v1/properties", tag = "properties", operation_id = "list_properties",
     params(ListParams), responses((status = 200, description = "One page.", body = ListPage<PropertyView>)))]
 async fn list(owner: Owner, listing: Listing, State(api): State<Api>) -> Result<Response, Problem> {
-    let page = api.app.list_properties(owner.reach(), listing.page.clone()).await?;
+    let page = api.desk.list_properties(owner.reach(), listing.page.clone()).await?;
     Ok(answer::plain(listing.answer(page, PropertyView::from)))
 }
 
@@ -204,7 +204,7 @@ async fn create(
     let new = fields.finish(|| {
         Some(NewProperty { name: name?, time_zone: time_zone?, check_in, check_out, turnover_nights, label_prefix })
     })?;
-    let property = api.app.create_property(owner.reach(), new).await?;
+    let property = api.desk.create_property(owner.reach(), new).await?;
     let location = format!("/v1/properties/{}", property.id);
     Ok(answer::created(&location, Some(property.version), PropertyView::from(property)))
 }
@@ -220,7 +220,7 @@ async fn show(
     _: NoParams,
     State(api): State<Api>,
 ) -> Result<Response, Problem> {
-    let property = api.app.property(owner.reach(), &id).await?;
+    let property = api.desk.property(owner.reach(), &id).await?;
     Ok(answer::single(property.version, PropertyView::from(property)))
 }
 
@@ -250,10 +250,10 @@ async fn edit(
     };
     let edit = fields.finish(|| Some(edit))?;
     if preview {
-        let opens = api.app.preview_property_edit(owner.reach(), &id, &edit, &expected).await?;
+        let opens = api.desk.preview_property_edit(owner.reach(), &id, &edit, &expected).await?;
         return Ok(Opens::answer(&opens));
     }
-    let property = api.app.edit_property(owner.reach(), &id, &edit, &expected).await?;
+    let property = api.desk.edit_property(owner.reach(), &id, &edit, &expected).await?;
     Ok(answer::single(property.version, PropertyView::from(property)))
 }
 
@@ -271,10 +271,10 @@ async fn delete(
     State(api): State<Api>,
 ) -> Result<Response, Problem> {
     if preview {
-        let opens = api.app.preview_property_deletion(owner.reach(), &id, &expected).await?;
+        let opens = api.desk.preview_property_deletion(owner.reach(), &id, &expected).await?;
         return Ok(Opens::answer(&opens));
     }
-    api.app.delete_property(owner.reach(), &id, &expected).await?;
+    api.desk.delete_property(owner.reach(), &id, &expected).await?;
     Ok(answer::gone())
 }
 

@@ -90,7 +90,7 @@ impl ProviderView {
             limits: &profile.limits,
             max_imports: profile.max_imports,
             aggregates: profile.aggregates,
-            refused: api.app.settings.refused_providers.contains(profile.id.as_str()),
+            refused: api.desk.settings.refused_providers.contains(profile.id.as_str()),
         }
     }
 }

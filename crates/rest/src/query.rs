@@ -165,7 +165,7 @@ impl Listing {
     /// Takes `limit` and `cursor` out of a query that has more parameters; those must name the list too.
     pub(crate) fn take(params: &mut Params, api: &Api, account: &str, list: String) -> Self {
         let list = format!("{account} {list}");
-        let key = api.app.settings.keys.cursor;
+        let key = api.desk.cursor_key;
         let limit = params.optional("limit", |text| {
             let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MOST).contains(limit));
             limit.ok_or_else(|| format!("must be a whole number from 1 to {LIMIT_MOST}"))

@@ -134,7 +134,7 @@ async fn of_connection(
     MaybeJsonBody(fields): MaybeJsonBody,
 ) -> Result<Response, Problem> {
     fields.finish(|| Some(()))?;
-    Ok(asked(&api.app.request_connection_refresh(owner.reach(), &id).await?))
+    Ok(asked(&api.desk.request_connection_refresh(owner.reach(), &id).await?))
 }
 
 /// Refreshes all active importing connections of a property now.
@@ -150,7 +150,7 @@ async fn of_property(
     MaybeJsonBody(fields): MaybeJsonBody,
 ) -> Result<Response, Problem> {
     fields.finish(|| Some(()))?;
-    Ok(asked(&api.app.request_property_refresh(owner.reach(), &id).await?))
+    Ok(asked(&api.desk.request_property_refresh(owner.reach(), &id).await?))
 }
 
 /// Refreshes all active importing connections of the account now.
@@ -164,7 +164,7 @@ async fn of_account(
     MaybeJsonBody(fields): MaybeJsonBody,
 ) -> Result<Response, Problem> {
     fields.finish(|| Some(()))?;
-    Ok(asked(&api.app.request_account_refresh(owner.reach()).await?))
+    Ok(asked(&api.desk.request_account_refresh(owner.reach()).await?))
 }
 
 /// What became of a refresh. What takes over 10 minutes has failed with `gave_up`.
@@ -178,7 +178,7 @@ async fn show(
     State(api): State<Api>,
 ) -> Result<Response, Problem> {
     let RefreshView { id, done, outcomes, next } =
-        api.app.refresh_status(owner.reach(), &id, listing.page.clone()).await?;
+        api.desk.refresh_status(owner.reach(), &id, listing.page.clone()).await?;
     let ListPage { items, next_cursor } = listing.answer(Page { items: outcomes, next }, OutcomeJson::from);
     Ok(answer::plain(RefreshJson {
         id: id.to_string(),

@@ -99,7 +99,7 @@ impl TestApi {
     /// The dates and summaries behind a private link; none where it is 404.
     pub(crate) async fn served(&self, link: &str) -> Option<Vec<String>> {
         let token = link.rsplit('/').next().unwrap().trim_end_matches(".ics").parse_token();
-        let object = self.app.exports.export(&token).await.unwrap()?;
+        let object = self.ports.exports.export(&token).await.unwrap()?;
         let text = String::from_utf8(object.body.to_vec()).unwrap().replace("\r\n ", "");
         let of = |name: &str| -> Vec<String> {
             let lines = text.lines().filter(|line| line.starts_with(name));
@@ -119,7 +119,7 @@ impl TestApi {
 
     pub(crate) async fn activity(&self, property: &str) -> Vec<String> {
         let page = calmesh_app::ports::PageRequest { limit: 100, after: None };
-        let page = self.app.activity.activity(&property.parse().unwrap(), page).await.unwrap();
+        let page = self.ports.common.activity.activity(&property.parse().unwrap(), page).await.unwrap();
         page.items.iter().map(|entry| format!("{:?}", entry.kind)).collect()
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Router, body::Body};
 use calmesh_app::{
-    App, NewAccount,
+    App, NewAccount, Ports,
     contract::{a_property, an_account, nothing_but},
     fakes::{FakeDeployment, FixedClock, MemoryBus, MemoryFeeds, MemoryObjects, MemoryStore},
     model::{Account, Property},
@@ -26,6 +26,7 @@ pub(crate) const NOW: &str = "2026-11-21T10:00:00Z";
 pub(crate) struct TestApi {
     pub(crate) router: Router,
     pub(crate) app: App,
+    pub(crate) ports: Ports,
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) objects: Arc<MemoryObjects>,
     pub(crate) bus: Arc<MemoryBus>,
@@ -43,13 +44,14 @@ impl TestApi {
 
     pub(crate) async fn with(options: RestOptions) -> Self {
         let links_base = "https://links.example".parse().unwrap();
-        let FakeDeployment { app, store, objects, bus, feeds, clock, operator_key } =
+        let FakeDeployment { app, ports, store, objects, bus, feeds, clock, operator_key } =
             FakeDeployment::new(NOW.parse().unwrap(), 1, links_base, &["booking_com"]);
         let new = NewAccount { name: "Casas del Sol".to_owned(), detail: None, label_prefix: None };
-        let (account, token) = app.create_account(new).await.unwrap();
+        let (account, token) = app.desk.create_account(new).await.unwrap();
         Self {
-            router: router(app.clone(), options),
+            router: router(app.desk.clone(), options),
             app,
+            ports,
             store,
             objects,
             bus,
@@ -64,7 +66,7 @@ impl TestApi {
     /// A second account's token.
     pub(crate) async fn stranger(&self) -> String {
         let new = NewAccount { name: "Somebody else".to_owned(), detail: None, label_prefix: None };
-        self.app.create_account(new).await.unwrap().1.reveal().to_owned()
+        self.app.desk.create_account(new).await.unwrap().1.reveal().to_owned()
     }
 
     /// A token of this account, with the fields of `POST /v1/tokens`.
@@ -76,12 +78,12 @@ impl TestApi {
 
     /// A property, written past the API; its account is made if there is none.
     pub(crate) async fn property(&self, account: &AccountId) -> PropertyId {
-        if self.app.accounts.account(account).await.unwrap().is_none() {
+        if self.ports.common.accounts.account(account).await.unwrap().is_none() {
             let owner = Account { id: account.clone(), ..an_account(0) };
-            self.app.accounts.create_account(&owner, None).await.unwrap();
+            self.ports.common.accounts.create_account(&owner, None).await.unwrap();
         }
         let now: Timestamp = NOW.parse().unwrap();
-        let id = PropertyId::from_random(self.app.randomness.id());
+        let id = PropertyId::from_random(self.ports.common.randomness.id());
         let property = Property {
             id: id.clone(),
             account: account.clone(),
@@ -94,7 +96,7 @@ impl TestApi {
             ..a_property(0, 0)
         };
         let commit = nothing_but(&property);
-        self.app.properties.commit(&commit).await.unwrap();
+        self.ports.common.properties.commit(&commit).await.unwrap();
         id
     }
 

@@ -110,7 +110,7 @@ pub(crate) fn routes(others: Routes) -> Routes {
 async fn list_all(owner: Owner, listing: Listing, State(api): State<Api>) -> Result<Response, Problem> {
     let mut asked = listing.page.clone();
     loop {
-        let page = api.app.list_tokens(owner.reach(), asked.clone()).await?;
+        let page = api.desk.list_tokens(owner.reach(), asked.clone()).await?;
         if let Some(answer) = listing.fitting(&mut asked, page, TokenView::from)? {
             return Ok(answer);
         }
@@ -134,7 +134,7 @@ async fn create(
     let scope = fields.optional("scope", word(SCOPES)).unwrap_or(Scope::Full);
     let properties = fields.nullable("property_ids", list(SELECTION_MOST, id::<PropertyId>));
     let new = fields.finish(|| Some(NewToken { name: name?, scope, properties, expires_at }))?;
-    let (token, secret) = api.app.create_token(owner.reach(), new).await?;
+    let (token, secret) = api.desk.create_token(owner.reach(), new).await?;
     let location = format!("/v1/tokens/{}", token.id);
     let body = CreatedToken { view: token.into(), token: secret.reveal().to_owned() };
     Ok(answer::created(&location, None, body))
@@ -156,7 +156,7 @@ async fn revoke(
     if !expected.fits(1) {
         return Err(Problem::stale());
     }
-    api.app.revoke_token(owner.reach(), owner.opened.token.as_ref(), &id).await?;
+    api.desk.revoke_token(owner.reach(), owner.opened.token.as_ref(), &id).await?;
     Ok(answer::gone())
 }
 

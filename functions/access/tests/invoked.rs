@@ -3,7 +3,10 @@
 
 use std::io::Write;
 
-use calmesh_app::model::{LinkReads, LinkToken};
+use calmesh_app::{
+    model::{LinkReads, LinkToken},
+    ports::{LinkStore, PropertyStore},
+};
 use calmesh_tests::lambda_runtime::{ACCESS_LOGS, FakeCloud, failed_messages, sqs_batch};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
@@ -45,10 +48,10 @@ async fn a_log_is_recorded_once_and_does_not_stay() {
     }
     let app = cloud.app();
     let (property, _) = cloud.property_reading(&app, "https://www.airbnb.com/calendar/ical/1.ics?s=1").await;
-    let state = app.properties.load(&property).await.unwrap().unwrap();
+    let state = cloud.store.load(&property).await.unwrap().unwrap();
     let token = state.connections[0].export.as_ref().unwrap().token.clone();
     let _function = cloud.run(BINARY);
-    let reads = async || app.links.reads(&[token.hash()], "2026-12-04T11:00:00Z".parse().unwrap()).await.unwrap()[0];
+    let reads = async || cloud.store.reads(&[token.hash()], "2026-12-04T11:00:00Z".parse().unwrap()).await.unwrap()[0];
 
     cloud.put_log(LOG, log(&token, &["10:00:01", "10:15:01", "10:15:01"])).await;
     let outcome = cloud.invoke(sqs_batch(&[told_of(LOG)])).await;

@@ -3,17 +3,17 @@
 mod answer;
 
 use answer::Answer;
-use calmesh_lambda_kit::{Cloud, Function};
+use calmesh_lambda_kit::Cloud;
 use calmesh_rest::{RestOptions, router};
 use lambda_http::{Error, Request};
 use tower::ServiceExt;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let cloud = Cloud::start(Function::Api).await?;
+    let cloud = Cloud::api().await?;
     let mut options = RestOptions::new(env!("CARGO_PKG_VERSION"));
     options.cors_origins = cloud.config.cors_origins.iter().map(|origin| origin.parse()).collect::<Result<_, _>>()?;
-    options.identity = cloud.identity;
-    let service = ServiceExt::<Request>::map_response(router(cloud.app, options), Answer);
+    options.identity = cloud.room.identity;
+    let service = ServiceExt::<Request>::map_response(router(cloud.room.desk, options), Answer);
     lambda_http::run(service).await
 }

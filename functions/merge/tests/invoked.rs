@@ -1,7 +1,7 @@
 //! The real binary, invoked with batches as SQS hands them over.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use calmesh_app::ports::ExportStore;
+use calmesh_app::ports::{ExportStore, PropertyStore};
 use calmesh_tests::lambda_runtime::{FakeCloud, envelope, failed_messages, sqs_batch};
 use serde_json::json;
 
@@ -12,7 +12,7 @@ async fn a_poisoned_message_comes_again_alone_and_the_others_are_done() {
     let cloud = FakeCloud::start().await;
     let app = cloud.app();
     let (property, _) = cloud.property_reading(&app, "https://www.airbnb.com/calendar/ical/1.ics?s=1").await;
-    let state = app.properties.load(&property).await.unwrap().unwrap();
+    let state = cloud.store.load(&property).await.unwrap().unwrap();
     let token = state.connections[0].export.as_ref().unwrap().token.clone();
     let _function = cloud.run(BINARY);
     let batch = sqs_batch(&[
@@ -24,7 +24,7 @@ async fn a_poisoned_message_comes_again_alone_and_the_others_are_done() {
     assert_eq!(failed_messages(&outcome), ["message-1", "message-3"]);
     let export = cloud.objects.export(&token).await.unwrap().expect("the export stands");
     assert!(export.body.starts_with(b"BEGIN:VCALENDAR\r\n"));
-    let state = app.properties.load(&property).await.unwrap().unwrap();
+    let state = cloud.store.load(&property).await.unwrap().unwrap();
     assert_eq!(state.property.dirty, None);
 
     // Delivered again, it changes nothing.

@@ -39,11 +39,7 @@ async fn a_tick_announces_again_what_has_waited_too_long() {
     let app = cloud.app();
     // Changed on a clock that is long past, and never published.
     let (property, _) = cloud.property_reading(&app, "https://www.airbnb.com/calendar/ical/1.ics?s=1").await;
-    let renamed = app.change_property(&property, |draft| {
-        draft.state.property.name.push_str(" by the sea");
-        Ok::<_, std::convert::Infallible>(())
-    });
-    assert!(renamed.await.unwrap().written);
+    cloud.rename(&app, &property, "flat by the sea").await;
     let mut cloud = cloud;
     cloud.set("CALMESH_SHARDS", "1");
     let _function = cloud.run(BINARY);

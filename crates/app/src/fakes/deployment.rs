@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{FixedClock, MemoryBus, MemoryFeeds, MemoryObjects, MemoryStore, PlainSealer, SeededRandomness};
 use crate::{
-    App, Keys, Settings,
+    App, Common, Keys, Ports, Settings,
     model::{SecretHash, TokenSecret},
 };
 
@@ -15,6 +15,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct FakeDeployment {
     pub app: App,
+    /// What it is wired from; a test that changes them wires anew.
+    pub ports: Ports,
     pub store: Arc<MemoryStore>,
     pub objects: Arc<MemoryObjects>,
     pub bus: Arc<MemoryBus>,
@@ -41,29 +43,18 @@ impl FakeDeployment {
             shards: 1,
             private_feeds: false,
             every_read_is_recorded: true,
-            operator_key: SecretHash::of(operator_key.reveal()),
-            keys: Keys { cursor: [1; 32], echo: Some([2; 32]) },
         };
-        let app = App {
-            accounts: store.clone(),
-            properties: store.clone(),
-            activity: store.clone(),
-            fetches: store.clone(),
-            marks: store.clone(),
-            links: store.clone(),
-            refreshes: store.clone(),
-            idempotency: store.clone(),
-            budgets: store.clone(),
-            traffic: Arc::default(),
-            bus: bus.clone(),
+        let common =
+            Common::on(store.clone(), bus.clone(), clock.clone(), Arc::new(SeededRandomness::new(seed)), settings);
+        let ports = Ports {
+            common,
             feeds: feeds.clone(),
             snapshots: objects.clone(),
             exports: objects.clone(),
-            clock: clock.clone(),
-            randomness: Arc::new(SeededRandomness::new(seed)),
             sealer: Arc::new(PlainSealer),
-            settings: Arc::new(settings),
+            operator_key: SecretHash::of(operator_key.reveal()),
+            keys: Keys { cursor: [1; 32], echo: [2; 32] },
         };
-        Self { app, store, objects, bus, feeds, clock, operator_key }
+        Self { app: App::new(&ports), ports, store, objects, bus, feeds, clock, operator_key }
     }
 }

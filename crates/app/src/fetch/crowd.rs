@@ -22,7 +22,7 @@ use super::{
     gathering::{Batch, Gathering},
 };
 use crate::{
-    App,
+    Fetch,
     health::keeps_away,
     model::{
         FailureKind, FetchPlan, FetchState, LatestRefresh, Property, RefreshPage, RefreshPart, SweepRecord, bucket_of,
@@ -88,7 +88,7 @@ type Ended = (FetchPlan, Result<Read, WorkError>);
 
 /// A reading of many feeds on its way. What merge must see is announced by properties.
 pub(super) struct Run<'a> {
-    app: &'a App,
+    fetch: &'a Fetch,
     why: Why<'a>,
     ended: BoxStream<'a, Ended>,
     gathering: Gathering,
@@ -104,31 +104,35 @@ impl Seen {
     }
 
     /// The records of the sweeps that may have read this connection.
-    pub(super) async fn sweeps(&self, app: &App, connection: &ConnectionId) -> Result<Vec<SweepRecord>, StoreError> {
+    pub(super) async fn sweeps(
+        &self,
+        fetch: &Fetch,
+        connection: &ConnectionId,
+    ) -> Result<Vec<SweepRecord>, StoreError> {
         let bucket = bucket_of(connection);
         let known = lock(&self.sweeps).get(&bucket).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
-        let found = app.fetches.sweeps(&[bucket]).await?;
+        let found = fetch.fetches.sweeps(&[bucket]).await?;
         lock(&self.sweeps).insert(bucket, found.clone());
         Ok(found)
     }
 
     /// Whether exports have not followed a change of this property yet.
-    pub(super) async fn is_dirty(&self, app: &App, property: &PropertyId) -> Result<bool, StoreError> {
-        Ok(self.head(app, property).await?.is_some_and(|known| known.dirty.is_some()))
+    pub(super) async fn is_dirty(&self, fetch: &Fetch, property: &PropertyId) -> Result<bool, StoreError> {
+        Ok(self.head(fetch, property).await?.is_some_and(|known| known.dirty.is_some()))
     }
 
     /// When a refresh of the whole account last found this connection unchanged.
-    pub(super) async fn refreshed_at(&self, app: &App, plan: &FetchPlan) -> Result<Option<Timestamp>, StoreError> {
+    pub(super) async fn refreshed_at(&self, fetch: &Fetch, plan: &FetchPlan) -> Result<Option<Timestamp>, StoreError> {
         let known = lock(&self.refreshed).get(&plan.property).cloned();
         let pages = match known {
             Some(known) => known,
             None => {
-                let found = match self.latest(app, &plan.account).await? {
-                    Some(latest) => match self.head(app, &plan.property).await? {
-                        Some(property) => app.pages_with(&latest, &property).await?,
+                let found = match self.latest(fetch, &plan.account).await? {
+                    Some(latest) => match self.head(fetch, &plan.property).await? {
+                        Some(property) => fetch.refreshes.pages_with(&latest, &property).await?,
                         None => Vec::new(),
                     },
                     None => Vec::new(),
@@ -140,22 +144,22 @@ impl Seen {
         Ok(found_unchanged(&pages, &plan.connection, plan.since))
     }
 
-    async fn latest(&self, app: &App, account: &AccountId) -> Result<Option<LatestRefresh>, StoreError> {
+    async fn latest(&self, fetch: &Fetch, account: &AccountId) -> Result<Option<LatestRefresh>, StoreError> {
         let known = lock(&self.latest).get(account).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
-        let found = app.refresh_of_account(account).await?;
+        let found = fetch.refreshes.refresh_of_account(account, fetch.clock.now()).await?;
         lock(&self.latest).insert(account.clone(), found.clone());
         Ok(found)
     }
 
-    async fn head(&self, app: &App, property: &PropertyId) -> Result<Option<Property>, StoreError> {
+    async fn head(&self, fetch: &Fetch, property: &PropertyId) -> Result<Option<Property>, StoreError> {
         let known = lock(&self.heads).get(property).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
-        let found = app.properties.property(property).await?;
+        let found = fetch.properties.property(property).await?;
         lock(&self.heads).insert(property.clone(), found.clone());
         Ok(found)
     }
@@ -218,7 +222,7 @@ impl Run<'_> {
             Why::Refresh { part, .. } => Some(part.clone()),
             Why::Sweep => None,
         };
-        let done = self.app.bus.publish(&[batch.event(part)]).await;
+        let done = self.fetch.bus.publish(&[batch.event(part)]).await;
         let failed = done.err().map(|error| (error.failed, error.total));
         for one in batch.readings {
             let told = match failed {
@@ -230,7 +234,7 @@ impl Run<'_> {
     }
 }
 
-impl App {
+impl Fetch {
     /// Reads many feeds at once, within a budget for each host and one for all: a host that hangs holds up nobody
     /// but itself. Each `turn` begins with another host, and at each host in the order of [`in_turn`], so that no budget
     /// ends before the same ones every time.
@@ -262,7 +266,7 @@ impl App {
                 .buffer_unordered(AT_ONCE_PER_HOST)
         });
         let ended = stream::iter(hosts).flatten_unordered(None).boxed();
-        Run { app: self, why, ended, gathering, told: VecDeque::new(), is_over: false }
+        Run { fetch: self, why, ended, gathering, told: VecDeque::new(), is_over: false }
     }
 
     async fn read_in_turn(&self, state: FetchState, is_paused: bool, shared: Arc<Shared>) -> Ended {

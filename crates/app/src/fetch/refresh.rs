@@ -10,7 +10,7 @@ use super::{
     crowd::{Reading, Seen, Told, Why},
 };
 use crate::{
-    App,
+    Fetch,
     model::{FailureKind, FetchState, Outcome, Property, Refresh, RefreshPart, RefreshScope},
     ports::{Event, PageRequest},
     trouble::WorkError,
@@ -25,7 +25,7 @@ const TOLD_WITHIN: Duration = Duration::from_millis(500);
 
 /// Outcomes that are known and not written yet.
 struct Outcomes<'a> {
-    app: &'a App,
+    fetch: &'a Fetch,
     part: &'a RefreshPart,
     known: Vec<(ConnectionId, Outcome)>,
     until: Option<Instant>,
@@ -43,11 +43,11 @@ impl Outcomes<'_> {
             return Ok(());
         }
         let known = std::mem::take(&mut self.known);
-        Ok(self.app.refreshes.record_outcomes(self.part, &known).await?)
+        Ok(self.fetch.refreshes.record_outcomes(self.part, &known).await?)
     }
 }
 
-impl App {
+impl Fetch {
     /// Works on a part of a manual refresh: every connection of its scope is read now, whatever its own back-off says.
     /// What follows is announced before anything is read, so that a host that hangs here holds up nobody there; what
     /// has its final outcome is not read again; and what there is no time for is announced anew.
@@ -59,7 +59,7 @@ impl App {
     ) -> Result<(), WorkError> {
         let Some(refresh) = self.refreshes.refresh(id).await? else { return Ok(()) };
         // Announced again, by the tick or a queue: what is over by now is read no second time.
-        if after.is_none() && self.finish_if_over(&refresh).await? {
+        if after.is_none() && self.refreshes.finish_if_over(&refresh, self.clock.now()).await? {
             return Ok(());
         }
         let (properties, next) = self.properties_of_part(&refresh, after).await?;
@@ -89,7 +89,7 @@ impl App {
             return Ok(());
         }
         if is_last {
-            self.finish_if_over(&Refresh { spread: true, ..refresh }).await?;
+            self.refreshes.finish_if_over(&Refresh { spread: true, ..refresh }, self.clock.now()).await?;
         }
         Ok(())
     }
@@ -120,7 +120,7 @@ impl App {
         awaited: &[ConnectionId],
         properties: Vec<Property>,
     ) -> Result<bool, WorkError> {
-        let mut outcomes = Outcomes { app: self, part, known: Vec::new(), until: None };
+        let mut outcomes = Outcomes { fetch: self, part, known: Vec::new(), until: None };
         let states = self.fetches.fetch_states(awaited).await?;
         for gone in awaited.iter().filter(|connection| !states.contains_key(*connection)) {
             outcomes.add(gone.clone(), failed("paused"));

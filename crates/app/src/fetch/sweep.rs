@@ -13,7 +13,7 @@ use super::{
     crowd::{Reading, Seen, Told, Why, asked_for_less},
 };
 use crate::{
-    App,
+    Fetch,
     health::{AS_ASKED, LONGEST_ASKED, is_of_known_provider, keeps_away},
     model::{CLOCKS_DIFFER, FetchState, SweepRecord, bucket_of, is_ahead},
     ports::{Event, PageRequest, StoreError},
@@ -26,7 +26,7 @@ const PER_MESSAGE: u16 = 300;
 /// A sweep begins no further reading after this long; what is left is read by the next one.
 const SWEEP_BUDGET: Duration = Duration::from_secs(90);
 
-impl App {
+impl Fetch {
     /// Reads the connections of a run of buckets that are due; more than one message's worth is announced again
     /// as a shorter run.
     pub(crate) async fn sweep(&self, first: u16, last: u16, number: i64) -> Result<(), WorkError> {
@@ -141,7 +141,7 @@ impl App {
         Ok(pauses.filter(|pause| pause.until <= longest).map(|pause| pause.host).collect())
     }
 
-    /// How long ago a run that begins with this bucket was due, by the times of [`App::announce_shards`].
+    /// How long ago a run that begins with this bucket was due, by the times of `Tick::announce_shards`.
     fn lateness(&self, first: u16, number: i64, now: Timestamp) -> SignedDuration {
         let period = self.settings.sweep_period.as_secs().max(1);
         let shards = self.settings.shards.max(1);

@@ -56,3 +56,12 @@ pub trait EventBus: Send + Sync {
     /// MUST fail when any of the events was not taken, also where the service answers 200.
     async fn publish(&self, events: &[Event]) -> Result<(), BusError>;
 }
+
+impl dyn EventBus {
+    /// Announces; a bus that fails only delays, since the dirty mark is announced again by the tick.
+    pub(crate) async fn announce_soon(&self, events: &[Event]) {
+        if let Err(error) = self.publish(events).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "an announcement is left to the tick");
+        }
+    }
+}

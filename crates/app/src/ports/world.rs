@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use calmesh_calendar::{AccountId, ConnectionId};
+use calmesh_calendar::{AccountId, ConnectionId, PropertyId};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -122,6 +122,14 @@ pub trait Randomness: Send + Sync {
         let mut bytes = [0; 32];
         self.fill(&mut bytes);
         bytes
+    }
+}
+
+impl dyn Randomness {
+    /// Random bits for ids of what belongs to a property.
+    pub(crate) fn ids_in<'a>(&'a self, property: &PropertyId) -> impl FnMut() -> [u8; 16] + use<'a> {
+        let property = property.clone();
+        move || property.within(self.id())
     }
 }
 

@@ -46,13 +46,13 @@ fn unchecked(name: &str) -> ConnectionEdit {
 }
 
 async fn edit(world: &World, id: &ConnectionId, edit: &ConnectionEdit) -> crate::ConnectionView {
-    let view = world.app.edit_connection(&reach(world), id, edit, &Expected::Any).await.unwrap();
+    let view = world.app.desk.edit_connection(&reach(world), id, edit, &Expected::Any).await.unwrap();
     world.work().await;
     view
 }
 
 async fn preview(world: &World, id: &ConnectionId, edit: &ConnectionEdit) -> Openings {
-    world.app.preview_connection_edit(&reach(world), id, edit, &Expected::Any).await.unwrap()
+    world.app.desk.preview_connection_edit(&reach(world), id, edit, &Expected::Any).await.unwrap()
 }
 
 fn texts(nights: &std::collections::BTreeSet<jiff::civil::Date>) -> Vec<String> {
@@ -151,9 +151,9 @@ async fn an_empty_new_calendar_lets_go_when_the_hold_is_over_or_released() {
         edit(&world, &a, &new_url("right")).await;
         if released {
             let hold = world.state().await.blocks.iter().find_map(|block| block.hold().cloned()).unwrap();
-            let said = world.app.preview_release(&reach(&world), &hold.id, true).await.unwrap();
+            let said = world.app.desk.preview_release(&reach(&world), &hold.id, true).await.unwrap();
             assert_eq!(said.opens.len(), 7);
-            world.app.release_hold(&reach(&world), &hold.id, true).await.unwrap();
+            world.app.desk.release_hold(&reach(&world), &hold.id, true).await.unwrap();
             world.work().await;
         } else {
             for _ in 0..100 {
@@ -259,12 +259,12 @@ async fn a_url_that_is_written_otherwise_is_the_same_calendar() {
 async fn a_paused_connection_whose_url_is_changed_shows_the_right_flat_when_it_is_resumed() {
     for edits in [new_url("right"), unchecked("right")] {
         let (world, a, b) = with_the_wrong_flat().await;
-        world.app.pause_connection(&reach(&world), &a, None).await.unwrap();
+        world.app.desk.pause_connection(&reach(&world), &a, None).await.unwrap();
         world.work().await;
         edit(&world, &a, &edits).await;
         assert!(world.taken().await.is_empty());
         world.clock.advance(SignedDuration::from_mins(1));
-        world.app.resume_connection(&reach(&world), &a).await.unwrap();
+        world.app.desk.resume_connection(&reach(&world), &a).await.unwrap();
         world.work().await;
         assert_eq!(world.taken().await, RIGHT_NIGHTS);
         assert_eq!(world.link(&b).await.unwrap(), ["20261206-20261209", "20270301-20270303"]);
@@ -278,14 +278,14 @@ async fn a_body_of_the_old_url_is_never_taken_for_the_new_ones_though_its_clock_
     world.serve("wrong", airbnb(1, WRONG));
     world.serve("right", airbnb(1, RIGHT));
     // At one instant: the plan is made, the old URL is read and announced, and the URL is changed.
-    world.app.request_connection_refresh(&reach(&world), &a).await.unwrap();
+    world.app.desk.request_connection_refresh(&reach(&world), &a).await.unwrap();
     for event in world.bus.drain() {
         world.app.handle(&event).await.unwrap();
     }
     let late = world.bus.drain();
     assert!(late.iter().any(|event| matches!(event, Event::FeedsRead { .. })), "{late:?}");
     for edits in [new_url("right"), unchecked("right")] {
-        world.app.edit_connection(&reach(&world), &a, &edits, &Expected::Any).await.unwrap();
+        world.app.desk.edit_connection(&reach(&world), &a, &edits, &Expected::Any).await.unwrap();
         for event in &late {
             world.app.handle(event).await.unwrap();
         }
@@ -301,7 +301,7 @@ async fn a_new_url_that_is_read_while_the_old_one_is_taken_in_once_more_is_taken
     world.feeds.hold(&World::url("right"));
     let (app, reach) = (&world.app, reach(&world));
     let url = new_url("right");
-    let (moved, ()) = tokio::join!(app.edit_connection(&reach, &a, &url, &Expected::Any), async {
+    let (moved, ()) = tokio::join!(app.desk.edit_connection(&reach, &a, &url, &Expected::Any), async {
         world.feeds.arrived(&World::url("right"), 1).await;
         // Later than the new URL was asked for.
         world.serve("wrong", airbnb(5, &[WRONG[1], ("HMWZZZ", "2027-06-01", "2027-06-02")]));
@@ -332,7 +332,7 @@ async fn a_store_that_fails_at_any_call_leaves_the_wrong_flat_or_the_right_one_a
         for nth in 1..14 {
             let (world, a, _) = with_the_wrong_flat().await;
             world.store.fail_call(nth, moment);
-            let _ = world.app.edit_connection(&reach(&world), &a, &new_url("right"), &Expected::Any).await;
+            let _ = world.app.desk.edit_connection(&reach(&world), &a, &new_url("right"), &Expected::Any).await;
             world.store.heal();
             let (taken, url) = (world.taken().await, import(&world.state().await, &a).url);
             let wrong = url.as_str() == World::url("wrong");
@@ -374,7 +374,7 @@ async fn another_property(world: &World, name: &str) -> calmesh_calendar::Proper
         turnover_nights: 0,
         label_prefix: None,
     };
-    world.app.create_property(&reach(world), new).await.unwrap().id
+    world.app.desk.create_property(&reach(world), new).await.unwrap().id
 }
 
 fn told(view: &crate::ConnectionView) -> Vec<String> {
@@ -383,7 +383,7 @@ fn told(view: &crate::ConnectionView) -> Vec<String> {
 }
 
 async fn told_of(world: &World, reach: &Reach, id: &ConnectionId) -> Vec<String> {
-    told(&world.app.connection(reach, id).await.unwrap())
+    told(&world.app.desk.connection(reach, id).await.unwrap())
 }
 
 #[tokio::test]
@@ -393,28 +393,28 @@ async fn one_feed_in_two_properties_is_told_of_both_by_name_until_one_of_them_re
     world.serve("b", airbnb(1, RIGHT));
     let (app, reach) = (&world.app, reach(&world));
     let second = another_property(&world, "Attic").await;
-    let one = app.create_connection(&reach, &world.property, &new_connection("a")).await.unwrap();
+    let one = app.desk.create_connection(&reach, &world.property, &new_connection("a")).await.unwrap();
     assert!(told(&one).is_empty());
     let one = one.connection.id;
     for how in ["delete", "another URL", "export only", "delete the property"] {
-        let other = app.create_connection(&reach, &second, &new_connection("a")).await.unwrap();
+        let other = app.desk.create_connection(&reach, &second, &new_connection("a")).await.unwrap();
         assert!(told(&other)[0].contains("“Flat”"), "{:?}", told(&other));
         assert!(told_of(&world, &reach, &one).await[0].contains("“Attic”"), "{how}");
         let other = other.connection.id;
         match how {
-            "delete" => app.delete_connection(&reach, &other, &Expected::Any).await.unwrap(),
+            "delete" => app.desk.delete_connection(&reach, &other, &Expected::Any).await.unwrap(),
             "another URL" => {
-                app.edit_connection(&reach, &other, &new_url("b"), &Expected::Any).await.unwrap();
+                app.desk.edit_connection(&reach, &other, &new_url("b"), &Expected::Any).await.unwrap();
                 assert!(told_of(&world, &reach, &other).await.is_empty());
-                app.edit_connection(&reach, &other, &new_url("a"), &Expected::Any).await.unwrap();
+                app.desk.edit_connection(&reach, &other, &new_url("a"), &Expected::Any).await.unwrap();
                 assert_eq!(told_of(&world, &reach, &one).await.len(), 1);
-                app.edit_connection(&reach, &other, &new_url("b"), &Expected::Any).await.unwrap();
+                app.desk.edit_connection(&reach, &other, &new_url("b"), &Expected::Any).await.unwrap();
             }
             "export only" => {
                 let alone = ConnectionEdit { direction: Some(Direction::Export), ..Default::default() };
-                app.edit_connection(&reach, &other, &alone, &Expected::Any).await.unwrap();
+                app.desk.edit_connection(&reach, &other, &alone, &Expected::Any).await.unwrap();
             }
-            _ => app.delete_property(&reach, &second, &Expected::Any).await.unwrap(),
+            _ => app.desk.delete_property(&reach, &second, &Expected::Any).await.unwrap(),
         }
         assert!(told_of(&world, &reach, &one).await.is_empty(), "{how}");
     }
@@ -426,11 +426,11 @@ async fn a_paused_connection_and_a_url_that_is_written_otherwise_are_told_too() 
     world.serve("a", airbnb(1, RIGHT));
     let (app, reach) = (&world.app, reach(&world));
     let second = another_property(&world, "Attic").await;
-    let one = app.create_connection(&reach, &world.property, &new_connection("a")).await.unwrap().connection.id;
+    let one = app.desk.create_connection(&reach, &world.property, &new_connection("a")).await.unwrap().connection.id;
     let url = World::url("a").replace("https", "http") + "#top";
     let other =
         NewConnection { url: Some(url.parse().unwrap()), paused: true, skip_check: true, ..new_connection("a") };
-    app.create_connection(&reach, &second, &other).await.unwrap();
+    app.desk.create_connection(&reach, &second, &other).await.unwrap();
     assert_eq!(told_of(&world, &reach, &one).await.len(), 1);
 }
 
@@ -439,8 +439,8 @@ async fn one_feed_twice_in_one_property_is_refused_as_before_and_in_another_acco
     let world = World::new().await;
     world.serve("a", airbnb(1, RIGHT));
     let (app, reach) = (&world.app, reach(&world));
-    let one = app.create_connection(&reach, &world.property, &new_connection("a")).await.unwrap().connection;
-    let refused = app.create_connection(&reach, &world.property, &new_connection("a")).await.unwrap_err();
+    let one = app.desk.create_connection(&reach, &world.property, &new_connection("a")).await.unwrap().connection;
+    let refused = app.desk.create_connection(&reach, &world.property, &new_connection("a")).await.unwrap_err();
     assert!(matches!(refused, ConnectionError::UrlTaken(id, _) if id == one.id));
     let url: FeedUrl = World::url("a").parse().unwrap();
     let stranger = calmesh_calendar::AccountId::from_random([77; 16]);
@@ -455,8 +455,9 @@ async fn a_caller_who_sees_one_property_learns_no_name_of_another() {
     world.serve("a", airbnb(1, RIGHT));
     let reach = reach(&world);
     let second = another_property(&world, "Attic").await;
-    let one = world.app.create_connection(&reach, &world.property, &new_connection("a")).await.unwrap().connection.id;
-    world.app.create_connection(&reach, &second, &new_connection("a")).await.unwrap();
+    let one =
+        world.app.desk.create_connection(&reach, &world.property, &new_connection("a")).await.unwrap().connection.id;
+    world.app.desk.create_connection(&reach, &second, &new_connection("a")).await.unwrap();
     let some = Reach { properties: Some([world.property.clone()].into()), ..reach };
     let warning = told_of(&world, &some, &one).await;
     assert!(warning[0].contains("another property") && !warning[0].contains("Attic"), "{warning:?}");
@@ -467,10 +468,11 @@ async fn one_feed_in_many_properties_names_a_few_of_them() {
     let world = World::new().await;
     world.serve("a", airbnb(1, RIGHT));
     let reach = reach(&world);
-    let one = world.app.create_connection(&reach, &world.property, &new_connection("a")).await.unwrap().connection.id;
+    let one =
+        world.app.desk.create_connection(&reach, &world.property, &new_connection("a")).await.unwrap().connection.id;
     for nth in 0..6 {
         let other = another_property(&world, &format!("Room {nth}")).await;
-        world.app.create_connection(&reach, &other, &new_connection("a")).await.unwrap();
+        world.app.desk.create_connection(&reach, &other, &new_connection("a")).await.unwrap();
     }
     let warning = told_of(&world, &reach, &one).await;
     assert_eq!(warning[0].matches('“').count(), 3, "{warning:?}");
@@ -486,8 +488,8 @@ async fn two_connections_of_one_feed_that_are_made_at_the_same_time_are_both_tol
     world.feeds.hold(&World::url("a"));
     let new = new_connection("a");
     let (one, two, ()) = tokio::join!(
-        app.create_connection(&reach, &world.property, &new),
-        app.create_connection(&reach, &second, &new),
+        app.desk.create_connection(&reach, &world.property, &new),
+        app.desk.create_connection(&reach, &second, &new),
         async {
             world.feeds.arrived(&World::url("a"), 2).await;
             world.feeds.release(&World::url("a"));
@@ -504,7 +506,8 @@ async fn a_connection_of_an_earlier_version_is_listed_with_the_next_change_of_it
     world.serve("a", airbnb(1, RIGHT));
     let reach = reach(&world);
     let second = another_property(&world, "Attic").await;
-    let one = world.app.create_connection(&reach, &world.property, &new_connection("a")).await.unwrap().connection.id;
+    let one =
+        world.app.desk.create_connection(&reach, &world.property, &new_connection("a")).await.unwrap().connection.id;
     // As it stood before feeds were listed.
     let before = std::sync::Arc::new(world.state().await);
     let mut after = PropertyState::clone(&before);
@@ -513,9 +516,9 @@ async fn a_connection_of_an_earlier_version_is_listed_with_the_next_change_of_it
     let commit = crate::change::difference(Some(&before), &after, crate::change::History::default());
     assert_eq!(commit.remove_feeds.len(), 1);
     world.store.commit(&commit).await.unwrap();
-    let other = world.app.create_connection(&reach, &second, &new_connection("a")).await.unwrap();
+    let other = world.app.desk.create_connection(&reach, &second, &new_connection("a")).await.unwrap();
     assert!(told(&other).is_empty());
     let renamed = ConnectionEdit { name: Some("renamed".to_owned()), ..Default::default() };
-    world.app.edit_connection(&reach, &one, &renamed, &Expected::Any).await.unwrap();
+    world.app.desk.edit_connection(&reach, &one, &renamed, &Expected::Any).await.unwrap();
     assert_eq!(told_of(&world, &reach, &other.connection.id).await.len(), 1);
 }

@@ -91,7 +91,7 @@ async fn every_event_twice_and_late_changes_nothing_in_the_end() {
         world.serve("a", airbnb(stamp, a_stays));
         world.serve("b", airbnb(stamp, &[("HMCCCC", "2026-12-20", "2026-12-22")]));
         world.clock.advance(jiff::SignedDuration::from_mins(15));
-        world.app.announce_shards(world.now(), jiff::SignedDuration::from_mins(15)).await.unwrap();
+        world.app.tick.announce_shards(world.now(), jiff::SignedDuration::from_mins(15)).await.unwrap();
         loop {
             let events = world.bus.drain();
             if events.is_empty() {

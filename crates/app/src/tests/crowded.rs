@@ -22,7 +22,7 @@ fn reach(world: &World) -> Reach {
 
 async fn conflicts(world: &World) -> Vec<crate::ConflictView> {
     let page = PageRequest { limit: 200, after: None };
-    world.app.list_conflicts(&reach(world), &world.property, page).await.unwrap().items
+    world.app.desk.list_conflicts(&reach(world), &world.property, page).await.unwrap().items
 }
 
 #[tokio::test]
@@ -89,9 +89,9 @@ async fn of_three_stays_on_a_night_the_host_says_one_after_the_other_which_are_g
     assert_eq!((conflict.property_name.as_deref(), names.len()), (Some("Flat"), 3), "{names:?}");
     let id = &conflict.conflict.id;
     let [first, second, _] = &conflict.conflict.blocks[..] else { panic!("{conflict:?}") };
-    let once = world.app.resolve_conflict(&reach(&world), id, first).await.unwrap();
+    let once = world.app.desk.resolve_conflict(&reach(&world), id, first).await.unwrap();
     assert_eq!((once.status, once.conflict.gone.len()), (ConflictStatus::Open, 1));
-    let twice = world.app.resolve_conflict(&reach(&world), id, second).await.unwrap();
+    let twice = world.app.desk.resolve_conflict(&reach(&world), id, second).await.unwrap();
     assert_eq!((twice.status, twice.conflict.gone.len()), (ConflictStatus::Resolved, 2));
     world.sweep().await;
     assert_eq!(conflicts(&world).await, [twice]);

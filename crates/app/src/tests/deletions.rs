@@ -24,17 +24,17 @@ enum Deed {
 async fn act(app: &App, reach: &Reach, deed: Deed, property: &calmesh_calendar::PropertyId, connection: &ConnectionId) {
     let any = Expected::Any;
     match deed {
-        Deed::Connection => app.delete_connection(reach, connection, &any).await.map(drop).unwrap(),
-        Deed::Property => app.delete_property(reach, property, &any).await.map(drop).unwrap(),
+        Deed::Connection => app.desk.delete_connection(reach, connection, &any).await.map(drop).unwrap(),
+        Deed::Property => app.desk.delete_property(reach, property, &any).await.map(drop).unwrap(),
         Deed::Account => {
-            app.delete_account(reach, &any).await.unwrap();
-            app.erase_account(&reach.account).await.unwrap();
+            app.desk.delete_account(reach, &any).await.unwrap();
+            app.merge.erase_account(&reach.account).await.unwrap();
         }
-        Deed::Pause => drop(app.pause_connection(reach, connection, None).await.unwrap()),
+        Deed::Pause => drop(app.desk.pause_connection(reach, connection, None).await.unwrap()),
         Deed::OtherUrl => {
             let url = Some(World::url("b").parse().unwrap());
             let edit = ConnectionEdit { url, import: SideEdit::Touch, skip_check: true, ..Default::default() };
-            drop(app.edit_connection(reach, connection, &edit, &any).await.unwrap());
+            drop(app.desk.edit_connection(reach, connection, &edit, &any).await.unwrap());
         }
     }
 }
@@ -123,7 +123,7 @@ async fn a_deletion_while_the_site_answers_leaves_no_body_behind() {
         world.serve("a", airbnb(2, SECOND));
         world.feeds.hold(&World::url("a"));
         world.clock.advance(SignedDuration::from_mins(15));
-        world.app.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
+        world.app.tick.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
         let event = world.bus.drain().remove(0);
         let app = Arc::new(world.app.clone());
         let reading = tokio::spawn(async move { app.handle(&event).await });

@@ -128,7 +128,7 @@ fn reach(world: &World) -> Reach {
 
 async fn states(world: &World, all: bool) -> Vec<BlockState> {
     let page = PageRequest { limit: 200, after: None };
-    let blocks = world.app.list_blocks(&reach(world), &world.property, all, page).await.unwrap();
+    let blocks = world.app.desk.list_blocks(&reach(world), &world.property, all, page).await.unwrap();
     blocks.items.iter().map(|view| view.state).collect()
 }
 
@@ -240,17 +240,17 @@ async fn a_stay_that_the_host_called_gone_and_its_site_lets_go_is_no_mass_vanish
     world.serve("b", plain(&[("own", "2026-12-05", "2026-12-10")]));
     world.sweep().await;
     let page = || PageRequest { limit: 9, after: None };
-    let opened = world.app.list_conflicts(&reach(&world), &world.property, page()).await.unwrap().items.remove(0);
+    let opened = world.app.desk.list_conflicts(&reach(&world), &world.property, page()).await.unwrap().items.remove(0);
     let state = world.state().await;
     let gone = state.blocks.iter().find(|block| block.connection() == Some(&b.connection)).unwrap().id.clone();
-    world.app.resolve_conflict(&reach(&world), &opened.conflict.id, &gone).await.unwrap();
+    world.app.desk.resolve_conflict(&reach(&world), &opened.conflict.id, &gone).await.unwrap();
     world.work().await;
     a_round(&world, &mut [&mut b]).await;
     assert!(world.taken().await.len() >= 7, "its site still shows it");
     world.serve("b", plain(&[]));
     world.sweep().await;
     assert_eq!(world.taken().await.len(), 4, "what nobody else claims is free at once");
-    let holds = world.app.list_holds(&reach(&world), &world.property, page()).await.unwrap().items;
+    let holds = world.app.desk.list_holds(&reach(&world), &world.property, page()).await.unwrap().items;
     assert!(holds.iter().all(|hold| hold.hold.cause != HoldCause::MassVanish), "{holds:#?}");
 }
 
@@ -306,7 +306,7 @@ async fn two_reservations_of_one_night_open_a_conflict_which_is_told_once_and_cl
     world.sweep().await;
     world.serve("b", airbnb(1, &[("HMDDDD", "2026-12-05", "2026-12-08")]));
     world.clock.advance(SignedDuration::from_mins(15));
-    world.app.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
+    world.app.tick.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
     let mut told = Vec::new();
     loop {
         let events = world.bus.drain();
@@ -319,7 +319,7 @@ async fn two_reservations_of_one_night_open_a_conflict_which_is_told_once_and_cl
         }
     }
     let page = || PageRequest { limit: 9, after: None };
-    let listed = world.app.list_conflicts(&reach(&world), &world.property, page()).await.unwrap().items;
+    let listed = world.app.desk.list_conflicts(&reach(&world), &world.property, page()).await.unwrap().items;
     assert_eq!(listed.len(), 1);
     let (conflict, status) = (&listed[0].conflict, listed[0].status);
     assert_eq!(status, ConflictStatus::Open);
@@ -335,7 +335,7 @@ async fn two_reservations_of_one_night_open_a_conflict_which_is_told_once_and_cl
 
     world.serve("b", airbnb(1, &[("HMDDDD", "2026-12-06", "2026-12-08")]));
     world.sweep().await;
-    let listed = world.app.list_all_conflicts(&reach(&world), page()).await.unwrap().items;
+    let listed = world.app.desk.list_all_conflicts(&reach(&world), page()).await.unwrap().items;
     assert_eq!((listed[0].status, listed[0].closed_at), (ConflictStatus::Closed, Some(world.now())));
     assert!(world.state().await.conflicts.is_empty());
 }
@@ -364,10 +364,10 @@ async fn what_a_site_shows_that_never_read_its_new_link_is_told_as_a_conflict_an
             let token = world.state().await.connection(&b.connection).unwrap().export.clone().unwrap().token;
             world.store.record_reads(&token.hash(), &[world.now()].into()).await.unwrap();
         }
-        world.app.pause_connection(&reach(&world), &b.connection, None).await.unwrap();
+        world.app.desk.pause_connection(&reach(&world), &b.connection, None).await.unwrap();
         world.work().await;
         assert!(world.state().await.conflicts.is_empty());
-        world.app.resume_connection(&reach(&world), &b.connection).await.unwrap();
+        world.app.desk.resume_connection(&reach(&world), &b.connection).await.unwrap();
         world.work().await;
         world.sweep().await;
         assert_eq!(world.state().await.conflicts.len(), 1, "links read: {links_read}: {:#?}", findings(&world).await);
@@ -407,7 +407,7 @@ async fn what_a_site_read_of_a_link_that_was_revoked_since_is_no_conflict() {
     let shown = b.shown.clone();
     world.serve("b", plain(&[]));
     world.sweep().await;
-    world.app.rotate_link(&reach(&world), &b.connection, true).await.unwrap();
+    world.app.desk.rotate_link(&reach(&world), &b.connection, true).await.unwrap();
     world.work().await;
     let shown: Vec<_> = shown.iter().map(|(uid, start, end)| (uid.as_str(), start.as_str(), end.as_str())).collect();
     world.serve("b", plain(&shown));
@@ -424,17 +424,17 @@ async fn conflicts_of_all_properties_are_listed_though_one_property_cannot_be_re
     world.serve("b", airbnb(1, &[("HMDDDD", "2026-12-05", "2026-12-08")]));
     world.sweep().await;
     let page = || PageRequest { limit: 9, after: None };
-    let named = world.app.list_all_conflicts(&reach(&world), page()).await.unwrap().items;
+    let named = world.app.desk.list_all_conflicts(&reach(&world), page()).await.unwrap().items;
     assert_eq!(named[0].property_name.as_deref(), Some("Flat"));
     assert!(named[0].stays.iter().all(|stay| stay.known.is_some()));
     // As a store finds it whose table of zones is another one.
     world.change(|state| state.property.time_zone = "Nowhere/Else".to_owned()).await;
-    let alone = world.app.list_conflicts(&reach(&world), &world.property, page()).await;
+    let alone = world.app.desk.list_conflicts(&reach(&world), &world.property, page()).await;
     assert!(matches!(alone, Err(ConflictError::Store(StoreError::Corrupt { .. }))));
-    let all = world.app.list_all_conflicts(&reach(&world), page()).await.unwrap().items;
+    let all = world.app.desk.list_all_conflicts(&reach(&world), page()).await.unwrap().items;
     assert_eq!((all.len(), &all[0].conflict.id), (1, &named[0].conflict.id));
     assert!(all[0].property_name.is_none() && all[0].stays.iter().all(|stay| stay.known.is_none()));
-    world.app.list_activity(&reach(&world), &world.property, page()).await.unwrap();
+    world.app.desk.list_activity(&reach(&world), &world.property, page()).await.unwrap();
 }
 
 #[tokio::test]
@@ -445,7 +445,7 @@ async fn a_conflict_is_told_though_the_bus_failed_when_it_opened() {
     world.serve("a", airbnb(1, STAYS));
     world.serve("b", airbnb(1, &[("HMDDDD", "2026-12-05", "2026-12-08")]));
     world.clock.advance(SignedDuration::from_mins(15));
-    world.app.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
+    world.app.tick.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
     let mut queue = world.bus.drain();
     let mut told = 0;
     let mut failed = 0;
@@ -479,7 +479,7 @@ async fn a_master_feed_beside_the_feed_that_it_repeats_doubles_nothing_and_hides
     world.sweep().await;
     assert!(world.state().await.conflicts.is_empty());
     assert_eq!(states(&world, false).await.iter().filter(|state| **state == BlockState::Mirrored).count(), 3);
-    let view = world.app.connection(&reach(&world), &master).await.unwrap();
+    let view = world.app.desk.connection(&reach(&world), &master).await.unwrap();
     assert!(view.import.unwrap().warnings.iter().any(|warning| warning.detail.contains("another connection")));
     world.serve("b", airbnb(1, &[("HMDDDD", "2026-12-05", "2026-12-08")]));
     world.sweep().await;
@@ -510,10 +510,10 @@ async fn a_stay_that_the_host_says_is_gone_is_asked_for_when_nothing_else_holds_
             blocks.iter().find(|block| block.connection() == Some(connection) && conflict.blocks.contains(&block.id));
         mine.unwrap().id.clone()
     };
-    let resolved = world.app.resolve_conflict(&reach(&world), &conflict.id, &of(&b)).await.unwrap();
+    let resolved = world.app.desk.resolve_conflict(&reach(&world), &conflict.id, &of(&b)).await.unwrap();
     world.work().await;
     assert_eq!(resolved.status, ConflictStatus::Closed, "its claim may be an echo now");
-    assert!(world.app.resolve_conflict(&reach(&world), &conflict.id, &of(&a)).await.is_err());
+    assert!(world.app.desk.resolve_conflict(&reach(&world), &conflict.id, &of(&a)).await.is_err());
     world.serve("a", airbnb(2, &STAYS[1..]));
     for _ in 0..4 {
         world.sweep().await;
@@ -532,7 +532,7 @@ async fn a_stay_that_the_host_says_is_gone_is_asked_for_when_nothing_else_holds_
 async fn a_night_is_explained_with_its_claims_events_and_links() {
     let (world, a, b) = an_origin_and_its_echo(Names::Minted).await;
     let explain = async |night: &str| {
-        world.app.explain_night(&reach(&world), &world.property, night.parse().unwrap(), None).await.unwrap()
+        world.app.desk.explain_night(&reach(&world), &world.property, night.parse().unwrap(), None).await.unwrap()
     };
     let taken = explain("2026-12-04").await;
     assert!(!taken.available);

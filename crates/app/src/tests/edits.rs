@@ -40,7 +40,7 @@ fn night(text: &str) -> When {
 
 async fn create(world: &World, name: &str) -> ConnectionId {
     let new = new_connection(name);
-    world.app.create_connection(&reach(world), &world.property, &new).await.unwrap().connection.id
+    world.app.desk.create_connection(&reach(world), &world.property, &new).await.unwrap().connection.id
 }
 
 async fn block(world: &World, start: &str, end: &str) -> BlockId {
@@ -52,7 +52,7 @@ async fn block(world: &World, start: &str, end: &str) -> BlockId {
         extends: None,
         force: true,
     };
-    world.app.create_block(&reach(world), &world.property, &new).await.unwrap().block.id
+    world.app.desk.create_block(&reach(world), &world.property, &new).await.unwrap().block.id
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn a_store_that_fails_at_any_call_leaves_a_whole_connection_or_none() {
             let world = World::new().await;
             world.serve("a", airbnb(1, STAY));
             world.store.fail_call(nth, moment);
-            let made = world.app.create_connection(&reach(&world), &world.property, &new_connection("a")).await;
+            let made = world.app.desk.create_connection(&reach(&world), &world.property, &new_connection("a")).await;
             world.store.heal();
             let state = world.state().await;
             match (state.connections.as_slice(), made) {
@@ -91,8 +91,8 @@ async fn of_two_connections_with_one_url_at_the_same_time_one_is_refused() {
     let reach = reach(&world);
     let new = new_connection("a");
     let (one, two, ()) = tokio::join!(
-        world.app.create_connection(&reach, &world.property, &new),
-        world.app.create_connection(&reach, &world.property, &new),
+        world.app.desk.create_connection(&reach, &world.property, &new),
+        world.app.desk.create_connection(&reach, &world.property, &new),
         async {
             world.feeds.arrived(&World::url("a"), 2).await;
             world.feeds.release(&World::url("a"));
@@ -115,9 +115,9 @@ async fn an_edit_during_a_slow_check_is_not_undone() {
     world.feeds.hold(&World::url("b"));
     let reach = reach(&world);
     let (url, renamed) = (new_url("b"), ConnectionEdit { name: Some("renamed".to_owned()), ..Default::default() });
-    let (moved, ()) = tokio::join!(world.app.edit_connection(&reach, &a, &url, &Expected::Any), async {
+    let (moved, ()) = tokio::join!(world.app.desk.edit_connection(&reach, &a, &url, &Expected::Any), async {
         world.feeds.arrived(&World::url("b"), 1).await;
-        world.app.edit_connection(&reach, &a, &renamed, &Expected::Any).await.unwrap();
+        world.app.desk.edit_connection(&reach, &a, &renamed, &Expected::Any).await.unwrap();
         world.feeds.release(&World::url("b"));
     });
     let connection = moved.unwrap().connection;
@@ -135,9 +135,9 @@ async fn an_if_match_that_grows_stale_during_a_slow_check_is_refused() {
     let reach = reach(&world);
     let (url, renamed) = (new_url("b"), ConnectionEdit { name: Some("renamed".to_owned()), ..Default::default() });
     let expected = Expected::OneOf(vec![1]);
-    let (moved, ()) = tokio::join!(world.app.edit_connection(&reach, &a, &url, &expected), async {
+    let (moved, ()) = tokio::join!(world.app.desk.edit_connection(&reach, &a, &url, &expected), async {
         world.feeds.arrived(&World::url("b"), 1).await;
-        world.app.edit_connection(&reach, &a, &renamed, &Expected::Any).await.unwrap();
+        world.app.desk.edit_connection(&reach, &a, &renamed, &Expected::Any).await.unwrap();
         world.feeds.release(&World::url("b"));
     });
     assert!(matches!(moved, Err(ConnectionError::Outdated)));
@@ -152,9 +152,9 @@ async fn a_connection_that_goes_during_a_slow_check_stays_gone() {
     world.feeds.hold(&World::url("b"));
     let reach = reach(&world);
     let url = new_url("b");
-    let (moved, ()) = tokio::join!(world.app.edit_connection(&reach, &a, &url, &Expected::Any), async {
+    let (moved, ()) = tokio::join!(world.app.desk.edit_connection(&reach, &a, &url, &Expected::Any), async {
         world.feeds.arrived(&World::url("b"), 1).await;
-        world.app.delete_connection(&reach, &a, &Expected::Any).await.unwrap();
+        world.app.desk.delete_connection(&reach, &a, &Expected::Any).await.unwrap();
         world.feeds.release(&World::url("b"));
     });
     assert!(matches!(moved, Err(ConnectionError::NotFound)));
@@ -171,13 +171,13 @@ async fn a_reading_of_the_old_url_that_arrives_late_is_dropped() {
     // A changed feed was read and announced, but not merged yet.
     world.serve("a", airbnb(1, &[("HMZZZZ", "2027-05-01", "2027-05-04")]));
     world.clock.advance(SignedDuration::from_mins(15));
-    world.app.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
+    world.app.tick.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
     for event in world.bus.drain() {
         world.app.handle(&event).await.unwrap();
     }
     world.clock.advance(SignedDuration::from_mins(1));
     world.serve("b", airbnb(1, STAY));
-    world.app.edit_connection(&reach(&world), &a, &new_url("b"), &Expected::Any).await.unwrap();
+    world.app.desk.edit_connection(&reach(&world), &a, &new_url("b"), &Expected::Any).await.unwrap();
     world.work().await;
     assert_eq!(world.taken().await, ["2026-12-04", "2026-12-05", "2026-12-06"]);
 }
@@ -193,14 +193,14 @@ async fn a_preview_writes_nothing_and_announces_nothing() {
     world.serve("b", airbnb(1, &[]));
     let (before, bodies) = (world.state().await, world.objects.bodies_parked());
     let (app, reach) = (&world.app, reach(&world));
-    assert_eq!(app.preview_pause(&reach, &a, None).await.unwrap().opens.len(), 2);
-    app.preview_connection_deletion(&reach, &a, &Expected::Any).await.unwrap();
-    app.preview_connection_edit(&reach, &a, &required_word("nothing"), &Expected::Any).await.unwrap();
-    app.preview_connection_edit(&reach, &a, &new_url("b"), &Expected::Any).await.unwrap();
-    app.preview_prune(&reach, &world.property).await.unwrap();
-    app.preview_property_deletion(&reach, &world.property, &Expected::Any).await.unwrap();
+    assert_eq!(app.desk.preview_pause(&reach, &a, None).await.unwrap().opens.len(), 2);
+    app.desk.preview_connection_deletion(&reach, &a, &Expected::Any).await.unwrap();
+    app.desk.preview_connection_edit(&reach, &a, &required_word("nothing"), &Expected::Any).await.unwrap();
+    app.desk.preview_connection_edit(&reach, &a, &new_url("b"), &Expected::Any).await.unwrap();
+    app.desk.preview_prune(&reach, &world.property).await.unwrap();
+    app.desk.preview_property_deletion(&reach, &world.property, &Expected::Any).await.unwrap();
     let moved = PropertyEdit { time_zone: Some("Asia/Tokyo".to_owned()), ..PropertyEdit::default() };
-    app.preview_property_edit(&reach, &world.property, &moved, &Expected::Any).await.unwrap();
+    app.desk.preview_property_edit(&reach, &world.property, &moved, &Expected::Any).await.unwrap();
     assert_eq!(world.state().await, before);
     assert_eq!(world.objects.bodies_parked(), bodies);
     assert!(world.bus.events().is_empty());
@@ -216,13 +216,13 @@ async fn an_edit_that_changes_nothing_writes_nothing() {
     let before = world.state().await;
     let reach = reach(&world);
     let same = ConnectionEdit { name: Some("a".to_owned()), ..ConnectionEdit::default() };
-    world.app.edit_connection(&reach, &a, &same, &Expected::Any).await.unwrap();
-    world.app.resume_connection(&reach, &a).await.unwrap();
+    world.app.desk.edit_connection(&reach, &a, &same, &Expected::Any).await.unwrap();
+    world.app.desk.resume_connection(&reach, &a).await.unwrap();
     let same = BlockEdit { end: Some(night("2027-01-05")), ..BlockEdit::default() };
-    world.app.edit_block(&reach, &own, &same, &Expected::Any).await.unwrap();
+    world.app.desk.edit_block(&reach, &own, &same, &Expected::Any).await.unwrap();
     let same = PropertyEdit { name: Some("Flat".to_owned()), ..PropertyEdit::default() };
-    world.app.edit_property(&reach, &world.property, &same, &Expected::Any).await.unwrap();
-    world.app.prune_blocks(&reach, &world.property).await.unwrap();
+    world.app.desk.edit_property(&reach, &world.property, &same, &Expected::Any).await.unwrap();
+    world.app.desk.prune_blocks(&reach, &world.property).await.unwrap();
     assert_eq!(world.state().await, before);
     assert!(world.bus.events().is_empty());
 }
@@ -234,7 +234,7 @@ async fn a_block_counts_a_sequence_only_when_an_export_says_something_else() {
         (block(&world, "2026-12-04", "2026-12-07").await, block(&world, "2026-12-07", "2026-12-08").await);
     world.clock.advance(SignedDuration::from_mins(1));
     let edit = async |edit: BlockEdit| {
-        let view = world.app.edit_block(&reach(&world), &own, &edit, &Expected::Any).await.unwrap();
+        let view = world.app.desk.edit_block(&reach(&world), &own, &edit, &Expected::Any).await.unwrap();
         (view.block.sequence, view.block.changed_at == world.now(), view.version)
     };
     let (sequence, stamped, version) = edit(BlockEdit { extends: Edit::To(stay.clone()), ..Default::default() }).await;
@@ -257,7 +257,7 @@ async fn a_closure_that_was_there_before_the_own_block_covers_it() {
     assert_eq!(world.state().await.blocks[0].kind, BlockKind::Closure);
     world.clock.advance(SignedDuration::from_mins(1));
     let own = block(&world, "2026-12-05", "2026-12-06").await;
-    let view = world.app.block(&reach(&world), &own).await.unwrap();
+    let view = world.app.desk.block(&reach(&world), &own).await.unwrap();
     assert_eq!(view.covered_by.len(), 1);
 }
 
@@ -272,7 +272,7 @@ async fn a_held_stay_covers_nothing_that_could_be_pruned() {
     world.serve("a", airbnb(1, &stays[1..]));
     world.sweep().await;
     assert_eq!(world.taken().await.len(), 34);
-    let pruned = world.app.prune_blocks(&reach(&world), &world.property).await.unwrap();
+    let pruned = world.app.desk.prune_blocks(&reach(&world), &world.property).await.unwrap();
     assert_eq!(pruned.removed, []);
 }
 
@@ -283,10 +283,10 @@ async fn pruning_a_reservation_may_open_its_turnover_night_and_says_so() {
     block(&world, "2026-12-04", "2026-12-07").await;
     world.serve("a", airbnb(1, &[("HMAAAA", "2026-12-01", "2026-12-07")]));
     create(&world, "a").await;
-    let pruned = world.app.preview_prune(&reach(&world), &world.property).await.unwrap();
+    let pruned = world.app.desk.preview_prune(&reach(&world), &world.property).await.unwrap();
     assert_eq!((pruned.removed.len(), pruned.openings.opens.len()), (1, 0), "the stay has a turnover night of its own");
     world.change(|state| state.connections[0].import.as_mut().unwrap().policy.blocks = Some(false)).await;
-    let shown_only = world.app.preview_prune(&reach(&world), &world.property).await.unwrap();
+    let shown_only = world.app.desk.preview_prune(&reach(&world), &world.property).await.unwrap();
     assert_eq!(shown_only.removed, [], "what does not block covers nothing");
 }
 
@@ -303,9 +303,9 @@ async fn turnover_nights_after_an_extension_do_not_stand_in_its_own_way() {
         extends: Some(stay.clone()),
         force: false,
     };
-    let first = world.app.create_block(&reach(&world), &world.property, &extension).await.unwrap().block.id;
+    let first = world.app.desk.create_block(&reach(&world), &world.property, &extension).await.unwrap().block.id;
     let longer = BlockEdit { end: Some(When::Local(date(2026, 12, 8).at(18, 0, 0, 0))), ..BlockEdit::default() };
-    world.app.edit_block(&reach(&world), &first, &longer, &Expected::Any).await.unwrap();
+    world.app.desk.edit_block(&reach(&world), &first, &longer, &Expected::Any).await.unwrap();
     assert_eq!(world.taken().await.last().unwrap(), "2026-12-10", "they moved behind it");
 }
 
@@ -335,12 +335,12 @@ async fn a_property_is_made_whole_or_not_at_all_and_a_limited_token_makes_none()
         label_prefix: None,
     };
     let limited = Reach { properties: Some(std::iter::once(world.property.clone()).collect()), ..reach(&world) };
-    assert!(matches!(world.app.create_property(&limited, new.clone()).await, Err(PropertyError::Limited)));
-    let made = world.app.create_property(&reach(&world), new).await.unwrap();
-    assert_eq!(world.app.property(&reach(&world), &made.id).await.unwrap(), made);
-    assert!(matches!(world.app.property(&limited, &made.id).await, Err(PropertyError::NotFound)));
+    assert!(matches!(world.app.desk.create_property(&limited, new.clone()).await, Err(PropertyError::Limited)));
+    let made = world.app.desk.create_property(&reach(&world), new).await.unwrap();
+    assert_eq!(world.app.desk.property(&reach(&world), &made.id).await.unwrap(), made);
+    assert!(matches!(world.app.desk.property(&limited, &made.id).await, Err(PropertyError::NotFound)));
     let page = PageRequest { limit: 10, after: None };
-    assert_eq!(world.app.list_properties(&limited, page).await.unwrap().items.len(), 1);
+    assert_eq!(world.app.desk.list_properties(&limited, page).await.unwrap().items.len(), 1);
 }
 
 #[tokio::test]
@@ -350,20 +350,20 @@ async fn deleting_a_connection_also_empties_links_that_were_rotated_away() {
     let a = create(&world, "a").await;
     block(&world, "2027-01-04", "2027-01-05").await;
     let first = world.state().await.connections[0].export.clone().unwrap().token;
-    let rotated = world.app.rotate_link(&reach(&world), &a, false).await.unwrap();
+    let rotated = world.app.desk.rotate_link(&reach(&world), &a, false).await.unwrap();
     let second = rotated.connection.export.unwrap().token;
     world.work().await;
     assert_eq!(world.served(&first), world.served(&second));
     assert_eq!(world.served(&first).unwrap().len(), 1);
     world.clock.advance(SignedDuration::from_hours(24 * 6));
-    world.app.delete_connection(&reach(&world), &a, &Expected::Any).await.unwrap();
+    world.app.desk.delete_connection(&reach(&world), &a, &Expected::Any).await.unwrap();
     world.work().await;
     assert_eq!((world.served(&first).unwrap().len(), world.served(&second).unwrap().len()), (0, 0));
     world.clock.advance(SignedDuration::from_hours(24 * 2));
-    world.app.publish_property(&world.property).await.unwrap();
+    world.app.publish.publish_property(&world.property).await.unwrap();
     assert_eq!(world.served(&first), Some(vec![]), "its reader, too, has a week to see that it is empty");
     world.clock.advance(SignedDuration::from_hours(24 * 5));
-    world.app.publish_property(&world.property).await.unwrap();
+    world.app.publish.publish_property(&world.property).await.unwrap();
     assert_eq!((world.served(&first), world.served(&second)), (None, None));
 }
 
@@ -372,21 +372,21 @@ async fn a_provider_that_is_set_by_hand_stays_until_a_url_says_otherwise() {
     let world = World::new().await;
     world.serve("a", airbnb(1, STAY).replace("-//Airbnb Inc//Hosting Calendar 1.0//EN", "-//x//EN"));
     let new = NewConnection { provider: Some("vrbo".to_owned()), ..new_connection("a") };
-    let made = world.app.create_connection(&reach(&world), &world.property, &new).await.unwrap().connection;
+    let made = world.app.desk.create_connection(&reach(&world), &world.property, &new).await.unwrap().connection;
     assert_eq!(made.provider, "vrbo");
     world.clock.advance(SignedDuration::from_mins(1));
     world.serve("b", airbnb(1, STAY).replace("-//Airbnb Inc//Hosting Calendar 1.0//EN", "-//x//EN"));
-    let moved = world.app.edit_connection(&reach(&world), &made.id, &new_url("b"), &Expected::Any).await.unwrap();
+    let moved = world.app.desk.edit_connection(&reach(&world), &made.id, &new_url("b"), &Expected::Any).await.unwrap();
     assert_eq!(moved.connection.provider, "vrbo");
     world.clock.advance(SignedDuration::from_mins(1));
     world.serve("c", airbnb(1, STAY));
-    let moved = world.app.edit_connection(&reach(&world), &made.id, &new_url("c"), &Expected::Any).await.unwrap();
+    let moved = world.app.desk.edit_connection(&reach(&world), &made.id, &new_url("c"), &Expected::Any).await.unwrap();
     assert_eq!(moved.connection.provider, "airbnb");
     let by_hand = ConnectionEdit { provider: Edit::To("vrbo".to_owned()), ..ConnectionEdit::default() };
-    let set = world.app.edit_connection(&reach(&world), &made.id, &by_hand, &Expected::Any).await.unwrap();
+    let set = world.app.desk.edit_connection(&reach(&world), &made.id, &by_hand, &Expected::Any).await.unwrap();
     assert_eq!(set.connection.provider, "vrbo");
     let reset = ConnectionEdit { provider: Edit::Reset, ..ConnectionEdit::default() };
-    let detected = world.app.edit_connection(&reach(&world), &made.id, &reset, &Expected::Any).await.unwrap();
+    let detected = world.app.desk.edit_connection(&reach(&world), &made.id, &reset, &Expected::Any).await.unwrap();
     assert_eq!(detected.connection.provider, "airbnb", "by the words of what was read last");
 }
 
@@ -407,7 +407,7 @@ async fn an_extension_of_a_stay_that_was_long_ago_is_nothing_to_tell_of() {
         extends: Some(stay),
         force: false,
     };
-    world.app.create_block(&reach, &world.property, &new).await.unwrap();
+    world.app.desk.create_block(&reach, &world.property, &new).await.unwrap();
     world.serve("a", airbnb(1, &[]));
     world.clock.advance(SignedDuration::from_hours(24 * 60));
     for _ in 0..3 {

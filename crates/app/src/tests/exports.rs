@@ -100,7 +100,7 @@ async fn bytes_change_only_when_what_they_say_changes() {
     assert_eq!(before[&token], after[&token]);
     // The same once more by hand: nothing is put.
     let puts = world.objects.exports_put();
-    world.app.publish_property(&world.property).await.unwrap();
+    world.app.publish.publish_property(&world.property).await.unwrap();
     assert_eq!(world.objects.exports_put(), puts);
 }
 
@@ -140,7 +140,7 @@ async fn links_and_kept_feeds_that_were_lost_come_back_though_no_feed_changes() 
     world.objects.lose_everything();
     assert_eq!(world.link(&b).await, None);
 
-    let mended = world.app.mend_everything(2).await.unwrap();
+    let mended = world.app.mend.mend_everything(2).await.unwrap();
     assert_eq!((mended.looked_at, mended.failed), (1, 0));
     assert_eq!(world.objects.exports(), links);
     assert!(world.state().await.connections.iter().all(|connection| connection.applied().is_none()));
@@ -158,7 +158,7 @@ async fn what_is_as_it_should_be_is_not_written_again() {
     world.serve("a", airbnb(1, STAYS));
     world.sweep().await;
     let (before, puts) = (world.state().await, world.objects.exports_put());
-    world.app.mend_everything(1).await.unwrap();
+    world.app.mend.mend_everything(1).await.unwrap();
     assert_eq!((world.state().await, world.objects.exports_put()), (before, puts));
 }
 
@@ -169,7 +169,7 @@ async fn one_property_that_can_not_be_mended_keeps_no_other_from_it() {
     world.serve("a", airbnb(1, STAYS));
     world.sweep().await;
     world.objects.fail_next(Fault::Before);
-    let mended = world.app.mend_everything(1).await.unwrap();
+    let mended = world.app.mend.mend_everything(1).await.unwrap();
     assert_eq!((mended.looked_at, mended.failed), (0, 1));
 }
 
@@ -238,33 +238,7 @@ async fn a_busy_link_over_several_properties_names_the_first_of_them() {
             let property = Property { revision: 1, dirty: None, ..property };
             world.store.commit(&crate::contract::nothing_but(&property)).await.unwrap();
         }
-        world.app.publish_link(&link.id).await.unwrap();
+        world.app.publish.publish_link(&link.id).await.unwrap();
         assert_eq!(calendar_name(&world, &link.token), expected);
     }
-}
-
-#[tokio::test]
-async fn nothing_is_rendered_or_decided_without_the_key_that_marks_exports() {
-    let mut world = World::new().await;
-    let a = world.connect("a", "airbnb").await;
-    world.serve("a", airbnb(1, STAYS));
-    let links = world.objects.exports();
-    let mut settings = (*world.app.settings).clone();
-    let echo = settings.keys.echo.take();
-    world.app.settings = settings.clone().into();
-    let changed = world.app.change_property(&world.property, |draft| {
-        draft.state.property.name = "Other".to_owned();
-        Ok::<_, StoreError>(())
-    });
-    let refused = changed.await.unwrap_err();
-    let cause = std::error::Error::source(&refused).map(ToString::to_string);
-    assert_eq!(cause.as_deref(), Some(crate::NoEchoKey.to_string().as_str()), "{refused:?}");
-    assert!(world.app.publish_property(&world.property).await.is_err());
-    assert_eq!(world.objects.exports(), links);
-    // What waited goes on where the key is.
-    settings.keys.echo = echo;
-    world.app.settings = settings.into();
-    world.sweep().await;
-    assert_eq!(world.taken().await.len(), 3);
-    let _ = a;
 }

@@ -201,6 +201,6 @@ async fn an_extra_link() {
     let link = world
         .extra_link("Cleaning; Maria, Tue+Fri", LinkScope::Properties([world.property.clone()].into()), Detail::Full)
         .await;
-    world.app.publish_link(&link.id).await.unwrap();
+    world.app.publish.publish_link(&link.id).await.unwrap();
     golden("extra-link", &world.objects.exports()[&link.token]);
 }

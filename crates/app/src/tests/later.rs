@@ -90,7 +90,7 @@ async fn a_kept_body_of_a_site_that_fails_is_read_anew_too_and_the_failure_stays
 async fn a_refresh_by_hand_reads_anew_at_once_what_an_older_reader_understood() {
     let (world, a, b) = understood_by_an_older_reader().await;
     let reach = crate::Reach::whole(world.account.clone());
-    world.app.request_connection_refresh(&reach, &a).await.unwrap();
+    world.app.desk.request_connection_refresh(&reach, &a).await.unwrap();
     world.work().await;
     assert_eq!(world.link(&b).await.unwrap(), ["20271204-20271207"]);
 }

@@ -29,14 +29,14 @@ async fn two_that_make_the_last_link_over_all_properties_at_once_do_not_make_two
         let world = World::new().await;
         let reach = Reach::whole(world.account.clone());
         for _ in 1..LINKS_OVER_ALL.most {
-            world.app.create_link(&reach, over_all()).await.unwrap();
+            world.app.desk.create_link(&reach, over_all()).await.unwrap();
         }
         let account = world.account.clone();
         let other = move |app: App| async move {
-            drop(app.create_link(&Reach::whole(account), over_all()).await);
+            drop(app.desk.create_link(&Reach::whole(account), over_all()).await);
         };
         world.store.interrupt(nth, meanwhile(&world.app, other));
-        let made = world.app.create_link(&reach, over_all()).await;
+        let made = world.app.desk.create_link(&reach, over_all()).await;
         if world.store.leave_alone() {
             assert!(nth > 4, "only {nth} calls");
             return;
@@ -56,14 +56,14 @@ async fn two_that_make_the_last_token_at_once_do_not_make_two() {
             world.store.tokens(&world.account, page).await.unwrap().items.len()
         };
         while tokens().await < TOKENS.most - 1 {
-            world.app.create_token(&reach, a_token()).await.unwrap();
+            world.app.desk.create_token(&reach, a_token()).await.unwrap();
         }
         let account: AccountId = world.account.clone();
         let other = move |app: App| async move {
-            drop(app.create_token(&Reach::whole(account), a_token()).await);
+            drop(app.desk.create_token(&Reach::whole(account), a_token()).await);
         };
         world.store.interrupt(nth, meanwhile(&world.app, other));
-        let made = world.app.create_token(&reach, a_token()).await;
+        let made = world.app.desk.create_token(&reach, a_token()).await;
         if world.store.leave_alone() {
             assert!(nth > 2, "only {nth} calls");
             return;

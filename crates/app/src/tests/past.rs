@@ -20,7 +20,7 @@ fn reach(world: &World) -> Reach {
 }
 
 async fn explained(world: &World, night: &str, as_of: Option<Timestamp>) -> Result<Explanation, ExplainError> {
-    world.app.explain_night(&reach(world), &world.property, night.parse().unwrap(), as_of).await
+    world.app.desk.explain_night(&reach(world), &world.property, night.parse().unwrap(), as_of).await
 }
 
 /// Each of the nights as it is explained now, with now; time moves on, so that instants tell steps apart.
@@ -44,7 +44,7 @@ async fn every_instant_is_explained_later_as_it_was_then() {
     let a = world.connect("a", "airbnb").await;
     let b = world.connect("b", "generic").await;
     let all = NewLink { name: "all".to_owned(), scope: WantedScope::All, detail: None, format: Format::Nights };
-    let link = world.app.create_link(&reach(&world), all).await.unwrap().link;
+    let link = world.app.desk.create_link(&reach(&world), all).await.unwrap().link;
     let stays = [
         ("HMAAAA", "2026-12-04", "2026-12-06"),
         ("HMBBBB", "2027-01-10", "2027-01-12"),
@@ -92,7 +92,7 @@ async fn every_instant_is_explained_later_as_it_was_then() {
 
     // A link that was edited since may have covered another property then.
     let edit = crate::LinkEdit { name: Some("some".to_owned()), ..crate::LinkEdit::default() };
-    world.app.edit_link(&reach(&world), &link.id, &edit, &crate::Expected::default()).await.unwrap();
+    world.app.desk.edit_link(&reach(&world), &link.id, &edit, &crate::Expected::default()).await.unwrap();
     let told = explained(&world, NIGHTS[3], Some(seen.last().unwrap().as_of)).await.unwrap();
     assert_eq!(told.not_known, [crate::NotKnown::Link(link.id)]);
     assert_eq!(world.state().await.connections[0].id, a);

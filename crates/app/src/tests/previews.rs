@@ -78,10 +78,10 @@ impl Scene {
                 extends: None,
                 force: true,
             };
-            blocks.push(world.app.create_block(&reach, &world.property, &new).await.unwrap().block.id);
+            blocks.push(world.app.desk.create_block(&reach, &world.property, &new).await.unwrap().block.id);
         }
         let new = NewLink { name: "all".to_owned(), scope: WantedScope::All, detail: None, format: Format::Nights };
-        let link = world.app.create_link(&reach, new).await.unwrap().link;
+        let link = world.app.desk.create_link(&reach, new).await.unwrap().link;
         world.work().await;
         Self { world, sites, blocks, link }
     }
@@ -190,28 +190,36 @@ impl Scene {
         let (app, reach, any) = (&self.world.app, self.reach(), Expected::Any);
         let site = |at: &usize| &self.sites[*at].0;
         match deed {
-            Deed::Pause(at) => app.preview_pause(&reach, site(at), None).await.unwrap(),
-            Deed::Delete(at) => app.preview_connection_deletion(&reach, site(at), &any).await.unwrap(),
-            Deed::Rotate(at) => app.preview_rotation(&reach, site(at), false).await.unwrap(),
-            Deed::Revoke(at) => app.preview_rotation(&reach, site(at), true).await.unwrap(),
+            Deed::Pause(at) => app.desk.preview_pause(&reach, site(at), None).await.unwrap(),
+            Deed::Delete(at) => app.desk.preview_connection_deletion(&reach, site(at), &any).await.unwrap(),
+            Deed::Rotate(at) => app.desk.preview_rotation(&reach, site(at), false).await.unwrap(),
+            Deed::Revoke(at) => app.desk.preview_rotation(&reach, site(at), true).await.unwrap(),
             Deed::Release(at) => {
                 let hold = self.hold(site(at)).await;
-                app.preview_release(&reach, &hold, true).await.unwrap()
+                app.desk.preview_release(&reach, &hold, true).await.unwrap()
             }
             Deed::PauseTheLink(at)
             | Deed::StopTheExport(at)
             | Deed::StopTheImport(at)
             | Deed::ChangeUrl(at, _)
-            | Deed::ShowOnly(at) => app.preview_connection_edit(&reach, site(at), &edit_of(deed), &any).await.unwrap(),
-            Deed::DeleteBlock(at) => app.preview_block_deletion(&reach, &self.blocks[*at], &any).await.unwrap(),
-            Deed::MoveBlock(at) => app.preview_block_edit(&reach, &self.blocks[*at], &moved(), &any).await.unwrap(),
-            Deed::NoTurnover => {
-                app.preview_property_edit(&reach, &self.world.property, &no_turnover(), &any).await.unwrap()
+            | Deed::ShowOnly(at) => {
+                app.desk.preview_connection_edit(&reach, site(at), &edit_of(deed), &any).await.unwrap()
             }
-            Deed::DeleteProperty => app.preview_property_deletion(&reach, &self.world.property, &any).await.unwrap(),
-            Deed::DeleteLink => app.preview_link_deletion(&reach, &self.link.id, &any).await.unwrap(),
-            Deed::NarrowLink => app.preview_link_edit(&reach, &self.link.id, &self.narrow().await, &any).await.unwrap(),
-            Deed::DeleteAccount => app.preview_account_deletion(&reach, &any).await.unwrap(),
+            Deed::DeleteBlock(at) => app.desk.preview_block_deletion(&reach, &self.blocks[*at], &any).await.unwrap(),
+            Deed::MoveBlock(at) => {
+                app.desk.preview_block_edit(&reach, &self.blocks[*at], &moved(), &any).await.unwrap()
+            }
+            Deed::NoTurnover => {
+                app.desk.preview_property_edit(&reach, &self.world.property, &no_turnover(), &any).await.unwrap()
+            }
+            Deed::DeleteProperty => {
+                app.desk.preview_property_deletion(&reach, &self.world.property, &any).await.unwrap()
+            }
+            Deed::DeleteLink => app.desk.preview_link_deletion(&reach, &self.link.id, &any).await.unwrap(),
+            Deed::NarrowLink => {
+                app.desk.preview_link_edit(&reach, &self.link.id, &self.narrow().await, &any).await.unwrap()
+            }
+            Deed::DeleteAccount => app.desk.preview_account_deletion(&reach, &any).await.unwrap(),
         }
     }
 
@@ -261,7 +269,7 @@ impl Scene {
 
     /// A second property, made once.
     async fn other(&self) -> calmesh_calendar::PropertyId {
-        let ids = self.world.app.property_ids(&self.world.account).await.unwrap();
+        let ids = self.world.ports.common.properties.property_ids(&self.world.account).await.unwrap();
         if let Some(other) = ids.into_iter().find(|id| *id != self.world.property) {
             return other;
         }
@@ -273,39 +281,39 @@ impl Scene {
             turnover_nights: 0,
             label_prefix: None,
         };
-        self.world.app.create_property(&self.reach(), new).await.unwrap().id
+        self.world.app.desk.create_property(&self.reach(), new).await.unwrap().id
     }
 
     async fn act(&self, deed: &Deed) {
         let (app, reach, any) = (&self.world.app, self.reach(), Expected::Any);
         let site = |at: &usize| &self.sites[*at].0;
         match deed {
-            Deed::Pause(at) => drop(app.pause_connection(&reach, site(at), None).await.unwrap()),
-            Deed::Delete(at) => app.delete_connection(&reach, site(at), &any).await.unwrap(),
-            Deed::Rotate(at) => drop(app.rotate_link(&reach, site(at), false).await.unwrap()),
-            Deed::Revoke(at) => drop(app.rotate_link(&reach, site(at), true).await.unwrap()),
+            Deed::Pause(at) => drop(app.desk.pause_connection(&reach, site(at), None).await.unwrap()),
+            Deed::Delete(at) => app.desk.delete_connection(&reach, site(at), &any).await.unwrap(),
+            Deed::Rotate(at) => drop(app.desk.rotate_link(&reach, site(at), false).await.unwrap()),
+            Deed::Revoke(at) => drop(app.desk.rotate_link(&reach, site(at), true).await.unwrap()),
             Deed::Release(at) => {
                 let hold = self.hold(site(at)).await;
-                drop(app.release_hold(&reach, &hold, true).await.unwrap());
+                drop(app.desk.release_hold(&reach, &hold, true).await.unwrap());
             }
             Deed::PauseTheLink(at)
             | Deed::StopTheExport(at)
             | Deed::StopTheImport(at)
             | Deed::ChangeUrl(at, _)
             | Deed::ShowOnly(at) => {
-                drop(app.edit_connection(&reach, site(at), &edit_of(deed), &any).await.unwrap());
+                drop(app.desk.edit_connection(&reach, site(at), &edit_of(deed), &any).await.unwrap());
             }
-            Deed::DeleteBlock(at) => app.delete_block(&reach, &self.blocks[*at], &any).await.unwrap(),
-            Deed::MoveBlock(at) => drop(app.edit_block(&reach, &self.blocks[*at], &moved(), &any).await.unwrap()),
+            Deed::DeleteBlock(at) => app.desk.delete_block(&reach, &self.blocks[*at], &any).await.unwrap(),
+            Deed::MoveBlock(at) => drop(app.desk.edit_block(&reach, &self.blocks[*at], &moved(), &any).await.unwrap()),
             Deed::NoTurnover => {
-                drop(app.edit_property(&reach, &self.world.property, &no_turnover(), &any).await.unwrap());
+                drop(app.desk.edit_property(&reach, &self.world.property, &no_turnover(), &any).await.unwrap());
             }
-            Deed::DeleteProperty => app.delete_property(&reach, &self.world.property, &any).await.unwrap(),
-            Deed::DeleteLink => app.delete_link(&reach, &self.link.id, &any).await.unwrap(),
+            Deed::DeleteProperty => app.desk.delete_property(&reach, &self.world.property, &any).await.unwrap(),
+            Deed::DeleteLink => app.desk.delete_link(&reach, &self.link.id, &any).await.unwrap(),
             Deed::NarrowLink => {
-                drop(app.edit_link(&reach, &self.link.id, &self.narrow().await, &any).await.unwrap());
+                drop(app.desk.edit_link(&reach, &self.link.id, &self.narrow().await, &any).await.unwrap());
             }
-            Deed::DeleteAccount => app.delete_account(&reach, &any).await.unwrap(),
+            Deed::DeleteAccount => app.desk.delete_account(&reach, &any).await.unwrap(),
         }
         self.world.work().await;
     }
@@ -315,7 +323,7 @@ async fn opens_what_it_says(stays: &[(usize, i16, i16)], own: &[(i16, i16)], tur
     let scene = Scene::new(stays, own).await;
     let turned = PropertyEdit { turnover_nights: Edit::To(turnover), ..Default::default() };
     let reach = scene.reach();
-    scene.world.app.edit_property(&reach, &scene.world.property, &turned, &Expected::Any).await.unwrap();
+    scene.world.app.desk.edit_property(&reach, &scene.world.property, &turned, &Expected::Any).await.unwrap();
     scene.world.work().await;
     // A link that was rotated away before, and that its site still reads.
     let mut first = BTreeMap::new();
@@ -430,7 +438,7 @@ async fn a_link_alone_is_paused_and_filled_again_while_its_feed_blocks_the_other
     assert_eq!(world.served(&token).unwrap(), Vec::<String>::new());
     assert_eq!(world.link(&scene.sites[1].0).await.unwrap(), ["20261204-20261207"]);
     let filled = ConnectionEdit { export_paused: Edit::Reset, export: SideEdit::Touch, ..Default::default() };
-    world.app.edit_connection(&reach, site, &filled, &Expected::Any).await.unwrap();
+    world.app.desk.edit_connection(&reach, site, &filled, &Expected::Any).await.unwrap();
     world.work().await;
     assert_eq!(world.served(&token).unwrap(), ["20261210-20261212"]);
 }
@@ -444,17 +452,17 @@ async fn a_revoked_link_and_those_before_it_are_empty_for_a_week_from_then_on() 
     scene.act(&Deed::Rotate(0)).await;
     world.clock.advance(jiff::SignedDuration::from_hours(24 * 6));
     let second = scene.token(site).await;
-    let said = world.app.preview_rotation(&reach, site, true).await.unwrap();
+    let said = world.app.desk.preview_rotation(&reach, site, true).await.unwrap();
     assert_eq!(said.at_sites[site].len(), 2);
     scene.act(&Deed::Revoke(0)).await;
     world.clock.advance(jiff::SignedDuration::from_hours(24 * 7 - 1));
-    world.app.announce_marks(world.now()).await.unwrap();
+    world.app.tick.announce_marks(world.now()).await.unwrap();
     world.work().await;
     for old in [&first, &second] {
         assert_eq!(world.served(old).unwrap(), Vec::<String>::new());
     }
     world.clock.advance(jiff::SignedDuration::from_hours(1));
-    world.app.announce_marks(world.now()).await.unwrap();
+    world.app.tick.announce_marks(world.now()).await.unwrap();
     world.work().await;
     assert_eq!((world.served(&first), world.served(&second)), (None, None));
 }
@@ -462,7 +470,7 @@ async fn a_revoked_link_and_those_before_it_are_empty_for_a_week_from_then_on() 
 async fn turned(scene: &Scene, direction: Direction) -> crate::ConnectionView {
     let edit = ConnectionEdit { direction: Some(direction), ..Default::default() };
     let (world, site) = (&scene.world, &scene.sites[0].0);
-    let view = world.app.edit_connection(&scene.reach(), site, &edit, &Expected::Any).await.unwrap();
+    let view = world.app.desk.edit_connection(&scene.reach(), site, &edit, &Expected::Any).await.unwrap();
     world.work().await;
     view
 }
@@ -474,7 +482,7 @@ async fn an_export_that_is_turned_on_again_within_a_week_has_the_link_it_had_and
     scene.act(&Deed::Rotate(0)).await;
     let second = scene.token(&scene.sites[0].0).await;
     let full = ConnectionEdit { detail: Edit::To(Detail::Full), export: SideEdit::Touch, ..Default::default() };
-    world.app.edit_connection(&scene.reach(), &scene.sites[0].0, &full, &Expected::Any).await.unwrap();
+    world.app.desk.edit_connection(&scene.reach(), &scene.sites[0].0, &full, &Expected::Any).await.unwrap();
     turned(&scene, Direction::Import).await;
     assert_eq!((world.served(&first).unwrap().len(), world.served(&second).unwrap().len()), (0, 0));
     world.clock.advance(jiff::SignedDuration::from_hours(24 * 7 - 1));
@@ -493,7 +501,7 @@ async fn an_export_that_is_turned_on_after_its_link_ended_has_a_new_one_and_says
     let (world, old) = (&scene.world, scene.token(&scene.sites[0].0).await);
     turned(&scene, Direction::Import).await;
     world.clock.advance(jiff::SignedDuration::from_hours(24 * 7));
-    world.app.announce_marks(world.now()).await.unwrap();
+    world.app.tick.announce_marks(world.now()).await.unwrap();
     world.work().await;
     assert_eq!(world.served(&old), None);
     let view = turned(&scene, Direction::Bidirectional).await;
@@ -567,9 +575,9 @@ async fn lost(
 async fn what_only_an_echo_holds_stays_taken_while_its_site_is_asked_and_opens_there_alone() {
     let (world, [a, b, c]) = an_origin_and_its_echo().await;
     let (reach, three) = (Reach::whole(world.account.clone()), span(3, 3));
-    let said = world.app.preview_pause(&reach, &a, None).await.unwrap();
+    let said = world.app.desk.preview_pause(&reach, &a, None).await.unwrap();
     let (free, gone) =
-        lost(&world, async |world| drop(world.app.pause_connection(&reach, &a, None).await.unwrap())).await;
+        lost(&world, async |world| drop(world.app.desk.pause_connection(&reach, &a, None).await.unwrap())).await;
     assert_eq!((&said.opens, said.opens.len()), (&free, 0), "it blocks until it was asked");
     assert_eq!(gone, BTreeMap::from([(b.clone(), three.clone())]));
     assert_eq!(said.at_sites, gone, "and {c} is shown it on");
@@ -581,9 +589,9 @@ async fn the_link_of_a_site_that_may_only_repeat_opens_there_what_its_origin_hol
         let (world, [_, b, _]) = an_origin_and_its_echo().await;
         let (reach, three) = (Reach::whole(world.account.clone()), span(3, 3));
         let said = if deleted {
-            world.app.preview_connection_deletion(&reach, &b, &Expected::Any).await.unwrap()
+            world.app.desk.preview_connection_deletion(&reach, &b, &Expected::Any).await.unwrap()
         } else {
-            world.app.preview_pause(&reach, &b, None).await.unwrap()
+            world.app.desk.preview_pause(&reach, &b, None).await.unwrap()
         };
         assert!(said.opens.is_empty());
         assert_eq!(said.at_sites, BTreeMap::from([(b.clone(), three)]), "what it shows may be ours: {deleted}");
@@ -597,9 +605,9 @@ async fn a_corrected_url_of_the_origin_opens_what_its_echo_does_not_hold_yet() {
     world.clock.advance(jiff::SignedDuration::from_mins(1));
     world.serve("corrected", airbnb(1, &[("HMCORRECT", "2026-12-20", "2026-12-22")]));
     let edit = edit_of(&Deed::ChangeUrl(0, false));
-    let said = world.app.preview_connection_edit(&reach, &a, &edit, &Expected::Any).await.unwrap();
+    let said = world.app.desk.preview_connection_edit(&reach, &a, &edit, &Expected::Any).await.unwrap();
     let edited = async |world: &World| {
-        drop(world.app.edit_connection(&reach, &a, &edit, &Expected::Any).await.unwrap());
+        drop(world.app.desk.edit_connection(&reach, &a, &edit, &Expected::Any).await.unwrap());
     };
     let (free, gone) = lost(&world, edited).await;
     assert_eq!((&said.opens, said.opens.len()), (&free, 0), "the echo blocks until its site was asked");
@@ -617,7 +625,7 @@ async fn a_new_calendar_is_judged_anew_and_not_by_what_was_found_of_the_one_befo
     world.sweep().await;
     let state = world.state().await;
     let hold = state.blocks.iter().find_map(|block| block.hold()).unwrap().id.clone();
-    world.app.release_hold(&reach, &hold, true).await.unwrap();
+    world.app.desk.release_hold(&reach, &hold, true).await.unwrap();
     world.work().await;
     world.clock.advance(jiff::SignedDuration::from_mins(5));
     let token = world.state().await.connection(&b).unwrap().export.clone().unwrap().token;
@@ -631,9 +639,9 @@ async fn a_new_calendar_is_judged_anew_and_not_by_what_was_found_of_the_one_befo
     world.serve("corrected", plain(&[("x@other", "2026-12-04", "2026-12-07")]));
     world.clock.advance(jiff::SignedDuration::from_mins(1));
     let edit = edit_of(&Deed::ChangeUrl(1, false));
-    world.app.edit_connection(&reach, &b, &edit, &Expected::Any).await.unwrap();
+    world.app.desk.edit_connection(&reach, &b, &edit, &Expected::Any).await.unwrap();
     world.work().await;
-    world.app.pause_connection(&reach, &a, None).await.unwrap();
+    world.app.desk.pause_connection(&reach, &a, None).await.unwrap();
     world.work().await;
     assert_eq!(world.taken().await.len(), 3, "it blocks until it was asked itself");
 }
@@ -644,8 +652,8 @@ async fn a_released_hold_opens_at_every_site_but_those_that_hold_the_nights_them
     let (world, reach) = (&scene.world, scene.reach());
     assert!(scene.comes_to(&Deed::Release(0)).await);
     let hold = scene.hold(&scene.sites[0].0).await;
-    let said = world.app.preview_release(&reach, &hold, true).await.unwrap();
-    let released = async |world: &World| drop(world.app.release_hold(&reach, &hold, true).await.unwrap());
+    let said = world.app.desk.preview_release(&reach, &hold, true).await.unwrap();
+    let released = async |world: &World| drop(world.app.desk.release_hold(&reach, &hold, true).await.unwrap());
     let (free, _) = lost(world, released).await;
     assert_eq!((&said.opens, &free), (&span(3, 1), &span(3, 1)));
     let [_, (b, _), (c, _)] = &scene.sites[..] else { panic!() };
@@ -671,9 +679,9 @@ async fn a_conflict_that_is_settled_opens_nothing_before_the_site_was_asked() {
     let mut blocks = conflict.blocks.clone();
     blocks.sort_by_key(|block| is_of(block, &b));
     for block in &blocks {
-        let said = world.app.preview_resolution(&reach, &conflict.id, block).await.unwrap();
+        let said = world.app.desk.preview_resolution(&reach, &conflict.id, block).await.unwrap();
         let resolved = async |world: &World| {
-            drop(world.app.resolve_conflict(&reach, &conflict.id, block).await.unwrap());
+            drop(world.app.desk.resolve_conflict(&reach, &conflict.id, block).await.unwrap());
         };
         let (free, gone) = lost(&world, resolved).await;
         assert_eq!((&said.opens, said.opens.len()), (&free, 0));

@@ -1,15 +1,12 @@
 //! Reads of links that a log tells of, late and more than once.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::collections::{BTreeSet, VecDeque};
 
 use calmesh_calendar::{ClaimRule, Finding, Standing};
 use jiff::{SignedDuration, Timestamp};
 
 use super::world::*;
-use crate::{Settings, TakeLogError, fakes::MemoryReadLogs, model::*, ports::*};
+use crate::{TakeLogError, fakes::MemoryReadLogs, model::*, ports::*};
 
 async fn token(world: &World) -> LinkToken {
     let connection = world.connect("airbnb", "airbnb").await;
@@ -28,8 +25,8 @@ async fn a_log_is_recorded_and_removed_and_a_repetition_finds_it_gone() {
     let logs = MemoryReadLogs::new();
     let read_at = world.now() - SignedDuration::from_mins(40);
     logs.put("a", told(&token, &[read_at, read_at - SignedDuration::from_mins(15)]));
-    world.app.take_read_log(&logs, "a").await.unwrap();
-    world.app.take_read_log(&logs, "a").await.unwrap();
+    world.app.reads.take_read_log(&logs, "a").await.unwrap();
+    world.app.reads.take_read_log(&logs, "a").await.unwrap();
     assert!(logs.names().is_empty());
     let reads = world.store.reads(&[token.hash()], world.now()).await.unwrap();
     assert_eq!(reads, [LinkReads { last_read_at: Some(read_at), reads_24h: 2 }]);
@@ -42,10 +39,10 @@ async fn a_log_that_could_not_be_removed_is_counted_once_all_the_same() {
     let logs = MemoryReadLogs::new();
     logs.put("a", told(&token, &[world.now()]));
     logs.fail_to_remove();
-    let failed = world.app.take_read_log(&logs, "a").await;
+    let failed = world.app.reads.take_read_log(&logs, "a").await;
     assert!(matches!(failed, Err(TakeLogError::Object(_))), "{failed:?}");
     assert_eq!(logs.names(), ["a"], "it is told of again");
-    world.app.take_read_log(&logs, "a").await.unwrap();
+    world.app.reads.take_read_log(&logs, "a").await.unwrap();
     assert!(logs.names().is_empty());
     assert_eq!(world.store.reads(&[token.hash()], world.now()).await.unwrap()[0].reads_24h, 1);
 }
@@ -53,8 +50,7 @@ async fn a_log_that_could_not_be_removed_is_counted_once_all_the_same() {
 /// A site that shows a stay's nights as its own, whose link is read every 15 minutes; what a log tells of that comes an hour
 /// later, if at all. Answers what was found out within four hours after the stay's origin cancelled it.
 async fn found_of_a_site_that_stands(logged: bool) -> Vec<Finding> {
-    let mut world = World::new().await;
-    world.app.settings = Arc::new(Settings { every_read_is_recorded: false, ..Settings::clone(&world.app.settings) });
+    let world = World::new().await.with_settings(|settings| settings.every_read_is_recorded = false);
     world.connect("a", "airbnb").await;
     let b = world.connect("b", "generic").await;
     let own = "BEGIN:VCALENDAR\r\nPRODID:-//somebody//EN\r\nVERSION:2.0\r\nBEGIN:VEVENT\r\nUID:1@b\r\n\
@@ -82,7 +78,7 @@ async fn found_of_a_site_that_stands(logged: bool) -> Vec<Finding> {
         if logged && underway.len() > 4 {
             let name = round.to_string();
             logs.put(&name, told(&token, &[underway.pop_front().unwrap()]));
-            world.app.take_read_log(&logs, &name).await.unwrap();
+            world.app.reads.take_read_log(&logs, &name).await.unwrap();
         }
         world.sweep().await;
     }

@@ -28,7 +28,7 @@ async fn an_unchanged_feed_costs_no_write_no_event_and_no_put() {
     let health = world.health(&a).await;
     world.serve("a", airbnb(2, STAYS));
     world.clock.advance(SignedDuration::from_mins(15));
-    world.app.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
+    world.app.tick.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
     let events = world.bus.drain();
     assert_eq!(events.len(), 1);
     for event in &events {
@@ -234,14 +234,12 @@ async fn a_manual_refresh_is_done_when_blocks_and_exports_stand() {
 
 #[tokio::test]
 async fn the_shards_of_a_period_are_announced_once_each() {
-    let world = World::new().await;
-    let mut settings = (*world.app.settings).clone();
-    settings.shards = 64;
-    let app = crate::App { settings: std::sync::Arc::new(settings), ..world.app.clone() };
+    let world = World::new().await.with_settings(|settings| settings.shards = 64);
+    let app = &world.app;
     let mut seen = Vec::new();
     for minute in 0..15 {
         let now = world.now() + SignedDuration::from_secs(minute * 60 + minute * 3 % 60);
-        app.announce_shards(now, SignedDuration::from_mins(1)).await.unwrap();
+        app.tick.announce_shards(now, SignedDuration::from_mins(1)).await.unwrap();
         let announced = world.bus.drain();
         assert!((4..=5).contains(&announced.len()), "level by construction: {}", announced.len());
         seen.extend(announced.into_iter().map(|event| match event {
@@ -297,11 +295,8 @@ async fn a_connection_that_was_made_unseen_learns_whose_feed_it_is() {
 
 #[tokio::test]
 async fn a_feed_of_a_refused_provider_is_not_taken_in_however_it_was_connected() {
-    let world = World::new().await;
-    let mut settings = (*world.app.settings).clone();
-    settings.refused_providers = ["airbnb".to_owned()].into();
-    let app = crate::App { settings: std::sync::Arc::new(settings), ..world.app.clone() };
-    let world = World { app, ..world };
+    let refused = ["airbnb".to_owned()].into();
+    let world = World::new().await.with_settings(|settings| settings.refused_providers = refused);
     let a = world.connect("a", "generic").await;
     world.serve("a", airbnb(1, STAYS));
     world.sweep().await;
@@ -315,20 +310,20 @@ async fn a_refresh_whose_event_was_lost_is_announced_again_until_it_is_over() {
     let a = world.connect("a", "airbnb").await;
     world.serve("a", airbnb(1, STAYS));
     let reach = crate::Reach::whole(world.account.clone());
-    let id = world.app.request_connection_refresh(&reach, &a).await.unwrap();
+    let id = world.app.desk.request_connection_refresh(&reach, &a).await.unwrap();
     let asked = vec![requested(&world, &id)];
     assert_eq!(world.bus.drain(), asked, "and this is lost");
     let page = || PageRequest { limit: 10, after: None };
-    assert!(!world.app.refresh_status(&reach, &id, page()).await.unwrap().done);
+    assert!(!world.app.desk.refresh_status(&reach, &id, page()).await.unwrap().done);
     // A start finishes it first, whenever it comes.
-    world.app.announce_unfinished(world.now()).await.unwrap();
+    world.app.tick.announce_unfinished(world.now()).await.unwrap();
     assert_eq!(world.bus.drain(), asked, "lost again");
     world.clock.advance(SignedDuration::from_mins(5));
-    world.app.announce_marks(world.now()).await.unwrap();
+    world.app.tick.announce_marks(world.now()).await.unwrap();
     assert_eq!(world.bus.events(), asked, "by the tick");
     world.work().await;
     assert_eq!(world.taken().await.len(), 13);
-    assert!(world.app.refresh_status(&reach, &id, page()).await.unwrap().done);
+    assert!(world.app.desk.refresh_status(&reach, &id, page()).await.unwrap().done);
     assert!(world.store.dirty(10).await.unwrap().is_empty(), "nothing is left to announce");
 }
 
@@ -338,21 +333,21 @@ async fn a_refresh_nobody_asks_about_is_announced_no_more_once_it_is_over() {
     let a = world.connect("a", "airbnb").await;
     world.serve("a", airbnb(1, STAYS));
     let reach = crate::Reach::whole(world.account.clone());
-    world.app.request_connection_refresh(&reach, &a).await.unwrap();
+    world.app.desk.request_connection_refresh(&reach, &a).await.unwrap();
     world.work().await;
     let reads = world.feeds.total();
     for _ in 0..3 {
         world.clock.advance(SignedDuration::from_mins(3));
-        world.app.announce_marks(world.now()).await.unwrap();
+        world.app.tick.announce_marks(world.now()).await.unwrap();
         world.work().await;
     }
     assert_eq!(world.feeds.total(), reads, "what is over is read no second time");
     assert!(world.store.dirty(10).await.unwrap().is_empty());
     // One that nothing comes of is given up.
-    world.app.request_connection_refresh(&reach, &a).await.unwrap();
+    world.app.desk.request_connection_refresh(&reach, &a).await.unwrap();
     assert_eq!(world.bus.drain().len(), 1);
     world.clock.advance(SignedDuration::from_mins(11));
-    world.app.announce_marks(world.now()).await.unwrap();
+    world.app.tick.announce_marks(world.now()).await.unwrap();
     world.work().await;
     assert!(world.store.dirty(10).await.unwrap().is_empty());
 }
@@ -368,10 +363,10 @@ async fn a_refresh_is_done_only_when_the_extra_links_stand_too() {
         detail: None,
         format: crate::model::Format::Nights,
     };
-    world.app.create_link(&reach, new).await.unwrap();
+    world.app.desk.create_link(&reach, new).await.unwrap();
     world.work().await;
     world.serve("a", airbnb(1, STAYS));
-    let id = world.app.request_connection_refresh(&reach, &a).await.unwrap();
+    let id = world.app.desk.request_connection_refresh(&reach, &a).await.unwrap();
     let mut late = Vec::new();
     loop {
         let events = world.bus.drain();
@@ -386,10 +381,10 @@ async fn a_refresh_is_done_only_when_the_extra_links_stand_too() {
         }
     }
     let page = || PageRequest { limit: 10, after: None };
-    assert!(!world.app.refresh_status(&reach, &id, page()).await.unwrap().done, "a link has not followed");
+    assert!(!world.app.desk.refresh_status(&reach, &id, page()).await.unwrap().done, "a link has not followed");
     assert_eq!(late.len(), 1);
     world.app.handle(&late[0]).await.unwrap();
-    assert!(world.app.refresh_status(&reach, &id, page()).await.unwrap().done);
+    assert!(world.app.desk.refresh_status(&reach, &id, page()).await.unwrap().done);
 }
 
 #[tokio::test]
@@ -398,11 +393,11 @@ async fn a_refresh_of_the_same_scope_is_answered_by_the_one_that_waits_runs_or_w
     let a = world.connect("a", "airbnb").await;
     world.serve("a", airbnb(1, STAYS));
     let reach = crate::Reach::whole(world.account.clone());
-    let ask = async || world.app.request_connection_refresh(&reach, &a).await.unwrap();
+    let ask = async || world.app.desk.request_connection_refresh(&reach, &a).await.unwrap();
     let first = ask().await;
     world.clock.advance(SignedDuration::from_mins(5));
     assert_eq!(ask().await, first, "it waits");
-    assert_ne!(world.app.request_property_refresh(&reach, &world.property).await.unwrap(), first, "another scope");
+    assert_ne!(world.app.desk.request_property_refresh(&reach, &world.property).await.unwrap(), first, "another scope");
     world.work().await;
     let second = ask().await;
     assert_ne!(second, first, "it is over, and long ago");
@@ -421,7 +416,7 @@ async fn refreshes_of_one_account_have_a_budget_and_joined_ones_cost_none() {
     let a = world.connect("a", "airbnb").await;
     let reach = crate::Reach::whole(world.account.clone());
     for _ in 0..200 {
-        world.app.request_connection_refresh(&reach, &a).await.unwrap();
+        world.app.desk.request_connection_refresh(&reach, &a).await.unwrap();
     }
     let mut refused = 0;
     for _ in 0..100 {
@@ -430,7 +425,7 @@ async fn refreshes_of_one_account_have_a_budget_and_joined_ones_cost_none() {
             .store
             .claim_latest(
                 &Refresh {
-                    id: RefreshId::from_random(world.app.randomness.id()),
+                    id: RefreshId::from_random(world.ports.common.randomness.id()),
                     account: world.account.clone(),
                     scope: RefreshScope::Account,
                     requested_at: world.now(),
@@ -446,7 +441,7 @@ async fn refreshes_of_one_account_have_a_budget_and_joined_ones_cost_none() {
             )
             .await
             .unwrap();
-        match world.app.request_account_refresh(&reach).await {
+        match world.app.desk.request_account_refresh(&reach).await {
             Ok(_) => {}
             Err(crate::RefreshError::TooMany(told)) => {
                 assert_eq!(told.retry_after, SignedDuration::from_secs(1));
@@ -464,22 +459,22 @@ async fn a_feed_that_was_read_well_a_moment_ago_is_not_fetched_by_a_refresh() {
     let a = world.connect("a", "airbnb").await;
     world.serve("a", airbnb(1, STAYS));
     let reach = crate::Reach::whole(world.account.clone());
-    world.app.request_connection_refresh(&reach, &a).await.unwrap();
+    world.app.desk.request_connection_refresh(&reach, &a).await.unwrap();
     world.work().await;
     let read = world.feeds.total();
-    let id = world.app.request_account_refresh(&reach).await.unwrap();
+    let id = world.app.desk.request_account_refresh(&reach).await.unwrap();
     world.work().await;
     assert_eq!(world.feeds.total(), read);
     let page = PageRequest { limit: 10, after: None };
-    let told = world.app.refresh_status(&reach, &id, page).await.unwrap();
+    let told = world.app.desk.refresh_status(&reach, &id, page).await.unwrap();
     assert_eq!((told.done, &told.outcomes[0].outcome), (true, &Outcome::Unchanged { blocks_held: 0 }));
     world.clock.advance(SignedDuration::from_secs(3));
-    world.app.request_account_refresh(&reach).await.unwrap();
+    world.app.desk.request_account_refresh(&reach).await.unwrap();
     world.work().await;
     assert_eq!(world.feeds.total(), read + 1);
     // A clock that was ahead when it was read.
     world.clock.advance(SignedDuration::from_hours(-1));
-    world.app.request_account_refresh(&reach).await.unwrap();
+    world.app.desk.request_account_refresh(&reach).await.unwrap();
     world.work().await;
     assert_eq!(world.feeds.total(), read + 2, "a reading from the future counts as none");
 }
@@ -492,7 +487,7 @@ async fn a_refresh_reads_within_a_budget_tells_what_it_has_and_announces_the_res
     world.serve("b", airbnb(1, &[]));
     world.feeds.hold(&World::url("b"));
     let reach = crate::Reach::whole(world.account.clone());
-    let id = world.app.request_property_refresh(&reach, &world.property).await.unwrap();
+    let id = world.app.desk.request_property_refresh(&reach, &world.property).await.unwrap();
     let asked = world.bus.drain();
     let (app, event) = (world.app.clone(), asked[0].clone());
     let running = tokio::spawn(async move { app.handle(&event).await });
@@ -522,24 +517,24 @@ async fn a_refresh_of_everything_that_finds_nothing_new_writes_nothing_of_a_feed
     world.sweep().await;
     let (state, health) = (world.state().await, world.health(&a).await);
     let reach = crate::Reach::whole(world.account.clone());
-    let told = async |id: &ConnectionId| world.app.connection(&reach, id).await.unwrap().import.unwrap();
+    let told = async |id: &ConnectionId| world.app.desk.connection(&reach, id).await.unwrap().import.unwrap();
     world.clock.advance(SignedDuration::from_mins(3));
     let pressed = world.now();
-    world.app.request_account_refresh(&reach).await.unwrap();
+    world.app.desk.request_account_refresh(&reach).await.unwrap();
     let fetched = world.feeds.total();
     world.work().await;
     assert_eq!(world.feeds.total(), fetched + 2);
     assert_eq!((world.state().await, world.health(&a).await), (state, health), "nothing of them is written");
     assert_eq!([told(&a).await.last_refreshed_at, told(&b).await.last_refreshed_at], [Some(pressed); 2]);
     // Whoever asks for one of them a moment later is answered by it.
-    world.app.request_property_refresh(&reach, &world.property).await.unwrap();
+    world.app.desk.request_property_refresh(&reach, &world.property).await.unwrap();
     world.work().await;
     assert_eq!(world.feeds.total(), fetched + 2);
     // What fails from now on was read then.
     world.feeds.fail(&World::url("a"), FailureKind::Unreachable);
     world.serve("b", airbnb(2, STAYS));
     world.clock.advance(SignedDuration::from_mins(3));
-    world.app.request_account_refresh(&reach).await.unwrap();
+    world.app.desk.request_account_refresh(&reach).await.unwrap();
     let changed_at = world.now();
     world.work().await;
     assert_eq!([told(&a).await.last_refreshed_at, told(&b).await.last_refreshed_at], [Some(pressed), Some(changed_at)]);
@@ -555,15 +550,15 @@ async fn a_feed_that_waits_to_be_taken_in_was_last_read_when_a_refresh_of_everyt
     let reach = crate::Reach::whole(world.account.clone());
     world.clock.advance(SignedDuration::from_mins(3));
     let pressed = world.now();
-    world.app.request_account_refresh(&reach).await.unwrap();
+    world.app.desk.request_account_refresh(&reach).await.unwrap();
     world.work().await;
     world.serve("a", airbnb(2, &[]));
     world.clock.advance(SignedDuration::from_mins(12));
-    world.app.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
+    world.app.tick.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
     for event in world.bus.drain() {
         world.app.handle(&event).await.unwrap();
     }
-    let told = world.app.connection(&reach, &a).await.unwrap().import.unwrap();
+    let told = world.app.desk.connection(&reach, &a).await.unwrap().import.unwrap();
     assert_eq!((told.last_refreshed_at, told.waiting_since), (Some(pressed), Some(world.now())));
 }
 
@@ -597,7 +592,7 @@ async fn a_feed_is_read_without_validators_once_a_day_and_at_the_button() {
     let validators = |world: &World| world.feeds.requests(&World::url("a")).last().unwrap().validators.clone();
     assert!(validators(&world).etag.is_some());
     let reach = crate::Reach::whole(world.account.clone());
-    world.app.request_connection_refresh(&reach, &a).await.unwrap();
+    world.app.desk.request_connection_refresh(&reach, &a).await.unwrap();
     world.work().await;
     assert_eq!(validators(&world), Validators::default());
 }
@@ -660,15 +655,15 @@ async fn a_sweep_that_is_dated_ahead_is_told_of_until_there_is_a_later_one() {
     let world = World::new().await;
     world.connect("a", "airbnb").await;
     world.sweep().await;
-    assert_eq!(world.app.swept_ahead().await.unwrap(), None);
+    assert_eq!(world.app.fetch.swept_ahead().await.unwrap(), None);
     let days = SignedDuration::from_hours(24 * 3);
     world.clock.advance(days);
     world.sweep().await;
     let ahead = world.now();
     world.clock.advance(-days);
-    assert_eq!(world.app.swept_ahead().await.unwrap(), Some(ahead));
+    assert_eq!(world.app.fetch.swept_ahead().await.unwrap(), Some(ahead));
     world.sweep().await;
-    assert_eq!(world.app.swept_ahead().await.unwrap(), None);
+    assert_eq!(world.app.fetch.swept_ahead().await.unwrap(), None);
 }
 
 /// A sequence that looks random and is the same in every run.
@@ -688,13 +683,10 @@ async fn every_shard_has_each_of_its_turns_whatever_minutes_are_missed_and_proce
         let world = World::new().await;
         let period = [60, 61, 90, 100, 150, 299, 600, 900, 3600][usize::try_from(dice.below(9)).unwrap()];
         let shards = 1 << dice.below(7);
-        let settings = crate::Settings {
-            shards,
-            sweep_period: SignedDuration::from_secs(period),
-            ..(*world.app.settings).clone()
-        };
-        let app = crate::App { settings: std::sync::Arc::new(settings), ..world.app.clone() };
-        let mut app = crate::App { traffic: std::sync::Arc::default(), ..app };
+        let world = world.with_settings(|settings| {
+            (settings.shards, settings.sweep_period) = (shards, SignedDuration::from_secs(period));
+        });
+        let mut app = world.app.clone();
         let minute = |nth: i64| world.now() + SignedDuration::from_secs(60 * nth + 17);
         let (mut announced, mut longest, mut last, mut end) = (Vec::new(), 0, 0, 0);
         for nth in 0..120 {
@@ -703,9 +695,9 @@ async fn every_shard_has_each_of_its_turns_whatever_minutes_are_missed_and_proce
                 continue;
             }
             if dice.below(2) == 0 {
-                app.traffic = std::sync::Arc::default();
+                app = crate::App::new(&world.ports);
             }
-            app.announce_shards(minute(nth), SignedDuration::from_mins(1)).await.unwrap();
+            app.tick.announce_shards(minute(nth), SignedDuration::from_mins(1)).await.unwrap();
             longest = longest.max(nth - last);
             (last, end) = (nth, nth + 1);
             announced.extend(world.bus.drain().into_iter().map(|event| match event {
@@ -744,11 +736,11 @@ async fn sweeps_are_announced_though_nobody_can_read_or_write_which_were() {
     let tick = SignedDuration::from_mins(15);
     world.clock.advance(tick);
     world.store.fail_next(2);
-    assert_eq!(world.app.announce_shards(world.now(), tick).await.unwrap(), 1);
+    assert_eq!(world.app.tick.announce_shards(world.now(), tick).await.unwrap(), 1);
     // A clock that was ahead by a year wrote it.
     world.store.record_step(world.now().as_second() + 365 * 86_400).await.unwrap();
     world.clock.advance(tick);
-    assert_eq!(world.app.announce_shards(world.now(), tick).await.unwrap(), 1);
+    assert_eq!(world.app.tick.announce_shards(world.now(), tick).await.unwrap(), 1);
     assert!(world.store.last_step().await.unwrap().is_some_and(|step| step <= world.now().as_second()));
 }
 
@@ -773,7 +765,7 @@ async fn a_host_whose_feeds_hang_holds_up_nobody_but_itself() {
     let quick = world.connect("quick", "airbnb").await;
     world.serve("quick", airbnb(1, STAYS));
     world.clock.advance(SignedDuration::from_mins(15));
-    world.app.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
+    world.app.tick.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
     let events = world.bus.drain();
     let (app, event) = (world.app.clone(), events[0].clone());
     let sweeping = tokio::spawn(async move { app.handle(&event).await });
@@ -812,9 +804,9 @@ async fn a_body_for_which_there_is_no_room_is_read_at_the_next_turn_and_no_failu
     // Somebody who asks for it waits until there is room.
     let reach = crate::Reach::whole(world.account.clone());
     world.feeds.script(&World::url("a"), [Answer::NoRoom, Answer::body(airbnb(2, STAYS))]);
-    let id = world.app.request_connection_refresh(&reach, &a).await.unwrap();
+    let id = world.app.desk.request_connection_refresh(&reach, &a).await.unwrap();
     world.work().await;
     let page = PageRequest { limit: 10, after: None };
-    let told = world.app.refresh_status(&reach, &id, page).await.unwrap();
+    let told = world.app.desk.refresh_status(&reach, &id, page).await.unwrap();
     assert!(told.done && !matches!(told.outcomes[0].outcome, Outcome::Failed { .. }), "{:?}", told.outcomes);
 }

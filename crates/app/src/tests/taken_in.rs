@@ -11,7 +11,7 @@ const TWO: &[(&str, &str, &str)] = &[("HMAAAA", "2026-12-24", "2026-12-27"), ("H
 
 async fn telemetry(world: &World, connection: &calmesh_calendar::ConnectionId) -> crate::telemetry::ImportTelemetry {
     let reach = Reach::whole(world.account.clone());
-    world.app.connection(&reach, connection).await.unwrap().import.unwrap()
+    world.app.desk.connection(&reach, connection).await.unwrap().import.unwrap()
 }
 
 #[tokio::test]
@@ -26,7 +26,7 @@ async fn a_reading_whose_event_is_lost_is_no_refresh_and_in_the_end_a_failure() 
     // The feed is read, and its event gets lost, an hour long.
     for _ in 0..4 {
         world.clock.advance(SignedDuration::from_mins(15));
-        world.app.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
+        world.app.tick.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
         for event in world.bus.drain() {
             world.app.handle(&event).await.unwrap();
         }

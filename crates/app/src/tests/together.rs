@@ -35,7 +35,7 @@ async fn three(world: &World) -> Vec<ConnectionId> {
 /// A sweep a period later: what it announces.
 async fn swept(world: &World) -> Vec<Event> {
     world.clock.advance(SignedDuration::from_mins(15));
-    world.app.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
+    world.app.tick.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
     for event in world.bus.drain() {
         world.app.handle(&event).await.unwrap();
     }
@@ -92,7 +92,7 @@ async fn a_site_that_hangs_holds_up_the_others_of_its_property_for_a_moment_only
     world.serve("a", feed(2, &[stay(0, 3, 5)]));
     world.feeds.hold(&World::url("b"));
     world.clock.advance(SignedDuration::from_mins(15));
-    world.app.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
+    world.app.tick.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
     let [sweep] = &world.bus.drain()[..] else { panic!("one sweep") };
     let announced = async {
         loop {
@@ -157,7 +157,7 @@ proptest! {
                         alone.app.handle(&one).await.unwrap();
                     }
                 }
-                alone.app.announce_marks(alone.now()).await.unwrap();
+                alone.app.tick.announce_marks(alone.now()).await.unwrap();
                 alone.work().await;
                 let found = [stands(&together, &ids[0]).await, stands(&alone, &ids[1]).await];
                 assert_eq!(found[0], found[1], "round {round}");

@@ -6,7 +6,7 @@ use calmesh_calendar::*;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    App, NewConnection,
+    App, NewConnection, Ports, Settings,
     change::{History, difference},
     fakes::{Answer, FakeDeployment, FixedClock, Interruption, MemoryBus, MemoryFeeds, MemoryObjects, MemoryStore},
     model::*,
@@ -15,6 +15,7 @@ use crate::{
 
 pub(super) struct World {
     pub(super) app: App,
+    pub(super) ports: Ports,
     pub(super) store: Arc<MemoryStore>,
     pub(super) objects: Arc<MemoryObjects>,
     pub(super) bus: Arc<MemoryBus>,
@@ -67,7 +68,7 @@ pub(super) fn new_connection(name: &str) -> NewConnection {
 impl World {
     pub(super) async fn new() -> Self {
         let links_base = "https://links.example".parse().unwrap();
-        let FakeDeployment { app, store, objects, bus, feeds, clock, .. } =
+        let FakeDeployment { app, ports, store, objects, bus, feeds, clock, .. } =
             FakeDeployment::new(START.parse().unwrap(), 7, links_base, &[]);
         let (account, property) = (AccountId::from_random([1; 16]), PropertyId::from_random([2; 16]));
         let now = clock.now();
@@ -84,7 +85,13 @@ impl World {
         let owner = crate::contract::an_account(0);
         store.create_account(&Account { id: account.clone(), ..owner }, None).await.unwrap();
         store.commit(&difference(None, &state, History::default())).await.unwrap();
-        Self { app, store, objects, bus, feeds, clock, account, property }
+        Self { app, ports, store, objects, bus, feeds, clock, account, property }
+    }
+
+    /// The same deployment, with other settings.
+    pub(super) fn with_settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(Arc::make_mut(&mut self.ports.common.settings));
+        Self { app: App::new(&self.ports), ..self }
     }
 
     pub(super) fn url(name: &str) -> String {
@@ -114,8 +121,8 @@ impl World {
 
     /// A connection both ways whose feed is `https://{name}.example/…`.
     pub(super) async fn connect(&self, name: &str, provider: &str) -> ConnectionId {
-        let id = ConnectionId::from_random(self.property.within(self.app.randomness.id()));
-        let token = LinkToken::from_random(self.app.randomness.secret());
+        let id = ConnectionId::from_random(self.property.within(self.ports.common.randomness.id()));
+        let token = LinkToken::from_random(self.ports.common.randomness.secret());
         let now = self.clock.now();
         let connection = Connection {
             id: id.clone(),
@@ -144,7 +151,7 @@ impl World {
     }
 
     pub(super) async fn change(&self, mut change: impl FnMut(&mut PropertyState) + Send) {
-        let changed = self.app.change_property(&self.property, |draft| {
+        let changed = self.app.changes.change_property(&self.property, |draft| {
             change(&mut draft.state);
             Ok::<_, StoreError>(())
         });
@@ -167,8 +174,8 @@ impl World {
     /// A period later: what is due is announced and worked on, and what fails stays in the queue, which delivers it again.
     pub(super) async fn struggle(&self, queue: &mut Vec<Event>) {
         self.clock.advance(SignedDuration::from_mins(15));
-        let _ = self.app.announce_shards(self.now(), SignedDuration::from_mins(15)).await;
-        let _ = self.app.announce_marks(self.now()).await;
+        let _ = self.app.tick.announce_shards(self.now(), SignedDuration::from_mins(15)).await;
+        let _ = self.app.tick.announce_marks(self.now()).await;
         for _ in 0..6 {
             queue.extend(self.bus.drain());
             let mut again = Vec::new();
@@ -185,9 +192,9 @@ impl World {
     pub(super) async fn sweep(&self) {
         self.clock.advance(SignedDuration::from_mins(15));
         let now = self.clock.now();
-        self.app.announce_shards(now, SignedDuration::from_mins(15)).await.unwrap();
+        self.app.tick.announce_shards(now, SignedDuration::from_mins(15)).await.unwrap();
         self.work().await;
-        self.app.announce_marks(now).await.unwrap();
+        self.app.tick.announce_marks(now).await.unwrap();
         self.work().await;
     }
 

@@ -383,7 +383,7 @@ async fn a_property_has_five_thousand_blocks_of_its_own_at_most() {
     let flat = api.flat().await;
     let id = flat.parse().unwrap();
     let template = api.block(&flat, "2026-12-04", "2026-12-05").await;
-    let filled = api.app.change_property(&id, |draft| {
+    let filled = api.app.changes.change_property(&id, |draft| {
         let like = draft.block(&template.parse().unwrap()).unwrap().clone();
         let more = (1..calmesh_app::OWN_BLOCKS.most as u128)
             .map(|n| Block { id: BlockId::from_random(n.to_be_bytes()), ..like.clone() });

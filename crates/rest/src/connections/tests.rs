@@ -362,7 +362,7 @@ async fn pausing_and_resuming_do_not_move_back_when_it_was_read_last() {
     let a = path(&api.connect(&flat, "a", airbnb(&[STAY])).await);
     api.work().await;
     api.clock.advance(SignedDuration::from_mins(15));
-    api.app.announce_shards(api.app.clock.now(), SignedDuration::from_mins(15)).await.unwrap();
+    api.app.tick.announce_shards(api.ports.common.clock.now(), SignedDuration::from_mins(15)).await.unwrap();
     api.work().await;
     let swept = "2026-11-21T10:15:00Z";
     for step in [json!({"status": "paused"}), json!({"status": "active"}), json!({"status": "paused"})] {
@@ -395,7 +395,7 @@ async fn a_pause_ends_by_itself_and_can_not_have_ended_before() {
     assert_eq!(paused["paused_until"], "2026-11-22T10:00:00Z");
     api.work().await;
     api.clock.advance(SignedDuration::from_hours(24));
-    api.app.announce_marks(api.app.clock.now()).await.unwrap();
+    api.app.tick.announce_marks(api.ports.common.clock.now()).await.unwrap();
     api.work().await;
     assert_eq!(api.get(&a).await.json()["status"], "active");
 }
@@ -423,7 +423,7 @@ async fn a_rotated_link_is_kept_up_to_date_for_a_week_and_a_revoked_one_is_empty
     assert_eq!(api.served(revoked["export"]["url"].as_str().unwrap()).await.unwrap().len(), 2);
     api.ask(Method::POST, &format!("{a}/rotate-link?revoke=soon")).send().await.problem(422);
     api.clock.advance(SignedDuration::from_hours(24 * 7));
-    api.app.publish_property(&flat.parse().unwrap()).await.unwrap();
+    api.app.publish.publish_property(&flat.parse().unwrap()).await.unwrap();
     assert_eq!(api.served(&first).await, None);
     assert_eq!(api.served(&second).await, None);
 }
@@ -605,7 +605,7 @@ async fn a_kept_feed_that_is_lost_is_read_anew() {
     let flat = api.flat().await;
     let made = api.connect(&flat, "a", plain(&[("Closed", "2026-12-10", "2026-12-12")])).await;
     let id = made["id"].as_str().unwrap().parse().unwrap();
-    api.app.snapshots.forget(&api.account.id, &id).await.unwrap();
+    api.ports.snapshots.forget(&api.account.id, &id).await.unwrap();
     let edited = api.patch(&path(&made), json!({"import": {"policy": {"required_word": "reserved"}}})).await;
     assert_eq!(edited.status, 200);
     assert_eq!(api.taken(&flat, "2026-12-01", "2026-12-15").await.len(), 2, "nothing goes unread");
@@ -689,8 +689,8 @@ async fn telemetry_moves_without_the_etag() {
     let a = path(&made);
     let before = api.get(&a).await;
     api.clock.advance(SignedDuration::from_mins(15));
-    let now = api.app.clock.now();
-    api.app.announce_shards(now, SignedDuration::from_mins(15)).await.unwrap();
+    let now = api.ports.common.clock.now();
+    api.app.tick.announce_shards(now, SignedDuration::from_mins(15)).await.unwrap();
     api.work().await;
     let swept = api.get(&a).await;
     assert_eq!(swept.json()["import"]["last_refreshed_at"], "2026-11-21T10:15:00Z", "known from the sweep's record");
@@ -698,11 +698,11 @@ async fn telemetry_moves_without_the_etag() {
     let token = calmesh_app::model::LinkToken::parse(
         made["export"]["url"].as_str().unwrap().rsplit('/').next().unwrap().trim_end_matches(".ics"),
     );
-    api.app.links.record_reads(&token.unwrap().hash(), &[now].into()).await.unwrap();
+    api.ports.common.links.record_reads(&token.unwrap().hash(), &[now].into()).await.unwrap();
     api.feeds.fail(&url("a"), FailureKind::LinkGone);
     api.clock.advance(SignedDuration::from_mins(15));
-    let now = api.app.clock.now();
-    api.app.announce_shards(now, SignedDuration::from_mins(15)).await.unwrap();
+    let now = api.ports.common.clock.now();
+    api.app.tick.announce_shards(now, SignedDuration::from_mins(15)).await.unwrap();
     api.work().await;
     let failed = api.get(&a).await;
     let connection = failed.json();

@@ -181,7 +181,7 @@ async fn one_host_is_asked_so_often_by_all_accounts_together_redirects_included(
     let (now, patience) = (api.clock.now(), SignedDuration::from_secs(3));
     // What others asked of this host a moment ago.
     let mut asked = 0;
-    while let Spent::After(_) = api.app.budgets.spend(&crowded, HOST, patience, now).await.unwrap() {
+    while let Spent::After(_) = api.ports.common.budgets.spend(&crowded, HOST, patience, now).await.unwrap() {
         asked += 1;
     }
     assert_eq!(asked, 100, "forty at once, and as many as come within a client's patience");

@@ -162,7 +162,7 @@ async fn a_deleted_property_is_gone_and_its_links_serve_an_empty_calendar_for_a_
     assert_eq!(api.get("/v1/properties").await.json()["items"], json!([]));
     assert_eq!(api.served(link).await.unwrap(), Vec::<String>::new(), "empty, and not 404");
     api.clock.advance(jiff::SignedDuration::from_hours(24 * 7));
-    api.app.publish_property(&flat.parse().unwrap()).await.unwrap();
+    api.app.publish.publish_property(&flat.parse().unwrap()).await.unwrap();
     assert_eq!(api.served(link).await, None);
 }
 
