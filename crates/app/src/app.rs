@@ -3,9 +3,15 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    Changes, Desk, Fetch, Mend, Merge, Reads, Tick,
+    access::Access,
+    changes::Changes,
+    desk::Desk,
+    fetch::Fetch,
+    mend::Mend,
+    merge::Merge,
     ports::Event,
     publish::Publish,
+    tick::Tick,
     trouble::WorkError,
     wiring::{Common, Ports},
 };
@@ -20,7 +26,7 @@ pub struct App {
     pub merge: Merge,
     pub publish: Publish,
     pub desk: Desk,
-    pub reads: Reads,
+    pub access: Access,
     pub mend: Mend,
 }
 
@@ -35,7 +41,7 @@ impl App {
             merge: Merge::new(common, snapshots, exports, keys.echo),
             publish: Publish::new(common, snapshots, exports, keys.echo),
             desk: Desk::new(ports),
-            reads: Reads::new(Arc::clone(&common.links)),
+            access: Access::new(Arc::clone(&common.links)),
             mend: Mend::new(common, snapshots, exports, keys.echo),
         }
     }
@@ -69,4 +75,4 @@ macro_rules! opaque {
     )*};
 }
 
-opaque!(Common, Ports, Changes, Tick, Fetch, Merge, Publish, Desk, Reads, Mend);
+opaque!(Common, Ports, Changes, Tick, Fetch, Merge, Publish, Desk, Access, Mend);

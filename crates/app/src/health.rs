@@ -6,7 +6,6 @@ use calmesh_calendar::span::Later;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Settings,
     model::{
         Activity, ActivityKind, Failure, FailureKind, FetchState, HostPause, NOT_TAKEN_IN, Names, READ_AGAIN, Site,
         SweepRecord, bucket_of, found_unchanged, happened, is_ahead,
@@ -14,6 +13,7 @@ use crate::{
     ports::{ActivityStore, Clock, FetchFailure, FetchStore, PropertyStore, Randomness, RefreshStore, StoreError},
     provider_words::with_help,
     schedule::is_turn_of,
+    settings::Settings,
     trouble::WorkError,
     wiring::Common,
 };

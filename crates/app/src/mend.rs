@@ -7,11 +7,11 @@ use calmesh_calendar::{AccountId, ConnectionId, PropertyId};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 
 use crate::{
-    ChangeError, Draft, Traffic,
-    change::Changes,
+    changes::{ChangeError, Changes, draft::Draft},
     model::{PropertyState, Snapshot},
     ports::{AccountStore, ExportStore, LinkStore, PageRequest, PropertyStore, SnapshotStore},
     publish::Publish,
+    traffic::Traffic,
     trouble::WorkError,
     wiring::Common,
 };

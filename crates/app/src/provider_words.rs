@@ -49,6 +49,15 @@ fn help(profile: &'static Profile, kind: FailureKind) -> Option<&'static str> {
     own.as_deref().or(where_found)
 }
 
+/// Why connections of this provider can't be made here.
+pub(crate) fn refusal_of(provider: &str) -> String {
+    let name = calmesh_profiles::find(provider).map_or(provider, |profile| profile.name.as_str());
+    format!(
+        "{name} is not connected by calendar links here: the manager of this service allows {name} by {name}'s own \
+         API only. Connect it there, or ask the manager."
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

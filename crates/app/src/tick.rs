@@ -9,10 +9,10 @@ use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Settings,
     model::Refresh,
     ports::{Event, EventBus, FetchStore, Mark, MarkStore, RefreshStore, StoreError},
     schedule::{BUCKETS, due_shards, first_second_to_announce},
+    settings::Settings,
     traffic::lock,
     trouble::{WorkError, guarded},
     wiring::Common,

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use crate::{
-    Keys, Settings, Traffic,
     model::SecretHash,
     ports::{
         AccountStore, ActivityStore, BudgetStore, Clock, EventBus, ExportStore, FeedSource, FetchStore,
         IdempotencyStore, LinkStore, MarkStore, PropertyStore, Randomness, RefreshStore, Sealer, SnapshotStore,
     },
+    settings::{Keys, Settings},
+    traffic::Traffic,
 };
 
 /// What every process of a deployment has: the table, the bus, the world, and what was decided once. No secret is in it.

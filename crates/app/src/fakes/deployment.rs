@@ -7,8 +7,10 @@ use url::Url;
 
 use super::{FixedClock, MemoryBus, MemoryFeeds, MemoryObjects, MemoryStore, PlainSealer, SeededRandomness};
 use crate::{
-    App, Common, Keys, Ports, Settings,
+    app::App,
     model::{SecretHash, TokenSecret},
+    settings::{Keys, Settings},
+    wiring::{Common, Ports},
 };
 
 /// An `App` and the fakes behind it.

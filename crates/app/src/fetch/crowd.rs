@@ -22,7 +22,7 @@ use super::{
     gathering::{Batch, Gathering},
 };
 use crate::{
-    Fetch,
+    fetch::Fetch,
     health::keeps_away,
     model::{
         FailureKind, FetchPlan, FetchState, LatestRefresh, Property, RefreshPage, RefreshPart, SweepRecord, bucket_of,

@@ -10,7 +10,7 @@ use super::{
     crowd::{Reading, Seen, Told, Why},
 };
 use crate::{
-    Fetch,
+    fetch::Fetch,
     model::{FailureKind, FetchState, Outcome, Property, Refresh, RefreshPart, RefreshScope},
     ports::{Event, PageRequest},
     trouble::WorkError,

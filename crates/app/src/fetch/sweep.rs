@@ -13,7 +13,7 @@ use super::{
     crowd::{Reading, Seen, Told, Why, asked_for_less},
 };
 use crate::{
-    Fetch,
+    fetch::Fetch,
     health::{AS_ASKED, LONGEST_ASKED, is_of_known_provider, keeps_away},
     model::{CLOCKS_DIFFER, FetchState, SweepRecord, bucket_of, is_ahead},
     ports::{Event, PageRequest, StoreError},

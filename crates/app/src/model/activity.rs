@@ -4,7 +4,7 @@ use calmesh_calendar::{BlockId, ConflictId, ConnectionId, Finding, HoldId, Night
 use jiff::{Timestamp, civil::Date};
 
 use super::FailureKind;
-use crate::Span;
+use crate::model::Span;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Activity {

@@ -156,7 +156,7 @@ pub struct Applied {
     /// When the same body will mean more, because the horizon has moved on by then: an event recurs, or lies beyond it.
     /// None where it says all that it ever will.
     pub more_at: Option<Timestamp>,
-    /// By which reader the body was understood ([`crate::READER`]); one of an older reader is read anew.
+    /// By which reader the body was understood ([`crate::readings::take::READER`]); one of an older reader is read anew.
     pub reader: u16,
     /// Around when the horizon lay by which it was expanded.
     pub horizon_at: Timestamp,

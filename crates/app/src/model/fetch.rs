@@ -34,7 +34,7 @@ pub struct FetchPlan {
     pub validators_at: Option<Timestamp>,
     /// When the applied body was read.
     pub applied_read_at: Option<Timestamp>,
-    /// By which reader it was understood ([`crate::READER`]).
+    /// By which reader it was understood ([`crate::readings::take::READER`]).
     pub applied_by: Option<u16>,
     /// A hold or a question waits for readings: unchanged ones count and are announced too.
     pub pending: bool,

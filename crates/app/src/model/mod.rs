@@ -11,6 +11,7 @@ mod past;
 mod property;
 mod refresh;
 mod secret;
+mod span;
 
 pub use account::{Account, Scope, Token};
 pub use activity::{Activity, ActivityKind, NamedStay, Names, Site, StayPart};
@@ -34,3 +35,5 @@ pub use property::{ClosedHold, ConflictRecord, Dirty, Property, PropertyHouseErr
 pub(crate) use refresh::found_unchanged;
 pub use refresh::{LatestRefresh, Outcome, Refresh, RefreshOutcome, RefreshPage, RefreshPart, RefreshScope};
 pub use secret::{FeedUrl, FeedUrlError, LinkToken, SecretHash, TokenSecret};
+pub use span::Span;
+pub(crate) use span::span_of;

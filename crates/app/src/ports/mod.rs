@@ -3,6 +3,7 @@
 
 mod bus;
 mod feeds;
+mod pages;
 mod read_logs;
 mod store;
 mod world;

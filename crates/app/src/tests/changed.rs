@@ -513,7 +513,8 @@ async fn a_connection_of_an_earlier_version_is_listed_with_the_next_change_of_it
     let mut after = PropertyState::clone(&before);
     after.connections[0].import.as_mut().unwrap().listed = None;
     after.property.revision += 1;
-    let commit = crate::change::difference(Some(&before), &after, crate::change::History::default());
+    let commit =
+        crate::changes::difference::difference(Some(&before), &after, crate::changes::draft::History::default());
     assert_eq!(commit.remove_feeds.len(), 1);
     world.store.commit(&commit).await.unwrap();
     let other = world.app.desk.create_connection(&reach, &second, &new_connection("a")).await.unwrap();

@@ -116,7 +116,7 @@ async fn what_is_not_kept_is_not_guessed_at() {
     state.property.revision += 1;
     let kept = state.property.revised_at.take();
     assert!(kept.is_some());
-    let commit = crate::change::difference(None, &state, crate::change::History::default());
+    let commit = crate::changes::difference::difference(None, &state, crate::changes::draft::History::default());
     crate::ports::PropertyStore::commit(&*world.store, &commit).await.unwrap();
     let before = world.now();
     world.clock.advance(SignedDuration::from_mins(1));
@@ -176,7 +176,11 @@ fn a_change_puts_what_differs_and_keeps_what_that_replaced() {
     after.claims.connections.insert(connection_id(2), share(1)[&connection_id(1)].clone());
     after.claims.connections.extend(share(5).into_iter().filter(|(id, _)| *id == connection_id(5)));
 
-    let commit = crate::change::difference(Some(&before.clone().into()), &after, crate::change::History::default());
+    let commit = crate::changes::difference::difference(
+        Some(&before.clone().into()),
+        &after,
+        crate::changes::draft::History::default(),
+    );
     let ids = |connections: &[Connection]| connections.iter().map(|known| known.id.clone()).collect::<Vec<_>>();
     let keys = |claims: &BTreeMap<ConnectionId, ConnectionClaims>| claims.keys().cloned().collect::<BTreeSet<_>>();
     assert_eq!(ids(&commit.put_connections), [connection_id(2), connection_id(5)]);

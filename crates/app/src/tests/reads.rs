@@ -25,8 +25,8 @@ async fn a_log_is_recorded_and_removed_and_a_repetition_finds_it_gone() {
     let logs = MemoryReadLogs::new();
     let read_at = world.now() - SignedDuration::from_mins(40);
     logs.put("a", told(&token, &[read_at, read_at - SignedDuration::from_mins(15)]));
-    world.app.reads.take_read_log(&logs, "a").await.unwrap();
-    world.app.reads.take_read_log(&logs, "a").await.unwrap();
+    world.app.access.take_read_log(&logs, "a").await.unwrap();
+    world.app.access.take_read_log(&logs, "a").await.unwrap();
     assert!(logs.names().is_empty());
     let reads = world.store.reads(&[token.hash()], world.now()).await.unwrap();
     assert_eq!(reads, [LinkReads { last_read_at: Some(read_at), reads_24h: 2 }]);
@@ -39,10 +39,10 @@ async fn a_log_that_could_not_be_removed_is_counted_once_all_the_same() {
     let logs = MemoryReadLogs::new();
     logs.put("a", told(&token, &[world.now()]));
     logs.fail_to_remove();
-    let failed = world.app.reads.take_read_log(&logs, "a").await;
+    let failed = world.app.access.take_read_log(&logs, "a").await;
     assert!(matches!(failed, Err(TakeLogError::Object(_))), "{failed:?}");
     assert_eq!(logs.names(), ["a"], "it is told of again");
-    world.app.reads.take_read_log(&logs, "a").await.unwrap();
+    world.app.access.take_read_log(&logs, "a").await.unwrap();
     assert!(logs.names().is_empty());
     assert_eq!(world.store.reads(&[token.hash()], world.now()).await.unwrap()[0].reads_24h, 1);
 }
@@ -78,7 +78,7 @@ async fn found_of_a_site_that_stands(logged: bool) -> Vec<Finding> {
         if logged && underway.len() > 4 {
             let name = round.to_string();
             logs.put(&name, told(&token, &[underway.pop_front().unwrap()]));
-            world.app.reads.take_read_log(&logs, &name).await.unwrap();
+            world.app.access.take_read_log(&logs, &name).await.unwrap();
         }
         world.sweep().await;
     }

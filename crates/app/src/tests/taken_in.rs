@@ -9,7 +9,10 @@ use crate::{Reach, model::*, ports::*};
 const ONE: &[(&str, &str, &str)] = &[("HMAAAA", "2026-12-24", "2026-12-27")];
 const TWO: &[(&str, &str, &str)] = &[("HMAAAA", "2026-12-24", "2026-12-27"), ("HMBBBB", "2027-02-10", "2027-02-12")];
 
-async fn telemetry(world: &World, connection: &calmesh_calendar::ConnectionId) -> crate::telemetry::ImportTelemetry {
+async fn telemetry(
+    world: &World,
+    connection: &calmesh_calendar::ConnectionId,
+) -> crate::desk::telemetry::ImportTelemetry {
     let reach = Reach::whole(world.account.clone());
     world.app.desk.connection(&reach, connection).await.unwrap().import.unwrap()
 }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     App, NewConnection, Ports, Settings,
-    change::{History, difference},
+    changes::{difference::difference, draft::History},
     fakes::{Answer, FakeDeployment, FixedClock, Interruption, MemoryBus, MemoryFeeds, MemoryObjects, MemoryStore},
     model::*,
     ports::*,
