@@ -18,7 +18,6 @@ use crate::{
     desk::{
         Desk,
         edit::{InvalidField, ZONE_WANTED, known_zone},
-        looks::{HOST_WORDS, NotNow, ROOM_WORDS},
         reach::Reach,
     },
     limits::{BLOCKS_TOLD, DAYS_AHEAD, DAYS_BACK, WARNINGS_TOLD},
@@ -33,7 +32,10 @@ use crate::{
         body::{read_body, refused},
         judge::{judge_feed, warnings_of},
     },
-    traffic::{CHECKS, Look, NEW_FEEDS, TEXTS, TooMany},
+    traffic::{
+        CHECKS, Look, NEW_FEEDS, TEXTS, TooMany,
+        budgets::{HOST_WORDS, NotNow, ROOM_WORDS},
+    },
     words::counted,
 };
 

@@ -1,63 +1,19 @@
 //! Of what accounts and clients that wait may have only so much: budgets over all instances, and looks at feeds.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::SignedDuration;
 
 use crate::{
     desk::Desk,
-    model::{Budget, Spender, Spent},
-    ports::{BudgetStore, Clock, Hop, HopGate, StoreError},
-    traffic::{HOST, Look, PATIENCE, TooMany},
+    model::{Budget, Spender},
+    ports::{BudgetStore, Hop, HopGate},
+    traffic::{
+        Look, TooMany,
+        budgets::{Budgets, NotNow},
+    },
 };
-
-pub(crate) const HOST_WORDS: &str = "requests are sent to the site of this feed";
-pub(crate) const ROOM_WORDS: &str = "large calendars are read at the same time";
-
-/// Why something is not begun.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum NotNow {
-    #[error(transparent)]
-    TooMany(#[from] TooMany),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// What is left to spend, by the store and the clock.
-#[derive(Clone)]
-pub(crate) struct Budgets {
-    pub(crate) store: Arc<dyn BudgetStore>,
-    pub(crate) clock: Arc<dyn Clock>,
-}
-
-impl Budgets {
-    /// Spends one of a budget. `what` there is too much of where none is left.
-    pub(crate) async fn spend(&self, spender: &Spender, budget: Budget, what: &'static str) -> Result<(), NotNow> {
-        self.spend_patiently(spender, budget, SignedDuration::ZERO, what).await
-    }
-
-    /// As `spend`; waits for its turn where that comes soon.
-    async fn spend_patiently(
-        &self,
-        spender: &Spender,
-        budget: Budget,
-        patience: SignedDuration,
-        what: &'static str,
-    ) -> Result<(), NotNow> {
-        match self.store.spend(spender, budget, patience, self.clock.now()).await? {
-            Spent::After(wait) => {
-                tokio::time::sleep(Duration::try_from(wait).unwrap_or_default()).await;
-                Ok(())
-            }
-            Spent::Refused { retry_after } => Err(TooMany { what, retry_after }.into()),
-        }
-    }
-
-    async fn turn_of_look_at(&self, host: &str) -> Result<(), NotNow> {
-        self.spend_patiently(&Spender::Host(host.to_owned()), HOST, PATIENCE, HOST_WORDS).await
-    }
-}
 
 impl Desk {
     /// Lets a client's wish to look at a feed pass, or says when to come again: so many at once, so many a minute for

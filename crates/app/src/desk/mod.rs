@@ -27,7 +27,6 @@ use std::sync::Arc;
 
 use crate::{
     changes::Changes,
-    desk::looks::Budgets,
     model::SecretHash,
     ports::{
         AccountStore, ActivityStore, Clock, EventBus, FeedSource, FetchStore, IdempotencyStore, LinkStore,
@@ -37,7 +36,7 @@ use crate::{
     readings::kept::KeptAt,
     refreshes::Refreshing,
     settings::Settings,
-    traffic::Traffic,
+    traffic::{Traffic, budgets::Budgets},
     wiring::Ports,
 };
 

@@ -4,11 +4,11 @@ use calmesh_calendar::{ConnectionId, PropertyId, RefreshId};
 use jiff::Timestamp;
 
 use crate::{
-    desk::{Desk, looks::NotNow, reach::Reach},
+    desk::{Desk, reach::Reach},
     model::{Connection, ExtraLink, Outcome, Refresh, RefreshOutcome, RefreshScope, Spender},
     ports::{BusError, PageRequest, StoreError},
     refreshes::is_late,
-    traffic::{REFRESHES, TooMany},
+    traffic::{REFRESHES, TooMany, budgets::NotNow},
 };
 
 /// Extra links are looked through in pages of this size.

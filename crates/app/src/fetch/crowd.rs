@@ -17,10 +17,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{
-    Read, ReadResult,
-    gathering::{Batch, Gathering},
-};
+use super::gathering::{Batch, Gathering, Read, ReadResult};
 use crate::{
     fetch::Fetch,
     health::keeps_away,

@@ -5,9 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use calmesh_calendar::{AccountId, PropertyId};
 use tokio::time::Instant;
 
-use super::ReadResult;
 use crate::{
-    model::{FetchPlan, FetchState, RefreshPart, Snapshot},
+    model::{FailureKind, FetchPlan, FetchState, RefreshPart, Snapshot},
     ports::{Event, ReadFeed},
 };
 
@@ -16,6 +15,29 @@ const TOGETHER_WITHIN: Duration = Duration::from_secs(1);
 /// So many readings go together at most, and bodies of about so many bytes.
 const MOST_TOGETHER: usize = 16;
 const BYTES_TOGETHER: usize = 1024 * 1024;
+
+/// What reading one feed led to.
+#[derive(Debug)]
+pub(super) enum Read {
+    Over(ReadResult),
+    /// Merge says what becomes of it.
+    ToMerge(ToMerge),
+}
+
+/// What is told of a feed that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ReadResult {
+    Unchanged,
+    /// Another body, announced: merge says what becomes of it.
+    Announced,
+    /// The same body, announced since something of the connection waits for readings.
+    Awaited,
+    Failed(FailureKind),
+    /// Its host asked for less.
+    HostPaused,
+    /// There was no time left for it.
+    NotReached,
+}
 
 /// A reading that merge must see.
 #[derive(Debug)]

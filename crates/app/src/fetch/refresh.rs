@@ -6,8 +6,8 @@ use calmesh_calendar::{ConnectionId, RefreshId};
 use tokio::time::Instant;
 
 use super::{
-    ReadResult,
     crowd::{Reading, Seen, Told, Why},
+    gathering::ReadResult,
 };
 use crate::{
     fetch::Fetch,

@@ -9,8 +9,8 @@ use calmesh_calendar::{AccountId, span::Later};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    ReadResult,
     crowd::{Reading, Seen, Told, Why, asked_for_less},
+    gathering::ReadResult,
 };
 use crate::{
     fetch::Fetch,

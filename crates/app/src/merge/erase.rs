@@ -28,6 +28,17 @@ pub enum EraseError {
 }
 
 impl Merge {
+    /// Erases an account whose deletion was announced. Where nobody asked for it, or it was taken back, an event is no reason
+    /// to delete.
+    pub(crate) async fn erase_if_it_goes(&self, id: &AccountId) -> Result<(), WorkError> {
+        match self.erase_account(id).await {
+            Ok(()) | Err(EraseError::NotDeleted) => Ok(()),
+            Err(EraseError::Work(error)) => Err(error),
+            Err(EraseError::Object(error)) => Err(error.into()),
+            Err(EraseError::Store(error)) => Err(error.into()),
+        }
+    }
+
     /// Erases an account whose deletion began. At once go all blocks, connections, bodies of feeds, tokens, kept answers and
     /// the past; its private links stay for a week and are empty, so that every site lets go of what it read from them.
     /// Then they go, and the account with them. Each step may be repeated, so a run that died is finished by the next one.

@@ -1,6 +1,7 @@
 //! What keeps one account, one host or one slow feed from taking all there is. What holds over all instances is kept in
 //! the store; what only one process can count is counted here.
 
+pub(crate) mod budgets;
 pub(crate) mod room;
 
 use std::{
