@@ -15,7 +15,7 @@ use crate::{
         weighing::KnownReads,
     },
     model::{Dirty, PropertyState, happened},
-    ports::{Clock, Event, LinkStore, PropertyStore, Randomness, StoreError},
+    ports::{Event, StoreError},
 };
 
 const ATTEMPTS: u32 = 12;

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use crate::{
     desk::Desk,
     model::{Budget, Spender},
-    ports::{BudgetStore, Hop, HopGate},
+    ports::{Hop, HopGate},
     traffic::{
         Look, TooMany,
         budgets::{Budgets, NotNow},

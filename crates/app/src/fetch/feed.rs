@@ -14,10 +14,7 @@ use crate::{
     fetch::Fetch,
     health::{last_swept, not_taken_in},
     model::{AnnouncedReading, FetchPlan, FetchState, Fetched, Snapshot, Validators, happened, is_ahead},
-    ports::{
-        Clock, Event, EventBus, FeedRequest, FeedSource, FetchFailure, FetchStore, ParkedBody, PropertyStore,
-        SnapshotStore, StoreError,
-    },
+    ports::{Event, FeedRequest, FetchFailure, ParkedBody, StoreError},
     provider_words::user_agent_for,
     readings::{
         aside::{AsideError, aside, unreadable},

@@ -11,10 +11,7 @@ use crate::{
     health::not_taken_in,
     merge::Merge,
     model::{Connection, FailureKind, FetchState, Outcome, PropertyState, RefreshPart, Snapshot, Validators, is_ahead},
-    ports::{
-        AccountStore, Clock, FetchFailure, FetchStore, LinkStore, ParkedBody, PropertyStore, Randomness, ReadFeed,
-        RefreshStore, SnapshotStore, StoreError,
-    },
+    ports::{FetchFailure, ParkedBody, ReadFeed, StoreError},
     provider_words::refusal_of,
     readings::{
         aside::{AsideError, unreadable},

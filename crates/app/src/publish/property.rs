@@ -24,10 +24,7 @@ use crate::{
         ActivityKind, Connection, Detail, Dirty, ExtraLink, Format, LinkToken, Property, PropertyState, RetiringLink,
         RetiringServes, Status, is_ahead,
     },
-    ports::{
-        Clock, Event, EventBus, ExportObject, ExportStore, ExportWriteError, LinkStore, PageRequest, PropertyStore,
-        Randomness, StoreError,
-    },
+    ports::{Event, ExportObject, ExportWriteError, PageRequest, StoreError},
     publish::{Publish, served::stays_on_link},
     readings::{
         judge::says,
