@@ -7,7 +7,7 @@ use aws_sdk_secretsmanager::Client as SecretsClient;
 use aws_types::SdkConfig;
 use calmesh_access_log::{AccessLogs, new_logs};
 use calmesh_app::{
-    Common, Desk, Fetch, Keys, Merge, Ports, Reads, Settings, Tick, WorkError,
+    Access, Common, Desk, Fetch, Keys, Merge, Ports, Settings, Tick, WorkError,
     model::{LinkToken, SecretHash},
     ports::{AccountStore, Clock, Event, ExportStore, FeedSource, IdentityVerifier, Randomness, SnapshotStore},
 };
@@ -46,8 +46,8 @@ impl<R> fmt::Debug for Cloud<R> {
 
 /// What `access` runs: logs of reads, and where they are recorded.
 #[derive(Debug)]
-pub struct Access {
-    reads: Reads,
+pub struct Logs {
+    access: Access,
     logs: AccessLogs,
 }
 
@@ -156,7 +156,7 @@ impl Cloud<Merge> {
     }
 }
 
-impl Cloud<Access> {
+impl Cloud<Logs> {
     /// # Errors
     /// When a variable is missing or can't be read.
     pub async fn access() -> Result<Self, StartError> {
@@ -165,7 +165,7 @@ impl Cloud<Access> {
             let bucket = wires.config.access_log_bucket.clone().unwrap_or_default();
             let mark = wires.agent.mark().unwrap_or_default();
             let logs = AccessLogs::new(aws::on_demand(&wires.sdk, aws::s3), bucket, mark);
-            Ok(Access { reads: Reads::new(wires.store.clone()), logs })
+            Ok(Logs { access: Access::new(wires.store.clone()), logs })
         })
         .await
     }
@@ -180,11 +180,11 @@ impl Cloud<Access> {
     }
 
     async fn take_logs_of(&self, message: SqsMessage) -> Result<(), MessageError> {
-        let Access { reads, logs } = &self.room;
+        let Logs { access, logs } = &self.room;
         let body = message.body.unwrap_or_default();
         let new = new_logs(&body, logs.bucket()).map_err(|e| MessageError::Undecodable(e.into()))?;
         for log in new {
-            reads.take_read_log(logs, &log).await.map_err(|e| MessageError::Work(e.into()))?;
+            access.take_read_log(logs, &log).await.map_err(|e| MessageError::Work(e.into()))?;
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ mod world;
 #[cfg(feature = "cloud")]
 pub use batch::{BatchLimits, MessageError, NamelessMessage, work_batch};
 #[cfg(feature = "cloud")]
-pub use cloud::{Access, Api, Cloud, StartError, Works};
+pub use cloud::{Api, Cloud, Logs, StartError, Works};
 #[cfg(feature = "cloud")]
 pub use config::{Config, ConfigError, Function, Oidc};
 pub use own_agent::{CONTACT_URL, OwnAgent};
