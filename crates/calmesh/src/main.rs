@@ -14,6 +14,7 @@ mod listener;
 mod merge;
 mod output;
 mod reads;
+mod remembered;
 mod serve;
 mod source;
 mod timer;

@@ -42,6 +42,7 @@ use crate::{
     listener::{self, Limits},
     output::{self, Style},
     reads::{Reads, ReadsError},
+    remembered::{Bodies, Versions},
     source, timer,
 };
 
@@ -477,8 +478,8 @@ async fn wire(
     let ports = Ports {
         common,
         feeds: Arc::new(feeds),
-        snapshots: objects.clone(),
-        exports: objects,
+        snapshots: Arc::new(Bodies::of(objects.clone())),
+        exports: Arc::new(Versions::of(objects)),
         sealer: Arc::new(sealer),
         operator_key: SecretHash::of(&credentials.operator_key),
         keys: derive_keys(&secret).map_err(|_| FolderError::Damaged(folder.credentials_file()))?,
@@ -748,6 +749,17 @@ mod tests {
                 std::future::pending::<()>().await;
             }
             self.inner.export(token).await
+        }
+
+        async fn export_version(&self, token: &LinkToken) -> Result<Option<ExportVersion>, ObjectError> {
+            if *token == self.link {
+                std::future::pending::<()>().await;
+            }
+            self.inner.export_version(token).await
+        }
+
+        fn version_of(&self, body: &[u8]) -> ExportVersion {
+            self.inner.version_of(body)
         }
 
         async fn put_export(

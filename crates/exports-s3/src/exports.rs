@@ -8,6 +8,7 @@ use calmesh_app::{
     ports::{ExportObject, ExportStore, ExportVersion, ExportWriteError, ObjectError},
 };
 use jiff::Timestamp;
+use md5::{Digest, Md5};
 
 use crate::{
     ObjectKey, S3Objects,
@@ -26,6 +27,28 @@ impl ExportStore for S3Objects {
             .ok_or_else(|| told("GetObject", key.noun(), "was answered without a time"))?;
         let body = whole(found.body, &key).await?;
         Ok(Some(ExportObject { body, version: ExportVersion(etag), last_modified }))
+    }
+
+    async fn export_version(&self, token: &LinkToken) -> Result<Option<ExportVersion>, ObjectError> {
+        let key = ObjectKey::Export { token: token.clone() };
+        let head = self.client.head_object().bucket(key.bucket(&self.buckets)).key(key.path());
+        match head.send().await {
+            Ok(found) => {
+                let etag = found.e_tag.ok_or_else(|| told("HeadObject", key.noun(), "was answered without an ETag"))?;
+                Ok(Some(ExportVersion(etag)))
+            }
+            // S3's answer to HEAD has no body that would tell a missing bucket from a missing key; who puts hears of it.
+            Err(error) => match refusal(&error) {
+                Some((404, None | Some("NotFound" | "NoSuchKey"))) => Ok(None),
+                _ => Err(failure("HeadObject", key.noun(), &error)),
+            },
+        }
+    }
+
+    /// S3 User Guide, "Common response headers": the ETag of what was put in one piece and lies in the clear or under
+    /// S3's own keys (SSE-S3) is its MD5. Under other keys it is something else, and whoever compares puts once more.
+    fn version_of(&self, body: &[u8]) -> ExportVersion {
+        ExportVersion(format!("\"{}\"", hex::encode(Md5::digest(body))))
     }
 
     async fn put_export(

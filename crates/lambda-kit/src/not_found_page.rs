@@ -48,6 +48,14 @@ impl ExportStore for WithNotFoundPage {
         self.objects.export(token).await
     }
 
+    async fn export_version(&self, token: &LinkToken) -> Result<Option<ExportVersion>, ObjectError> {
+        self.objects.export_version(token).await
+    }
+
+    fn version_of(&self, body: &[u8]) -> ExportVersion {
+        self.objects.version_of(body)
+    }
+
     async fn put_export(
         &self,
         token: &LinkToken,

@@ -53,6 +53,7 @@ pub async fn export_store(store: &dyn ExportStore) {
 
 async fn an_unknown_token_has_no_export(store: &dyn ExportStore) {
     assert_eq!(store.export(&token(1)).await.unwrap(), None);
+    assert_eq!(store.export_version(&token(1)).await.unwrap(), None);
 }
 
 async fn an_export_reads_back_as_it_was_put(store: &dyn ExportStore) {
@@ -61,6 +62,8 @@ async fn an_export_reads_back_as_it_was_put(store: &dyn ExportStore) {
         let read = store.export(&token(n)).await.unwrap().unwrap();
         assert_eq!(read.body, bytes);
         assert_eq!(read.version, version, "a put and the read after it name different versions");
+        assert_eq!(store.export_version(&token(n)).await.unwrap(), Some(version.clone()), "so does its version alone");
+        assert_eq!(store.version_of(&bytes), version, "and it is told by the bytes");
     }
 }
 
@@ -68,6 +71,7 @@ async fn a_put_over_what_was_read_gives_the_next_version(store: &dyn ExportStore
     let first = store.put_export(&token(4), Bytes::from_static(b"one"), None).await.unwrap();
     let second = store.put_export(&token(4), Bytes::from_static(b"two"), Some(&first)).await.unwrap();
     assert_ne!(first, second);
+    assert_eq!(store.export_version(&token(4)).await.unwrap().as_ref(), Some(&second));
     let third = store.put_export(&token(4), Bytes::from_static(b"two"), Some(&second)).await.unwrap();
     let read = store.export(&token(4)).await.unwrap().unwrap();
     assert_eq!((read.body.as_ref(), read.version), (b"two".as_slice(), third));
@@ -107,6 +111,7 @@ async fn a_deleted_export_is_gone_and_deleting_again_does_nothing(store: &dyn Ex
     store.delete_export(&token(7)).await.unwrap();
     store.delete_export(&token(7)).await.unwrap();
     assert_eq!(store.export(&token(7)).await.unwrap(), None);
+    assert_eq!(store.export_version(&token(7)).await.unwrap(), None);
     store.put_export(&token(7), Bytes::from_static(b"again"), None).await.unwrap();
     assert_eq!(store.export(&token(7)).await.unwrap().unwrap().body, "again");
 }

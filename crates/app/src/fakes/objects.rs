@@ -220,6 +220,17 @@ impl ExportStore for MemoryObjects {
         })
     }
 
+    async fn export_version(&self, token: &LinkToken) -> Result<Option<ExportVersion>, ObjectError> {
+        self.call(|objects| {
+            assert!(objects.poisoned.as_ref() != Some(token), "this export is poisoned");
+            Ok(objects.exports.get(token).map(|object| object.version.clone()))
+        })
+    }
+
+    fn version_of(&self, body: &[u8]) -> ExportVersion {
+        version_of(body)
+    }
+
     async fn put_export(
         &self,
         token: &LinkToken,

@@ -56,7 +56,7 @@ pub trait SnapshotStore: Send + Sync {
     async fn forget(&self, account: &AccountId, connection: &ConnectionId) -> Result<(), ObjectError>;
 }
 
-/// Which bytes an export object holds: its ETag.
+/// Which bytes an export object holds: its ETag, a digest of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportVersion(pub String);
 
@@ -82,6 +82,12 @@ pub enum ExportWriteError {
 #[async_trait]
 pub trait ExportStore: Send + Sync {
     async fn export(&self, token: &LinkToken) -> Result<Option<ExportObject>, ObjectError>;
+
+    /// The version of the object that is there, without its bytes.
+    async fn export_version(&self, token: &LinkToken) -> Result<Option<ExportVersion>, ObjectError>;
+
+    /// The version that an object with these bytes has.
+    fn version_of(&self, body: &[u8]) -> ExportVersion;
 
     /// Puts the bytes if the object is still the one that was read (`None`: if there is none).
     /// # Errors

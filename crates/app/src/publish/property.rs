@@ -24,7 +24,7 @@ use crate::{
         ActivityKind, Connection, Detail, Dirty, ExtraLink, Format, LinkToken, Property, PropertyState, RetiringLink,
         RetiringServes, Status, is_ahead,
     },
-    ports::{Event, ExportObject, ExportWriteError, PageRequest, StoreError},
+    ports::{Event, ExportVersion, ExportWriteError, PageRequest, StoreError},
     publish::{Publish, served::stays_on_link},
     readings::{
         judge::says,
@@ -46,10 +46,11 @@ const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(24 * 35);
 /// What `busy` links call everything.
 const NOT_AVAILABLE: &str = "Not available";
 
-/// So many objects of one property are read at the same time.
+/// So many objects of one property are looked at at the same time.
 const OBJECTS_AT_ONCE: usize = 8;
 
-type Objects = BTreeMap<LinkToken, Option<ExportObject>>;
+/// Which bytes lie behind the links.
+type Versions = BTreeMap<LinkToken, Option<ExportVersion>>;
 
 impl Publish {
     /// Makes the exports of a property follow its state, and does what its time has come for: a pause that ends, a
@@ -105,11 +106,11 @@ impl Publish {
         put: &mut BTreeSet<LinkToken>,
     ) -> Result<Option<PropertyState>, WorkError> {
         let id = known.property.id.clone();
-        let objects = self.objects_of(tokens(&known)).await?;
-        // Only now the state: no object was read after it.
+        let versions = self.versions_of(tokens(&known)).await?;
+        // Only now the state: no object was looked at after it.
         let Some(mut state) = self.as_it_stands(known).await? else { return Ok(None) };
         let now = self.clock.now();
-        if tokens(&state).iter().any(|token| !objects.contains_key(token)) {
+        if tokens(&state).iter().any(|token| !versions.contains_key(token)) {
             return Ok(None);
         }
         if self.retire(&state, now).await? {
@@ -117,8 +118,8 @@ impl Publish {
         }
         let mut moved = Vec::new();
         for (token, bytes) in self.exports_of(&state, now)? {
-            let object = objects.get(&token).and_then(Option::as_ref);
-            match self.put_if_different(&token, object, bytes).await {
+            let version = versions.get(&token).and_then(Option::as_ref);
+            match self.put_if_different(&token, version, bytes).await {
                 Ok(false) => {}
                 Ok(true) => {
                     put.insert(token.clone());
@@ -181,13 +182,13 @@ impl Publish {
         Ok(())
     }
 
-    async fn objects_of(&self, tokens: Vec<LinkToken>) -> Result<Objects, WorkError> {
-        let reads: Vec<_> = tokens
+    async fn versions_of(&self, tokens: Vec<LinkToken>) -> Result<Versions, WorkError> {
+        let looks: Vec<_> = tokens
             .into_iter()
-            .map(|token| async move { Ok::<_, WorkError>((self.exports.export(&token).await?, token)) })
+            .map(|token| async move { Ok::<_, WorkError>((self.exports.export_version(&token).await?, token)) })
             .collect();
-        let found: Vec<_> = stream::iter(reads).buffer_unordered(OBJECTS_AT_ONCE).try_collect().await?;
-        Ok(found.into_iter().map(|(object, token)| (token, object)).collect())
+        let found: Vec<_> = stream::iter(looks).buffer_unordered(OBJECTS_AT_ONCE).try_collect().await?;
+        Ok(found.into_iter().map(|(version, token)| (token, version)).collect())
     }
 
     /// A state as it stands now. What is known counts while its revision does: then the head alone is read, for its
@@ -207,13 +208,13 @@ impl Publish {
     async fn put_if_different(
         &self,
         token: &LinkToken,
-        object: Option<&ExportObject>,
+        version: Option<&ExportVersion>,
         bytes: Vec<u8>,
     ) -> Result<bool, ExportWriteError> {
-        if object.is_some_and(|object| object.body == bytes) {
+        if version == Some(&self.exports.version_of(&bytes)) {
             return Ok(false);
         }
-        self.exports.put_export(token, Bytes::from(bytes), object.map(|object| &object.version)).await?;
+        self.exports.put_export(token, Bytes::from(bytes), version).await?;
         Ok(true)
     }
 
@@ -352,7 +353,7 @@ impl Publish {
     pub async fn publish_link(&self, id: &LinkId) -> Result<(), WorkError> {
         for _ in 0..ATTEMPTS {
             let Some(known) = self.links.link(id).await? else { return Ok(()) };
-            let object = self.exports.export(&known.token).await?;
+            let version = self.exports.export_version(&known.token).await?;
             let Some(link) = self.links.link(id).await? else { return Ok(()) };
             let now = self.clock.now();
             if link.retires_at().is_some_and(|at| at <= now) {
@@ -360,7 +361,7 @@ impl Publish {
             }
             let (events, name) = self.events_of_link(&link, now).await?;
             let bytes = render(&document(name, events, calmesh_profiles::generic()));
-            let put = match self.put_if_different(&link.token, object.as_ref(), bytes).await {
+            let put = match self.put_if_different(&link.token, version.as_ref(), bytes).await {
                 Ok(put) => put,
                 Err(ExportWriteError::Stale) => continue,
                 Err(ExportWriteError::Object(error)) => return Err(error.into()),
