@@ -1,5 +1,5 @@
-//! What is known of one connection, in one item: its settings, its stays and its claims, each an attribute with a
-//! document of its own. Stays that take more than a page lie on pages beside it (`stays`), and claims that weigh too much
+//! What is known of one connection, in one item and one document: its settings, its stays and its claims. Stays that take
+//! more than a page lie on pages beside it (`stays`), and claims that weigh too much
 //! in an item of their own, so that no item comes near what DynamoDB takes.
 //!
 //! Where stays and claims lie follows from each alone, so a writer who knows the state before knows which items there
@@ -14,7 +14,7 @@ use calmesh_app::{
 use calmesh_calendar::{Block, BlockId, ConnectionClaims, ConnectionId, PropertyId};
 
 use crate::{
-    doc::{Document, page},
+    doc::{self, connection::Parts},
     journal::{Step, Value},
     schema::{self, attr},
     stays::{self, Source},
@@ -22,7 +22,7 @@ use crate::{
 
 /// Claims of more weight lie in an item of their own.
 const CLAIMS_WEIGHT: usize = 24_000;
-/// What a run weighs: its bytes at the worst (see the README), so that no change of the document's form moves claims.
+/// What a run weighs, reckoned so that no change of the document's form moves claims; it takes fewer bytes (see the README).
 const CLAIM_WEIGHT: usize = 43;
 const PART_WEIGHT: usize = 151;
 const LINK_WEIGHT: usize = 88;
@@ -56,8 +56,9 @@ impl<'a> Known<'a> {
         self.claims.filter(|claims| !are_light(claims))
     }
 
-    fn has_item(&self) -> bool {
-        self.settings.is_some() || self.stays_within().is_some() || self.claims_within().is_some()
+    /// What lies in the connection's item, with these settings.
+    fn within<'b>(&'b self, settings: Option<&'b Connection>) -> Parts<'b> {
+        Parts { settings, stays: self.stays_within(), claims: self.claims_within() }
     }
 }
 
@@ -77,10 +78,10 @@ pub(crate) fn steps(commit: &PropertyCommit, before: &PropertyState) -> Result<V
     let rev = Value::N(commit.property.revision.to_string());
     let mut steps = Vec::new();
     for (source, (old, new)) in touched(commit, before) {
-        steps.extend(stays::steps(id, &rev, source.as_ref(), &old.blocks, &new.blocks)?);
+        steps.extend(stays::steps(id, &rev, source.as_ref(), &old.blocks, &new.blocks));
         if let Some(connection) = &source {
             steps.extend(step_of_item(id, &rev, connection, &old, &new)?);
-            steps.extend(step_of_claims(id, &rev, connection, &old, &new)?);
+            steps.extend(step_of_claims(id, &rev, connection, &old, &new));
         }
     }
     Ok(steps)
@@ -139,32 +140,16 @@ fn step_of_item(
     new: &Known<'_>,
 ) -> Result<Option<Step>, StoreError> {
     let key = schema::connection(property, connection);
-    if !new.has_item() {
-        return Ok(old.has_item().then(|| Step::delete(key)));
-    }
-    let (mut set, mut remove) = (Vec::new(), Vec::new());
-    match (old.settings, new.settings) {
-        (old, Some(new)) if old != Some(new) => {
-            set.push((attr::DOC, Value::S(with_last_change(new, old).encode()?)));
-        }
-        (Some(_), None) => remove.push(attr::DOC),
-        _ => {}
-    }
-    match (old.stays_within(), new.stays_within()) {
-        (old, Some(new)) if old != Some(new) => set.push((attr::STAYS, Value::S(page::encode(new)?))),
-        (Some(_), None) => remove.push(attr::STAYS),
-        _ => {}
-    }
-    match (old.claims_within(), new.claims_within()) {
-        (old, Some(new)) if old != Some(new) => set.push((attr::CLAIMS, Value::S(new.encode()?))),
-        (Some(_), None) => remove.push(attr::CLAIMS),
-        _ => {}
-    }
-    if set.is_empty() && remove.is_empty() {
+    let kept = new.settings.map(|settings| with_last_change(settings, old.settings));
+    let (before, after) = (old.within(old.settings), new.within(kept.as_ref()));
+    if before == after {
         return Ok(None);
     }
-    set.push((attr::REV, rev.clone()));
-    Ok(Some(if old.has_item() { Step::set(key, set, remove) } else { Step::put(key, set) }))
+    if after == Parts::default() {
+        return Ok(Some(Step::delete(key)));
+    }
+    let doc = Value::B(doc::connection::encode(property, &after)?);
+    Ok(Some(Step::put(key, [(attr::DOC, doc), (attr::REV, rev.clone())])))
 }
 
 /// The write of the item of claims that have no room in the connection's; none where nothing in it changed.
@@ -174,15 +159,17 @@ fn step_of_claims(
     connection: &ConnectionId,
     old: &Known<'_>,
     new: &Known<'_>,
-) -> Result<Option<Step>, StoreError> {
+) -> Option<Step> {
     let key = schema::claims(property, connection);
-    Ok(match (old.claims_beside(), new.claims_beside()) {
-        (old, Some(new)) if old != Some(new) => {
-            Some(Step::put(key, [(attr::DOC, Value::S(new.encode()?)), (attr::REV, rev.clone())]))
+    let (before, after) = (old.claims_beside(), new.claims_beside());
+    let step = match after {
+        Some(claims) => {
+            let doc = Value::B(doc::claims::encode(property, claims));
+            Step::put(key, [(attr::DOC, doc), (attr::REV, rev.clone())])
         }
-        (Some(_), None) => Some(Step::delete(key)),
-        _ => None,
-    })
+        None => Step::delete(key),
+    };
+    (before != after).then_some(step)
 }
 
 fn token_of(connection: Option<&Connection>) -> Option<&calmesh_app::model::LinkToken> {

@@ -1,19 +1,24 @@
-//! What happened to a property, as items of lines: those of one change lie in one item, or on pages. First the form's
-//! version, then on each line a word that says what it is, and a record. In one partition the activity and what changes
-//! replaced; in another one, since they are listed on their own and few changes have any, the holds that ended.
+//! What happened to a property, as items of records: those of one change lie in one item, or on pages. In one partition the
+//! activity and what changes replaced; in another one, since they are listed on their own and few changes have any, the
+//! holds that ended.
 
 use std::collections::BTreeMap;
 
 use calmesh_app::{
-    model::{Activity, ClosedHold, Connection, Property, Replaced},
+    model::{Activity, ClosedHold, Property, Replaced},
     ports::{Page, PageRequest, PropertyCommit, StoreError},
 };
-use calmesh_calendar::{Block, ConnectionClaims, PropertyId};
+use calmesh_calendar::{Block, ConnectionId, PropertyId};
 use jiff::Timestamp;
 
 use crate::{
     DynamoStore,
-    doc::{Document, page},
+    doc::{
+        self, Document,
+        connection::Parts,
+        pack,
+        past::{self, Record, Word},
+    },
     item,
     journal::{self, Step, Value},
     schema::{self, attr},
@@ -23,22 +28,11 @@ use crate::{
 
 const WHAT: &str = "the history of a property";
 
-pub(crate) const ACTIVITY: &str = "ACT";
-pub(crate) const HOLD: &str = "HLD";
-const PROPERTY: &str = "PRP";
-const CONNECTION: &str = "CON";
-/// Blocks of a source (`own`, or a connection) that follow each other, as a page.
-const BLOCKS: &str = "BLK";
-const CLAIMS: &str = "CLM";
-const NEW_CONNECTIONS: &str = "+CON";
-const NEW_BLOCKS: &str = "+BLK";
-const NEW_CLAIMS: &str = "+CLM";
-
-/// An item may be written down in a staged item first, with escapes, and that takes 400 KB.
-const PAGE_BYTES: usize = 200_000;
-/// So many ids stand on one line.
-const IDS_A_LINE: usize = 1_000;
-/// What a list's place has between the item and how many of its lines were shown.
+/// An item may be written down in a staged item first, where its bytes are digits, and that takes 400 KB.
+const PAGE_BYTES: usize = 150_000;
+/// So many ids are one record.
+const IDS_A_RECORD: usize = 1_000;
+/// What a list's place has between the item and how many of its records were shown.
 const SHOWN: char = '/';
 /// Sorts after everything that a sort key of these partitions has in it.
 const AFTER_ITEM: char = '~';
@@ -47,93 +41,87 @@ fn unreadable() -> StoreError {
     StoreError::Corrupt { what: WHAT.to_owned() }
 }
 
-type Lines = BTreeMap<Timestamp, Vec<String>>;
+type Records = BTreeMap<Timestamp, Vec<Record>>;
 
 /// What a commit adds to the past.
 pub(crate) fn steps_of(commit: &PropertyCommit) -> Result<Vec<Step>, StoreError> {
     let unique = format!("{:020}", commit.property.revision);
-    let mut lines = activity_lines(&commit.activity)?;
+    let mut records = activity_records(&commit.activity)?;
     if let Some(replaced) = &commit.replaced {
-        lines.entry(replaced.at).or_default().extend(replaced_lines(replaced)?);
+        records.entry(replaced.at).or_default().extend(replaced_records(replaced)?);
     }
     let id = &commit.property.id;
-    let mut steps = items(&schema::history_partition(id), &unique, lines);
+    let mut steps = items(&schema::history_partition(id), &unique, records)?;
     let mut ended: Vec<&ClosedHold> = commit.closed_holds.iter().collect();
     ended.sort_by_key(|closed| &closed.hold.id);
-    let mut lines = Lines::new();
+    let mut records = Records::new();
     for closed in ended {
-        lines.entry(closed.closed_at).or_default().push(format!("{HOLD} {}", closed.encode()?));
+        records.entry(closed.closed_at).or_default().push(Record::new(Word::Hold, closed.encode()?));
     }
-    steps.extend(items(&schema::closed_holds_partition(id), &unique, lines));
+    steps.extend(items(&schema::closed_holds_partition(id), &unique, records)?);
     Ok(steps)
 }
 
 /// Entries of one property that belong to no commit.
 pub(crate) fn appended(property: &PropertyId, unique: &str, entries: &[Activity]) -> Result<Vec<Step>, StoreError> {
-    Ok(items(&schema::history_partition(property), unique, activity_lines(entries)?))
+    items(&schema::history_partition(property), unique, activity_records(entries)?)
 }
 
-fn activity_lines(entries: &[Activity]) -> Result<Lines, StoreError> {
-    let mut lines = Lines::new();
+fn activity_records(entries: &[Activity]) -> Result<Records, StoreError> {
+    let mut records = Records::new();
     for entry in entries {
-        lines.entry(entry.at).or_default().push(format!("{ACTIVITY} {}", entry.encode()?));
+        records.entry(entry.at).or_default().push(Record::new(Word::Activity, entry.encode()?));
     }
-    Ok(lines)
+    Ok(records)
 }
 
-fn items(partition: &str, unique: &str, lines: Lines) -> Vec<Step> {
+fn items(partition: &str, unique: &str, records: Records) -> Result<Vec<Step>, StoreError> {
     let mut steps = Vec::new();
-    for (at, lines) in lines {
-        let pages = journal::paged(lines, PAGE_BYTES);
+    for (at, records) in records {
+        let pages = past::paged(records, PAGE_BYTES);
         let of = Value::N(pages.len().to_string());
         for (nth, page) in pages.into_iter().enumerate() {
-            let doc = Value::S(journal::with_form(&page));
+            let doc = Value::B(past::encode(&page)?);
             let attributes = [(attr::DOC, doc), (attr::OF, of.clone()), (attr::TTL, journal::kept_until(at))];
             steps.push(Step::put(schema::past(partition.to_owned(), at, unique, nth), attributes));
         }
     }
-    steps
+    Ok(steps)
 }
 
-fn replaced_lines(replaced: &Replaced) -> Result<Vec<String>, StoreError> {
-    let mut lines = vec![format!("{PROPERTY} {}", replaced.property.encode()?)];
+fn replaced_records(replaced: &Replaced) -> Result<Vec<Record>, StoreError> {
+    let id = &replaced.property.id;
+    let mut records = vec![Record::new(Word::Property, doc::property::encode(&replaced.property))];
     for connection in &replaced.connections {
-        lines.push(format!("{CONNECTION} {}", connection.encode()?));
+        let parts = Parts { settings: Some(connection), ..Parts::default() };
+        records.push(Record::of(Word::Connection, connection.id.as_str(), doc::connection::encode(id, &parts)?));
     }
     for of_one in replaced.blocks.chunk_by(|a, b| a.connection() == b.connection()) {
         let source = of_one.first().and_then(Block::connection);
         let source = source.map_or(schema::OWN_BLOCKS, |connection| connection.as_str());
         for blocks in stays::in_order(of_one) {
-            lines.push(format!("{BLOCKS} {source} {}", page::encode(&blocks)?));
+            records.push(Record::of(Word::Blocks, source, doc::block::encode(id, &blocks)));
         }
     }
     for (connection, claims) in &replaced.claims {
-        lines.push(format!("{CLAIMS} {connection} {}", claims.encode()?));
+        records.push(Record::of(Word::Claims, connection.as_str(), doc::claims::encode(id, claims)));
     }
-    lines.extend(id_lines(NEW_CONNECTIONS, &replaced.new_connections));
-    lines.extend(id_lines(NEW_BLOCKS, &replaced.new_blocks));
-    lines.extend(id_lines(NEW_CLAIMS, &replaced.new_claims));
-    Ok(lines)
+    records.extend(id_records(Word::NewConnections, id, &replaced.new_connections));
+    records.extend(id_records(Word::NewBlocks, id, &replaced.new_blocks));
+    records.extend(id_records(Word::NewClaims, id, &replaced.new_claims));
+    Ok(records)
 }
 
-/// Lines of ids: what all on it begin with, then the rest of each.
-fn id_lines<T: ToString>(word: &str, ids: &[T]) -> Vec<String> {
-    let line = |ids: &[T]| {
-        let ids: Vec<String> = ids.iter().map(T::to_string).collect();
-        let beginning = page::common_beginning(ids.iter().map(String::as_str));
-        let rest: Vec<&str> = ids.iter().map(|id| id.strip_prefix(beginning).unwrap_or_default()).collect();
-        format!("{word} {beginning} {}", rest.join(" "))
-    };
-    ids.chunks(IDS_A_LINE).map(line).collect()
+fn id_records<T: pack::Id>(word: Word, property: &PropertyId, ids: &[T]) -> impl Iterator<Item = Record> {
+    ids.chunks(IDS_A_RECORD).map(move |ids| Record::new(word, pack::ids(property, ids)))
 }
 
-/// The words and records of an item.
-fn lines_of(item: &Item) -> Result<impl DoubleEndedIterator<Item = (&str, &str)>, StoreError> {
-    Ok(journal::lines_of(item, WHAT)?.map(|line| line.split_once(' ').unwrap_or((line, ""))))
+fn records_of(item: &Item) -> Result<Vec<Record>, StoreError> {
+    past::decode(item::get_bytes(item, attr::DOC)?)
 }
 
-/// What changes replaced; none where the pages of one are not all there yet.
-pub(crate) fn read_replaced(items: &[Item]) -> Result<Option<Vec<Replaced>>, StoreError> {
+/// What changes of a property replaced; none where the pages of one are not all there yet.
+pub(crate) fn read_replaced(id: &PropertyId, items: &[Item]) -> Result<Option<Vec<Replaced>>, StoreError> {
     let mut changes: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
     for item in items {
         let (change, _) = item::get_text(item, attr::SK)?.rsplit_once('#').ok_or_else(unreadable)?;
@@ -145,41 +133,42 @@ pub(crate) fn read_replaced(items: &[Item]) -> Result<Option<Vec<Replaced>>, Sto
         if of != pages.len() {
             return Ok(None);
         }
-        let mut lines = Vec::new();
+        let mut records = Vec::new();
         for page in pages {
-            lines.extend(lines_of(page)?.filter(|(word, _)| *word != ACTIVITY));
+            records.extend(records_of(page)?);
         }
-        if !lines.is_empty() {
-            found.push(read_change(change, &lines)?);
+        records.retain(|record| record.word != Word::Activity);
+        if !records.is_empty() {
+            found.push(read_change(id, change, &records)?);
         }
     }
     Ok(Some(found))
 }
 
-fn read_change(change: &str, lines: &[(&str, &str)]) -> Result<Replaced, StoreError> {
+fn read_change(id: &PropertyId, change: &str, records: &[Record]) -> Result<Replaced, StoreError> {
     let (at, revision) = change.split_once('#').ok_or_else(unreadable)?;
     let revision: u64 = revision.parse().map_err(|_| unreadable())?;
     let (mut connections, mut blocks, mut claims) = (Vec::new(), Vec::new(), BTreeMap::new());
     let (mut new_connections, mut new_blocks, mut new_claims) = (Vec::new(), Vec::new(), Vec::new());
     let mut property = None;
-    for (word, told) in lines {
-        let of_one = || told.split_once(' ').ok_or_else(unreadable);
-        match *word {
-            PROPERTY => property = Some(Property { revision: revision.saturating_sub(1), ..Property::decode(told)? }),
-            CONNECTION => connections.push(Connection::decode(told)?),
-            BLOCKS => {
-                let (source, told) = of_one()?;
-                let source = stays::source(source).ok_or_else(unreadable)?;
-                blocks.extend(page::decode(told, source.as_ref())?);
+    for record in records {
+        let of = || record.of.parse::<ConnectionId>().map_err(|_| unreadable());
+        let told = record.told.as_slice();
+        match record.word {
+            Word::Property => {
+                let stood = doc::property::decode(told, id)?;
+                property = Some(Property { revision: revision.saturating_sub(1), ..stood });
             }
-            CLAIMS => {
-                let (connection, told) = of_one()?;
-                claims.insert(connection.parse().map_err(|_| unreadable())?, ConnectionClaims::decode(told)?);
+            Word::Connection => connections.extend(doc::connection::decode(told, id, &of()?)?.settings),
+            Word::Blocks => {
+                let source = stays::source(&record.of).ok_or_else(unreadable)?;
+                blocks.extend(doc::block::decode(told, id, source.as_ref())?);
             }
-            NEW_CONNECTIONS => new_connections.extend(ids(told)?),
-            NEW_BLOCKS => new_blocks.extend(ids(told)?),
-            NEW_CLAIMS => new_claims.extend(ids(told)?),
-            _ => return Err(unreadable()),
+            Word::Claims => drop(claims.insert(of()?, doc::claims::decode(told, id)?)),
+            Word::NewConnections => new_connections.extend(pack::read_ids(told, id)?),
+            Word::NewBlocks => new_blocks.extend(pack::read_ids(told, id)?),
+            Word::NewClaims => new_claims.extend(pack::read_ids(told, id)?),
+            Word::Activity | Word::Hold => return Err(unreadable()),
         }
     }
     let property = property.ok_or_else(unreadable)?;
@@ -187,12 +176,7 @@ fn read_change(change: &str, lines: &[(&str, &str)]) -> Result<Replaced, StoreEr
     Ok(Replaced { at, revision, property, connections, blocks, claims, new_connections, new_blocks, new_claims })
 }
 
-fn ids<T: std::str::FromStr>(told: &str) -> Result<Vec<T>, StoreError> {
-    let (beginning, rest) = told.split_once(' ').ok_or_else(unreadable)?;
-    rest.split(' ').map(|rest| format!("{beginning}{rest}").parse().map_err(|_| unreadable())).collect()
-}
-
-/// How far a list was shown: an item's sort key, and how many of its lines.
+/// How far a list was shown: an item's sort key, and how many of its records.
 fn place(sk: &str, shown: usize) -> String {
     format!("{sk}{SHOWN}{shown}")
 }
@@ -203,12 +187,12 @@ fn read_place(place: &str) -> Option<(&str, usize)> {
 }
 
 impl DynamoStore {
-    /// A page of the records that these lines hold, the newest first. A page may end in the middle of an item, since what
+    /// A page of the records of this kind, the newest first. A page may end in the middle of an item, since what
     /// was written of the past never changes.
-    pub(crate) async fn list_lines<T: Document>(
+    pub(crate) async fn list_past<T: Document>(
         &self,
         partition: String,
-        word: &str,
+        word: Word,
         page: PageRequest,
     ) -> Result<Page<T>, StoreError> {
         let limit = usize::from(page.limit.max(1));
@@ -218,7 +202,7 @@ impl DynamoStore {
             .as_deref()
             .map(|after| read_place(after).ok_or_else(|| StoreError::Corrupt { what: "a place in a list".to_owned() }));
         let begun = begun.transpose()?;
-        // That item once more: the rest of its lines come next.
+        // That item once more: the rest of its records come next.
         let mut after = begun.map(|(sk, _)| format!("{sk}{AFTER_ITEM}"));
         let mut found: Vec<(String, T)> = Vec::new();
         loop {
@@ -227,9 +211,10 @@ impl DynamoStore {
             for item in &items {
                 let sk = item::get_text(item, attr::SK)?;
                 let shown = begun.filter(|(begun, _)| *begun == sk).map_or(0, |(_, shown)| shown);
-                let lines = lines_of(item)?.rev().filter(|(of, _)| *of == word).enumerate().skip(shown);
-                for (nth, (_, told)) in lines.take(limit + 1 - found.len()) {
-                    found.push((place(sk, nth + 1), T::decode(told)?));
+                let records = records_of(item)?;
+                let records = records.iter().rev().filter(|record| record.word == word).enumerate().skip(shown);
+                for (nth, record) in records.take(limit + 1 - found.len()) {
+                    found.push((place(sk, nth + 1), T::decode(record.text()?)?));
                 }
                 if found.len() > limit {
                     found.truncate(limit);

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use calmesh_app::{model::Dirty, ports::StoreError};
 use jiff::Timestamp;
 
@@ -14,6 +14,10 @@ use crate::{
 
 pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
+}
+
+pub(crate) fn bytes(value: Vec<u8>) -> AttributeValue {
+    AttributeValue::B(Blob::new(value))
 }
 
 pub(crate) fn number(value: impl ToString) -> AttributeValue {
@@ -39,6 +43,14 @@ pub(crate) fn find_text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
 
 pub(crate) fn get_text<'a>(item: &'a Item, name: &str) -> Result<&'a str, StoreError> {
     find_text(item, name).ok_or_else(|| missing(name))
+}
+
+pub(crate) fn find_bytes<'a>(item: &'a Item, name: &str) -> Option<&'a [u8]> {
+    item.get(name)?.as_b().ok().map(AsRef::as_ref)
+}
+
+pub(crate) fn get_bytes<'a>(item: &'a Item, name: &str) -> Result<&'a [u8], StoreError> {
+    find_bytes(item, name).ok_or_else(|| missing(name))
 }
 
 pub(crate) fn get_number<T: FromStr>(item: &Item, name: &str) -> Result<T, StoreError> {

@@ -31,6 +31,8 @@ const PAGE_BYTES: usize = 300_000;
 pub(crate) enum Value {
     S(String),
     N(String),
+    /// In a staged item as hexadecimal digits.
+    B(#[serde(with = "hex")] Vec<u8>),
 }
 
 /// One write of a change.
@@ -67,6 +69,7 @@ impl From<Value> for AttributeValue {
         match value {
             Value::S(text) => Self::S(text),
             Value::N(number) => Self::N(number),
+            Value::B(bytes) => item::bytes(bytes),
         }
     }
 }

@@ -23,7 +23,7 @@ use jiff::Timestamp;
 
 use crate::{
     DynamoStore, connections,
-    doc::Document,
+    doc::{self, connection::Known, past::Word},
     history,
     item::{self, MarkState},
     journal::{self, Step, Wrote},
@@ -246,7 +246,7 @@ impl HeadChange<'_> {
         let key = schema::property_head(&property.id);
         let mark = MarkState { dirty: property.dirty, wake_at: property.wake_at };
         let (mut set, mut remove) = mark.update(property.id.as_str());
-        set.push((attr::DOC.to_owned(), item::text(property.encode()?)));
+        set.push((attr::DOC.to_owned(), item::bytes(doc::property::encode(property))));
         set.push((attr::REV.to_owned(), item::number(property.revision)));
         set.extend(more);
         if property.revision == 1 {
@@ -263,20 +263,26 @@ impl HeadChange<'_> {
 
 fn read_head(head: &Item) -> Result<Property, StoreError> {
     let mark = MarkState::of(head)?;
-    let stored: Property = item::document(head, attr::DOC)?;
+    let id = schema::property_of(item::get_text(head, attr::PK)?).ok_or_else(|| item::missing(attr::PK))?;
+    let stored = doc::property::decode(item::get_bytes(head, attr::DOC)?, &id)?;
     Ok(Property { revision: item::get_number(head, attr::REV)?, dirty: mark.dirty, wake_at: mark.wake_at, ..stored })
 }
 
-/// The settings of a connection; none in an item that has its stays and claims alone.
-fn read_settings(item: &Item) -> Result<Option<Connection>, StoreError> {
-    item.contains_key(attr::DOC).then(|| item::document(item, attr::DOC)).transpose()
+/// The settings in an item of a property; none where it is no connection's, or has its stays and claims alone.
+fn read_settings(property: &PropertyId, sk: &str, item: &Item) -> Result<Option<Connection>, StoreError> {
+    let (Some(id), Some(bytes)) = (sk.strip_prefix(schema::CONNECTIONS), item::find_bytes(item, attr::DOC)) else {
+        return Ok(None);
+    };
+    let id = id.parse().map_err(|_| item::missing(attr::SK))?;
+    Ok(doc::connection::decode(bytes, property, &id)?.settings)
 }
 
 fn read_state(head: &Item, items: &BTreeMap<String, Item>) -> Result<PropertyState, StoreError> {
     let mut state = PropertyState::of(read_head(head)?);
     // On another clock its nights would be others, so nothing is decided or rendered of it. Lists go on to show it.
     state.property.house().map_err(|error| StoreError::Corrupt { what: format!("a property: {error}") })?;
-    let mut pages = Pages::default();
+    let id = state.property.id.clone();
+    let mut pages = Pages::new(&id);
     for (sk, item) in items {
         let connection = |id: &str| id.parse::<ConnectionId>().map_err(|_| item::missing(attr::SK));
         if let Some(place) = sk.strip_prefix(schema::BLOCKS) {
@@ -284,7 +290,8 @@ fn read_state(head: &Item, items: &BTreeMap<String, Item>) -> Result<PropertySta
         } else if let Some(id) = sk.strip_prefix(schema::CONNECTIONS) {
             read_connection(&mut state, &mut pages, head, &connection(id)?, item)?;
         } else if let Some(id) = sk.strip_prefix(schema::CLAIMS) {
-            claim(&mut state, connection(id)?, item::document(item, attr::DOC)?)?;
+            let claims = doc::claims::decode(item::get_bytes(item, attr::DOC)?, &state.property.id)?;
+            claim(&mut state, connection(id)?, claims)?;
         } else if sk.starts_with(schema::CONFLICTS) {
             state.conflicts.push(item::document(item, attr::DOC)?);
         } else if sk.starts_with(schema::RETIRING) {
@@ -303,27 +310,24 @@ fn read_state(head: &Item, items: &BTreeMap<String, Item>) -> Result<PropertySta
 /// Takes in what a connection's item holds.
 fn read_connection(
     state: &mut PropertyState,
-    pages: &mut Pages,
+    pages: &mut Pages<'_>,
     head: &Item,
     id: &ConnectionId,
     item: &Item,
 ) -> Result<(), StoreError> {
-    let settings = read_settings(item)?;
-    let (stays, claims) = (item::find_text(item, attr::STAYS), item::find_text(item, attr::CLAIMS));
-    if settings.is_none() && stays.is_none() && claims.is_none() {
-        return Err(item::missing(attr::DOC));
-    }
+    let Known { settings, stays, claims } =
+        doc::connection::decode(item::get_bytes(item, attr::DOC)?, &state.property.id, id)?;
     if let Some(mut connection) = settings {
         if let Some(export) = &mut connection.export {
             export.last_changed_at = export.last_changed_at.max(item::find_instant(head, &schema::exported(id))?);
         }
         state.connections.push(connection);
     }
-    if let Some(page) = stays {
-        pages.read_within(id, page)?;
+    if let Some(stays) = stays {
+        pages.take_within(id, stays)?;
     }
     match claims {
-        Some(claims) => claim(state, id.clone(), ConnectionClaims::decode(claims)?),
+        Some(claims) => claim(state, id.clone(), claims),
         None => Ok(()),
     }
 }
@@ -499,7 +503,7 @@ impl PropertyStore for DynamoStore {
         }
         let range = Range::all(schema::history_partition(id)).after(Some(schema::past_after(after)));
         for looks in 1..=LOOKS {
-            match history::read_replaced(&self.table.query(&range, None).await?.0)? {
+            match history::read_replaced(id, &self.table.query(&range, None).await?.0)? {
                 Some(changes) => return Ok(changes),
                 // One is just being written.
                 None => tokio::time::sleep(pause(looks)).await,
@@ -576,9 +580,7 @@ impl PropertyStore for DynamoStore {
             let (items, _) = self.table.query(&Range::all(partition.clone()), None).await?;
             for item in &items {
                 let sk = item::get_text(item, attr::SK)?;
-                if sk.starts_with(schema::CONNECTIONS)
-                    && let Some(connection) = read_settings(item)?
-                {
+                if let Some(connection) = read_settings(id, sk, item)? {
                     gone.push(schema::fetch_plan(&connection.id));
                     let listed = connection.import.as_ref().and_then(|import| import.listed);
                     gone.extend(listed.map(|mark| schema::feed_entry(&connection.account, mark, &connection.id)));
@@ -636,7 +638,7 @@ impl PropertyStore for DynamoStore {
     }
 
     async fn closed_holds(&self, id: &PropertyId, page: PageRequest) -> Result<Page<ClosedHold>, StoreError> {
-        self.list_lines(schema::closed_holds_partition(id), history::HOLD, page).await
+        self.list_past(schema::closed_holds_partition(id), Word::Hold, page).await
     }
 
     async fn conflict_records(
@@ -654,7 +656,7 @@ impl PropertyStore for DynamoStore {
 #[async_trait]
 impl ActivityStore for DynamoStore {
     async fn activity(&self, property: &PropertyId, page: PageRequest) -> Result<Page<Activity>, StoreError> {
-        self.list_lines(schema::history_partition(property), history::ACTIVITY, page).await
+        self.list_past(schema::history_partition(property), Word::Activity, page).await
     }
 
     async fn append_activity(&self, entries: &[Activity]) -> Result<(), StoreError> {

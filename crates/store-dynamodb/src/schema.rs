@@ -17,7 +17,7 @@ use jiff::Timestamp;
 
 use crate::table::{Item, refusal};
 
-/// Names of attributes. `doc` holds most of an item as JSON; the others are what conditions and indexes need.
+/// Names of attributes. `doc` holds most of an item; the others are what conditions and indexes need.
 pub(crate) mod attr {
     pub(crate) const PK: &str = "pk";
     pub(crate) const SK: &str = "sk";
@@ -41,9 +41,6 @@ pub(crate) mod attr {
     pub(crate) const WROTE: &str = "wrote";
     /// Of an extra link: the hash of its token.
     pub(crate) const LINK: &str = "link";
-    /// Of a connection: its stays, where they take one page, and its claims, where they are light.
-    pub(crate) const STAYS: &str = "stays";
-    pub(crate) const CLAIMS: &str = "claims";
     pub(crate) const PLAN: &str = "plan";
     pub(crate) const PLAN_SINCE: &str = "plan_since";
     pub(crate) const FAILURE: &str = "failure";
@@ -127,6 +124,11 @@ pub(crate) fn sortable(at: Timestamp) -> String {
 
 pub(crate) fn property_partition(id: &PropertyId) -> String {
     format!("PRP#{id}")
+}
+
+/// Of which property this partition is.
+pub(crate) fn property_of(partition: &str) -> Option<PropertyId> {
+    partition.strip_prefix(PROPERTIES)?.parse().ok()
 }
 
 pub(crate) fn property_head(id: &PropertyId) -> Key {

@@ -1,194 +1,235 @@
-//! What one connection claims, as a document. A share must fit into an item though every night is a run of its own, so
-//! a run is a short list: its first night, how many nights it has, and what is written down of them. Nights are counted
-//! from the share's first one. Instants are to the nanosecond, as clocks give them, and many runs have the same ones:
-//! each stands once in a list of its own, and a run has its place there. What comes later to be told of a run needs
-//! a list of its own.
+//! What one connection claims, in a compact document. A share must fit into an item though every night is a run of its
+//! own, so a run is a few bytes: the nights since the run before it, how many nights it has, and what is written down of them
+//! where that is not what was written down of the run before.
 
+use calmesh_app::ports::StoreError;
 use calmesh_calendar::{
-    Asked, Claim, ClaimRule, ConnectionClaims, Finding, Habits, LinkNight, Nights, Part, Runs, Standing,
+    Asked, Claim, ClaimRule, ConnectionClaims, Finding, Habits, LinkNight, Nights, Part, PropertyId, Runs, Standing,
 };
-use jiff::{SignedDuration, Span, Timestamp, civil::Date};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use jiff::{SignedDuration, civil::Date};
+use serde::{Deserialize, Serialize};
 
 use super::{
-    list::{List, Place},
-    text_option,
+    block::bit,
+    pack::{self, Reader, Writer, days_between},
 };
 
-#[derive(Serialize, Deserialize)]
-struct Share {
-    /// The first of all nights; none where there are no runs.
-    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
-    from: Option<Date>,
-    /// Nanoseconds since 1970, in the order in which the runs name them first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    at: Vec<i128>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    claims: Vec<ClaimRun>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    parts: Vec<PartRun>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    link: Vec<LinkRun>,
-    #[serde(with = "HabitsDoc")]
-    habits: Habits,
-}
+const WHAT: &str = "claims";
+const VERSION: u8 = 1;
 
-/// Days from the first night of the share.
-type Day = u32;
-/// Nights, at least one.
-type Count = u32;
-/// … and since when.
-type ClaimRun = (Day, Count, OneStanding, OneRule, Place);
-/// … since when it is clean, when it was last found so, whether it is silent.
-type PartRun = (Day, Count, Option<OneAsked>, Option<Place>, Option<Place>, bool);
-/// Since when, its read of the link, good readings, when it was last heard of.
-type OneAsked = (Place, Option<Place>, u32, Place);
-/// … whether the link carries them, since when, when it was put, and from when on it carried them.
-type LinkRun = (Day, Count, bool, Place, Option<Place>, Place);
+/// The byte of a part.
+const ASKED: u8 = 1;
+const READ: u8 = 1 << 1;
+const CLEAN: u8 = 1 << 2;
+const CLEANED: u8 = 1 << 3;
+const SILENT: u8 = 1 << 4;
+/// The byte of a link's night.
+const CARRIES: u8 = 1;
+const PUT: u8 = 1 << 1;
+/// The byte of habits.
+const SETTLE: u8 = 1;
+const WAIT: u8 = 1 << 1;
+const MEMORY: u8 = 1 << 2;
 
-#[derive(Serialize, Deserialize)]
-struct OneStanding(#[serde(with = "StandingTag")] Standing);
-
-#[derive(Serialize, Deserialize)]
-struct OneRule(#[serde(with = "ClaimRuleTag")] ClaimRule);
-
-fn days(from: Option<Date>, nights: &Nights) -> Option<(Day, Count)> {
-    let days = nights.first().since((jiff::Unit::Day, from?)).ok()?.get_days();
-    Some((days.try_into().ok()?, nights.count()))
-}
-
-fn nights(from: Option<Date>, first: Day, count: Count) -> Option<Nights> {
-    let later = |day: Date, days: u32| day.checked_add(Span::new().try_days(days).ok()?).ok();
-    let first = later(from?, first)?;
-    Nights::new(first, later(first, count)?).ok()
-}
-
-fn first_night<T: PartialEq + Copy>(runs: &Runs<T>) -> Option<Date> {
-    runs.iter().next().map(|(nights, _)| nights.first())
-}
-
-impl Share {
-    /// None where the days between two nights can't be counted, which dates never bring about.
-    fn of(mine: &ConnectionClaims) -> Option<Self> {
-        let ConnectionClaims { claims, parts, link, habits } = mine;
-        let firsts = [first_night(claims), first_night(parts), first_night(link)];
-        let from = firsts.into_iter().flatten().min();
-        let mut at = List::<Timestamp>::new();
-        let mut share = Self { from, at: Vec::new(), claims: vec![], parts: vec![], link: vec![], habits: *habits };
-        for (nights, Claim { standing, rule, since }) in claims.iter() {
-            let (day, count) = days(from, nights)?;
-            share.claims.push((day, count, OneStanding(*standing), OneRule(*rule), at.place(since)));
-        }
-        for (nights, Part { asked, clean_since, cleaned_at, silent }) in parts.iter() {
-            let (day, count) = days(from, nights)?;
-            let asked = asked.map(|Asked { since, read_at, readings, heard_at }| {
-                (at.place(&since), at.place_option(read_at.as_ref()), readings, at.place(&heard_at))
-            });
-            let (clean_since, cleaned_at) =
-                (at.place_option(clean_since.as_ref()), at.place_option(cleaned_at.as_ref()));
-            share.parts.push((day, count, asked, clean_since, cleaned_at, *silent));
-        }
-        for (nights, LinkNight { carries, since, put_at, first }) in link.iter() {
-            let (day, count) = days(from, nights)?;
-            let (since, put_at, first) = (at.place(since), at.place_option(put_at.as_ref()), at.place(first));
-            share.link.push((day, count, *carries, since, put_at, first));
-        }
-        share.at = at.into_values().into_iter().map(Timestamp::as_nanosecond).collect();
-        Some(share)
-    }
-
-    /// None where a run names an instant that is not there, or makes no nights.
-    fn read(self) -> Option<ConnectionClaims> {
-        let Self { from, at, claims, parts, link, habits } = self;
-        let instants: Vec<Timestamp> =
-            at.into_iter().map(|at| Timestamp::from_nanosecond(at).ok()).collect::<Option<_>>()?;
-        let at = |place: Place| instants.get(place).copied();
-        // None inside: there is no instant; none outside: it is not in the list.
-        let at_option = |place: Option<Place>| place.map_or(Some(None), |place| at(place).map(Some));
-        let claims = claims.into_iter().map(|(day, count, OneStanding(standing), OneRule(rule), since)| {
-            Some((nights(from, day, count)?, Claim { standing, rule, since: at(since)? }))
-        });
-        let asked = |(since, read_at, readings, heard_at): OneAsked| {
-            Some(Asked { since: at(since)?, read_at: at_option(read_at)?, readings, heard_at: at(heard_at)? })
+fn write_runs<T: PartialEq + Copy>(to: &mut Writer<'_>, runs: &Runs<T>, value: impl Fn(&mut Writer<'_>, T)) {
+    to.count(runs.iter().len());
+    let mut before: Option<(Nights, T)> = None;
+    for (nights, told) in runs.iter() {
+        let gap = match before {
+            None => {
+                to.day(nights.first());
+                0
+            }
+            Some((known, _)) => days_between(known.end(), nights.first()),
         };
-        let parts = parts.into_iter().map(|(day, count, question, clean_since, cleaned_at, silent)| {
-            let part = Part {
-                asked: question.map_or(Some(None), |question| asked(question).map(Some))?,
-                clean_since: at_option(clean_since)?,
-                cleaned_at: at_option(cleaned_at)?,
-                silent,
-            };
-            Some((nights(from, day, count)?, part))
-        });
-        let link = link.into_iter().map(|(day, count, carries, since, put_at, first)| {
-            let link = LinkNight { carries, since: at(since)?, put_at: at_option(put_at)?, first: at(first)? };
-            Some((nights(from, day, count)?, link))
-        });
-        Some(ConnectionClaims {
-            claims: Runs::of(claims.collect::<Option<Vec<_>>>()?),
-            parts: Runs::of(parts.collect::<Option<Vec<_>>>()?),
-            link: Runs::of(link.collect::<Option<Vec<_>>>()?),
-            habits,
-        })
+        let same = before.is_some_and(|(_, known)| known == *told);
+        to.number((u64::try_from(gap).unwrap_or_default() << 1) | u64::from(same));
+        to.number(nights.count().into());
+        if !same {
+            value(to, *told);
+        }
+        before = Some((*nights, *told));
     }
 }
 
-pub(super) fn serialize<S: Serializer>(value: &ConnectionClaims, serializer: S) -> Result<S::Ok, S::Error> {
-    Share::of(value).ok_or_else(|| serde::ser::Error::custom("nights can't be counted"))?.serialize(serializer)
+fn read_runs<T: PartialEq + Copy>(
+    from: &mut Reader<'_>,
+    value: impl Fn(&mut Reader<'_>) -> Option<T>,
+) -> Option<Runs<T>> {
+    let count = from.count()?;
+    let mut runs = Vec::new();
+    let mut before: Option<(Date, T)> = None;
+    for _ in 0..count {
+        let begin = match before {
+            None => from.day()?,
+            Some((end, _)) => end,
+        };
+        let head: u64 = from.number()?;
+        let first = pack::later(begin, i64::try_from(head >> 1).ok()?)?;
+        let count: u32 = from.number()?;
+        let nights = Nights::new(first, pack::later(first, count.into())?).ok()?;
+        let told = match before {
+            Some((_, known)) if head & 1 == 1 => known,
+            None if head & 1 == 1 => return None,
+            _ => value(from)?,
+        };
+        runs.push((nights, told));
+        before = Some((nights.end(), told));
+    }
+    Some(Runs::of(runs))
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ConnectionClaims, D::Error> {
-    Share::deserialize(deserializer)?.read().ok_or_else(|| D::Error::custom("not claims"))
+fn write_claim(to: &mut Writer<'_>, claim: Claim) {
+    let Claim { standing, rule, since } = claim;
+    let standing = match standing {
+        Standing::Echo => 0,
+        Standing::Possible => 1,
+        Standing::Certain => 2,
+    };
+    to.byte(standing | (rule_number(rule) << 2));
+    to.instant(since);
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Standing")]
-enum StandingTag {
-    #[serde(rename = "e")]
-    Echo,
-    #[serde(rename = "p")]
-    Possible,
-    #[serde(rename = "c")]
-    Certain,
+fn read_claim(from: &mut Reader<'_>) -> Option<Claim> {
+    let byte = from.byte()?;
+    let standing = match byte & 3 {
+        0 => Standing::Echo,
+        1 => Standing::Possible,
+        2 => Standing::Certain,
+        _ => return None,
+    };
+    Some(Claim { standing, rule: *RULES.get(usize::from(byte >> 2))?, since: from.instant()? })
 }
 
-/// Rules have their numbers; where several share one, a letter tells them apart.
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "ClaimRule")]
-enum ClaimRuleTag {
-    #[serde(rename = "1a")]
-    OurTag,
-    #[serde(rename = "1bm")]
-    ReservationMark,
-    #[serde(rename = "1bn")]
-    NeverEchoes,
-    #[serde(rename = "1cb")]
-    BackAfterClean,
-    #[serde(rename = "1cn")]
-    NewAfterClean,
-    #[serde(rename = "1d")]
-    NotFromUs,
-    #[serde(rename = "1e")]
-    MayBeOurs,
-    #[serde(rename = "6r")]
-    StoodAfterRead,
-    #[serde(rename = "6u")]
-    StoodUnread,
-    #[serde(rename = "7")]
-    CertainElsewhere,
-    #[serde(rename = "12")]
-    SaidGone,
+/// By their numbers, which are part of the stored form.
+const RULES: [ClaimRule; 11] = [
+    ClaimRule::OurTag,
+    ClaimRule::ReservationMark,
+    ClaimRule::NeverEchoes,
+    ClaimRule::BackAfterClean,
+    ClaimRule::NewAfterClean,
+    ClaimRule::NotFromUs,
+    ClaimRule::MayBeOurs,
+    ClaimRule::StoodAfterRead,
+    ClaimRule::StoodUnread,
+    ClaimRule::CertainElsewhere,
+    ClaimRule::SaidGone,
+];
+
+fn rule_number(rule: ClaimRule) -> u8 {
+    match rule {
+        ClaimRule::OurTag => 0,
+        ClaimRule::ReservationMark => 1,
+        ClaimRule::NeverEchoes => 2,
+        ClaimRule::BackAfterClean => 3,
+        ClaimRule::NewAfterClean => 4,
+        ClaimRule::NotFromUs => 5,
+        ClaimRule::MayBeOurs => 6,
+        ClaimRule::StoodAfterRead => 7,
+        ClaimRule::StoodUnread => 8,
+        ClaimRule::CertainElsewhere => 9,
+        ClaimRule::SaidGone => 10,
+    }
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Habits")]
-struct HabitsDoc {
-    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
-    settle: Option<SignedDuration>,
-    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
-    wait: Option<SignedDuration>,
-    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
-    memory: Option<SignedDuration>,
+fn write_part(to: &mut Writer<'_>, part: Part) {
+    let Part { asked, clean_since, cleaned_at, silent } = part;
+    let read_at = asked.and_then(|asked| asked.read_at);
+    let flags = bit(asked.is_some(), ASKED) | bit(read_at.is_some(), READ) | bit(clean_since.is_some(), CLEAN);
+    to.byte(flags | bit(cleaned_at.is_some(), CLEANED) | bit(silent, SILENT));
+    if let Some(Asked { since, read_at: _, readings, heard_at }) = asked {
+        to.instant(since);
+        to.number(readings.into());
+        to.instant(heard_at);
+    }
+    for at in [read_at, clean_since, cleaned_at].into_iter().flatten() {
+        to.instant(at);
+    }
+}
+
+fn read_part(from: &mut Reader<'_>) -> Option<Part> {
+    let flags = from.flags(ASKED | READ | CLEAN | CLEANED | SILENT)?;
+    let is = |flag: u8| flags & flag != 0;
+    let question = match is(ASKED) {
+        true => Some((from.instant()?, from.number()?, from.instant()?)),
+        false if is(READ) => return None,
+        false => None,
+    };
+    let read_at = from.instant_if(is(READ))?;
+    let asked = question.map(|(since, readings, heard_at)| Asked { since, read_at, readings, heard_at });
+    let (clean_since, cleaned_at) = (from.instant_if(is(CLEAN))?, from.instant_if(is(CLEANED))?);
+    Some(Part { asked, clean_since, cleaned_at, silent: is(SILENT) })
+}
+
+fn write_link(to: &mut Writer<'_>, night: LinkNight) {
+    let LinkNight { carries, since, put_at, first } = night;
+    to.byte(bit(carries, CARRIES) | bit(put_at.is_some(), PUT));
+    to.instant(since);
+    if let Some(put_at) = put_at {
+        to.instant(put_at);
+    }
+    to.instant(first);
+}
+
+fn read_link(from: &mut Reader<'_>) -> Option<LinkNight> {
+    let flags = from.flags(CARRIES | PUT)?;
+    let since = from.instant()?;
+    let put_at = from.instant_if(flags & PUT != 0)?;
+    Some(LinkNight { carries: flags & CARRIES != 0, since, put_at, first: from.instant()? })
+}
+
+fn write_habits(to: &mut Writer<'_>, habits: Habits) {
+    let Habits { settle, wait, memory } = habits;
+    to.byte(bit(settle.is_some(), SETTLE) | bit(wait.is_some(), WAIT) | bit(memory.is_some(), MEMORY));
+    for time in [settle, wait, memory].into_iter().flatten() {
+        to.signed(time.as_nanos());
+    }
+}
+
+fn read_habits(from: &mut Reader<'_>) -> Option<Habits> {
+    let flags = from.flags(SETTLE | WAIT | MEMORY)?;
+    let mut time = |flag: u8| -> Option<Option<SignedDuration>> {
+        if flags & flag == 0 {
+            return Some(None);
+        }
+        let nanoseconds = from.signed()?;
+        let seconds = i64::try_from(nanoseconds.checked_div(NANOSECONDS)?).ok()?;
+        let rest = i32::try_from(nanoseconds.checked_rem(NANOSECONDS)?).ok()?;
+        Some(Some(SignedDuration::new(seconds, rest)))
+    };
+    Some(Habits { settle: time(SETTLE)?, wait: time(WAIT)?, memory: time(MEMORY)? })
+}
+
+const NANOSECONDS: i128 = 1_000_000_000;
+
+pub(super) fn write(to: &mut Writer<'_>, mine: &ConnectionClaims) {
+    let ConnectionClaims { claims, parts, link, habits } = mine;
+    write_runs(to, claims, write_claim);
+    write_runs(to, parts, write_part);
+    write_runs(to, link, write_link);
+    write_habits(to, *habits);
+}
+
+pub(super) fn read(from: &mut Reader<'_>) -> Option<ConnectionClaims> {
+    Some(ConnectionClaims {
+        claims: read_runs(from, read_claim)?,
+        parts: read_runs(from, read_part)?,
+        link: read_runs(from, read_link)?,
+        habits: read_habits(from)?,
+    })
+}
+
+/// Claims as a document of their own.
+pub(crate) fn encode(property: &PropertyId, mine: &ConnectionClaims) -> Vec<u8> {
+    let mut to = Writer::new(VERSION, property);
+    write(&mut to, mine);
+    to.into_bytes()
+}
+
+pub(crate) fn decode(bytes: &[u8], property: &PropertyId) -> Result<ConnectionClaims, StoreError> {
+    let mut from = Reader::new(pack::of_version(bytes, VERSION, WHAT)?, property);
+    let claims = read(&mut from);
+    claims.filter(|_| from.end().is_some()).ok_or_else(|| pack::unreadable(WHAT))
 }
 
 /// What the activity tells, in words.

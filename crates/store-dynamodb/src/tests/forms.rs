@@ -35,6 +35,7 @@ use serde_json::{Map, Value, json};
 use super::embedded::{Cut, all_items, embedded_and_client, embedded_client_and_line};
 use crate::{
     DynamoStore,
+    doc::past,
     schema::{self, attr},
     table::{Item, Range, Write},
 };
@@ -146,7 +147,7 @@ pub(crate) fn a_rich_connection(property: &Property) -> Connection {
     connection
 }
 
-fn all_kinds_of_blocks() -> Vec<Block> {
+pub(crate) fn all_kinds_of_blocks() -> Vec<Block> {
     let mut held = a_block(1, 1);
     if let Origin::Feed(feed) = &mut held.origin {
         feed.key = Some(EventKey { uid: "u\"\n".to_owned(), occurrence: Some("20310101".to_owned()) });
@@ -505,8 +506,46 @@ fn later_texts(text: &str) -> Vec<String> {
     texts
 }
 
-fn later_values(value: &AttributeValue) -> Vec<AttributeValue> {
+/// A record of the past as a later version would have written it.
+fn later_record(told: &[u8]) -> Vec<Vec<u8>> {
+    match std::str::from_utf8(told) {
+        Ok(text) if text.starts_with('{') => later_texts(text).into_iter().map(String::into_bytes).collect(),
+        _ => vec![later_bytes(told)],
+    }
+}
+
+/// A compact document says its version in its first byte.
+fn later_bytes(bytes: &[u8]) -> Vec<u8> {
+    let mut later = bytes.to_vec();
+    assert_eq!(later[0], 1);
+    later[0] = 2;
+    later
+}
+
+fn later_past(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut later = vec![later_bytes(bytes)];
+    let records = past::decode(bytes).unwrap();
+    let mut seen = BTreeSet::new();
+    for (nth, record) in records.iter().enumerate() {
+        // One of each kind.
+        if seen.insert(format!("{:?}", record.word)) {
+            for told in later_record(&record.told) {
+                let mut records = records.clone();
+                records[nth].told = told;
+                later.push(past::encode(&records).unwrap());
+            }
+        }
+    }
+    later
+}
+
+fn later_values(name: &String, value: &AttributeValue) -> Vec<AttributeValue> {
     match value {
+        AttributeValue::B(bytes) if name == attr::DOC => {
+            let bytes = bytes.as_ref();
+            let later = if past::decode(bytes).is_ok() { later_past(bytes) } else { vec![later_bytes(bytes)] };
+            later.into_iter().map(|bytes| AttributeValue::B(Blob::new(bytes))).collect()
+        }
         AttributeValue::S(text) => later_texts(text).into_iter().map(AttributeValue::S).collect(),
         AttributeValue::M(map) => {
             let with = |name: &String, value| {
@@ -514,8 +553,8 @@ fn later_values(value: &AttributeValue) -> Vec<AttributeValue> {
                 map.insert(name.clone(), value);
                 AttributeValue::M(map)
             };
-            let later = |(name, value)| later_values(value).into_iter().map(move |value| with(name, value));
-            map.iter().flat_map(later).collect()
+            let of_one = |name| later_values(name, &map[name]).into_iter().map(move |value| with(name, value));
+            map.keys().flat_map(of_one).collect()
         }
         _ => Vec::new(),
     }
@@ -527,7 +566,7 @@ fn of_a_later_version(items: &[Item]) -> Vec<(String, Item)> {
     for item in items {
         let place = format!("{} {}", item[attr::PK].as_s().unwrap(), item[attr::SK].as_s().unwrap());
         for (name, value) in item {
-            for value in later_values(value) {
+            for value in later_values(name, value) {
                 let mut item = item.clone();
                 item.insert(name.clone(), value);
                 later.push((format!("{place} {name}"), item));
@@ -566,6 +605,7 @@ async fn whatever_a_later_version_wrote_is_refused_in_words_and_not_quoted() {
             "a failure",
             "a fetch plan",
             "a link's owner",
+            "a list of ids",
             "a page of a property's journal",
             "a page of blocks",
             "a property",

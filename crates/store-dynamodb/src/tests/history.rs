@@ -180,13 +180,13 @@ fn what_was_replaced_keeps_its_order_and_a_page_that_is_missing_is_missed() {
         };
         steps.iter().map(|step| item(step.to_write())).collect::<Vec<Item>>()
     };
-    assert_eq!(history::read_replaced(&items(&mixed)).unwrap(), Some(vec![mixed]));
+    assert_eq!(history::read_replaced(&property.id, &items(&mixed)).unwrap(), Some(vec![mixed]));
     let pages = items(&replaced(&property, 6, 3000));
     assert!(pages.len() > 2);
     for nth in 0..pages.len() {
         let mut some = pages.clone();
         some.remove(nth);
-        assert_eq!(history::read_replaced(&some).unwrap(), None, "page {nth} is not there yet");
+        assert_eq!(history::read_replaced(&property.id, &some).unwrap(), None, "page {nth} is not there yet");
     }
-    assert!(history::read_replaced(&pages).unwrap().is_some());
+    assert!(history::read_replaced(&property.id, &pages).unwrap().is_some());
 }

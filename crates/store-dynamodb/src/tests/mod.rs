@@ -3,6 +3,7 @@
 mod connections;
 mod costs;
 mod crashes;
+mod damage;
 mod embedded;
 pub(crate) mod forms;
 mod history;

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Instant};
 use calmesh_app::{
     contract::{
         a_block, a_connection, a_link, a_plan, a_property, an_account_stands, at, connection_id, nights, nothing_but,
+        property_id,
     },
     model::{Property, PropertyState, Replaced, SweepRecord, bucket_of},
     ports::{FetchStore, LinkStore, PlanChange, PropertyCommit, PropertyStore, StoreError},
@@ -17,7 +18,7 @@ use jiff::SignedDuration;
 
 use super::embedded::embedded;
 use crate::{
-    doc::Document,
+    doc::claims,
     item, journal, schema,
     table::{TRANSACTION_BYTES, Write},
 };
@@ -133,7 +134,8 @@ async fn what_fifty_connections_claim_of_five_thousand_blocks_is_kept() {
     let state = store.load(&crowded.property.id).await.unwrap().unwrap();
     println!("50 × 100 stays loaded in {:?}: {:?}", started.elapsed(), store.usage().since(before));
     assert!(state == crowded, "all of it is read as it was written");
-    let items: Vec<usize> = state.claims.connections.values().map(|mine| mine.encode().unwrap().len()).collect();
+    let items: Vec<usize> =
+        state.claims.connections.values().map(|mine| claims::encode(&property_id(1), mine).len()).collect();
     let (all, largest) = (items.iter().sum::<usize>(), items.iter().max().unwrap());
     println!("{} runs are {all} bytes in {} documents, the largest {largest}", runs(&state.claims), items.len());
 
@@ -190,8 +192,8 @@ async fn the_worst_that_a_connection_can_claim_is_kept_in_one_item() {
     an_account_stands(&store, 1).await;
     let worst = the_worst_share();
     assert_eq!((worst.claims.iter().len(), worst.parts.iter().len(), worst.link.iter().len()), (2200, 1100, 1100));
-    let bytes = worst.encode().unwrap().len();
-    let of = |kept: ConnectionClaims| kept.encode().unwrap().len();
+    let bytes = claims::encode(&property_id(1), &worst).len();
+    let of = |kept: ConnectionClaims| claims::encode(&property_id(1), &kept).len();
     let none = ConnectionClaims::default;
     let (claims, parts, link) = (
         of(ConnectionClaims { claims: worst.claims.clone(), ..none() }) / 2200,
@@ -206,7 +208,7 @@ async fn the_worst_that_a_connection_can_claim_is_kept_in_one_item() {
     let id = property.id.clone();
     store.commit(&nothing_but(&property)).await.unwrap();
     let mut made = Vec::new();
-    for connections in [1, 6] {
+    for connections in [1, 45] {
         property = Property { revision: property.revision + 1, revised_at: Some(at(0)), ..property };
         let claims: BTreeMap<_, _> = (0..connections).map(|n| (connection_id(n), worst.clone())).collect();
         let replaced = Replaced {
