@@ -6,7 +6,7 @@
 
 pub(crate) mod block;
 pub(crate) mod claims;
-mod conflict;
+pub(crate) mod conflict;
 pub(crate) mod connection;
 pub(crate) mod pack;
 pub(crate) mod past;
@@ -19,8 +19,8 @@ use calmesh_app::{
     model::{
         Account, Activity, ActivityKind, ClosedHold, ConflictRecord, Detail, EchoOverrides, ExtraLink, Failure,
         FailureKind, FeedUrl, FetchPlan, Format, HoldOverrides, LinkOwner, LinkScope, LinkToken, MassVanishOverrides,
-        NamedStay, Names, Outcome, PolicyOverrides, Property, Refresh, RefreshScope, RetiringLink, RetiringServes,
-        Scope, SecretHash, Site, Snapshot, StayPart, StoppedExport, Token, Validators,
+        NamedStay, Names, Outcome, PolicyOverrides, Refresh, RefreshScope, RetiringLink, RetiringServes, Scope,
+        SecretHash, Site, Snapshot, StayPart, StoppedExport, Token, Validators,
     },
     ports::StoreError,
 };
@@ -28,10 +28,7 @@ use calmesh_calendar::{
     AccountId, BlockId, Conflict, ConflictId, ConnectionId, Finding, Hold, HoldCause, HoldEnd, HoldId, LinkId, Nights,
     PropertyId, ReadWarning, RefreshId, TokenId,
 };
-use jiff::{
-    Timestamp,
-    civil::{Date, Time},
-};
+use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use claims::FindingDoc;
@@ -94,7 +91,6 @@ macro_rules! documents {
 documents! {
     "an account": Account, "AccountDoc";
     "a token": Token, "TokenDoc";
-    "a conflict": Conflict, "conflict";
     "a conflict's record": ConflictRecord, "ConflictRecordDoc";
     "a retiring link": RetiringLink, "RetiringLinkDoc";
     "a closed hold": ClosedHold, "ClosedHoldDoc";

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    connections,
+    conflicts, connections,
     doc::Document,
     history, item,
     schema::{self, Key, attr},
@@ -145,7 +145,8 @@ fn encoded<T: Document>(record: &T) -> Result<Value, StoreError> {
 /// Everything that a commit writes beside the head, where this was the state before.
 pub(crate) fn steps_of(commit: &PropertyCommit, before: &PropertyState) -> Result<Vec<Step>, StoreError> {
     let mut steps = connections::steps(commit, before)?;
-    steps.extend(conflict_steps(commit)?);
+    steps.extend(conflicts::steps(commit, before));
+    steps.extend(conflict_entries(commit)?);
     steps.extend(link_steps(commit)?);
     steps.extend(plan_steps(commit)?);
     steps.extend(history::steps_of(commit)?);
@@ -167,14 +168,11 @@ fn rev(commit: &PropertyCommit) -> (&'static str, Value) {
     (attr::REV, Value::N(commit.property.revision.to_string()))
 }
 
-fn conflict_steps(commit: &PropertyCommit) -> Result<Vec<Step>, StoreError> {
+/// How the lists of conflicts show those that were put or closed.
+fn conflict_entries(commit: &PropertyCommit) -> Result<Vec<Step>, StoreError> {
     let property = &commit.property;
     let id = &property.id;
     let mut steps = Vec::new();
-    for conflict in &commit.put_conflicts {
-        steps.push(Step::put(schema::conflict(id, &conflict.id), [(attr::DOC, encoded(conflict)?), rev(commit)]));
-    }
-    steps.extend(commit.remove_conflicts.iter().map(|gone| Step::delete(schema::conflict(id, gone))));
     for record in &commit.conflict_records {
         let Conflict { id: conflict, opened_at, .. } = &record.conflict;
         let key = schema::conflict_entry(&property.account, id, *opened_at, conflict);

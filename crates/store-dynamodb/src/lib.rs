@@ -5,15 +5,19 @@
 mod accounts;
 mod answers;
 mod budgets;
+mod conflicts;
 mod connections;
 mod doc;
 mod fetches;
+#[cfg(feature = "forms")]
+pub mod forms;
 mod history;
 mod item;
 mod journal;
 mod links;
 mod marks;
 mod meter;
+mod pages;
 mod property;
 mod refreshes;
 mod schema;

@@ -22,7 +22,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use crate::{
-    DynamoStore, connections,
+    DynamoStore, conflicts, connections,
     doc::{self, connection::Known, past::Word},
     history,
     item::{self, MarkState},
@@ -166,7 +166,8 @@ impl DynamoStore {
     /// What is there before a commit, where that says which items it writes.
     async fn before<'a>(&self, commit: &'a PropertyCommit) -> Result<Cow<'a, PropertyState>, StoreError> {
         let known = commit.property.revision.checked_sub(1);
-        let Some(expected) = known.filter(|at| *at > 0 && connections::touches(commit)) else {
+        let Some(expected) = known.filter(|at| *at > 0 && (connections::touches(commit) || conflicts::touches(commit)))
+        else {
             return Ok(Cow::Owned(PropertyState::of(commit.property.clone())));
         };
         if let Some(base) = commit.base.as_ref().filter(|base| base.property.revision == expected) {
@@ -283,6 +284,7 @@ fn read_state(head: &Item, items: &BTreeMap<String, Item>) -> Result<PropertySta
     state.property.house().map_err(|error| StoreError::Corrupt { what: format!("a property: {error}") })?;
     let id = state.property.id.clone();
     let mut pages = Pages::new(&id);
+    let mut of_conflicts = Vec::new();
     for (sk, item) in items {
         let connection = |id: &str| id.parse::<ConnectionId>().map_err(|_| item::missing(attr::SK));
         if let Some(place) = sk.strip_prefix(schema::BLOCKS) {
@@ -293,7 +295,7 @@ fn read_state(head: &Item, items: &BTreeMap<String, Item>) -> Result<PropertySta
             let claims = doc::claims::decode(item::get_bytes(item, attr::DOC)?, &state.property.id)?;
             claim(&mut state, connection(id)?, claims)?;
         } else if sk.starts_with(schema::CONFLICTS) {
-            state.conflicts.push(item::document(item, attr::DOC)?);
+            of_conflicts.push(item);
         } else if sk.starts_with(schema::RETIRING) {
             state.retiring.push(item::document(item, attr::DOC)?);
         } else {
@@ -302,7 +304,7 @@ fn read_state(head: &Item, items: &BTreeMap<String, Item>) -> Result<PropertySta
     }
     state.blocks = pages.blocks()?;
     state.connections.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-    state.conflicts.sort_by(|a, b| a.id.cmp(&b.id));
+    state.conflicts = conflicts::read(&id, &of_conflicts)?;
     state.retiring.sort_by(|a, b| a.token.cmp(&b.token));
     Ok(state)
 }

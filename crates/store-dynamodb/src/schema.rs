@@ -149,8 +149,9 @@ pub(crate) fn claims(property: &PropertyId, of: &ConnectionId) -> Key {
     Key::new(property_partition(property), format!("{CLAIMS}{of}"))
 }
 
-pub(crate) fn conflict(property: &PropertyId, id: &ConflictId) -> Key {
-    Key::new(property_partition(property), format!("{CONFLICTS}{id}"))
+/// A page of a property's standing conflicts.
+pub(crate) fn conflicts(property: &PropertyId, nth: usize) -> Key {
+    Key::new(property_partition(property), format!("{CONFLICTS}{nth:04}"))
 }
 
 /// What the entries of a property's conflicts start with in the partition of its account.

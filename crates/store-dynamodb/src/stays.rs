@@ -1,72 +1,48 @@
 //! Blocks of one source (a connection, or the host) lie on pages, so that a change of one of five thousand rewrites one page
 //! of fifty. The only page of a connection's stays is part of its item (`connections`), all others are items of their own.
 //!
-//! On which page a block lies follows from the blocks of its source alone: `count_of` from how much they say, `nth_of` from
-//! its id. So a writer knows from the state before which pages there are. **Both are part of the stored form**: who
-//! changes them needs another prefix of the key. A reader checks that every page of a source is there.
+//! Which page a block is on says `pages`. A reader checks that every page of a source is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use calmesh_app::{model::spread_of, ports::StoreError};
-use calmesh_calendar::{Block, BlockId, ConnectionId, Origin, PropertyId};
+use calmesh_app::ports::StoreError;
+use calmesh_calendar::{Block, BlockId, ConnectionId, EventKey, Origin, PropertyId};
 
 use crate::{
     doc::block,
     item,
     journal::{Step, Value},
+    pages::{self, Paged},
     schema::{self, attr},
     table::Item,
 };
 
-/// A page is meant to hold blocks of about so much weight.
-const PAGE_WEIGHT: usize = 24_000;
 /// What a block weighs beside its words.
 const BARE_WEIGHT: usize = 120;
 
 /// The connection whose stays they are; none: the host's own.
 pub(crate) type Source = Option<ConnectionId>;
 
-/// About the bytes of a block in a document, reckoned so that no change of the document's form moves it.
-fn weight(block: &Block) -> usize {
-    let words = match &block.origin {
-        Origin::Own { .. } => 0,
-        Origin::Feed(feed) => {
-            let key = feed.key.as_ref().map_or(0, |key| key.uid.len() + key.occurrence.as_ref().map_or(0, String::len));
-            key + feed.code.as_ref().map_or(0, String::len)
-        }
-    };
-    BARE_WEIGHT + block.summary.len() + words
-}
-
-/// How many pages these blocks take: a power of two.
-fn count_of(blocks: &[&Block]) -> usize {
-    if blocks.is_empty() {
-        return 0;
+impl Paged for Block {
+    fn id(&self) -> &str {
+        self.id.as_str()
     }
-    let all: usize = blocks.iter().map(|block| weight(block)).sum();
-    all.div_ceil(PAGE_WEIGHT).next_power_of_two()
-}
 
-/// On which of so many pages a block lies.
-fn nth_of(id: &BlockId, count: usize) -> usize {
-    usize::try_from(spread_of(id.as_str()) >> 32).unwrap_or_default() & count.saturating_sub(1)
-}
-
-/// The pages of a source's blocks.
-fn paged<'a>(blocks: &[&'a Block]) -> Vec<Vec<&'a Block>> {
-    let count = count_of(blocks);
-    let mut pages = vec![Vec::new(); count];
-    for block in blocks {
-        if let Some(page) = pages.get_mut(nth_of(&block.id, count)) {
-            page.push(*block);
-        }
+    fn weight(&self) -> usize {
+        let words = match &self.origin {
+            Origin::Own { .. } => 0,
+            Origin::Feed(feed) => {
+                let uid = |key: &EventKey| key.uid.len() + key.occurrence.as_ref().map_or(0, String::len);
+                feed.key.as_ref().map_or(0, uid) + feed.code.as_ref().map_or(0, String::len)
+            }
+        };
+        BARE_WEIGHT + self.summary.len() + words
     }
-    pages
 }
 
 /// The pages of a source's blocks that are items of their own.
 fn items_of<'a>(source: Option<&ConnectionId>, blocks: &[&'a Block]) -> Vec<Vec<&'a Block>> {
-    if source.is_some() && are_few(blocks) { Vec::new() } else { paged(blocks) }
+    if source.is_some() && are_few(blocks) { Vec::new() } else { pages::paged(blocks) }
 }
 
 /// These blocks as pages that keep their order, for what is never changed.
@@ -74,12 +50,12 @@ pub(crate) fn in_order(blocks: &[Block]) -> Vec<Vec<&Block>> {
     let mut pages: Vec<Vec<&Block>> = Vec::new();
     let mut room = 0;
     for block in blocks {
-        let weight = weight(block);
+        let weight = block.weight();
         match pages.last_mut().filter(|_| weight <= room) {
             Some(page) => page.push(block),
             None => {
                 pages.push(vec![block]);
-                room = PAGE_WEIGHT;
+                room = pages::WEIGHT;
             }
         }
         room = room.saturating_sub(weight);
@@ -97,7 +73,7 @@ pub(crate) fn source(name: &str) -> Option<Source> {
 
 /// Whether these blocks take no more than a page.
 pub(crate) fn are_few(blocks: &[&Block]) -> bool {
-    count_of(blocks) <= 1
+    pages::count_of(blocks) <= 1
 }
 
 /// The blocks of these sources, in order of id where they came so.
@@ -126,10 +102,7 @@ pub(crate) fn steps(
     let [old, new] = [old, new].map(|blocks| items_of(source, blocks));
     let key = |nth| schema::blocks(property, source, nth);
     let mut steps = Vec::new();
-    for (nth, blocks) in new.iter().enumerate() {
-        if old.len() == new.len() && old.get(nth) == Some(blocks) {
-            continue;
-        }
+    for (nth, blocks) in pages::moved(&old, &new) {
         let of = Value::N(new.len().to_string());
         let doc = Value::B(block::encode(property, blocks));
         steps.push(Step::put(key(nth), [(attr::DOC, doc), (attr::REV, rev.clone()), (attr::OF, of)]));
@@ -169,22 +142,18 @@ impl<'a> Pages<'a> {
         self.blocks.extend(blocks);
         let (read, all) = self.counts.entry(source).or_insert((0, of));
         *read += 1;
-        if *all == of { Ok(()) } else { Err(incomplete()) }
+        if *all == of { Ok(()) } else { Err(pages::incomplete("blocks")) }
     }
 
     /// All blocks, in order of id.
     pub(crate) fn blocks(self) -> Result<Vec<Block>, StoreError> {
         if self.counts.values().any(|(read, all)| read != all) {
-            return Err(incomplete());
+            return Err(pages::incomplete("blocks"));
         }
         let mut blocks = self.blocks;
         blocks.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(blocks)
     }
-}
-
-fn incomplete() -> StoreError {
-    StoreError::Corrupt { what: "pages of blocks are missing, or there are too many".to_owned() }
 }
 
 #[cfg(test)]
@@ -291,12 +260,12 @@ mod tests {
     fn the_same_blocks_lie_on_the_same_pages_for_ever() {
         let blocks: Vec<Block> = (0..300).map(|n| a_block(1, n)).collect();
         let all: Vec<&Block> = blocks.iter().collect();
-        let pages = paged(&all);
-        let first: Vec<usize> = (0..8).map(|n| nth_of(&block_id(n), 4)).collect();
-        assert_eq!((pages.len(), weight(&blocks[0]), first), (2, 147, vec![0, 0, 2, 2, 3, 2, 0, 0]));
-        assert_eq!(pages.iter().map(Vec::len).sum::<usize>(), 300);
-        assert_eq!(count_of(&all[..1]), 1);
-        assert_eq!(count_of(&[]), 0);
+        let lie = pages::paged(&all);
+        let first: Vec<usize> = (0..8).map(|n| pages::nth_of(block_id(n).as_str(), 4)).collect();
+        assert_eq!((lie.len(), blocks[0].weight(), first), (2, 147, vec![0, 0, 2, 2, 3, 2, 0, 0]));
+        assert_eq!(lie.iter().map(Vec::len).sum::<usize>(), 300);
+        assert_eq!(pages::count_of(&all[..1]), 1);
+        assert_eq!(pages::count_of::<Block>(&[]), 0);
     }
 
     #[test]

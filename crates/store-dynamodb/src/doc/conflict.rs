@@ -1,10 +1,85 @@
-//! A conflict as a document: a run of nights, and the named ones of who claims them.
+//! Conflicts: runs of nights, and the named ones of who claims them. As pages of what stands, compact; and one as JSON, within
+//! the record by which it is listed.
 
-use calmesh_calendar::{BlockId, Conflict, ConflictId, Nights};
+use calmesh_app::ports::StoreError;
+use calmesh_calendar::{BlockId, Conflict, ConflictId, Nights, PropertyId};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{is_default, nights_option, text, text_list};
+use super::{
+    block::{bit, read_nights, write_nights},
+    is_default, nights_option,
+    pack::{self, Reader, Writer},
+    text, text_list,
+};
+
+const WHAT: &str = "a page of conflicts";
+const VERSION: u8 = 1;
+
+const NIGHTS: u8 = 1;
+const SETTLED: u8 = 1 << 1;
+const GONE: u8 = 1 << 2;
+
+fn write<'a>(to: &mut Writer<'a>, conflict: &'a Conflict) {
+    let Conflict { id, blocks, more, first, nights, arrives_at, opened_at, gone, settled } = conflict;
+    to.byte(bit(nights.is_some(), NIGHTS) | bit(*settled, SETTLED) | bit(!gone.is_empty(), GONE));
+    to.id(id);
+    to.count(blocks.len());
+    for block in blocks {
+        to.id(block);
+    }
+    to.number((*more).into());
+    to.id(first);
+    if let Some(nights) = nights {
+        write_nights(to, *nights);
+    }
+    to.instant(*arrives_at);
+    to.instant(*opened_at);
+    if !gone.is_empty() {
+        to.count(gone.len());
+        for block in gone {
+            to.id(block);
+        }
+    }
+}
+
+fn read(from: &mut Reader<'_>) -> Option<Conflict> {
+    let flags = from.flags(NIGHTS | SETTLED | GONE)?;
+    Some(Conflict {
+        id: from.id()?,
+        blocks: (0..from.count()?).map(|_| from.id()).collect::<Option<_>>()?,
+        more: from.number()?,
+        first: from.id()?,
+        nights: if flags & NIGHTS == 0 { None } else { Some(read_nights(from)?) },
+        arrives_at: from.instant()?,
+        opened_at: from.instant()?,
+        gone: match flags & GONE {
+            0 => std::collections::BTreeSet::new(),
+            _ => (0..from.count()?).map(|_| from.id()).collect::<Option<_>>()?,
+        },
+        settled: flags & SETTLED != 0,
+    })
+}
+
+/// A page of conflicts of a property.
+pub(crate) fn encode(property: &PropertyId, conflicts: &[&Conflict]) -> Vec<u8> {
+    let mut to = Writer::new(VERSION, property);
+    to.count(conflicts.len());
+    for conflict in conflicts {
+        write(&mut to, conflict);
+    }
+    to.into_bytes()
+}
+
+pub(crate) fn decode(bytes: &[u8], property: &PropertyId) -> Result<Vec<Conflict>, StoreError> {
+    let mut from = Reader::new(pack::of_version(bytes, VERSION, WHAT)?, property);
+    let mut whole = || {
+        let count = from.count()?;
+        let conflicts: Option<Vec<Conflict>> = (0..count).map(|_| read(&mut from)).collect();
+        from.end().and(conflicts)
+    };
+    whole().ok_or_else(|| pack::unreadable(WHAT))
+}
 
 #[derive(Serialize, Deserialize)]
 struct Stored {

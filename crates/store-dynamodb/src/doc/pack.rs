@@ -56,7 +56,6 @@ macro_rules! ids {
 
 ids!(AccountId PropertyId ConnectionId BlockId HoldId ConflictId);
 
-#[expect(clippy::arithmetic_side_effects, reason = "each digit is reckoned from the first one of its range")]
 /// The 128 bits that an id's text stands for; none where it stands for no such bits.
 fn bits_of(id: &str) -> Option<u128> {
     let (_, random) = id.split_once('_')?;
@@ -111,7 +110,6 @@ fn is_digit(byte: u8) -> bool {
 }
 
 impl Common {
-    #[expect(clippy::arithmetic_side_effects, reason = "what is the same is no longer than the shorter one")]
     /// What two keys begin and end with.
     fn of(before: &str, key: &str) -> Self {
         let same = |(a, b): &(u8, u8)| a == b;
@@ -153,7 +151,6 @@ pub(crate) struct Writer<'a> {
     common: Common,
 }
 
-#[expect(clippy::arithmetic_side_effects, reason = "days, instants and places are far from the ends of their types")]
 impl<'a> Writer<'a> {
     /// A document of something of this property.
     pub(crate) fn new(version: u8, property: &'a PropertyId) -> Self {

@@ -6,12 +6,15 @@ use calmesh_app::contract::{
     a_block, a_conflict, a_connection, a_hold, a_link, a_plan, a_property, a_token, account_id, an_account, at,
     block_id, connection_id, hold_id, link_id, link_token, nights, property_id, refresh_id, some_claims,
 };
-use calmesh_app::model::{Connection, Direction, Status};
+use calmesh_app::model::{Connection, Direction, Property, Status};
 use calmesh_calendar::{
     Asked, Block, BlockKind, Claim, ClaimRule, ConnectionClaims, EventKey, Extent, FeedOrigin, Habits, LinkNight,
     LostStay, Origin, Part, Runs, Sign, Standing, Times,
 };
-use jiff::{SignedDuration, civil};
+use jiff::{
+    SignedDuration,
+    civil::{self, Time},
+};
 use proptest::prelude::*;
 
 use super::{connection::Parts, *};
@@ -190,9 +193,10 @@ fn claims_and_conflicts_survive() {
         survives(&an_activity(Some(connection_id(1)), kind));
     }
     let conflict = a_conflict(1);
-    survives(&conflict);
     let gone = Conflict { gone: [block_id(1)].into(), settled: true, nights: None, ..conflict.clone() };
-    survives(&gone);
+    let both = [&conflict, &gone];
+    let read = conflict::decode(&conflict::encode(&property_id(1), &both), &property_id(1)).unwrap();
+    assert!(read.iter().eq(both));
     for closed_at in [None, Some(at(9))] {
         survives(&ConflictRecord { property: property_id(1), conflict: gone.clone(), closed_at });
     }

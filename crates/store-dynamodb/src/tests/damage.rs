@@ -1,7 +1,7 @@
 //! Bytes that are damaged, cut off or made up are told in words. Nothing panics, and nothing takes more room than there is.
 
 use calmesh_app::{
-    contract::{a_block, a_property, block_id, connection_id, property_id, some_claims},
+    contract::{a_block, a_conflict, a_property, block_id, connection_id, property_id, some_claims},
     ports::StoreError,
 };
 use calmesh_calendar::{Block, BlockId};
@@ -44,6 +44,9 @@ fn documents() -> Vec<(&'static str, Vec<u8>, Read)> {
         }),
         ("a page of blocks", doc::block::encode(id, &own), |bytes| {
             doc::block::decode(bytes, &property_id(1), None).map(drop)
+        }),
+        ("a page of conflicts", doc::conflict::encode(id, &[&a_conflict(1), &a_conflict(2)]), |bytes| {
+            doc::conflict::decode(bytes, &property_id(1)).map(drop)
         }),
         ("claims", doc::claims::encode(id, claims), |bytes| doc::claims::decode(bytes, &property_id(1)).map(drop)),
         ("a list of ids", pack::ids(id, &[block_id(1), block_id(2)]), |bytes| {

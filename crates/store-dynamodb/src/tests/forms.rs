@@ -599,7 +599,6 @@ async fn whatever_a_later_version_wrote_is_refused_in_words_and_not_quoted() {
         kinds,
         [
             "a closed hold",
-            "a conflict",
             "a conflict's record",
             "a connection",
             "a failure",
@@ -608,6 +607,7 @@ async fn whatever_a_later_version_wrote_is_refused_in_words_and_not_quoted() {
             "a list of ids",
             "a page of a property's journal",
             "a page of blocks",
+            "a page of conflicts",
             "a property",
             "a refresh",
             "a retiring link",
