@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use calmesh_app::ports::StoreError;
-use calmesh_calendar::{Block, BlockId, ConnectionId, EventKey, Origin, PropertyId};
+use calmesh_calendar::{Block, ConnectionId, EventKey, Origin, PropertyId};
 
 use crate::{
     doc::block,
@@ -163,7 +163,7 @@ mod tests {
         model::{PropertyState, SecretHash},
         ports::PropertyCommit,
     };
-    use calmesh_calendar::{Extent, Hold, HoldCause, HoldId, LostStay, Sign, Times};
+    use calmesh_calendar::{BlockId, Extent, Hold, HoldCause, HoldId, LostStay, Sign, Times};
 
     use super::*;
 
