@@ -98,6 +98,20 @@ impl Step {
         Self::Delete { pk: key.pk, sk: key.sk }
     }
 
+    /// Roughly the bytes that DynamoDB counts.
+    pub(crate) fn bytes(&self) -> usize {
+        let (pk, sk) = self.place();
+        let attributes = match self {
+            Self::Put { attributes, .. } | Self::Set { attributes, .. } => attributes,
+            Self::Delete { .. } => return 200,
+        };
+        let value = |value: &Value| match value {
+            Value::S(text) | Value::N(text) => text.len(),
+            Value::B(bytes) => bytes.len(),
+        };
+        pk.len() + sk.len() + attributes.iter().map(|(name, told)| name.len() + value(told)).sum::<usize>()
+    }
+
     pub(crate) fn to_write(&self) -> Write {
         match self.clone() {
             Self::Put { pk, sk, attributes } => {

@@ -4,33 +4,33 @@
 //! until one conditional write of the head names them; readers lay them over the rest from then on, and whoever
 //! writes next does them in place before anything else. The README tells why each step may be the last.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-};
+mod change;
+mod read;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::types::AttributeValue;
 use calmesh_app::{
     model::{
-        Activity, ClosedHold, ConflictRecord, Connection, LinkOwner, Property, PropertyState, Replaced, SecretHash,
+        Activity, ClosedHold, ConflictRecord, LinkOwner, Property, PropertyState, Replaced, SecretHash,
     },
     ports::{ActivityStore, FeedReader, Location, Page, PageRequest, PropertyCommit, PropertyStore, StoreError},
 };
-use calmesh_calendar::{AccountId, ConnectionClaims, ConnectionId, PropertyId};
+use calmesh_calendar::{AccountId, ConnectionId, PropertyId};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use crate::{
-    DynamoStore, conflicts, connections,
-    doc::{self, connection::Known, past::Word},
+    DynamoStore, connections,
+    doc::past::Word,
     history,
     item::{self, MarkState},
-    journal::{self, Step, Wrote},
+    journal::{self, Step},
     schema::{self, Key, attr},
-    stays::Pages,
     table::{CallError, Condition, Item, Range, TRANSACTION_ACTIONS, TRANSACTION_BYTES, Write, pause},
 };
+use change::{HeadChange, LOCATION, beginning};
+use read::{Look, read_head, read_settings, read_state};
 
 /// How often a reader looks again at a state that is just being written, or a writer at a head that moves.
 const LOOKS: u32 = 10;
@@ -41,333 +41,8 @@ const EXPORTS_A_WRITE: usize = 20;
 /// So many small queries run at the same time.
 const QUERIES_AT_ONCE: usize = 16;
 
-/// What was read of a partition.
-enum Look {
-    Absent,
-    /// A head and all of its items, staged ones laid over; and staged items that nothing will ever name.
-    Whole {
-        items: BTreeMap<String, Item>,
-        head: Item,
-        dead: Vec<Key>,
-    },
-    /// Something is just being written.
-    Torn,
-}
-
-impl DynamoStore {
-    async fn look(&self, id: &PropertyId) -> Result<Look, StoreError> {
-        let partition = schema::property_partition(id);
-        let (found, pages) = self.table.query(&Range::all(partition.clone()), None).await?;
-        let mut items: BTreeMap<String, Item> = BTreeMap::new();
-        for item in found {
-            items.insert(item::get_text(&item, attr::SK)?.to_owned(), item);
-        }
-        let Some(head) = items.remove(schema::HEAD) else { return Ok(Look::Absent) };
-        let revision: u64 = item::get_number(&head, attr::REV)?;
-        let staged = item::find_text(&head, attr::STAGED);
-
-        let ours = staged.map(|attempt| schema::stages_of(revision, attempt));
-        let mut steps = Vec::new();
-        let mut stages = 0;
-        let mut dead = Vec::new();
-        let keys: Vec<String> = items.keys().filter(|sk| sk.starts_with(schema::STAGES)).cloned().collect();
-        for sk in keys {
-            let Some(page) = items.remove(&sk) else { continue };
-            if ours.as_ref().is_some_and(|ours| sk.starts_with(ours)) {
-                steps.extend(journal::read_page(&page)?);
-                stages += 1;
-            } else if schema::stage_revision(&sk).is_some_and(|staged_for| staged_for <= revision) {
-                // Its head can't be moved there any more.
-                dead.push(Key { pk: partition.clone(), sk });
-            }
-        }
-
-        // A query is no snapshot. The head was read first, so what follows is at least as new as it, but for
-        // items of the head's own transaction that are not written yet: the head names those.
-        for item in items.values() {
-            if item::get_number::<u64>(item, attr::REV)? > revision {
-                return Ok(Look::Torn);
-            }
-        }
-        if staged.is_some() {
-            if item::get_number::<usize>(&head, attr::STAGED_COUNT)? != stages {
-                return Ok(Look::Torn);
-            }
-        } else if let Some(wrote) = item::find_text(&head, attr::WROTE) {
-            let wrote: Wrote = serde_json::from_str(wrote).map_err(|_| item::missing(attr::WROTE))?;
-            let stands = |sk: &String| {
-                items.get(sk).is_some_and(|item| item::get_number::<u64>(item, attr::REV).ok() == Some(revision))
-            };
-            if !wrote.put.iter().all(stands) || wrote.removed.iter().any(|sk| items.contains_key(sk)) {
-                return Ok(Look::Torn);
-            }
-        }
-        if pages > 1 {
-            let now = self.table.get(&schema::property_head(id)).await?;
-            let same = |name: &str| now.as_ref().and_then(|now| now.get(name)) == head.get(name);
-            if !same(attr::REV) || !same(attr::STAGED) {
-                return Ok(Look::Torn);
-            }
-        }
-        for step in steps {
-            if step.place().0 == partition {
-                step.overlay(&mut items);
-            }
-        }
-        Ok(Look::Whole { items, head, dead })
-    }
-
-    /// Does in place what the head's staged items say, then lets go of them. Several may do so at once, and any
-    /// may stop anywhere.
-    pub(crate) async fn roll_forward(&self, id: &PropertyId, head: &Item) -> Result<(), StoreError> {
-        let Some(attempt) = item::find_text(head, attr::STAGED) else { return Ok(()) };
-        let revision: u64 = item::get_number(head, attr::REV)?;
-        let range = Range::of(schema::property_partition(id), &schema::stages_of(revision, attempt));
-        let (pages, _) = self.table.query(&range, None).await?;
-        if pages.len() != item::get_number::<usize>(head, attr::STAGED_COUNT)? {
-            // Somebody else has just finished it.
-            return Ok(());
-        }
-        let mut steps = Vec::new();
-        for page in &pages {
-            steps.extend(journal::read_page(page)?);
-        }
-        // Each piece holds only while the head still names the attempt, so that one who was slow undoes nothing
-        // of what came later.
-        let still = || Condition::new("#staged = :attempt").with("attempt", item::text(attempt));
-        let check = || Write::Check { key: schema::property_head(id), condition: still() };
-        let mut writes = steps.iter().map(Step::to_write).peekable();
-        while writes.peek().is_some() {
-            let mut piece = vec![check()];
-            let mut bytes = 0;
-            while piece.len() < TRANSACTION_ACTIONS
-                && let Some(write) =
-                    writes.next_if(|write| piece.len() == 1 || bytes + write.bytes() <= TRANSACTION_BYTES)
-            {
-                bytes += write.bytes();
-                piece.push(write);
-            }
-            match self.table.transact(piece).await {
-                Ok(()) => {}
-                Err(CallError::Refused(_)) => return Ok(()),
-                Err(error) => return Err(error.or_stale()),
-            }
-        }
-        let done = Write::set(schema::property_head(id), Vec::new(), &[attr::STAGED, attr::STAGED_COUNT]);
-        match self.table.write(done.when(still())).await {
-            Ok(_) => {}
-            Err(CallError::Refused(_)) => return Ok(()),
-            Err(error) => return Err(error.or_stale()),
-        }
-        let keys = pages.iter().map(|page| key_of(page).map(Write::delete)).collect::<Result<_, _>>()?;
-        self.table.write_many(keys).await
-    }
-
-    /// What is there before a commit, where that says which items it writes.
-    async fn before<'a>(&self, commit: &'a PropertyCommit) -> Result<Cow<'a, PropertyState>, StoreError> {
-        let known = commit.property.revision.checked_sub(1);
-        let Some(expected) = known.filter(|at| *at > 0 && (connections::touches(commit) || conflicts::touches(commit)))
-        else {
-            return Ok(Cow::Owned(PropertyState::of(commit.property.clone())));
-        };
-        if let Some(base) = commit.base.as_ref().filter(|base| base.property.revision == expected) {
-            return Ok(Cow::Borrowed(base));
-        }
-        match self.load(&commit.property.id).await? {
-            Some(state) if state.property.revision == expected => Ok(Cow::Owned(state)),
-            _ => Err(StoreError::Stale),
-        }
-    }
-
-    async fn commit_at_once(&self, head: Write, beginning: Vec<Write>, steps: &[Step]) -> Result<(), CallError> {
-        let writes = std::iter::once(head).chain(beginning).chain(steps.iter().map(Step::to_write));
-        self.table.transact(writes.collect()).await
-    }
-
-    async fn commit_staged(&self, head: &HeadChange<'_>, attempt: &str, pages: Vec<String>) -> Result<(), CallError> {
-        let property = head.property;
-        let count = pages.len();
-        let keys: Vec<Key> =
-            (0..count).map(|nth| schema::stage(&property.id, property.revision, attempt, nth)).collect();
-        let stages = keys.iter().zip(pages).map(|(key, page)| {
-            let mut item = key.item();
-            item.insert(attr::DOC.to_owned(), item::text(page));
-            Write::put(item)
-        });
-        self.table.write_many(stages.collect()).await.map_err(CallError::Failed)?;
-        let attempted =
-            vec![(attr::STAGED.to_owned(), item::text(attempt)), (attr::STAGED_COUNT.to_owned(), item::number(count))];
-        let write = head.write(attempted.clone(), &[attr::WROTE]).map_err(CallError::Failed)?;
-        let beginning = beginning(property);
-        let moved = if beginning.is_empty() {
-            self.table.write(write).await.map(|_| ())
-        } else {
-            self.table.transact(std::iter::once(write).chain(beginning).collect()).await
-        };
-        match moved {
-            Ok(()) => {}
-            // The SDK asked again though the first time had done it.
-            Err(error)
-                if error.standing(0).and_then(|standing| item::find_text(standing, attr::STAGED)) == Some(attempt) => {}
-            Err(CallError::Refused(refused)) => {
-                let gone = keys.into_iter().map(Write::delete).collect();
-                if let Err(error) = self.table.write_many(gone).await {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "staged items are left to a reader");
-                }
-                return Err(CallError::Refused(refused));
-            }
-            Err(error) => return Err(error),
-        }
-        // From here on it is done; whoever comes next can finish the rest.
-        let mut moved: Item = attempted.into_iter().collect();
-        moved.insert(attr::REV.to_owned(), item::number(property.revision));
-        if let Err(error) = self.roll_forward(&property.id, &moved).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, property.id = %property.id, "a staged change is left to the next writer");
-        }
-        Ok(())
-    }
-}
-
 fn key_of(item: &Item) -> Result<Key, StoreError> {
     Ok(Key { pk: item::get_text(item, attr::PK)?.to_owned(), sk: item::get_text(item, attr::SK)?.to_owned() })
-}
-
-/// What a commit makes of a head.
-struct HeadChange<'a> {
-    property: &'a Property,
-    /// Of whose exports nothing is known any more.
-    forgotten: BTreeSet<&'a ConnectionId>,
-}
-
-impl HeadChange<'_> {
-    /// The write that moves the head. It leaves what the head says of exports as it is, since `settle` writes that at the
-    /// same revision.
-    fn write(&self, more: Vec<(String, AttributeValue)>, without: &[&str]) -> Result<Write, StoreError> {
-        let property = self.property;
-        let key = schema::property_head(&property.id);
-        let mark = MarkState { dirty: property.dirty, wake_at: property.wake_at };
-        let (mut set, mut remove) = mark.update(property.id.as_str());
-        set.push((attr::DOC.to_owned(), item::bytes(doc::property::encode(property))));
-        set.push((attr::REV.to_owned(), item::number(property.revision)));
-        set.extend(more);
-        if property.revision == 1 {
-            let mut head = key.item();
-            head.extend(set);
-            return Ok(Write::put(head).when(Condition::absent()));
-        }
-        let exports: Vec<String> = self.forgotten.iter().map(|connection| schema::exported(connection)).collect();
-        remove.extend_from_slice(without);
-        let remove: Vec<&str> = remove.into_iter().chain(exports.iter().map(String::as_str)).collect();
-        Ok(Write::set(key, set, &remove).when(follows(property.revision)))
-    }
-}
-
-fn read_head(head: &Item) -> Result<Property, StoreError> {
-    let mark = MarkState::of(head)?;
-    let id = schema::property_of(item::get_text(head, attr::PK)?).ok_or_else(|| item::missing(attr::PK))?;
-    let stored = doc::property::decode(item::get_bytes(head, attr::DOC)?, &id)?;
-    Ok(Property { revision: item::get_number(head, attr::REV)?, dirty: mark.dirty, wake_at: mark.wake_at, ..stored })
-}
-
-/// The settings in an item of a property; none where it is no connection's, or has its stays and claims alone.
-fn read_settings(property: &PropertyId, sk: &str, item: &Item) -> Result<Option<Connection>, StoreError> {
-    let (Some(id), Some(bytes)) = (sk.strip_prefix(schema::CONNECTIONS), item::find_bytes(item, attr::DOC)) else {
-        return Ok(None);
-    };
-    let id = id.parse().map_err(|_| item::missing(attr::SK))?;
-    Ok(doc::connection::decode(bytes, property, &id)?.settings)
-}
-
-fn read_state(head: &Item, items: &BTreeMap<String, Item>) -> Result<PropertyState, StoreError> {
-    let mut state = PropertyState::of(read_head(head)?);
-    // On another clock its nights would be others, so nothing is decided or rendered of it. Lists go on to show it.
-    state.property.house().map_err(|error| StoreError::Corrupt { what: format!("a property: {error}") })?;
-    let id = state.property.id.clone();
-    let mut pages = Pages::new(&id);
-    let mut of_conflicts = Vec::new();
-    for (sk, item) in items {
-        let connection = |id: &str| id.parse::<ConnectionId>().map_err(|_| item::missing(attr::SK));
-        if let Some(place) = sk.strip_prefix(schema::BLOCKS) {
-            pages.read(place, item)?;
-        } else if let Some(id) = sk.strip_prefix(schema::CONNECTIONS) {
-            read_connection(&mut state, &mut pages, head, &connection(id)?, item)?;
-        } else if let Some(id) = sk.strip_prefix(schema::CLAIMS) {
-            let claims = doc::claims::decode(item::get_bytes(item, attr::DOC)?, &state.property.id)?;
-            claim(&mut state, connection(id)?, claims)?;
-        } else if sk.starts_with(schema::CONFLICTS) {
-            of_conflicts.push(item);
-        } else if sk.starts_with(schema::RETIRING) {
-            state.retiring.push(item::document(item, attr::DOC)?);
-        } else {
-            return Err(StoreError::Corrupt { what: "an item of a property of an unknown kind".to_owned() });
-        }
-    }
-    state.blocks = pages.blocks()?;
-    state.connections.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-    state.conflicts = conflicts::read(&id, &of_conflicts)?;
-    state.retiring.sort_by(|a, b| a.token.cmp(&b.token));
-    Ok(state)
-}
-
-/// Takes in what a connection's item holds.
-fn read_connection(
-    state: &mut PropertyState,
-    pages: &mut Pages<'_>,
-    head: &Item,
-    id: &ConnectionId,
-    item: &Item,
-) -> Result<(), StoreError> {
-    let Known { settings, stays, claims } =
-        doc::connection::decode(item::get_bytes(item, attr::DOC)?, &state.property.id, id)?;
-    if let Some(mut connection) = settings {
-        if let Some(export) = &mut connection.export {
-            export.last_changed_at = export.last_changed_at.max(item::find_instant(head, &schema::exported(id))?);
-        }
-        state.connections.push(connection);
-    }
-    if let Some(stays) = stays {
-        pages.take_within(id, stays)?;
-    }
-    match claims {
-        Some(claims) => claim(state, id.clone(), claims),
-        None => Ok(()),
-    }
-}
-
-/// Takes in what a connection claims, which lies in one place.
-fn claim(state: &mut PropertyState, connection: ConnectionId, claims: ConnectionClaims) -> Result<(), StoreError> {
-    match state.claims.connections.insert(connection, claims) {
-        None => Ok(()),
-        Some(_) => Err(StoreError::Corrupt { what: "what a connection claims is there twice".to_owned() }),
-    }
-}
-
-/// Where the location is among the writes that make a property: after the head and the check of the account.
-const LOCATION: usize = 2;
-
-/// What goes into the transaction that makes a property. Its account must be there and not deleted (its mark says so),
-/// so that no erasure is passed by. And where the property is can be told from the ids of all that will belong to it.
-fn beginning(property: &Property) -> Vec<Write> {
-    if property.revision != 1 {
-        return Vec::new();
-    }
-    let stands = Condition::new("attribute_exists(#pk) AND attribute_not_exists(#dirty_since)");
-    let mut location = schema::location(property.id.as_str()).item();
-    location.insert(attr::ACCOUNT.to_owned(), item::text(property.account.as_str()));
-    location.insert(attr::PROPERTY.to_owned(), item::text(property.id.as_str()));
-    vec![
-        Write::Check { key: schema::account(&property.account), condition: stands },
-        Write::put(location).when(Condition::absent()),
-    ]
-}
-
-/// The stored head must be the one before this revision, with nothing left to roll forward.
-fn follows(revision: u64) -> Condition {
-    if revision == 1 {
-        return Condition::absent();
-    }
-    Condition::new("#rev = :expected AND attribute_not_exists(#staged)")
-        .with("expected", item::number(revision.saturating_sub(1)))
 }
 
 impl DynamoStore {
@@ -464,7 +139,7 @@ impl PropertyStore for DynamoStore {
         let wrote = serde_json::to_string(&wrote)
             .map_err(|_| StoreError::Corrupt { what: "a property's head can't be written".to_owned() })?;
         let moved = head.write(vec![(attr::WROTE.to_owned(), item::text(wrote))], &[])?;
-        let bytes = moved.bytes() + steps.iter().map(|step| step.to_write().bytes()).sum::<usize>();
+        let bytes = moved.bytes() + steps.iter().map(Step::bytes).sum::<usize>();
         let beginning = beginning(property);
         let fits = steps.len() + beginning.len() < TRANSACTION_ACTIONS && bytes <= TRANSACTION_BYTES;
 

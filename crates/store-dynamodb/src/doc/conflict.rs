@@ -1,16 +1,15 @@
 //! Conflicts: runs of nights, and the named ones of who claims them. As pages of what stands, compact; and one as JSON, within
 //! the record by which it is listed.
 
-use calmesh_app::ports::StoreError;
+use calmesh_app::{model::ConflictRecord, ports::StoreError};
 use calmesh_calendar::{BlockId, Conflict, ConflictId, Nights, PropertyId};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
     block::{bit, read_nights, write_nights},
-    is_default, nights_option,
     pack::{self, Reader, Writer},
-    text, text_list,
+    values::{is_default, nights_option, text, text_list, text_option},
 };
 
 const WHAT: &str = "a page of conflicts";
@@ -114,4 +113,15 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
         Stored::deserialize(deserializer)?;
     let gone = said_gone.into_iter().collect();
     Ok(Conflict { id, blocks, more, first, nights, arrives_at, opened_at, gone, settled })
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ConflictRecord")]
+pub(super) struct ConflictRecordDoc {
+    #[serde(with = "text")]
+    property: PropertyId,
+    #[serde(with = "super::conflict")]
+    conflict: Conflict,
+    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
+    closed_at: Option<Timestamp>,
 }

@@ -12,11 +12,10 @@ use calmesh_calendar::{Block, ConnectionClaims, ConnectionId, PropertyId, ReadWa
 use serde::{Deserialize, Serialize};
 
 use super::{
-    PolicyOverridesDoc,
     block::{self, bit},
     claims,
     pack::{self, Reader, Writer},
-    warnings,
+    settings::{PolicyOverridesDoc, warnings},
 };
 
 const WHAT: &str = "a connection";

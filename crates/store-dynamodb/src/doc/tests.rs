@@ -1,18 +1,24 @@
 //! Every record survives being written and read.
 
-use std::fmt::Debug;
+use std::{collections::BTreeSet, fmt::Debug};
 
-use calmesh_app::contract::{
-    a_block, a_conflict, a_connection, a_hold, a_link, a_plan, a_property, a_token, account_id, an_account, at,
-    block_id, connection_id, hold_id, link_id, link_token, nights, property_id, refresh_id, some_claims,
+use calmesh_app::{
+    Span,
+    contract::{
+        a_block, a_conflict, a_connection, a_hold, a_link, a_plan, a_property, a_token, account_id, an_account, at,
+        block_id, connection_id, hold_id, link_id, link_token, nights, property_id, refresh_id, some_claims,
+    },
+    model::{
+        ActivityKind, Connection, Detail, Direction, FailureKind, Format, LinkScope, LinkToken, NamedStay, Names,
+        Property, RefreshScope, RetiringServes, Scope, Site, Snapshot, Status, StayPart, StoppedExport,
+    },
 };
-use calmesh_app::model::{Connection, Direction, Property, Status};
 use calmesh_calendar::{
-    Asked, Block, BlockKind, Claim, ClaimRule, ConnectionClaims, EventKey, Extent, FeedOrigin, Habits, LinkNight,
-    LostStay, Origin, Part, Runs, Sign, Standing, Times,
+    Asked, Block, BlockKind, Claim, ClaimRule, Conflict, ConnectionClaims, ConnectionId, EventKey, Extent, FeedOrigin,
+    Finding, Habits, Hold, HoldCause, HoldEnd, LinkNight, LostStay, Nights, Origin, Part, Runs, Sign, Standing, Times,
 };
 use jiff::{
-    SignedDuration,
+    SignedDuration, Timestamp,
     civil::{self, Time},
 };
 use proptest::prelude::*;
