@@ -5,6 +5,7 @@
 use std::{
     fs,
     hint::black_box,
+    io::Write,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,6 +24,7 @@ use calmesh_app::{
 use calmesh_calendar::{Block, BlockId, Origin};
 use calmesh_https::{Roots, aws_http_client};
 use calmesh_store_dynamodb::{DynamoStore, create_table_if_missing, forms};
+use flate2::{Compression, write::DeflateEncoder};
 
 /// With ids and UIDs of which nothing can be foretold, as hosts give them.
 fn a_stay(site: u64, nth: u64) -> Block {
@@ -55,7 +57,9 @@ fn timed(mut work: impl FnMut()) -> Duration {
 }
 
 fn forms_by_size() {
-    println!("| stays | bytes | encode, µs | decode, µs |\n| --- | --- | --- | --- |");
+    println!(
+        "| stays | bytes | encode, µs | decode, µs | deflated again | deflate, µs |\n| --- | --- | --- | --- | --- | --- |"
+    );
     let property = a_property(1, 1);
     let connection = a_connection(&property, 1);
     let claims = some_claims(1).connections.remove(&connection.id).unwrap_or_default();
@@ -67,7 +71,14 @@ fn forms_by_size() {
         let encode = timed(|| drop(black_box(write())));
         let decode = timed(|| drop(black_box(forms::decode(&bytes, &property.id, &connection.id).unwrap())));
         let micros = |time: Duration| time.as_nanos() as f64 / 1000.0;
-        println!("| {count} | {} | {:.1} | {:.1} |", bytes.len(), micros(encode), micros(decode));
+        let deflated = || {
+            let mut to = DeflateEncoder::new(Vec::new(), Compression::fast());
+            to.write_all(&bytes).unwrap();
+            to.finish().unwrap()
+        };
+        let deflate = micros(timed(|| drop(black_box(deflated()))));
+        let (encode, decode) = (micros(encode), micros(decode));
+        println!("| {count} | {} | {encode:.1} | {decode:.1} | {} | {deflate:.1} |", bytes.len(), deflated().len());
     }
 }
 

@@ -11,9 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use calmesh_app::{
-    model::{
-        Activity, ClosedHold, ConflictRecord, LinkOwner, Property, PropertyState, Replaced, SecretHash,
-    },
+    model::{Activity, ClosedHold, ConflictRecord, LinkOwner, Property, PropertyState, Replaced, SecretHash},
     ports::{ActivityStore, FeedReader, Location, Page, PageRequest, PropertyCommit, PropertyStore, StoreError},
 };
 use calmesh_calendar::{AccountId, ConnectionId, PropertyId};

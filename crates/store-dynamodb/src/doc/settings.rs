@@ -1,8 +1,6 @@
 //! Parts of settings as JSON.
 
-use calmesh_app::model::{
-    Detail, EchoOverrides, Format, HoldOverrides, MassVanishOverrides, PolicyOverrides,
-};
+use calmesh_app::model::{Detail, EchoOverrides, Format, HoldOverrides, MassVanishOverrides, PolicyOverrides};
 use calmesh_calendar::ReadWarning;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -44,7 +42,9 @@ pub(super) mod warnings {
         value.iter().map(One).collect::<Vec<_>>().serialize(serializer)
     }
 
-    pub(in crate::doc) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ReadWarning>, D::Error> {
+    pub(in crate::doc) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<ReadWarning>, D::Error> {
         #[derive(Deserialize)]
         struct One(#[serde(with = "ReadWarningDoc")] ReadWarning);
         Ok(Vec::<One>::deserialize(deserializer)?.into_iter().map(|One(value)| value).collect())

@@ -57,11 +57,16 @@ pub(super) mod text_option {
 
     use super::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub(in crate::doc) fn serialize<T: Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::doc) fn serialize<T: Display, S: Serializer>(
+        value: &Option<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         value.as_ref().map(ToString::to_string).serialize(serializer)
     }
 
-    pub(in crate::doc) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    pub(in crate::doc) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<T>, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
         text.map(|text| text.parse().map_err(|_| serde::de::Error::custom("not of the expected form"))).transpose()
     }
@@ -77,7 +82,9 @@ pub(super) mod text_list {
         serializer.collect_seq(value.iter().map(ToString::to_string))
     }
 
-    pub(in crate::doc) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    pub(in crate::doc) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<T>, D::Error> {
         let texts = Vec::<String>::deserialize(deserializer)?;
         let wrong = |_| serde::de::Error::custom("not of the expected form");
         texts.iter().map(|text| text.parse().map_err(wrong)).collect()
@@ -123,11 +130,16 @@ pub(super) mod properties_option {
 pub(super) mod properties {
     use super::{BTreeSet, Deserializer, PropertyId, Serialize, Serializer, properties_option};
 
-    pub(in crate::doc) fn serialize<S: Serializer>(value: &BTreeSet<PropertyId>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::doc) fn serialize<S: Serializer>(
+        value: &BTreeSet<PropertyId>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         value.iter().map(PropertyId::as_str).collect::<Vec<_>>().serialize(serializer)
     }
 
-    pub(in crate::doc) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<PropertyId>, D::Error> {
+    pub(in crate::doc) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeSet<PropertyId>, D::Error> {
         properties_option::deserialize(deserializer).map(Option::unwrap_or_default)
     }
 }

@@ -139,12 +139,22 @@ impl DynamoStore {
         }
     }
 
-    pub(super) async fn commit_at_once(&self, head: Write, beginning: Vec<Write>, steps: &[Step]) -> Result<(), CallError> {
+    pub(super) async fn commit_at_once(
+        &self,
+        head: Write,
+        beginning: Vec<Write>,
+        steps: &[Step],
+    ) -> Result<(), CallError> {
         let writes = std::iter::once(head).chain(beginning).chain(steps.iter().map(Step::to_write));
         self.table.transact(writes.collect()).await
     }
 
-    pub(super) async fn commit_staged(&self, head: &HeadChange<'_>, attempt: &str, pages: Vec<String>) -> Result<(), CallError> {
+    pub(super) async fn commit_staged(
+        &self,
+        head: &HeadChange<'_>,
+        attempt: &str,
+        pages: Vec<String>,
+    ) -> Result<(), CallError> {
         let property = head.property;
         let count = pages.len();
         let keys: Vec<Key> =

@@ -64,7 +64,10 @@ pub(super) fn built(error: BuildError) -> StoreError {
     StoreError::Unavailable(Box::new(error))
 }
 
-pub(super) fn failure<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> CallError {
+pub(super) fn failure<E: ProvideErrorMetadata>(
+    operation: &'static str,
+    error: &SdkError<E, HttpResponse>,
+) -> CallError {
     let failed = describe(operation, error);
     match error.as_service_error().and_then(ProvideErrorMetadata::code) {
         Some(

@@ -49,4 +49,3 @@ impl Range {
         Self { descending: true, ..self }
     }
 }
-
