@@ -376,8 +376,9 @@ mod tests {
             bodies.park(&account, &connection, &name, &body(1)).await.unwrap();
             assert_eq!(bodies.parked(&account, &connection, &name).await.unwrap(), Some(body(1)));
         }
-        assert!(lock(&bodies.recent).order.len() < 100);
-        assert_eq!(lock(&bodies.recent).bytes, lock(&bodies.recent).bodies.values().map(size).sum::<usize>());
+        let recent = lock(&bodies.recent);
+        assert!(recent.order.len() < 100);
+        assert_eq!(recent.bytes, recent.bodies.values().map(size).sum::<usize>());
     }
 
     #[tokio::test]
