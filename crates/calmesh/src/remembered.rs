@@ -348,7 +348,7 @@ mod tests {
             assert!(futures::poll!(&mut put).is_pending());
         }
         assert_eq!(lock(&versions.known)[&link].busy, 1, "it is under way");
-        while !lock(&versions.known).get(&link).is_some_and(|known| known.version.is_some()) {
+        while lock(&versions.known).get(&link).is_none_or(|known| known.version.is_none()) {
             tokio::task::yield_now().await;
         }
         let stands = versions.export(&token(1)).await.unwrap().unwrap().version;
