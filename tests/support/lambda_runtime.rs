@@ -45,11 +45,17 @@ use tokio::{
 };
 
 #[allow(dead_code, reason = "the program's embedded object store, of which not all is needed here")]
-#[path = "../../crates/calmesh/src/embedded/disk.rs"]
-mod disk;
-#[allow(dead_code, reason = "the program's embedded object store, of which not all is needed here")]
 #[path = "../../crates/calmesh/src/embedded/objects.rs"]
 mod objects;
+#[allow(dead_code, reason = "the program's embedded object store, of which not all is needed here")]
+#[path = "../../crates/calmesh/src/embedded/rows.rs"]
+mod rows;
+#[allow(dead_code, reason = "the program's embedded object store, of which not all is needed here")]
+#[path = "../../crates/calmesh/src/embedded/sqlite.rs"]
+mod sqlite;
+#[allow(dead_code, reason = "the program's embedded object store, of which not all is needed here")]
+#[path = "../../crates/calmesh/src/embedded/writer.rs"]
+mod writer;
 
 const TABLE: &str = "calmesh";
 const EXPORTS: &str = "calmesh-exports";
@@ -120,9 +126,10 @@ async fn serve(router: Router) -> String {
     address
 }
 
-/// The S3 API on a folder; requests must be signed.
-async fn serve_objects(root: &std::path::Path) -> String {
-    let objects = objects::Objects::open(root, &[EXPORTS, SNAPSHOTS, ACCESS_LOGS]).unwrap();
+/// The S3 API on a file; requests must be signed.
+async fn serve_objects(file: &std::path::Path) -> String {
+    let (objects, _) =
+        objects::Objects::open(file, &[EXPORTS, SNAPSHOTS, ACCESS_LOGS], rows::Tells::default()).unwrap();
     let mut builder = S3ServiceBuilder::new(objects);
     builder.set_auth(SimpleAuth::from_single(ACCESS, SECRET));
     let service = builder.build();
@@ -150,7 +157,7 @@ impl FakeCloud {
         let dynamo = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
 
-        let s3_endpoint = format!("http://{}", serve_objects(&folder.path().join("objects")).await);
+        let s3_endpoint = format!("http://{}", serve_objects(&folder.path().join("objects.db")).await);
 
         let credentials = Credentials::from_keys(ACCESS, SECRET, None);
         let http = aws_http_client(Roots::Bundled, Duration::from_secs(5)).unwrap();

@@ -10,6 +10,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use calmesh_app::{model::TokenSecret, ports::Randomness};
 use serde::{Deserialize, Serialize};
 
+/// The form of the folder: which files are in it and what they hold. One more with every change that an older version would
+/// misread.
+const FORMAT: u32 = 1;
+
 /// Why the data folder can't be used. Each says what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FolderError {
@@ -55,6 +59,18 @@ pub(crate) enum FolderError {
         .0.display()
     )]
     NoSealingKey(PathBuf),
+    #[error(
+        "the data folder {} was written by a later version of calmesh (format {format}, and this one knows {FORMAT}): start that \
+         version or a later one, or choose another folder with --data",
+        folder.display()
+    )]
+    Later { folder: PathBuf, format: u32 },
+    #[error(
+        "{} was made by a version of calmesh from before the first release, whose data nothing reads any more: move the whole \
+         folder away, or choose another one with --data",
+        .0.display()
+    )]
+    Unreleased(PathBuf),
     #[error(
         "{} is not as calmesh wrote it: put back the copy from your backup, or start on another folder with --data",
         .0.display()
@@ -159,7 +175,7 @@ impl DataFolder {
 
     /// Looks at how the last run ended, and says that this one has begun.
     fn begin(&mut self) -> Result<(), FolderError> {
-        let is_there = |file: &Path| file.symlink_metadata().is_ok();
+        self.check_format()?;
         let (credentials, store) = (self.credentials_file(), self.database());
         self.first_start = is_there(&self.first_start_file());
         if self.first_start {
@@ -184,7 +200,7 @@ impl DataFolder {
                 (true, false) => return Err(FolderError::Missing { missing: store, beside: credentials }),
                 (false, true) => return Err(FolderError::Missing { missing: credentials, beside: store }),
                 (false, false) => {
-                    let objects = self.root.join("objects");
+                    let objects = self.objects();
                     if is_there(&objects) {
                         return Err(FolderError::Missing { missing: store, beside: objects });
                     }
@@ -195,6 +211,31 @@ impl DataFolder {
         }
         self.was_cut_short = is_there(&self.running_file());
         self.write_private(&self.running_file(), &"there while calmesh runs; left behind when it was cut short")
+    }
+
+    /// Refuses a folder of another format before anything in it is touched, and gives a new one its number.
+    fn check_format(&self) -> Result<(), FolderError> {
+        let file = self.root.join("format");
+        let format = match fs::read_to_string(&file) {
+            Ok(text) => text.trim().parse().ok().filter(|format| *format > 0),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // What was never released had no number.
+                if ["credentials.json", "store.db", "objects", "first-start"]
+                    .iter()
+                    .any(|of| is_there(&self.root.join(of)))
+                {
+                    return Err(FolderError::Unreleased(self.root.clone()));
+                }
+                return self.write_private(&file, &FORMAT);
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => None,
+            Err(source) => return Err(FolderError::NotReadable { file, source }),
+        };
+        match format {
+            None => Err(FolderError::Damaged(file)),
+            Some(format) if format > FORMAT => Err(FolderError::Later { folder: self.root.clone(), format }),
+            Some(_) => Ok(()),
+        }
     }
 
     /// What the words for a store that is none are, whatever is wrong with it.
@@ -257,20 +298,9 @@ impl DataFolder {
         self.root.join("store.db")
     }
 
-    /// Whether there is a folder of objects already.
-    pub(crate) fn has_objects(&self) -> bool {
-        self.root.join("objects").is_dir()
-    }
-
-    /// The folder of the embedded S3.
-    ///
-    /// # Errors
-    /// `NotWritable` when it can't be made.
-    pub(crate) fn objects(&self) -> Result<PathBuf, FolderError> {
-        let folder = self.root.join("objects");
-        make_private_folder(&folder)
-            .map_err(|source| FolderError::NotWritable { folder: self.root.clone(), source })?;
-        Ok(folder)
+    /// The database of the embedded S3. All of it can be made anew from the store and the feeds.
+    pub(crate) fn objects(&self) -> PathBuf {
+        self.root.join("objects.db")
     }
 
     pub(crate) fn credentials_file(&self) -> PathBuf {
@@ -331,6 +361,10 @@ impl DataFolder {
         };
         write().map_err(|source| FolderError::NotWritable { folder: self.root.clone(), source })
     }
+}
+
+fn is_there(file: &Path) -> bool {
+    file.symlink_metadata().is_ok()
 }
 
 #[cfg(unix)]
@@ -426,7 +460,7 @@ mod tests {
         data.credentials(&OsRandomness).unwrap();
         fs::write(data.database(), "a database").unwrap();
         fs::write(data.sealing_key_file(), "a key").unwrap();
-        fs::create_dir(root.join("objects")).unwrap();
+        fs::write(data.objects(), "a database").unwrap();
         data.is_made().unwrap();
         data.end().unwrap();
     }
@@ -462,8 +496,60 @@ mod tests {
     #[test]
     fn links_that_are_left_without_their_store_are_told() {
         let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("objects")).unwrap();
+        drop(DataFolder::open(folder.path()).unwrap());
+        fs::remove_file(folder.path().join("first-start")).unwrap();
+        fs::write(folder.path().join("objects.db"), "a database").unwrap();
         assert!(matches!(DataFolder::open(folder.path()), Err(FolderError::Missing { .. })));
+    }
+
+    /// All that lies in a folder, but for its lock.
+    fn all_in(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let files = paths.filter(|path| path.is_file() && !path.ends_with("lock"));
+        let mut all: Vec<_> = files.map(|file| (file.clone(), fs::read(file).unwrap())).collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn a_folder_of_a_later_version_is_refused_in_words_and_left_as_it_is() {
+        for format in [FORMAT + 1, u32::MAX] {
+            let folder = tempfile::tempdir().unwrap();
+            whole(folder.path());
+            assert_eq!(fs::read_to_string(folder.path().join("format")).unwrap(), "1\n");
+            fs::write(folder.path().join("format"), format.to_string()).unwrap();
+            let before = all_in(folder.path());
+            let refused = DataFolder::open(folder.path()).unwrap_err().to_string();
+            assert!(refused.contains("later version") && refused.contains(&format.to_string()), "{refused}");
+            assert_eq!(all_in(folder.path()), before);
+        }
+    }
+
+    #[test]
+    fn a_number_of_the_format_that_makes_no_sense_is_told_and_not_guessed() {
+        for damaged in [b"".as_slice(), b"0", b"-1", b"one", b"1.0", b"99999999999999999999", b"\xff"] {
+            let folder = tempfile::tempdir().unwrap();
+            whole(folder.path());
+            fs::write(folder.path().join("format"), damaged).unwrap();
+            let before = all_in(folder.path());
+            assert!(matches!(DataFolder::open(folder.path()), Err(FolderError::Damaged(_))), "{damaged:?}");
+            assert_eq!(all_in(folder.path()), before);
+        }
+    }
+
+    #[test]
+    fn a_folder_from_before_there_was_a_format_is_refused_in_words() {
+        for left in ["credentials.json", "store.db", "objects/", "first-start"] {
+            let folder = tempfile::tempdir().unwrap();
+            match left.strip_suffix('/') {
+                Some(name) => fs::create_dir(folder.path().join(name)).unwrap(),
+                None => fs::write(folder.path().join(left), "of before").unwrap(),
+            }
+            let before = all_in(folder.path());
+            let refused = DataFolder::open(folder.path()).unwrap_err().to_string();
+            assert!(refused.contains("before the first release") && refused.contains("--data"), "{refused}");
+            assert_eq!(all_in(folder.path()), before);
+        }
     }
 
     #[test]

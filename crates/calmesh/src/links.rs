@@ -1,12 +1,6 @@
 //! Private links on this machine: what CloudFront over S3 does in the cloud, on the same path.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -27,6 +21,7 @@ use jiff::{Timestamp, fmt::rfc2822};
 use crate::{
     kept::{Kept, Served},
     reads::Reads,
+    unsure::Unsure,
 };
 
 const CONTENT_TYPE: &str = "text/calendar; charset=utf-8";
@@ -41,8 +36,8 @@ pub(crate) struct Links {
     pub(crate) kept: Kept,
     pub(crate) reads: Reads,
     pub(crate) clock: Arc<dyn Clock>,
-    /// Whether what is not there may only be missing: after a loss of power, until all links were compared.
-    pub(crate) unsure: Arc<AtomicBool>,
+    /// Whether what is not there may only be missing.
+    pub(crate) unsure: Unsure,
     /// The name of this deployment's own fetcher: what it reads is no read.
     pub(crate) own_agent: OwnAgent,
 }
@@ -65,7 +60,7 @@ async fn serve(State(links): State<Links>, method: Method, Path(file): Path<Stri
     let served = match links.find(&token).await {
         Ok(Some(served)) => served,
         // A site forgets a link that is gone; one that can't be read now it asks for again.
-        Ok(None) if links.unsure.load(Ordering::Relaxed) => return later(),
+        Ok(None) if links.unsure.is_unsure() => return later(),
         Ok(None) => return StatusCode::NOT_FOUND.into_response(),
         Err(error) => {
             tracing::error!(error = calmesh_lambda_kit::telemetry::chain(&error), "a private link could not be read");
@@ -219,7 +214,7 @@ mod tests {
             kept: Kept::default(),
             reads: Reads::open(&folder.path().join("reads.log"), Arc::new(MemoryStore::new())).unwrap(),
             clock,
-            unsure: Arc::default(),
+            unsure: Unsure::default(),
             own_agent: OwnAgent::of_nobody(&"https://calmesh.example/".parse().unwrap()),
         };
         (folder, objects, links, token)

@@ -18,6 +18,7 @@ mod remembered;
 mod serve;
 mod source;
 mod timer;
+mod unsure;
 
 use std::process::ExitCode;
 

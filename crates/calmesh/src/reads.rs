@@ -23,7 +23,7 @@ use calmesh_calendar::{AccountId, LinkId};
 use calmesh_lambda_kit::telemetry::chain;
 use jiff::Timestamp;
 
-use crate::embedded::writer::{Syncs, Writer};
+use crate::embedded::writer::{Writer, Writes};
 
 /// The first line of the file. A later form has another number.
 const FORM: &str = "calmesh-reads/1";
@@ -90,7 +90,7 @@ pub(crate) struct Reads {
     at_hand: Arc<Mutex<AtHand>>,
     /// Held while reads are on their way to the store: who asks then waits for them.
     telling: Arc<tokio::sync::Mutex<()>>,
-    book: Writer<Entry, io::Result<()>>,
+    book: Writer<Keeper>,
 }
 
 /// What is asked of the file.
@@ -112,20 +112,9 @@ impl Reads {
             Err(error) if error.kind() == io::ErrorKind::NotFound => AtHand::default(),
             Err(error) => return Err(not_usable(error)),
         };
-        let book = Arc::new(Mutex::new(Book::begin(file, &found).map_err(not_usable)?));
+        let book = Book::begin(file, &found).map_err(not_usable)?;
         let at_hand = Arc::new(Mutex::new(found));
-        let (writing, known) = (book.clone(), at_hand.clone());
-        let book = Writer::start(
-            move |entry| {
-                let mut book = locked(&writing);
-                match entry {
-                    Entry::Read(link, at) => book.write(&line(&link, at)),
-                    // Whatever is written after this is told after it, so it is at hand now.
-                    Entry::Tidy => book.replace(&locked(&known)),
-                }
-            },
-            book,
-        );
+        let book = Writer::start(Keeper { book, at_hand: at_hand.clone() });
         Ok(Self { store, at_hand, telling: Arc::default(), book: book.map_err(not_usable)? })
     }
 
@@ -267,9 +256,27 @@ impl Book {
     }
 }
 
-impl Syncs for Arc<Mutex<Book>> {
+/// Who keeps the book.
+struct Keeper {
+    book: Book,
+    at_hand: Arc<Mutex<AtHand>>,
+}
+
+impl Writes for Keeper {
+    type Asked = Entry;
+    type Answer = io::Result<()>;
+    const SEEN_AT_ONCE: bool = true;
+
+    fn write(&mut self, entry: Entry) -> io::Result<()> {
+        match entry {
+            Entry::Read(link, at) => self.book.write(&line(&link, at)),
+            // Whatever is written after this is told after it, so it is at hand now.
+            Entry::Tidy => self.book.replace(&locked(&self.at_hand)),
+        }
+    }
+
     fn sync(&mut self) -> io::Result<()> {
-        locked(self).file.sync_data()
+        self.book.file.sync_data()
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! - Of a link, which bytes lie behind it: a change compares, and reads nothing of the disk.
 //! - Of a feed, the body: merge takes in what was parked a moment ago.
+//!
+//! When all objects are lost, all of it is forgotten.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -17,6 +19,8 @@ use calmesh_app::{
     ports::{ExportObject, ExportStore, ExportVersion, ExportWriteError, ObjectError, ParkedBody, SnapshotStore},
 };
 use calmesh_calendar::{AccountId, ConnectionId};
+
+use crate::unsure::Unsure;
 
 /// So many links are known. Another one's are asked for.
 const MOST_LINKS: usize = 20_000;
@@ -36,6 +40,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Clone)]
 pub(crate) struct Versions {
     exports: Arc<dyn ExportStore>,
+    losses: Unsure,
     known: Arc<Mutex<HashMap<LinkToken, Known>>>,
 }
 
@@ -44,6 +49,8 @@ pub(crate) struct Versions {
 struct Known {
     /// None while somebody looks at it or writes.
     version: Option<ExportVersion>,
+    /// After how many losses of all objects.
+    after: u64,
     /// How many do so.
     busy: usize,
     /// Whether several did so at the same time: then nobody knows who was last.
@@ -54,6 +61,8 @@ struct Known {
 struct Visit {
     versions: Versions,
     token: LinkToken,
+    /// After how many losses of all objects he came.
+    after: u64,
     /// What he found or left there.
     left: Option<ExportVersion>,
 }
@@ -72,7 +81,9 @@ impl Drop for Visit {
         if known.busy > 0 {
             return;
         }
-        known.version = self.left.take().filter(|_| !known.in_doubt);
+        let stands = !known.in_doubt && self.after == self.versions.losses.now();
+        known.version = self.left.take().filter(|_| stands);
+        known.after = self.after;
         known.in_doubt = false;
         if known.version.is_none() {
             links.remove(&self.token);
@@ -81,11 +92,12 @@ impl Drop for Visit {
 }
 
 impl Versions {
-    pub(crate) fn of(exports: Arc<dyn ExportStore>) -> Self {
-        Self { exports, known: Arc::default() }
+    pub(crate) fn of(exports: Arc<dyn ExportStore>, losses: Unsure) -> Self {
+        Self { exports, losses, known: Arc::default() }
     }
 
     fn visit(&self, token: &LinkToken) -> Visit {
+        let after = self.losses.now();
         let mut links = lock(&self.known);
         if links.len() >= MOST_LINKS {
             links.retain(|_, known| known.busy > 0);
@@ -94,7 +106,7 @@ impl Versions {
         known.version = None;
         known.busy = known.busy.saturating_add(1);
         known.in_doubt |= known.busy > 1;
-        Visit { versions: self.clone(), token: token.clone(), left: None }
+        Visit { versions: self.clone(), token: token.clone(), after, left: None }
     }
 }
 
@@ -116,7 +128,9 @@ impl ExportStore for Versions {
     }
 
     async fn export_version(&self, token: &LinkToken) -> Result<Option<ExportVersion>, ObjectError> {
-        let known = lock(&self.known).get(token).and_then(|known| known.version.clone());
+        let losses = self.losses.now();
+        let known =
+            lock(&self.known).get(token).filter(|known| known.after == losses).and_then(|known| known.version.clone());
         if known.is_some() {
             return Ok(known);
         }
@@ -163,6 +177,7 @@ type Name = (AccountId, ConnectionId, Snapshot);
 /// Bodies of which those that were parked last are remembered until they are read.
 pub(crate) struct Bodies {
     snapshots: Arc<dyn SnapshotStore>,
+    losses: Unsure,
     recent: Mutex<Recent>,
 }
 
@@ -172,6 +187,8 @@ struct Recent {
     /// Those that came first go first. Names of what was read meanwhile stay until their turn.
     order: VecDeque<Name>,
     bytes: usize,
+    /// After how many losses of all objects.
+    after: u64,
 }
 
 impl Recent {
@@ -207,8 +224,17 @@ fn size(body: &ParkedBody) -> usize {
 }
 
 impl Bodies {
-    pub(crate) fn of(snapshots: Arc<dyn SnapshotStore>) -> Self {
-        Self { snapshots, recent: Mutex::default() }
+    pub(crate) fn of(snapshots: Arc<dyn SnapshotStore>, losses: Unsure) -> Self {
+        Self { snapshots, losses, recent: Mutex::default() }
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        let mut recent = lock(&self.recent);
+        let after = self.losses.now();
+        if recent.after != after {
+            *recent = Recent { after, ..Recent::default() };
+        }
+        recent
     }
 }
 
@@ -221,11 +247,12 @@ impl SnapshotStore for Bodies {
         snapshot: &Snapshot,
         body: &ParkedBody,
     ) -> Result<(), ObjectError> {
+        let after = self.losses.now();
         self.snapshots.park(account, connection, snapshot, body).await?;
-        if body.body.len() <= LARGEST_BODY {
+        if body.body.len() <= LARGEST_BODY && after == self.losses.now() {
             // Bytes of its own: those that came keep a place of the memory for bodies that are read.
             let kept = ParkedBody { body: Bytes::copy_from_slice(&body.body), validators: body.validators.clone() };
-            lock(&self.recent).put((account.clone(), connection.clone(), snapshot.clone()), kept);
+            self.recent().put((account.clone(), connection.clone(), snapshot.clone()), kept);
         }
         Ok(())
     }
@@ -237,7 +264,7 @@ impl SnapshotStore for Bodies {
         snapshot: &Snapshot,
     ) -> Result<Option<ParkedBody>, ObjectError> {
         let name = (account.clone(), connection.clone(), snapshot.clone());
-        if let Some(recent) = lock(&self.recent).take(&name) {
+        if let Some(recent) = self.recent().take(&name) {
             return Ok(Some(recent));
         }
         self.snapshots.parked(account, connection, snapshot).await
@@ -249,15 +276,15 @@ impl SnapshotStore for Bodies {
         connection: &ConnectionId,
         snapshot: &Snapshot,
     ) -> Result<(), ObjectError> {
-        lock(&self.recent).take(&(account.clone(), connection.clone(), snapshot.clone()));
+        self.recent().take(&(account.clone(), connection.clone(), snapshot.clone()));
         self.snapshots.supersede(account, connection, snapshot).await
     }
 
     async fn forget(&self, account: &AccountId, connection: &ConnectionId) -> Result<(), ObjectError> {
-        lock(&self.recent).forget(account, connection);
+        self.recent().forget(account, connection);
         let done = self.snapshots.forget(account, connection).await;
         // One that was parked meanwhile may have gone with the rest.
-        lock(&self.recent).forget(account, connection);
+        self.recent().forget(account, connection);
         done
     }
 }
@@ -293,14 +320,14 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_remembered_keeps_the_promises_of_what_is_behind_it() {
-        contract::objects::export_store(&Versions::of(objects())).await;
-        contract::objects::snapshot_store(&Bodies::of(objects())).await;
+        contract::objects::export_store(&Versions::of(objects(), Unsure::default())).await;
+        contract::objects::snapshot_store(&Bodies::of(objects(), Unsure::default())).await;
     }
 
     #[tokio::test]
     async fn a_link_that_was_put_is_compared_without_a_look() {
         let inner = objects();
-        let versions = Versions::of(inner.clone());
+        let versions = Versions::of(inner.clone(), Unsure::default());
         let version = versions.put_export(&token(1), Bytes::from_static(b"one"), None).await.unwrap();
         let calls = inner.calls();
         assert_eq!(versions.export_version(&token(1)).await.unwrap(), Some(version));
@@ -310,10 +337,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn once_all_objects_are_lost_nothing_is_remembered() {
+        let (inner, losses) = (objects(), Unsure::default());
+        let versions = Versions::of(inner.clone(), losses.clone());
+        let bodies = Bodies::of(inner.clone(), losses.clone());
+        versions.put_export(&token(1), Bytes::from_static(b"one"), None).await.unwrap();
+        let (account, connection) = (AccountId::from_random([1; 16]), ConnectionId::from_random([2; 16]));
+        let snapshot = Snapshot("5e".repeat(32));
+        bodies.park(&account, &connection, &snapshot, &body(10)).await.unwrap();
+        // Somebody who came before it must not leave what he found then.
+        let mut visit = versions.visit(&token(2));
+        losses.of_all();
+        inner.delete_export(&token(1)).await.unwrap();
+        inner.forget(&account, &connection).await.unwrap();
+        visit.leaves(Some(ExportVersion("\"old\"".to_owned())));
+        drop(visit);
+        assert_eq!(versions.export_version(&token(1)).await.unwrap(), None);
+        assert_eq!(versions.export_version(&token(2)).await.unwrap(), None);
+        assert!(bodies.parked(&account, &connection, &snapshot).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
     async fn of_a_put_that_failed_nothing_is_remembered_whether_it_was_done_or_not() {
         for fault in [Fault::Before, Fault::After] {
             let inner = objects();
-            let versions = Versions::of(inner.clone());
+            let versions = Versions::of(inner.clone(), Unsure::default());
             let first = versions.put_export(&token(1), Bytes::from_static(b"one"), None).await.unwrap();
             inner.fail_next(fault);
             versions.put_export(&token(1), Bytes::from_static(b"two"), Some(&first)).await.unwrap_err();
@@ -325,7 +373,7 @@ mod tests {
     #[tokio::test]
     async fn of_two_who_write_at_the_same_time_nobody_is_taken_for_the_last() {
         let inner = objects();
-        let versions = Versions::of(inner.clone());
+        let versions = Versions::of(inner.clone(), Unsure::default());
         let (slow, quick) = (versions.visit(&token(1)), versions.visit(&token(1)));
         for mut visit in [quick, slow] {
             visit.leaves(Some(versions.version_of(b"either")));
@@ -340,7 +388,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_put_that_nobody_waits_for_any_more_is_still_one() {
-        let versions = Versions::of(objects());
+        let versions = Versions::of(objects(), Unsure::default());
         let link = token(1);
         {
             let put = versions.put_export(&link, Bytes::from_static(b"one"), None);
@@ -357,7 +405,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_links_and_bytes_are_remembered_than_may_be() {
-        let versions = Versions::of(objects());
+        let versions = Versions::of(objects(), Unsure::default());
         for nth in 0..MOST_LINKS + 10 {
             let mut random = [0; 32];
             random[..8].copy_from_slice(&nth.to_le_bytes());
@@ -365,7 +413,7 @@ mod tests {
             versions.visit(&token).leaves(Some(ExportVersion(String::new())));
         }
         assert!(lock(&versions.known).len() <= MOST_LINKS);
-        let bodies = Bodies::of(objects());
+        let bodies = Bodies::of(objects(), Unsure::default());
         let (account, connection) = (AccountId::from_random([1; 16]), ConnectionId::from_random([1; 16]));
         for nth in 0..200 {
             bodies.park(&account, &connection, &Snapshot(nth.to_string()), &body(LARGEST_BODY)).await.unwrap();
@@ -384,7 +432,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_remembered_until_it_is_read_and_no_longer() {
         let inner = objects();
-        let bodies = Bodies::of(inner.clone());
+        let bodies = Bodies::of(inner.clone(), Unsure::default());
         let (account, connection) = (AccountId::from_random([1; 16]), ConnectionId::from_random([1; 16]));
         let name = Snapshot("a".to_owned());
         bodies.park(&account, &connection, &name, &body(10)).await.unwrap();

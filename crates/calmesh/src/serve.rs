@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -35,7 +35,11 @@ use crate::{
     args::{Listen, Serve},
     bus::{LocalBus, OwnerOf, Workers},
     demo::{Demo, DemoError},
-    embedded::{dynamo::EmbeddedDynamo, objects::Expiry, s3::EmbeddedS3},
+    embedded::{
+        dynamo::EmbeddedDynamo,
+        rows::{Beginning, Expiry, Tells},
+        s3::EmbeddedS3,
+    },
     folder::{Credentials, DataFolder, FolderError},
     kept::Kept,
     links::{self, Links},
@@ -44,6 +48,7 @@ use crate::{
     reads::{Reads, ReadsError},
     remembered::{Bodies, Versions},
     source, timer,
+    unsure::Unsure,
 };
 
 /// Sweeps are told, single requests are not.
@@ -78,7 +83,9 @@ pub(crate) enum ServeError {
     Unnamed(Listen),
     #[error("the store in the data folder can't be used: put back a backup of it, or choose another with --data")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("the objects in the data folder can't be used: look at its rights, or choose another with --data")]
+    #[error(
+        "the objects in the data folder can't be used: look at the rights of objects.db, or choose another with --data"
+    )]
     Objects(#[source] io::Error),
     #[error("sealing.key in the data folder can't be used: put back a backup of it, or choose another with --data")]
     Sealing(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -191,18 +198,17 @@ impl Service {
         let demo = Demo::of_folder(folder, args, &api)?;
 
         let dynamo = open_store(folder, &credentials)?;
-        if !folder.is_first_start() && !folder.has_objects() {
-            output::warn(
-                "calmesh: objects/ is missing in the data folder: all links are made anew, and all feeds are read anew.",
-            );
-        }
         let kept = Kept::default();
-        let s3 = open_objects(&folder.objects()?, kept.clone()).map_err(ServeError::Objects)?;
+        let unsure = Unsure::default();
+        if folder.was_cut_short() {
+            unsure.of_all();
+        }
+        let s3 = open_objects(folder, kept.clone(), &unsure).map_err(ServeError::Objects)?;
         let bus = LocalBus::new();
         let secret = credentials.deployment_secret().ok_or_else(|| FolderError::Damaged(folder.credentials_file()))?;
         let own_agent = OwnAgent::of_deployment(&args.contact_url, &secret);
         let (ports, reads) =
-            wire(args, folder, &credentials, &api, &dynamo, &s3, &bus, demo.as_ref(), &own_agent).await?;
+            wire(args, folder, &credentials, &api, &dynamo, &s3, &bus, demo.as_ref(), &own_agent, &unsure).await?;
         let app = App::new(&ports);
         bus.ask_owners_of(owners_by(&ports.common));
         ensure_account(&ports.common, &credentials).await.map_err(|error| ServeError::Store(error.into()))?;
@@ -226,7 +232,6 @@ impl Service {
                 }
             }
         });
-        let unsure = Arc::new(AtomicBool::new(folder.was_cut_short()));
         let links = Links {
             exports: ports.exports.clone(),
             kept,
@@ -240,6 +245,8 @@ impl Service {
         let comparing = tokio::spawn(compare(app.mend.clone(), unsure));
         let telling = tokio::spawn(reads.tell_regularly());
         look_for_damage(folder.database());
+        let looking = s3.clone();
+        drop(tokio::spawn(async move { looking.look_for_damage().await }));
         let demo = match demo {
             Some(demo) => Some(demo.ensure(folder, router, &credentials.token).await?),
             None => None,
@@ -332,16 +339,21 @@ fn look_for_damage(database: PathBuf) {
     }));
 }
 
-/// Compares all links and kept feeds with what they should be, while requests are answered. It costs a read of each link,
-/// and also finds what no start can know: a backup that was put back in part, a disk that lost something.
-async fn compare(mend: Mend, unsure: Arc<AtomicBool>) {
-    match mend.mend_everything(COMPARED_AT_ONCE).await {
-        Ok(mended) if mended.failed == 0 => {
-            tracing::debug!(compared = mended.looked_at, "all links are what they should be");
-            unsure.store(false, Ordering::Relaxed);
+/// Compares all links and kept feeds with what they should be, while requests are answered: after the start, and whenever
+/// all objects were lost. It costs a read of each link, and also finds what no start can know: a backup that was put back in
+/// part, a disk that lost something.
+async fn compare(mend: Mend, unsure: Unsure) {
+    loop {
+        let since = unsure.now();
+        match mend.mend_everything(COMPARED_AT_ONCE).await {
+            Ok(mended) if mended.failed == 0 => {
+                tracing::debug!(compared = mended.looked_at, "all links are what they should be");
+                unsure.sure_since(since);
+            }
+            Ok(mended) => tracing::warn!(failed = mended.failed, "some links could not be compared"),
+            Err(error) => tracing::error!(error = telemetry::chain(&error), "the links were not compared"),
         }
-        Ok(mended) => tracing::warn!(failed = mended.failed, "some links could not be compared"),
-        Err(error) => tracing::error!(error = telemetry::chain(&error), "the links were not compared"),
+        unsure.more_than(since).await;
     }
 }
 
@@ -425,18 +437,29 @@ fn address_for_clients(mut address: SocketAddr) -> Option<Url> {
     Url::parse(&format!("http://{address}")).ok()
 }
 
-fn open_objects(root: &Path, kept: Kept) -> io::Result<EmbeddedS3> {
+/// Opens the objects. All of them can be made anew, so what is missing or damaged stops no start.
+fn open_objects(folder: &DataFolder, kept: Kept, unsure: &Unsure) -> io::Result<EmbeddedS3> {
     let superseded = Expiry {
         bucket: SNAPSHOTS.to_owned(),
         prefix: ObjectKey::SUPERSEDED_PREFIX.to_owned(),
         after: DAY * u32::from(ObjectKey::SUPERSEDED_DAYS),
     };
-    let told = move |bucket: &str, key: &str| {
+    let changed = move |bucket: &str, key: &str| {
         if bucket == EXPORTS {
             kept.changed(key);
         }
     };
-    EmbeddedS3::open(root, &[EXPORTS, SNAPSHOTS], vec![superseded], Some(Arc::new(told)))
+    let lost = unsure.clone();
+    let tells = Tells { changed: Some(Arc::new(changed)), all_lost: Some(Arc::new(move || lost.of_all())) };
+    let (s3, beginning) = EmbeddedS3::open(&folder.objects(), &[EXPORTS, SNAPSHOTS], vec![superseded], tells)?;
+    let what = match beginning {
+        Beginning::Made if !folder.is_first_start() => "is missing in the data folder".to_owned(),
+        Beginning::Replaced(why) => format!("in the data folder is damaged ({why}) and is replaced"),
+        Beginning::Kept | Beginning::Made => return Ok(s3),
+    };
+    unsure.of_all();
+    output::warn(&format!("calmesh: objects.db {what}: all links are made anew, and all feeds are read anew."));
+    Ok(s3)
 }
 
 #[expect(clippy::too_many_arguments, reason = "wiring is where everything meets")]
@@ -450,6 +473,7 @@ async fn wire(
     bus: &LocalBus,
     demo: Option<&Demo>,
     own_agent: &OwnAgent,
+    losses: &Unsure,
 ) -> Result<(Ports, Reads), ServeError> {
     let client = dynamo.client();
     create_table_if_missing(&client, TABLE).await.map_err(|error| ServeError::Store(error.into()))?;
@@ -478,8 +502,8 @@ async fn wire(
     let ports = Ports {
         common,
         feeds: Arc::new(feeds),
-        snapshots: Arc::new(Bodies::of(objects.clone())),
-        exports: Arc::new(Versions::of(objects)),
+        snapshots: Arc::new(Bodies::of(objects.clone(), losses.clone())),
+        exports: Arc::new(Versions::of(objects, losses.clone())),
         sealer: Arc::new(sealer),
         operator_key: SecretHash::of(&credentials.operator_key),
         keys: derive_keys(&secret).map_err(|_| FolderError::Damaged(folder.credentials_file()))?,

@@ -29,7 +29,7 @@ pub(crate) async fn run(
             tokio::join!(
                 unending("sweeps", || sweeps(&tick, &common)),
                 unending("marks", || marks(&tick, &common)),
-                unending("expiries", || expiries(&dynamo, &s3)),
+                unending("expiries", || expiries(&common, &dynamo, &s3)),
             );
         } => {}
     }
@@ -79,13 +79,13 @@ async fn marks(tick: &Tick, common: &Common) {
     }
 }
 
-async fn expiries(dynamo: &EmbeddedDynamo, s3: &EmbeddedS3) {
+async fn expiries(common: &Common, dynamo: &EmbeddedDynamo, s3: &EmbeddedS3) {
     let mut ticks = tokio::time::interval(EXPIRE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         dynamo.sweep_expired().await;
-        s3.sweep_expired().await;
+        s3.sweep_expired(common.clock.now().into()).await;
     }
 }
 

@@ -323,7 +323,7 @@ fn a_sealing_key_that_was_lost_or_emptied_stops_the_start_in_words() {
 #[test]
 fn a_demo_that_was_being_made_is_made_to_its_end_by_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
-    for killed_with in ["first-start", "demo.json", "store.db-wal", "objects", "objects/calmesh-exports/f"] {
+    for killed_with in ["format", "first-start", "demo.json", "store.db-wal", "objects.db", "objects.db-wal"] {
         let mut child =
             calmesh(folder.path()).arg("--demo").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         while !folder.path().join(killed_with).exists() {
@@ -506,6 +506,57 @@ fn a_damaged_page_of_the_store_is_told_beside_the_start() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(said.contains("put back a backup"), "{said}");
+}
+
+#[test]
+fn a_folder_that_a_later_version_wrote_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(start(folder.path(), &[]));
+    let format = folder.path().join("format");
+    std::fs::write(&format, "2\n").unwrap();
+    let said = refused(folder.path());
+    assert!(said.contains("written by a later version of calmesh (format 2"), "{said}");
+    std::fs::write(&format, "1\n").unwrap();
+    drop(start(folder.path(), &[]));
+    // What was never released had no format, and a folder of objects.
+    std::fs::remove_file(&format).unwrap();
+    std::fs::create_dir(folder.path().join("objects")).unwrap();
+    let said = refused(folder.path());
+    assert!(said.contains("before the first release") && said.contains("move the whole folder away"), "{said}");
+    assert!(!format.exists());
+}
+
+#[test]
+fn objects_that_are_missing_or_damaged_are_told_and_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(start(folder.path(), &["--demo"]));
+    let objects = folder.path().join("objects.db");
+    let damages: [(&str, Option<&[u8]>); 4] = [
+        ("objects.db is missing in the data folder", None),
+        ("objects.db is missing in the data folder", Some(b"")),
+        ("objects.db in the data folder is damaged", Some(b"no database, but longer than a head of one is, by far")),
+        (
+            "objects.db in the data folder is damaged",
+            Some(b"SQLite format 3\0, and then nothing of it that makes sense"),
+        ),
+    ];
+    for (words, damage) in damages {
+        match damage {
+            Some(bytes) => std::fs::write(&objects, bytes).unwrap(),
+            None => std::fs::remove_file(&objects).unwrap(),
+        }
+        // The log of a run that was killed may hold all of it.
+        drop(std::fs::remove_file(objects.with_extension("db-wal")));
+        let (mut child, _) = for_people(folder.path(), &["--listen", "127.0.0.1:0"]);
+        let mut said = String::new();
+        let mut told = BufReader::new(child.stderr.take().unwrap());
+        while !said.contains(words) {
+            assert!(told.read_line(&mut said).unwrap() > 0, "{said}");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(said.contains("all links are made anew"), "{said}");
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, TryLockError},
+    sync::Arc,
 };
 
 use aws_sdk_dynamodb::config::{
@@ -36,11 +36,14 @@ use dynoxide::{
         transact_write_items::{TransactDelete, TransactPut, TransactWriteItem, TransactWriteItemsRequest},
     },
 };
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::writer::{Log, Syncs, Writer};
+use super::{
+    sqlite::{Log, Readers, speaks_of_damage},
+    writer::{Writer, Writes},
+};
 
 /// Requests stay in the process, so nothing needs a signature.
 const NO_AUTH: AuthSchemeId = AuthSchemeId::new("noAuth");
@@ -54,8 +57,6 @@ const OWNER_TABLE: &str = "calmesh-owner";
 const SQLITE_HEAD: &[u8; 16] = b"SQLite format 3\0";
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 
-/// Connections that read. More than two cores rarely read at once.
-const READERS: usize = 4;
 /// What changes nothing, and need not see several items at one moment.
 const READS: [&str; 6] = ["GetItem", "Query", "Scan", "BatchGetItem", "DescribeTable", "DescribeTimeToLive"];
 
@@ -64,8 +65,28 @@ const READS: [&str; 6] = ["GetItem", "Query", "Scan", "BatchGetItem", "DescribeT
 pub(crate) struct EmbeddedDynamo {
     path: PathBuf,
     database: Database,
-    readers: Arc<[Mutex<Database>]>,
-    writer: Writer<HttpRequest, HttpResponse>,
+    readers: Arc<Readers<Database>>,
+    writer: Writer<Writing>,
+}
+
+/// What the thread that writes works on.
+struct Writing {
+    database: Database,
+    log: Log,
+}
+
+impl Writes for Writing {
+    type Asked = HttpRequest;
+    type Answer = HttpResponse;
+    const SEEN_AT_ONCE: bool = true;
+
+    fn write(&mut self, request: HttpRequest) -> HttpResponse {
+        answer(&self.database, &request)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.log.sync()
+    }
 }
 
 /// The database file can't be used.
@@ -103,28 +124,17 @@ impl EmbeddedDynamo {
             OpenError::Failed { path: text.clone(), source }
         };
         let database = Database::new(&text).map_err(failed)?;
-        let readers = (0..READERS).map(|_| Database::new(&text).map(Mutex::new)).collect::<Result<Arc<[_]>, _>>();
-        let readers = readers.map_err(failed)?;
+        let readers = (0..Readers::<Database>::USUAL).map(|_| Database::new(&text)).collect::<Result<Vec<_>, _>>();
+        let readers = Arc::new(Readers::new(readers.map_err(failed)?));
         leave_syncing_to_writer(&database).map_err(failed)?;
-        let writing = database.clone();
-        let writer = Writer::start(move |request| answer(&writing, &request), Log::of(path.to_owned()));
+        let writer = Writer::start(Writing { database: database.clone(), log: Log::of(path.to_owned()) });
         let writer = writer.map_err(|source| OpenError::NoWriter { path: text.clone(), source })?;
         Ok(Self { path: path.to_owned(), database, readers, writer })
     }
 
-    /// Reads on the first connection that is free.
     fn read(&self, request: &HttpRequest) -> HttpResponse {
-        for reader in self.readers.iter() {
-            match reader.try_lock() {
-                Ok(reader) => return answer(&reader, request),
-                Err(TryLockError::Poisoned(reader)) => return answer(&reader.into_inner(), request),
-                Err(TryLockError::WouldBlock) => {}
-            }
-        }
-        match self.readers.first() {
-            Some(reader) => answer(&reader.lock().unwrap_or_else(PoisonError::into_inner), request),
-            None => answer(&self.database, request),
-        }
+        let read = self.readers.with(|reader| answer(reader, request));
+        read.unwrap_or_else(|| answer(&self.database, request))
     }
 
     /// What SQLite finds wrong with a database file; none where it is whole. Reads all of it, over a connection of its own.
@@ -242,18 +252,13 @@ fn operation_of(request: &HttpRequest) -> Option<&str> {
 }
 
 /// Whether a file holds something that no database of SQLite begins with.
-fn is_no_database(path: &Path) -> bool {
+fn is_no_database(file: &Path) -> bool {
     let mut head = [0; SQLITE_HEAD.len()];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    let read = File::open(file).and_then(|mut file| file.read_exact(&mut head));
     read.is_err() || head != *SQLITE_HEAD
 }
 
-/// Whether SQLite can't make sense of the file: no repetition helps.
-fn speaks_of_damage(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-}
-
-/// The same of what the engine says, which mostly has SQLite's words alone.
+/// Whether the engine speaks of damage, which mostly has SQLite's words alone.
 fn is_of_damage(error: &DynoxideError) -> bool {
     match error {
         DynoxideError::SqliteError(error) => speaks_of_damage(error),

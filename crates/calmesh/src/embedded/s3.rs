@@ -1,6 +1,6 @@
-//! The S3 API in this process: SDK requests go straight to objects on a folder, over no socket.
+//! The S3 API in this process: SDK requests go straight to objects in a database, over no socket.
 
-use std::{fmt, io, path::Path, sync::Arc};
+use std::{fmt, io, path::Path, sync::Arc, time::SystemTime};
 
 use aws_sdk_s3::config::{
     BehaviorVersion, Region, RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig,
@@ -21,12 +21,15 @@ use s3s::{
 };
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
-use super::objects::{Expiry, Objects, Told};
+use super::{
+    objects::Objects,
+    rows::{Beginning, Expiry, Tells},
+};
 
 /// The scheme of requests without a signature.
 const NO_AUTH: AuthSchemeId = AuthSchemeId::new("noAuth");
 
-/// Buckets, kept in folders under one root. Cheap to clone.
+/// Buckets, kept in one file. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct EmbeddedS3 {
     objects: Objects,
@@ -35,14 +38,19 @@ pub(crate) struct EmbeddedS3 {
 }
 
 impl EmbeddedS3 {
-    /// Makes what is missing under `root`.
+    /// Opens or makes the file.
     ///
     /// # Errors
-    /// When the folders can't be made or closed to others.
-    pub(crate) fn open(root: &Path, buckets: &[&str], expiries: Vec<Expiry>, told: Option<Told>) -> io::Result<Self> {
-        let objects = Objects::open(root, buckets)?.telling(told);
+    /// When it can't be opened, read or made.
+    pub(crate) fn open(
+        file: &Path,
+        buckets: &[&str],
+        expiries: Vec<Expiry>,
+        tells: Tells,
+    ) -> io::Result<(Self, Beginning)> {
+        let (objects, beginning) = Objects::open(file, buckets, tells)?;
         let service = S3ServiceBuilder::new(objects.clone()).build();
-        Ok(Self { objects, service, expiries: expiries.into() })
+        Ok((Self { objects, service, expiries: expiries.into() }, beginning))
     }
 
     /// An SDK client whose requests end here.
@@ -69,12 +77,18 @@ impl EmbeddedS3 {
     }
 
     /// Removes objects whose time has come, as S3 does by itself.
-    pub(crate) async fn sweep_expired(&self) {
-        let (objects, expiries) = (self.objects.clone(), self.expiries.clone());
-        // Walks folders, so it waits on the disk: not on a thread that serves.
-        let walked = tokio::task::spawn_blocking(move || expiries.iter().for_each(|expiry| objects.expire(expiry)));
-        if let Err(stopped) = walked.await {
-            tracing::warn!(error = %stopped, "superseded bodies were not removed; the next round tries again");
+    pub(crate) async fn sweep_expired(&self, now: SystemTime) {
+        for expiry in self.expiries.iter() {
+            if let Err(error) = self.objects.expire(expiry, now).await {
+                tracing::warn!(%error, "superseded bodies were not removed; the next round tries again");
+            }
+        }
+    }
+
+    /// Looks whether the file is whole; where it is not, it is made anew.
+    pub(crate) async fn look_for_damage(&self) {
+        if let Err(error) = self.objects.look().await {
+            tracing::warn!(%error, "it can't be looked whether the objects are whole");
         }
     }
 
@@ -126,12 +140,16 @@ mod tests {
     async fn every_change_of_an_object_is_told_before_it_is_made_and_after() {
         let folder = tempfile::tempdir().unwrap();
         let told: Arc<Mutex<Vec<String>>> = Arc::default();
-        let (noting, root) = (told.clone(), folder.path().to_owned());
+        let (noting, file) = (told.clone(), folder.path().join("objects.db"));
+        let reading = file.clone();
         let note = move |bucket: &str, key: &str| {
-            let stands = std::fs::read_to_string(root.join(bucket).join(key)).is_ok_and(|text| text.ends_with("body"));
+            let reader = rusqlite::Connection::open(&reading).unwrap();
+            let find = "SELECT count(*) FROM objects WHERE bucket = ?1 AND key = ?2";
+            let stands: bool = reader.query_row(find, (bucket, key), |row| row.get(0)).unwrap();
             noting.lock().unwrap().push(format!("{bucket} {key} {stands}"));
         };
-        let store = EmbeddedS3::open(folder.path(), &["one", "other"], Vec::new(), Some(Arc::new(note))).unwrap();
+        let tells = Tells { changed: Some(Arc::new(note)), ..Tells::default() };
+        let (store, _) = EmbeddedS3::open(&file, &["one", "other"], Vec::new(), tells).unwrap();
         let client = store.client();
         let said = || std::mem::take(&mut *told.lock().unwrap());
         client

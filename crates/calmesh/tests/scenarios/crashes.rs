@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -59,10 +59,37 @@ async fn a_refresh_that_was_running_at_the_kill_comes_to_its_end_after_the_start
     assert_eq!(stays_of(&program.peek(&o.link).await.text), ["03-10/03-12", "04-10/04-12"]);
 }
 
-/// Every file below a folder.
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+/// How many bodies are kept that are in use.
+fn bodies_kept(objects: &Path) -> usize {
+    let reader = rusqlite::Connection::open_with_flags(objects, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let count = "SELECT count(*) FROM objects JOIN pieces ON number = first WHERE key LIKE 'snapshots/current/%'";
+    reader.query_row(count, [], |row| row.get(0)).unwrap()
+}
+
+/// Damages the file of objects, its log, or both.
+type Damage = fn(&Path, &Path);
+
+const DAMAGES: [(&str, Damage); 9] = [
+    ("the file is emptied", |file, _| std::fs::write(file, "").unwrap()),
+    ("both are emptied", |file, log| {
+        std::fs::write(file, "").unwrap();
+        std::fs::write(log, "").unwrap();
+    }),
+    ("both are cut in half", |file, log| [file, log].into_iter().for_each(cut_in_half)),
+    ("the log is cut in half", |_, log| cut_in_half(log)),
+    ("the log is zeroed", |_, log| std::fs::write(log, [0; 4096]).unwrap()),
+    ("the file is zeroed", |file, _| std::fs::write(file, [0; 4096]).unwrap()),
+    ("the file is removed", |file, _| std::fs::remove_file(file).unwrap()),
+    ("the log is removed", |_, log| std::fs::remove_file(log).unwrap()),
+    ("the bytes of all objects are damaged", |file, _| {
+        let damager = rusqlite::Connection::open(file).unwrap();
+        damager.execute("UPDATE pieces SET bytes = zeroblob(length(bytes))", []).unwrap();
+    }),
+];
+
+fn cut_in_half(file: &Path) {
+    let whole = std::fs::read(file).unwrap();
+    std::fs::write(file, &whole[..whole.len() / 2]).unwrap();
 }
 
 #[tokio::test]
@@ -76,32 +103,19 @@ async fn links_and_feeds_that_a_power_cut_took_are_whole_again_after_the_start()
     let stays = ["03-10/03-12"];
     program.until_link(&o.link, &stays).await;
     let before = program.peek(&o.link).await.text;
-    let objects = Path::new(program.told("data")).join("objects");
-    let damages: [fn(&Path); 5] = [
-        |file| std::fs::write(file, "").unwrap(),
-        |file| {
-            let whole = std::fs::read(file).unwrap();
-            std::fs::write(file, &whole[..whole.len() / 2]).unwrap();
-        },
-        |file| std::fs::write(file, [0; 4096]).unwrap(),
-        |file| std::fs::remove_file(file).unwrap(),
-        |file| drop(std::fs::remove_dir_all(file.parent().unwrap())),
-    ];
-    for damage in damages {
+    let objects = Path::new(program.told("data")).join("objects.db");
+    for (what, damage) in DAMAGES {
         program.kill();
-        for file in files_below(&objects) {
-            damage(&file);
-        }
+        damage(&objects, &objects.with_extension("db-wal"));
         program.restart().await;
         program.until_link(&o.link, &stays).await;
-        assert_eq!(program.peek(&o.link).await.text, before);
+        assert_eq!(program.peek(&o.link).await.text, before, "{what}");
         program.until_link(&b.link, &[]).await;
         // The feeds are the same as before, and still they are kept again.
         program
             .until("both feeds are kept again", async || {
                 program.refresh(&format!("/v1/properties/{flat}/refresh")).await;
-                let snapshots = objects.join("calmesh-snapshots/snapshots/current");
-                (snapshots.is_dir() && files_below(&snapshots).len() == 2).then_some(())
+                (bodies_kept(&objects) == 2).then_some(())
             })
             .await;
     }
@@ -109,6 +123,41 @@ async fn links_and_feeds_that_a_power_cut_took_are_whole_again_after_the_start()
     feeds.set("booking", booking_com().closed("03-10", "03-12").closed("05-10", "05-12"));
     program.refresh(&b.path("/refresh")).await;
     program.until_link(&o.link, &["03-10/03-12", "05-10/05-12"]).await;
+}
+
+#[tokio::test]
+async fn links_are_made_anew_while_it_runs_when_their_file_is_found_to_be_damaged() {
+    let (mut program, feeds) = begin().await;
+    feeds.set("booking", booking_com().closed("03-10", "03-12"));
+    let flat = program.property().await;
+    let b = Site::connect(&program, &flat, "Booking.com", &feeds.url("booking")).await;
+    let mut links = Vec::new();
+    for nth in 0..12 {
+        let name = format!("other-{nth}");
+        feeds.set(&name, booking_com());
+        links.push(Site::connect(&program, &flat, &name, &feeds.url(&name)).await.link);
+    }
+    for link in &links {
+        program.until_link(link, &["03-10/03-12"]).await;
+    }
+    assert!(program.stop().await);
+    let objects = Path::new(program.told("data")).join("objects.db");
+    let mut whole = std::fs::read(&objects).unwrap();
+    // The tables are there, and nothing that is in them.
+    whole[3 * 4096..].fill(0xa5);
+    std::fs::write(&objects, whole).unwrap();
+    program.restart().await;
+    for link in &links {
+        program.until_link(link, &["03-10/03-12"]).await;
+    }
+    let body = json!({ "kind": "closure", "start": next_year("06-03"), "end": next_year("06-05") });
+    program.post(&format!("/v1/properties/{flat}/blocks"), body).await.expect(201);
+    for link in &links {
+        program.until_link(link, &["03-10/03-12", "06-03/06-05"]).await;
+    }
+    program.until_link(&b.link, &["06-03/06-05"]).await;
+    assert!(program.log().contains("the file of objects is damaged and made anew"), "{}", program.log());
+    assert!(program.stop().await);
 }
 
 /// So many times; `CALMESH_KILLS` says otherwise.

@@ -21,7 +21,10 @@ use calmesh_calendar::{AccountId, ConnectionId};
 use calmesh_exports_s3::{Buckets, ObjectKey, S3Objects};
 use calmesh_https::{Roots, aws_http_client};
 
-use crate::{objects::Expiry, s3::EmbeddedS3};
+use crate::{
+    rows::{Expiry, Tells},
+    s3::EmbeddedS3,
+};
 
 struct Store {
     objects: S3Objects,
@@ -35,7 +38,8 @@ impl Store {
     }
 
     fn with(root: &Path, expiries: Vec<Expiry>) -> Self {
-        let embedded = EmbeddedS3::open(root, &["exports", "snapshots"], expiries, None).unwrap();
+        let file = root.join("objects.db");
+        let (embedded, _) = EmbeddedS3::open(&file, &["exports", "snapshots"], expiries, Tells::default()).unwrap();
         let client = embedded.client();
         Self { objects: S3Objects::new(client.clone(), buckets()), client, embedded }
     }
@@ -62,11 +66,9 @@ pub(crate) fn token() -> LinkToken {
     LinkToken::from_random([0x5a; 32])
 }
 
-fn names(root: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
+/// Another hand on the file.
+fn rows(root: &Path) -> rusqlite::Connection {
+    rusqlite::Connection::open(root.join("objects.db")).unwrap()
 }
 
 #[tokio::test]
@@ -113,9 +115,8 @@ async fn an_export_that_is_not_whole_counts_as_absent_and_an_old_version_does_no
     let root = tempfile::tempdir().unwrap();
     let store = Store::at(root.path());
     let old = store.objects.put_export(&token(), Bytes::from_static(b"one"), None).await.unwrap();
-    for damaged in [b"".as_slice(), b"BEGIN:VCALENDAR", b"calmesh-object/1 00000000 2\n{}"] {
-        let file = root.path().join("exports").join(ObjectKey::Export { token: token() }.path());
-        std::fs::write(file, damaged).unwrap();
+    for damage in ["UPDATE pieces SET bytes = x''", "UPDATE objects SET sum = sum + 1", "DELETE FROM pieces"] {
+        rows(root.path()).execute(damage, []).unwrap();
         assert!(store.objects.export(&token()).await.unwrap().is_none());
         let refused = store.objects.put_export(&token(), Bytes::from_static(b"late"), Some(&old)).await;
         assert!(matches!(refused, Err(ExportWriteError::Stale)));
@@ -125,26 +126,15 @@ async fn an_export_that_is_not_whole_counts_as_absent_and_an_old_version_does_no
 }
 
 #[tokio::test]
-async fn nothing_of_a_deleted_export_stays_in_the_folder() {
+async fn nothing_of_a_deleted_export_stays_in_the_file() {
     let root = tempfile::tempdir().unwrap();
     let store = Store::at(root.path());
     store.objects.put_export(&token(), Bytes::from_static(b"one"), None).await.unwrap();
-    assert_eq!(names(&root.path().join("exports/f")).len(), 1);
     store.objects.delete_export(&token()).await.unwrap();
-    for folder in ["exports/f", ".new"] {
-        assert!(names(&root.path().join(folder)).is_empty(), "{folder}");
+    for table in ["objects", "pieces"] {
+        let count = rows(root.path()).query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0));
+        assert_eq!(count, Ok(0), "{table}");
     }
-}
-
-#[cfg(unix)]
-#[tokio::test]
-async fn the_folder_is_closed_to_others() {
-    use std::os::unix::fs::PermissionsExt;
-    let parent = tempfile::tempdir().unwrap();
-    let root = parent.path().join("objects");
-    let store = Store::at(&root);
-    store.objects.put_export(&token(), Bytes::from_static(b"one"), None).await.unwrap();
-    assert_eq!(std::fs::metadata(&root).unwrap().permissions().mode() & 0o777, 0o700);
 }
 
 #[tokio::test]
@@ -159,26 +149,24 @@ async fn superseded_snapshots_expire_and_the_current_one_does_not() {
     }
     store.objects.supersede(&account, &connection, &old).await.unwrap();
 
-    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    let keys = [
-        ObjectKey::CurrentSnapshot { account: account.clone(), connection: connection.clone(), snapshot: new.clone() },
-        ObjectKey::SupersededSnapshot {
-            account: account.clone(),
-            connection: connection.clone(),
-            snapshot: old.clone(),
-        },
-    ];
-    for key in keys {
-        let file = root.path().join("snapshots").join(key.path());
-        std::fs::File::options().write(true).open(file).unwrap().set_modified(long_ago).unwrap();
-    }
     let expiry = Expiry {
         bucket: "snapshots".to_owned(),
         prefix: ObjectKey::SUPERSEDED_PREFIX.to_owned(),
         after: Duration::from_secs(30 * 86_400),
     };
     let store = Store::with(root.path(), vec![expiry]);
-    store.embedded.sweep_expired().await;
+    let key = ObjectKey::SupersededSnapshot {
+        account: account.clone(),
+        connection: connection.clone(),
+        snapshot: old.clone(),
+    };
+    let head = store.client.head_object().bucket("snapshots").key(key.path()).send().await.unwrap();
+    let written = SystemTime::try_from(*head.last_modified().unwrap()).unwrap();
+    for days in [0, 29] {
+        store.embedded.sweep_expired(written + Duration::from_secs(days * 86_400)).await;
+        assert!(store.objects.parked(&account, &connection, &old).await.unwrap().is_some(), "after {days} days");
+    }
+    store.embedded.sweep_expired(written + Duration::from_secs(31 * 86_400)).await;
     assert!(store.objects.parked(&account, &connection, &old).await.unwrap().is_none());
     assert!(store.objects.parked(&account, &connection, &new).await.unwrap().is_some());
 }
