@@ -2,11 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
-use calmesh_calendar::{AccountId, ConnectionId, PropertyId};
+use calmesh_calendar::{AccountId, ConnectionId};
 use futures::{
     StreamExt,
     stream::{self, BoxStream},
@@ -17,15 +17,15 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::gathering::{Batch, Gathering, Read, ReadResult};
+use super::{
+    gathering::{Batch, Gathering, Read, ReadResult},
+    seen::Seen,
+};
 use crate::{
     fetch::Fetch,
     health::keeps_away,
-    model::{
-        FailureKind, FetchPlan, FetchState, LatestRefresh, Property, RefreshPage, RefreshPart, SweepRecord, bucket_of,
-        found_unchanged, spread_of,
-    },
-    ports::{BusError, StoreError},
+    model::{FailureKind, FetchPlan, FetchState, RefreshPart, spread_of},
+    ports::BusError,
     schedule::is_turn_to_read_anew,
     trouble::WorkError,
 };
@@ -71,15 +71,6 @@ pub(super) enum Told {
     All,
 }
 
-/// What was asked of the store in one go: feeds of the same buckets and properties ask the same.
-#[derive(Debug, Default)]
-pub(super) struct Seen {
-    sweeps: Mutex<BTreeMap<u16, Vec<SweepRecord>>>,
-    heads: Mutex<BTreeMap<PropertyId, Option<Property>>>,
-    latest: Mutex<BTreeMap<AccountId, Option<LatestRefresh>>>,
-    refreshed: Mutex<BTreeMap<PropertyId, Vec<RefreshPage>>>,
-}
-
 /// One feed's end: whose it is, and what came of it.
 type Ended = (FetchPlan, Result<Read, WorkError>);
 
@@ -91,80 +82,6 @@ pub(super) struct Run<'a> {
     gathering: Gathering,
     told: VecDeque<(ConnectionId, Result<ReadResult, WorkError>)>,
     is_over: bool,
-}
-
-impl Seen {
-    /// These properties were read a moment ago.
-    pub(super) fn of(properties: Vec<Property>) -> Self {
-        let heads = properties.into_iter().map(|property| (property.id.clone(), Some(property))).collect();
-        Self { heads: Mutex::new(heads), ..Self::default() }
-    }
-
-    /// The records of the sweeps that may have read this connection.
-    pub(super) async fn sweeps(
-        &self,
-        fetch: &Fetch,
-        connection: &ConnectionId,
-    ) -> Result<Vec<SweepRecord>, StoreError> {
-        let bucket = bucket_of(connection);
-        let known = lock(&self.sweeps).get(&bucket).cloned();
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let found = fetch.fetches.sweeps(&[bucket]).await?;
-        lock(&self.sweeps).insert(bucket, found.clone());
-        Ok(found)
-    }
-
-    /// Whether exports have not followed a change of this property yet.
-    pub(super) async fn is_dirty(&self, fetch: &Fetch, property: &PropertyId) -> Result<bool, StoreError> {
-        Ok(self.head(fetch, property).await?.is_some_and(|known| known.dirty.is_some()))
-    }
-
-    /// When a refresh of the whole account last found this connection unchanged.
-    pub(super) async fn refreshed_at(&self, fetch: &Fetch, plan: &FetchPlan) -> Result<Option<Timestamp>, StoreError> {
-        let known = lock(&self.refreshed).get(&plan.property).cloned();
-        let pages = match known {
-            Some(known) => known,
-            None => {
-                let found = match self.latest(fetch, &plan.account).await? {
-                    Some(latest) => match self.head(fetch, &plan.property).await? {
-                        Some(property) => fetch.refreshes.pages_with(&latest, &property).await?,
-                        None => Vec::new(),
-                    },
-                    None => Vec::new(),
-                };
-                lock(&self.refreshed).insert(plan.property.clone(), found.clone());
-                found
-            }
-        };
-        Ok(found_unchanged(&pages, &plan.connection, plan.since))
-    }
-
-    async fn latest(&self, fetch: &Fetch, account: &AccountId) -> Result<Option<LatestRefresh>, StoreError> {
-        let known = lock(&self.latest).get(account).cloned();
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let found = fetch.refreshes.refresh_of_account(account, fetch.clock.now()).await?;
-        lock(&self.latest).insert(account.clone(), found.clone());
-        Ok(found)
-    }
-
-    async fn head(&self, fetch: &Fetch, property: &PropertyId) -> Result<Option<Property>, StoreError> {
-        let known = lock(&self.heads).get(property).cloned();
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let found = fetch.properties.property(property).await?;
-        lock(&self.heads).insert(property.clone(), found.clone());
-        Ok(found)
-    }
-}
-
-/// Nothing that holds one of these locks can panic.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Run<'_> {

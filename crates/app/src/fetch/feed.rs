@@ -7,8 +7,9 @@ use calmesh_ics as ics;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    crowd::{Seen, Shared},
+    crowd::Shared,
     gathering::{Read, ReadResult, ToMerge},
+    seen::Seen,
 };
 use crate::{
     fetch::Fetch,

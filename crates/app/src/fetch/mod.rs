@@ -5,6 +5,7 @@ mod crowd;
 mod feed;
 mod gathering;
 mod refresh;
+mod seen;
 mod sweep;
 
 use std::sync::Arc;

@@ -6,8 +6,9 @@ use calmesh_calendar::{ConnectionId, RefreshId};
 use tokio::time::Instant;
 
 use super::{
-    crowd::{Reading, Seen, Told, Why},
+    crowd::{Reading, Told, Why},
     gathering::ReadResult,
+    seen::Seen,
 };
 use crate::{
     fetch::Fetch,

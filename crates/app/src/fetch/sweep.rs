@@ -9,8 +9,9 @@ use calmesh_calendar::{AccountId, span::Later};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    crowd::{Reading, Seen, Told, Why, asked_for_less},
+    crowd::{Reading, Told, Why, asked_for_less},
     gathering::ReadResult,
+    seen::Seen,
 };
 use crate::{
     fetch::Fetch,

@@ -88,27 +88,30 @@ impl Merge {
         let readings: Vec<ReadFeed> =
             readings.iter().map(|read| ReadFeed { read_at: at(read.read_at), ..read.clone() }).collect();
         let of = Of { account, property };
-        let error = match guarded(self.merge(of, &readings)).await {
-            Ok(settled) => return self.follow(of, &readings, settled, refresh).await,
+        self.take_in_with_all(of, &readings, refresh).await
+    }
+
+    /// Takes readings in with all that follows, or else tells of it.
+    async fn take_in_with_all(
+        &self,
+        of: Of<'_>,
+        readings: &[ReadFeed],
+        refresh: Option<&RefreshPart>,
+    ) -> Result<(), WorkError> {
+        let error = match guarded(self.merge(of, readings)).await {
+            Ok(settled) => return self.follow(of, readings, settled, refresh).await,
             Err(error) => error,
         };
-        if readings.len() < 2 || is_overtaken(&error) {
-            self.tell_not_taken_in(&readings, refresh, &error).await;
-            return Err(error);
+        if readings.len() > 1 && !is_overtaken(&error) {
+            let mut trouble = None;
+            for read in readings {
+                let done = Box::pin(self.take_in_with_all(of, slice::from_ref(read), refresh)).await;
+                trouble = trouble.or(done.err());
+            }
+            return trouble.map_or(Ok(()), Err);
         }
-        let mut trouble = None;
-        for read in &readings {
-            let alone = slice::from_ref(read);
-            let done = match guarded(self.merge(of, alone)).await {
-                Ok(settled) => self.follow(of, alone, settled, refresh).await,
-                Err(error) => {
-                    self.tell_not_taken_in(alone, refresh, &error).await;
-                    Err(error)
-                }
-            };
-            trouble = trouble.or(done.err());
-        }
-        trouble.map_or(Ok(()), Err)
+        self.tell_not_taken_in(readings, refresh, &error).await;
+        Err(error)
     }
 
     /// What follows when readings were taken in: health, exports, outcomes.

@@ -3,19 +3,16 @@
 use std::collections::BTreeSet;
 
 use calmesh_calendar::{
-    Block, ConnectionId, FeedReading, HoldEnd, HoldId, House, Judging, Nights, Origin, Reading, Sign, Successor,
+    Block, ConnectionId, FeedReading, HoldEnd, HoldId, House, Judging, Nights, Origin, Policy, Reading, Reconciled, Sign, Successor,
     reconcile, span::Later,
 };
 use calmesh_ics::Horizon;
 use jiff::{SignedDuration, Timestamp, civil::Date};
 
 use crate::{
-    changes::{
-        draft::Draft,
-        holds::{end_hold, keep_ended, vanished_together},
-    },
+    changes::{draft::Draft, holds::{end_hold, keep_ended, vanished_together}},
     limits::NIGHTS_TOLD,
-    model::{ActivityKind, Applied, Snapshot, Validators, happened, is_ahead},
+    model::{ActivityKind, Applied, Connection, Snapshot, Validators, happened, is_ahead},
     readings::judge::{judge_feed, unread_uids, warnings_of},
     tags::carries_our_tag,
 };
@@ -94,20 +91,7 @@ pub fn take_reading(
         return Some(ReadingReport::default());
     }
     let policy = source.policy();
-    let mut sightings = judge_feed(feed.reading, source.profile(), &policy);
-    for sighting in &mut sightings {
-        let uid = sighting.key.as_ref().map(|key| key.uid.as_str());
-        if uid.is_some_and(|uid| carries_our_tag(&draft.echo_key, &source.property, uid)) {
-            sighting.sign = Sign::Ours;
-        }
-    }
-    let reading = Reading {
-        sightings,
-        unread: unread_uids(feed.reading),
-        read_at: feed.read_at,
-        now: draft.now.max(feed.read_at),
-        repeated,
-    };
+    let reading = reading_of(draft, &source, &feed, repeated);
     let expected_to_go = draft.state.claims.expected_to_go(connection);
     let judging = Judging {
         connection,
@@ -120,14 +104,68 @@ pub fn take_reading(
     let (mut mine, others): (Vec<Block>, Vec<Block>) =
         std::mem::take(&mut draft.state.blocks).into_iter().partition(|block| block.connection() == Some(connection));
     mine.iter_mut().for_each(|block| begin_no_hold_later(block, draft.now));
-    let result = reconcile(mine, &reading, &judging, ids);
+    let mut result = reconcile(mine, &reading, &judging, ids);
     let report =
         ReadingReport { added: result.added, changed: result.changed, removed: result.removed, held: result.held };
     draft.state.blocks = others;
-    draft.state.blocks.extend(result.blocks);
+    draft.state.blocks.append(&mut result.blocks);
     draft.state.blocks.sort_by(|a, b| a.id.cmp(&b.id));
+    let successor = result.successor;
+    tell(draft, connection, &house, report, result);
 
-    let together = note_mass_vanish(draft, connection, result.mass_vanish.as_ref(), &house);
+    let changed_at = match known {
+        Some(applied) if !report.changed_something() && !is_ahead(applied.changed_at, draft.now) => applied.changed_at,
+        _ => feed.read_at,
+    };
+    if let Some(import) = draft.connection_mut(connection).and_then(|connection| connection.import.as_mut()) {
+        import.applied = Some(applied(&feed, &policy, changed_at));
+        if successor.is_some() {
+            import.replaces = None;
+        }
+        import.since = since.unwrap_or(feed.read_at);
+    }
+    if !repeated {
+        draft.read = Some((connection.clone(), feed.read_at));
+    }
+    Some(report)
+}
+
+/// What a body shows, judged for its connection. What carries our tag is ours.
+fn reading_of(draft: &Draft, source: &Connection, feed: &AcceptedFeed<'_>, repeated: bool) -> Reading {
+    let mut sightings = judge_feed(feed.reading, source.profile(), &source.policy());
+    for sighting in &mut sightings {
+        let uid = sighting.key.as_ref().map(|key| key.uid.as_str());
+        if uid.is_some_and(|uid| carries_our_tag(&draft.echo_key, &source.property, uid)) {
+            sighting.sign = Sign::Ours;
+        }
+    }
+    Reading {
+        sightings,
+        unread: unread_uids(feed.reading),
+        read_at: feed.read_at,
+        now: draft.now.max(feed.read_at),
+        repeated,
+    }
+}
+
+fn applied(feed: &AcceptedFeed<'_>, policy: &Policy, changed_at: Timestamp) -> Applied {
+    let mut warnings = warnings_of(feed.reading, policy);
+    warnings.truncate(KEPT_WARNINGS);
+    Applied {
+        snapshot: feed.snapshot.clone(),
+        validators: feed.validators.clone(),
+        read_at: feed.read_at,
+        changed_at,
+        more_at: feed.reading.more_from.map(|from| more_at(from, feed.horizon_at)),
+        reader: READER,
+        horizon_at: feed.horizon_at,
+        warnings,
+    }
+}
+
+/// Tells and keeps what a reading did.
+fn tell(draft: &mut Draft, connection: &ConnectionId, house: &House, report: ReadingReport, result: Reconciled) {
+    let together = note_mass_vanish(draft, connection, result.mass_vanish.as_ref(), house);
     for (hold, block) in result.opened_holds.into_iter().filter(|(hold, _)| !together.contains(hold)) {
         draft.note(Some(connection), ActivityKind::HoldOpened { hold, block });
     }
@@ -145,34 +183,6 @@ pub fn take_reading(
         let ReadingReport { added, changed, removed, held } = report;
         draft.note(Some(connection), ActivityKind::FeedChanged { added, changed, removed, held });
     }
-
-    let changed_at = match known {
-        Some(applied) if !report.changed_something() && !is_ahead(applied.changed_at, draft.now) => applied.changed_at,
-        _ => feed.read_at,
-    };
-    let mut warnings = warnings_of(feed.reading, &policy);
-    warnings.truncate(KEPT_WARNINGS);
-    let applied = Applied {
-        snapshot: feed.snapshot.clone(),
-        validators: feed.validators.clone(),
-        read_at: feed.read_at,
-        changed_at,
-        more_at: feed.reading.more_from.map(|from| more_at(from, feed.horizon_at)),
-        reader: READER,
-        horizon_at: feed.horizon_at,
-        warnings,
-    };
-    if let Some(import) = draft.connection_mut(connection).and_then(|connection| connection.import.as_mut()) {
-        import.applied = Some(applied);
-        if result.successor.is_some() {
-            import.replaces = None;
-        }
-        import.since = since.unwrap_or(feed.read_at);
-    }
-    if !repeated {
-        draft.read = Some((connection.clone(), feed.read_at));
-    }
-    Some(report)
 }
 
 /// A hold that a clock opened that was ahead begins now: it would else last until that time has come.
