@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 
 use calmesh_calendar::{
-    Block, ConnectionId, FeedReading, HoldEnd, HoldId, House, Judging, Nights, Origin, Policy, Reading, Reconciled, Sign, Successor,
-    reconcile, span::Later,
+    Block, ConnectionId, FeedReading, HoldEnd, HoldId, House, Judging, Nights, Origin, Policy, Reading, Reconciled,
+    Sign, Successor, reconcile, span::Later,
 };
 use calmesh_ics::Horizon;
 use jiff::{SignedDuration, Timestamp, civil::Date};
 
 use crate::{
-    changes::{draft::Draft, holds::{end_hold, keep_ended, vanished_together}},
+    changes::{
+        draft::Draft,
+        holds::{end_hold, keep_ended, vanished_together},
+    },
     limits::NIGHTS_TOLD,
     model::{ActivityKind, Applied, Connection, Snapshot, Validators, happened, is_ahead},
     readings::judge::{judge_feed, unread_uids, warnings_of},
