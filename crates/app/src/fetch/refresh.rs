@@ -85,7 +85,7 @@ impl Fetch {
             None if !refresh.spread => self.refreshes.mark_spread(id).await?,
             Some(_) | None => {}
         }
-        if self.read_awaited(&refresh, &part, &awaited, properties).await? {
+        if self.read_awaited(&refresh, &part, &awaited).await? {
             self.bus.publish(&[event(after.map(str::to_owned), true)]).await?;
             return Ok(());
         }
@@ -113,13 +113,23 @@ impl Fetch {
         }
     }
 
-    /// Reads these connections of these properties for a refresh. Answers whether there was no time for some.
+    /// The heads of a page's properties, which would else be read one by one. They are read after the states: a state that
+    /// tells of a change whose exports have not followed has a head that says so.
+    async fn heads_of_page(&self, refresh: &Refresh, part: &RefreshPart) -> Result<Seen, WorkError> {
+        if refresh.scope != RefreshScope::Account {
+            return Ok(Seen::default());
+        }
+        let after = Some(part.page.clone()).filter(|page| !page.is_empty());
+        let (properties, _) = self.properties_of_part(refresh, after.as_deref()).await?;
+        Ok(Seen::of(properties))
+    }
+
+    /// Reads these connections for a refresh. Answers whether there was no time for some.
     async fn read_awaited(
         &self,
         refresh: &Refresh,
         part: &RefreshPart,
         awaited: &[ConnectionId],
-        properties: Vec<Property>,
     ) -> Result<bool, WorkError> {
         let mut outcomes = Outcomes { fetch: self, part, known: Vec::new(), until: None };
         let states = self.fetches.fetch_states(awaited).await?;
@@ -131,7 +141,7 @@ impl Fetch {
         let is_kept_by_page = refresh.scope == RefreshScope::Account;
         let why = Why::Refresh { part, is_kept_by_page };
         let reading = Reading { states, paused: &paused, why, budget: REFRESH_BUDGET, turn: 0 };
-        let mut run = self.read_all(reading, Seen::of(properties));
+        let mut run = self.read_all(reading, self.heads_of_page(refresh, part).await?);
         let mut trouble = None;
         let mut left = false;
         loop {
