@@ -1,9 +1,12 @@
 //! What is read of one property at the same time is taken in as one change.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use calmesh_calendar::ConnectionId;
-use jiff::{SignedDuration, civil::date};
+use jiff::{
+    SignedDuration,
+    civil::{Date, date},
+};
 use proptest::prelude::*;
 
 use super::world::*;
@@ -111,16 +114,34 @@ async fn a_site_that_hangs_holds_up_the_others_of_its_property_for_a_moment_only
     world.feeds.release(&World::url("b"));
 }
 
-/// What stands in the end: the nights taken, and what each link shows.
-async fn stands(world: &World, ids: &[ConnectionId]) -> (Vec<String>, Vec<Vec<String>>) {
+/// What stands in the end: the nights taken, and those that each link shows. In which pieces it shows stays of one site that
+/// overlap, ids decide, which are drawn.
+async fn stands(world: &World, ids: &[ConnectionId]) -> (Vec<String>, Vec<BTreeSet<Date>>) {
+    let day = |text: &str| Date::strptime("%Y%m%d", text).unwrap();
     let mut links = Vec::new();
     for id in ids {
-        // Stays that begin on the same day come by their ids, which are drawn.
-        let mut shown = world.link(id).await.unwrap();
-        shown.sort();
+        let mut shown = BTreeSet::new();
+        for stay in world.link(id).await.unwrap() {
+            let (from, to) = stay.split_once('-').unwrap();
+            shown.extend(day(from).series(jiff::Span::new().days(1)).take_while(|night| *night < day(to)));
+        }
         links.push(shown);
     }
     (world.taken().await, links)
+}
+
+/// A site's stays, one a code and none over another: of two that are alike, that is taken for the other which drew the lower
+/// id.
+fn apart(drawn: &[(usize, i8, i8)]) -> Vec<(String, String, String)> {
+    let (mut codes, mut nights) = (BTreeSet::new(), BTreeSet::new());
+    let stays = drawn.iter().filter(|(code, from, count)| {
+        let free = (*from..from + count).all(|night| !nights.contains(&night)) && codes.insert(*code);
+        if free {
+            nights.extend(*from..from + count);
+        }
+        free
+    });
+    stays.map(|(code, from, count)| stay(*code, *from, from + count)).collect()
 }
 
 proptest! {
@@ -140,10 +161,7 @@ proptest! {
             let ids = [three(&together).await, three(&alone).await];
             for (round, feeds) in rounds.iter().enumerate() {
                 for (name, stays) in NAMES.into_iter().zip(feeds) {
-                    // One stay a code: of two with the same one, that is taken for the other which drew the lower id.
-                    let stays: BTreeMap<usize, _> =
-                        stays.iter().map(|(n, from, nights)| (*n, stay(*n, *from, from + nights))).collect();
-                    let stays: Vec<_> = stays.into_values().collect();
+                    let stays = apart(stays);
                     let body = feed(u32::try_from(round).unwrap() + 2, &stays);
                     together.feeds.set(&World::url(name), Answer::body(body.clone()));
                     alone.feeds.set(&World::url(name), Answer::body(body));
