@@ -7,7 +7,7 @@ use jsonwebtoken::{
 };
 use serde::Deserialize;
 
-use crate::token::Header;
+use crate::header::Header;
 
 /// One signing key.
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+mod header;
 mod issuer;
 mod keys;
 mod token;
@@ -19,9 +20,9 @@ use tokio::sync::OwnedMutexGuard;
 pub use issuer::{KeysError, OidcConfigError};
 
 use crate::{
+    header::Header,
     issuer::Issuer,
     keys::{Key, Keys},
-    token::Header,
 };
 
 /// Keys are read anew after this time though every token finds its key: one that the issuer withdrew must go.

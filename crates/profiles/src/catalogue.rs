@@ -1,10 +1,10 @@
 //! All profiles, parsed once from the data files that are part of the program.
 
-use std::sync::LazyLock;
+use std::{str::FromStr, sync::LazyLock};
 
 use crate::{
     data::{self, DataError},
-    profile::Profile,
+    profile::{Profile, ProviderId, UnknownProvider},
 };
 
 /// One entry a provider, in the order of the providers list: the big sites, managers, calendars, `generic` last.
@@ -64,6 +64,24 @@ pub fn find(id: &str) -> Option<&'static Profile> {
 #[must_use]
 pub fn generic() -> &'static Profile {
     CATALOGUE.generic
+}
+
+impl ProviderId {
+    /// What is known of this provider.
+    #[must_use]
+    pub fn profile(self) -> &'static Profile {
+        find(self.0).unwrap_or_else(generic)
+    }
+}
+
+impl FromStr for ProviderId {
+    type Err = UnknownProvider;
+
+    /// # Errors
+    /// When no profile has exactly this id.
+    fn from_str(text: &str) -> Result<Self, UnknownProvider> {
+        find(text).map(|profile| profile.id).ok_or(UnknownProvider)
+    }
 }
 
 #[cfg(test)]

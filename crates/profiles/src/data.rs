@@ -3,10 +3,10 @@
 use serde::Deserialize;
 
 use crate::{
-    detect::{Marks, UrlMark},
-    judge::{CodePattern, CodePlace, EventClass, Rule, When},
+    marks::{Marks, UrlMark},
     matcher::{Shape, Words},
     profile::{Cadence, Directions, PolicyDefaults, Profile, ProviderId, Quirks, Refusals, Via},
+    rules::{CodePattern, CodePlace, EventClass, Rule, When},
 };
 use calmesh_calendar::{EchoPolicy, HoldPolicy, MassVanishPolicy};
 

@@ -6,11 +6,14 @@ mod catalogue;
 mod data;
 mod detect;
 mod judge;
+mod marks;
 mod matcher;
 mod profile;
+mod rules;
 
 pub use catalogue::{all, find, generic};
 pub use data::DataError;
 pub use detect::detect;
-pub use judge::{EventClass, Judgement};
+pub use judge::Judgement;
 pub use profile::{Cadence, Directions, PolicyDefaults, Profile, ProviderId, Quirks, Refusals, UnknownProvider, Via};
+pub use rules::EventClass;

@@ -1,14 +1,13 @@
 //! What is known of one provider: the facts that a profile holds. Read from data files, never changed.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 use calmesh_calendar::{EchoPolicy, HoldPolicy, MassVanishPolicy};
 use url::Url;
 
 use crate::{
-    catalogue,
-    detect::Marks,
-    judge::{CodePattern, Rule},
+    marks::Marks,
+    rules::{CodePattern, Rule},
 };
 
 /// The id of a provider that has a profile, such as `airbnb`. Only ids of the catalogue exist as values.
@@ -20,12 +19,6 @@ impl ProviderId {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.0
-    }
-
-    /// What is known of this provider.
-    #[must_use]
-    pub fn profile(self) -> &'static Profile {
-        catalogue::find(self.0).unwrap_or_else(catalogue::generic)
     }
 }
 
@@ -45,16 +38,6 @@ impl fmt::Debug for ProviderId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a known provider; `generic` fits any iCalendar link")]
 pub struct UnknownProvider;
-
-impl FromStr for ProviderId {
-    type Err = UnknownProvider;
-
-    /// # Errors
-    /// When no profile has exactly this id.
-    fn from_str(text: &str) -> Result<Self, UnknownProvider> {
-        catalogue::find(text).map(|profile| profile.id).ok_or(UnknownProvider)
-    }
-}
 
 /// In which directions a connection with this provider can work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

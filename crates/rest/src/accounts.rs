@@ -10,8 +10,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    Api,
     answer::{self, IfMatch, Instant},
+    api::Api,
     body::{JsonBody, text, word},
     caller::{Operator, Owner},
     problem::Problem,

@@ -12,8 +12,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    Api,
     answer::Instant,
+    api::Api,
     blocks::texts,
     caller::Owner,
     problem::Problem,

@@ -13,8 +13,8 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    Api,
     answer::{self, IfMatch, Instant},
+    api::Api,
     body::{JsonBody, MaybeJsonBody, boolean, id, text, word},
     caller::Owner,
     problem::Problem,

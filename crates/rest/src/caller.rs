@@ -1,32 +1,17 @@
-//! Who calls: the bearer of a token, an identity of an OIDC issuer, or the operator. And the gate that every
-//! guarded route is behind: who, how often, may he write.
+//! Who calls: the bearer of a token, an identity of an OIDC issuer, or the operator.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
-};
+use std::sync::Arc;
 
-use axum::{
-    extract::{FromRequestParts, Request, State},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use axum::extract::FromRequestParts;
 use calmesh_app::{
     Opened, Reach, Refusal,
     model::{Scope, SecretHash, TokenSecret},
     ports::IdentityError,
 };
-use governor::{
-    DefaultKeyedRateLimiter,
-    clock::{Clock, DefaultClock},
-};
-use http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts};
+use http::{HeaderMap, HeaderValue, header, request::Parts};
 
 use crate::{
-    Api, RateLimit,
-    body::{BODY_LIMIT, Room, too_large},
-    conditional::Known,
-    feeds, idempotency,
+    api::Api,
     problem::{Kind, Problem},
 };
 
@@ -46,7 +31,7 @@ impl Caller {
         }
     }
 
-    fn may_write(&self) -> bool {
+    pub(crate) fn may_write(&self) -> bool {
         match self {
             Self::Operator => true,
             Self::Account(opened) => opened.scope == Scope::Full,
@@ -125,7 +110,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
 }
 
 /// Finds out who calls.
-async fn identify(api: &Api, headers: &HeaderMap) -> Result<Caller, Problem> {
+pub(crate) async fn identify(api: &Api, headers: &HeaderMap) -> Result<Caller, Problem> {
     let text = bearer(headers)?;
     // A deployment's operator key is a generated secret of any form; only locally it is made like a token.
     if SecretHash::of(text).matches(&api.desk.operator_key) {
@@ -166,83 +151,6 @@ pub(crate) fn sentence(text: &str) -> String {
     format!("{first}{}{end}", letters.as_str())
 }
 
-/// Counts the requests of each caller.
-#[derive(Debug)]
-pub(crate) struct Limiter {
-    counts: DefaultKeyedRateLimiter<String>,
-    checks: AtomicU32,
-}
-
-/// After so many checks, callers that have been quiet are forgotten.
-const CHECKS_BETWEEN_CLEANING: u32 = 10_000;
-
-impl Limiter {
-    pub(crate) fn new(rate: RateLimit) -> Self {
-        Self { counts: DefaultKeyedRateLimiter::keyed(rate.quota()), checks: AtomicU32::new(0) }
-    }
-
-    /// # Errors
-    /// The whole seconds after which the caller may try again.
-    fn admit(&self, caller: &str) -> Result<(), u64> {
-        if self.checks.fetch_add(1, Ordering::Relaxed) % CHECKS_BETWEEN_CLEANING == CHECKS_BETWEEN_CLEANING - 1 {
-            self.counts.retain_recent();
-        }
-        let now = DefaultClock::default().now();
-        self.counts.check_key(&caller.to_owned()).map_err(|wait| wait.wait_time_from(now).as_secs() + 1)
-    }
-}
-
-/// What every guarded route is behind.
-pub(crate) async fn gate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    match admit(&api, request.method(), request.uri(), request.headers()).await {
-        Ok(caller) => {
-            tracing::Span::current().record("account.id", caller.name());
-            request.extensions_mut().insert(caller.clone());
-            // Only now, when it is known who sends it, and until the answer is there.
-            let _room = match api.room.take(Room::pieces(request.body())).await {
-                Ok(room) => room,
-                Err(problem) => return problem.into_response(),
-            };
-            if request.method() == Method::POST {
-                idempotency::once(&api, &caller, request, next).await
-            } else {
-                let known = Known::of(request.method(), request.headers());
-                known.spare(next.run(request).await)
-            }
-        }
-        Err(problem) => {
-            // The body is taken all the same, so that the client gets to read the answer.
-            crate::body::discard(request.into_body()).await;
-            problem.into_response()
-        }
-    }
-}
-
-async fn admit(api: &Api, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Caller, Problem> {
-    let caller = identify(api, headers).await?;
-    if let Err(seconds) = api.limiter.admit(&caller.name()) {
-        return Err(Problem::rate_limited("requests are sent by this account", seconds));
-    }
-    if !changes_nothing(method, uri) && !caller.may_write() {
-        return Err(Problem::wrong_key("This token may only read. Use one with the scope full."));
-    }
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| length > BODY_LIMIT) {
-        return Err(too_large());
-    }
-    Ok(caller)
-}
-
-/// Whether a request changes nothing whatever its method: the check of a feed stores nothing, and what has a preview
-/// only tells. `preview` counts wherever it stands, since who does not have it refuses it.
-fn changes_nothing(method: &Method, uri: &Uri) -> bool {
-    let previews = || {
-        let query = uri.query().unwrap_or_default();
-        url::form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "preview" && value == "true")
-    };
-    method.is_safe() || (*method == Method::POST && uri.path() == feeds::CHECK) || previews()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -252,7 +160,7 @@ mod tests {
     use http::Method;
     use serde_json::{Value, json};
 
-    use crate::{RestOptions, scenes::*, testing::TestApi};
+    use crate::{options::RestOptions, scenes::*, testing::TestApi};
 
     struct Issuer;
 

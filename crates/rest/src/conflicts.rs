@@ -9,8 +9,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    Api,
     answer::{self, Instant},
+    api::Api,
     blocks::texts,
     body::{JsonBody, id},
     caller::Owner,

@@ -14,8 +14,8 @@ use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    Api,
     answer::{self, IfMatch, Instant},
+    api::Api,
     body::{Fields, JsonBody, MaybeJsonBody, boolean, instant, text, whole, word},
     caller::Owner,
     feeds::{WarningJson, feed_url},

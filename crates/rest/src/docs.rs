@@ -4,7 +4,7 @@
 use axum::{Router, response::Html, routing::get};
 use http::{HeaderName, HeaderValue, header};
 
-use crate::Api;
+use crate::api::Api;
 
 const PAGE: &str = include_str!("docs.html");
 /// The page's own script and style, and nobody else's; it calls its own server alone and is shown in no frame.

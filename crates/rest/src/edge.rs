@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use tracing::Instrument;
 
 use crate::{
-    Api,
+    api::Api,
     problem::{Kind, Problem},
 };
 
@@ -109,7 +109,10 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-    use crate::{RateLimit, RestOptions, testing::TestApi};
+    use crate::{
+        options::{RateLimit, RestOptions},
+        testing::TestApi,
+    };
 
     #[tokio::test]
     async fn a_path_that_nobody_knows_is_a_problem_with_or_without_a_token() {
@@ -323,7 +326,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_500_with_a_request_id_and_nothing_else() {
         let api = TestApi::new().await;
-        let inner = crate::Api::new(api.app.desk.clone(), RestOptions::new("0"));
+        let inner = crate::api::Api::new(api.app.desk.clone(), RestOptions::new("0"));
         async fn broken() -> &'static str {
             panic!("a secret of the inside")
         }

@@ -9,7 +9,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    Api, answer,
+    answer,
+    api::Api,
     body::{BODY_LIMIT, JsonBody, text},
     caller::Owner,
     problem::Problem,

@@ -5,7 +5,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    Api, answer,
+    answer,
+    api::Api,
     query::NoParams,
     routes::{Routes, routes},
 };

@@ -7,8 +7,8 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    Api,
     answer::{self, Instant},
+    api::Api,
     body::MaybeJsonBody,
     caller::Owner,
     problem::Problem,

@@ -32,7 +32,7 @@ use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
 use crate::{
-    Api,
+    api::Api,
     body::read_bytes,
     caller::Caller,
     problem::{FieldProblem, Kind, Problem},

@@ -5,6 +5,7 @@
 mod accounts;
 mod activity;
 mod answer;
+mod api;
 mod availability;
 mod blocks;
 mod body;
@@ -12,15 +13,18 @@ mod caller;
 mod conditional;
 mod conflicts;
 mod connections;
+mod cors;
 mod cursor;
 mod docs;
 mod edge;
 mod explain;
 mod feeds;
+mod gate;
 mod health;
 mod holds;
 mod idempotency;
 mod json;
+mod limiter;
 #[cfg(test)]
 mod limits;
 mod links;
@@ -48,22 +52,11 @@ use std::sync::Arc;
 use axum::{Router, middleware};
 use calmesh_app::Desk;
 
-use body::Room;
-use caller::Limiter;
+use crate::{api::Api, body::Room, limiter::Limiter, routes::Routes};
 pub use options::{RateLimit, RestOptions};
-use routes::Routes;
-
-/// What every handler may reach.
-#[derive(Clone)]
-pub(crate) struct Api {
-    pub(crate) desk: Arc<Desk>,
-    pub(crate) options: Arc<RestOptions>,
-    pub(crate) limiter: Arc<Limiter>,
-    pub(crate) room: Room,
-}
 
 impl Api {
-    fn new(desk: Desk, options: RestOptions) -> Self {
+    pub(crate) fn new(desk: Desk, options: RestOptions) -> Self {
         let limiter = Arc::new(Limiter::new(options.rate));
         let randomness = Arc::new(idempotency::Repeatable(Arc::clone(&desk.randomness)));
         Self { desk: Arc::new(desk.drawing_from(randomness)), options: Arc::new(options), limiter, room: Room::new() }
@@ -72,7 +65,7 @@ impl Api {
 
 /// The whole API as one service.
 pub fn router(desk: Desk, options: RestOptions) -> Router {
-    let cors = options.cors();
+    let cors = cors::cors(&options);
     let api = Api::new(desk, options);
     let mut router = routes(&api)
         .router
@@ -103,6 +96,6 @@ fn routes(api: &Api) -> Routes {
         .with(links::routes)
         .with(providers::routes)
         .with(activity::routes)
-        .layer(middleware::from_fn_with_state(api.clone(), caller::gate))
+        .layer(middleware::from_fn_with_state(api.clone(), gate::gate))
         .with(health::routes)
 }

@@ -12,8 +12,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    Api,
     answer::{self, IfMatch, Instant},
+    api::Api,
     body::{JsonBody, id, list, text, word},
     caller::Owner,
     problem::Problem,

@@ -18,7 +18,7 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
-    Api,
+    api::Api,
     idempotency::{KEY_MOST, KEY_PATTERN},
     limits,
     problem::{FieldProblem, Kind, Place, ProblemSchema},
@@ -234,7 +234,7 @@ mod tests {
     use http::Method;
     use serde_json::Value;
 
-    use crate::{Api, RestOptions, testing::TestApi};
+    use crate::{api::Api, options::RestOptions, testing::TestApi};
 
     const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 

@@ -1,13 +1,10 @@
 //! What a deployment decides about its API.
 
-use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{fmt, num::NonZeroU32, sync::Arc};
 
 use calmesh_app::ports::IdentityVerifier;
 use governor::Quota;
-use http::{HeaderValue, Method, header};
-use tower_http::cors::{AllowOrigin, CorsLayer};
-
-use crate::{edge, idempotency};
+use http::HeaderValue;
 
 /// How often one account may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,38 +44,6 @@ impl RestOptions {
     #[must_use]
     pub fn new(version: impl Into<String>) -> Self {
         Self { cors_origins: Vec::new(), rate: RateLimit::default(), version: version.into(), identity: None }
-    }
-
-    pub(crate) fn cors(&self) -> Option<CorsLayer> {
-        if self.cors_origins.is_empty() {
-            return None;
-        }
-        let origins = if self.cors_origins.iter().any(|origin| origin == "*") {
-            AllowOrigin::any()
-        } else {
-            AllowOrigin::list(self.cors_origins.iter().cloned())
-        };
-        let layer = CorsLayer::new()
-            .allow_origin(origins)
-            .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-            .allow_headers([
-                header::AUTHORIZATION,
-                header::CONTENT_TYPE,
-                header::IF_MATCH,
-                header::IF_NONE_MATCH,
-                idempotency::KEY,
-            ])
-            .expose_headers([
-                header::ALLOW,
-                header::ETAG,
-                header::LOCATION,
-                header::RETRY_AFTER,
-                header::WWW_AUTHENTICATE,
-                edge::REQUEST_ID,
-                idempotency::REPLAYED,
-            ])
-            .max_age(Duration::from_secs(3600));
-        Some(layer)
     }
 }
 

@@ -14,8 +14,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    Api,
     answer::{self, IfMatch, Instant},
+    api::Api,
     body::{JsonBody, text, whole},
     caller::{Owner, account_deleted},
     problem::Problem,

@@ -7,7 +7,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    Api, answer,
+    answer,
+    api::Api,
     caller::Owner,
     problem::Problem,
     query::{ListPage, ListParams, Listing},

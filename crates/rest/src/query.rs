@@ -12,7 +12,8 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    Api, answer,
+    answer,
+    api::Api,
     caller::Caller,
     cursor,
     problem::{FieldProblem, Problem},

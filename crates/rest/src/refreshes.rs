@@ -11,7 +11,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    Api, answer,
+    answer,
+    api::Api,
     body::MaybeJsonBody,
     caller::Owner,
     problem::Problem,

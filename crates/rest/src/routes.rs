@@ -13,7 +13,7 @@ use axum::{
 use tower::{Layer, Service};
 use utoipa_axum::PathItemExt;
 
-use crate::Api;
+use crate::api::Api;
 
 /// Some routes, and in tests their part of the document.
 #[derive(Default)]

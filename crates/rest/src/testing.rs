@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::{RestOptions, router};
+use crate::{options::RestOptions, router};
 
 /// The present in every test, until the clock is moved.
 pub(crate) const NOW: &str = "2026-11-21T10:00:00Z";

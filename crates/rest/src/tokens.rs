@@ -11,8 +11,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    Api,
     answer::{self, IfMatch, Instant},
+    api::Api,
     body::{JsonBody, id, instant, list, text, word},
     caller::Owner,
     problem::Problem,
