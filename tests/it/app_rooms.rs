@@ -3,9 +3,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
+
+use crate::imports::{code_of, files_below, paths_of, source_of};
 
 /// Records, ports and figures, which every room may import.
 const GROUND: &[&str] = &["model", "limits", "ports"];
@@ -58,60 +59,9 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// What holds tests up, and may import everything.
 const FOR_TESTS: &[&str] = &["contract", "fakes", "tests"];
 
-fn source() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/app/src")
-}
-
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries
-        .flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] })
-        .filter(|path| path.extension().is_some_and(|ending| ending == "rs"))
-        .collect()
-}
-
-/// A file's words without its comments and its tests, blanks taken out.
-fn code_of(file: &Path) -> String {
-    let text = fs::read_to_string(file).unwrap();
-    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-    let lines = code.lines().map(|line| line.split("//").next().unwrap());
-    lines.flat_map(str::chars).filter(|character| !character.is_whitespace()).collect()
-}
-
-/// What stands first in each path that begins at the crate, by itself or in braces.
-fn imports_of(code: &str) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for (at, _) in code.match_indices("crate::") {
-        let path = &code[at + "crate::".len()..];
-        let Some(list) = path.strip_prefix('{') else {
-            found.insert(first_of(path));
-            continue;
-        };
-        let (mut depth, mut begins) = (0_u32, true);
-        for (at, character) in list.char_indices() {
-            if begins && depth == 0 && character != '}' {
-                found.insert(first_of(&list[at..]));
-            }
-            begins = character == ',';
-            match character {
-                '{' => depth += 1,
-                '}' if depth == 0 => break,
-                '}' => depth -= 1,
-                _ => {}
-            }
-        }
-    }
-    found.remove("");
-    found
-}
-
-fn first_of(path: &str) -> String {
-    path.chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect()
-}
-
 /// Every room with what its files import of the crate, itself left out.
 fn imports() -> BTreeMap<String, BTreeSet<(String, PathBuf)>> {
-    let root = source();
+    let root = source_of("app");
     let mut rooms: BTreeMap<String, BTreeSet<(String, PathBuf)>> = BTreeMap::new();
     for file in files_below(&root) {
         let within = file.strip_prefix(&root).unwrap().to_owned();
@@ -119,7 +69,8 @@ fn imports() -> BTreeMap<String, BTreeSet<(String, PathBuf)>> {
         if room == "lib" || FOR_TESTS.contains(&room.as_str()) {
             continue;
         }
-        let imports = imports_of(&code_of(&file)).into_iter().filter(|import| *import != room);
+        let paths = paths_of(&code_of(&file), "crate::");
+        let imports = paths.into_iter().map(|path| path[0].clone()).filter(|import| *import != room);
         rooms.entry(room.clone()).or_default().extend(imports.map(|import| (import, within.clone())));
     }
     rooms
@@ -150,11 +101,4 @@ fn rooms_of_app_form_no_circle() {
             assert!(stands < at, "{room} imports {below}, which stands above it");
         }
     }
-}
-
-#[test]
-fn what_stands_in_braces_and_by_itself_is_an_import() {
-    let code = "usecrate::{a::{b::C,d},e::F};usecrate::g::H;fnf(){crate::i::j(crate::k)}";
-    let found: Vec<String> = imports_of(code).into_iter().collect();
-    assert_eq!(found, ["a", "e", "g", "i", "k"]);
 }

@@ -3,4 +3,6 @@
 
 mod app_rooms;
 mod feed_server;
+mod files;
+mod imports;
 mod rooms;
