@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use calmesh_app::ports::IdentityError;
 use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, Validation, errors::ErrorKind};
+use jsonwebtoken::{Validation, errors::ErrorKind};
 use serde::Deserialize;
 
 use crate::{header::Header, keys::Key};
