@@ -268,7 +268,9 @@ impl Service {
         // Each of these is gone already when nobody listens.
         let _ = self.stop.send(true);
         let served = async { drop(tokio::time::timeout(STOP_WITHIN, self.server).await) };
-        tokio::join!(served, self.workers.drain(STOP_WITHIN), async { drop(self.timer.await) });
+        // Whoever still holds the store when the process ends keeps its log from being brought into it.
+        let ended = async { drop(tokio::join!(self.timer, self.comparing, self.telling)) };
+        tokio::join!(served, self.workers.drain(STOP_WITHIN), ended);
         // What was cut off is looked at by the next start.
         if began.elapsed() < STOP_WITHIN
             && let Err(error) = folder.end()
