@@ -3,14 +3,13 @@
 //! The object store tells of every change of an object, before it is made and after. What was read meanwhile is not kept,
 //! so nothing that is kept is older than what lies in the store.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
 use jiff::Timestamp;
+
+use crate::bounded::Bounded;
 
 /// So much is kept in all.
 const MOST_BYTES: usize = 16 << 20;
@@ -38,11 +37,7 @@ impl Served {
 pub(crate) struct Kept(Arc<Mutex<Inner>>);
 
 struct Inner {
-    most: usize,
-    by_name: HashMap<Arc<str>, Arc<Served>>,
-    /// Those that came first go first. Names of what went meanwhile stay until their turn.
-    order: VecDeque<Arc<str>>,
-    bytes: usize,
+    links: Bounded<Arc<str>, Arc<Served>>,
     changes: u64,
 }
 
@@ -54,8 +49,8 @@ impl Default for Kept {
 
 impl Kept {
     fn of_at_most(most: usize) -> Self {
-        let inner = Inner { most, by_name: HashMap::new(), order: VecDeque::new(), bytes: 0, changes: 0 };
-        Self(Arc::new(Mutex::new(inner)))
+        let links = Bounded::of_at_most(most, |served: &Arc<Served>| served.size());
+        Self(Arc::new(Mutex::new(Inner { links, changes: 0 })))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -64,7 +59,7 @@ impl Kept {
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Served>> {
-        self.lock().by_name.get(name).cloned()
+        self.lock().links.get(name).cloned()
     }
 
     /// How many changes were told. To be asked before something is read that is to be kept.
@@ -75,38 +70,16 @@ impl Kept {
     /// Keeps what was read, where no change was told since there were `changes`.
     pub(crate) fn keep(&self, name: &str, served: &Arc<Served>, changes: u64) {
         let mut inner = self.lock();
-        if inner.changes != changes || served.size() > inner.most {
-            return;
+        if inner.changes == changes {
+            inner.links.put(name.into(), served.clone());
         }
-        let name: Arc<str> = name.into();
-        inner.forget(&name);
-        inner.bytes = inner.bytes.saturating_add(served.size());
-        inner.by_name.insert(name.clone(), served.clone());
-        inner.order.push_back(name);
-        inner.make_room();
     }
 
     /// An object of this name is about to change, or has changed.
     pub(crate) fn changed(&self, name: &str) {
         let mut inner = self.lock();
         inner.changes = inner.changes.wrapping_add(1);
-        inner.forget(name);
-    }
-}
-
-impl Inner {
-    fn forget(&mut self, name: &str) {
-        if let Some(gone) = self.by_name.remove(name) {
-            self.bytes = self.bytes.saturating_sub(gone.size());
-        }
-    }
-
-    fn make_room(&mut self) {
-        // Names of what went and came again are there twice.
-        while self.bytes > self.most || self.order.len() > self.by_name.len().saturating_mul(2).saturating_add(64) {
-            let Some(first) = self.order.pop_front() else { return };
-            self.forget(&first);
-        }
+        inner.links.take(name);
     }
 }
 
@@ -146,7 +119,7 @@ mod tests {
         for name in 0..1_000 {
             kept.keep(&name.to_string(), &served(1_000), kept.changes());
             let inner = kept.lock();
-            assert!(inner.bytes <= inner.most);
+            assert!(inner.links.bytes <= inner.links.most);
         }
         assert!(kept.find("989").is_none() && kept.find("990").is_some() && kept.find("999").is_some());
         kept.keep("large", &served(100_000), kept.changes());
@@ -161,6 +134,7 @@ mod tests {
             kept.changed("a");
         }
         let inner = kept.lock();
-        assert!(inner.order.len() < 100 && inner.bytes == 0, "{} names, {} bytes", inner.order.len(), inner.bytes);
+        let links = &inner.links;
+        assert!(links.order.len() < 100 && links.bytes == 0, "{} names, {} bytes", links.order.len(), links.bytes);
     }
 }

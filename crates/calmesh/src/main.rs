@@ -3,6 +3,7 @@
 #![doc = include_str!("../README.md")]
 
 mod args;
+mod bounded;
 mod bus;
 mod check;
 mod demo;

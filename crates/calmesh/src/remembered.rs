@@ -6,7 +6,7 @@
 //! When all objects are lost, all of it is forgotten.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     fmt,
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -20,7 +20,7 @@ use calmesh_app::{
 };
 use calmesh_calendar::{AccountId, ConnectionId};
 
-use crate::unsure::Unsure;
+use crate::{bounded::Bounded, unsure::Unsure};
 
 /// So many links are known. Another one's are asked for.
 const MOST_LINKS: usize = 20_000;
@@ -181,41 +181,15 @@ pub(crate) struct Bodies {
     recent: Mutex<Recent>,
 }
 
-#[derive(Default)]
 struct Recent {
-    bodies: HashMap<Name, ParkedBody>,
-    /// Those that came first go first. Names of what was read meanwhile stay until their turn.
-    order: VecDeque<Name>,
-    bytes: usize,
+    bodies: Bounded<Name, ParkedBody>,
     /// After how many losses of all objects.
     after: u64,
 }
 
 impl Recent {
-    fn take(&mut self, name: &Name) -> Option<ParkedBody> {
-        let body = self.bodies.remove(name)?;
-        self.bytes = self.bytes.saturating_sub(size(&body));
-        Some(body)
-    }
-
-    fn put(&mut self, name: Name, body: ParkedBody) {
-        self.take(&name);
-        self.bytes = self.bytes.saturating_add(size(&body));
-        self.bodies.insert(name.clone(), body);
-        self.order.push_back(name);
-        while self.bytes > MOST_BYTES || self.order.len() > self.bodies.len().saturating_mul(2).saturating_add(64) {
-            let Some(first) = self.order.pop_front() else { return };
-            // The same name may have come again since: then it goes a little early.
-            self.take(&first);
-        }
-    }
-
-    fn forget(&mut self, account: &AccountId, connection: &ConnectionId) {
-        let names: Vec<Name> =
-            self.bodies.keys().filter(|(of, one, _)| of == account && one == connection).cloned().collect();
-        for name in names {
-            self.take(&name);
-        }
+    fn after(losses: u64) -> Self {
+        Self { bodies: Bounded::of_at_most(MOST_BYTES, size), after: losses }
     }
 }
 
@@ -225,14 +199,15 @@ fn size(body: &ParkedBody) -> usize {
 
 impl Bodies {
     pub(crate) fn of(snapshots: Arc<dyn SnapshotStore>, losses: Unsure) -> Self {
-        Self { snapshots, losses, recent: Mutex::default() }
+        let recent = Mutex::new(Recent::after(losses.now()));
+        Self { snapshots, losses, recent }
     }
 
     fn recent(&self) -> MutexGuard<'_, Recent> {
         let mut recent = lock(&self.recent);
         let after = self.losses.now();
         if recent.after != after {
-            *recent = Recent { after, ..Recent::default() };
+            *recent = Recent::after(after);
         }
         recent
     }
@@ -252,7 +227,7 @@ impl SnapshotStore for Bodies {
         if body.body.len() <= LARGEST_BODY && after == self.losses.now() {
             // Bytes of its own: those that came keep a place of the memory for bodies that are read.
             let kept = ParkedBody { body: Bytes::copy_from_slice(&body.body), validators: body.validators.clone() };
-            self.recent().put((account.clone(), connection.clone(), snapshot.clone()), kept);
+            self.recent().bodies.put((account.clone(), connection.clone(), snapshot.clone()), kept);
         }
         Ok(())
     }
@@ -264,7 +239,7 @@ impl SnapshotStore for Bodies {
         snapshot: &Snapshot,
     ) -> Result<Option<ParkedBody>, ObjectError> {
         let name = (account.clone(), connection.clone(), snapshot.clone());
-        if let Some(recent) = self.recent().take(&name) {
+        if let Some(recent) = self.recent().bodies.take(&name) {
             return Ok(Some(recent));
         }
         self.snapshots.parked(account, connection, snapshot).await
@@ -276,15 +251,16 @@ impl SnapshotStore for Bodies {
         connection: &ConnectionId,
         snapshot: &Snapshot,
     ) -> Result<(), ObjectError> {
-        self.recent().take(&(account.clone(), connection.clone(), snapshot.clone()));
+        self.recent().bodies.take(&(account.clone(), connection.clone(), snapshot.clone()));
         self.snapshots.supersede(account, connection, snapshot).await
     }
 
     async fn forget(&self, account: &AccountId, connection: &ConnectionId) -> Result<(), ObjectError> {
-        self.recent().forget(account, connection);
+        let of_connection = |(of, one, _): &Name| of == account && one == connection;
+        self.recent().bodies.forget(of_connection);
         let done = self.snapshots.forget(account, connection).await;
         // One that was parked meanwhile may have gone with the rest.
-        self.recent().forget(account, connection);
+        self.recent().bodies.forget(of_connection);
         done
     }
 }
@@ -417,7 +393,7 @@ mod tests {
         let (account, connection) = (AccountId::from_random([1; 16]), ConnectionId::from_random([1; 16]));
         for nth in 0..200 {
             bodies.park(&account, &connection, &Snapshot(nth.to_string()), &body(LARGEST_BODY)).await.unwrap();
-            assert!(lock(&bodies.recent).bytes <= MOST_BYTES);
+            assert!(lock(&bodies.recent).bodies.bytes <= MOST_BYTES);
         }
         for nth in 0..10_000 {
             let name = Snapshot(nth.to_string());
@@ -425,8 +401,8 @@ mod tests {
             assert_eq!(bodies.parked(&account, &connection, &name).await.unwrap(), Some(body(1)));
         }
         let recent = lock(&bodies.recent);
-        assert!(recent.order.len() < 100);
-        assert_eq!(recent.bytes, recent.bodies.values().map(size).sum::<usize>());
+        assert!(recent.bodies.order.len() < 100);
+        assert_eq!(recent.bodies.bytes, recent.bodies.values.values().map(size).sum::<usize>());
     }
 
     #[tokio::test]

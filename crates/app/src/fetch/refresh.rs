@@ -68,7 +68,7 @@ impl Fetch {
             // One that does not read any more has its outcome, too.
             RefreshScope::Connection { connection, .. } => vec![connection.clone()],
             RefreshScope::Property(_) | RefreshScope::Account => {
-                properties.iter().flat_map(|property| property.reading.clone()).collect()
+                properties.into_iter().flat_map(|property| property.reading).collect()
             }
         };
         let event = |after: Option<String>, rest: bool| Event::RefreshRequested {
@@ -102,7 +102,9 @@ impl Fetch {
         after: Option<&str>,
     ) -> Result<(Vec<Property>, Option<String>), WorkError> {
         match &refresh.scope {
-            RefreshScope::Connection { property, .. } | RefreshScope::Property(property) => {
+            // It names what is to be read by itself.
+            RefreshScope::Connection { .. } => Ok((Vec::new(), None)),
+            RefreshScope::Property(property) => {
                 Ok((self.properties.property(property).await?.into_iter().collect(), None))
             }
             RefreshScope::Account => {
