@@ -12,7 +12,7 @@ mod mirror;
 mod night_set;
 mod occupancy;
 mod picture;
-mod policy;
+pub mod policy;
 mod reconcile;
 pub mod span;
 #[cfg(test)]

@@ -7,12 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use calmesh_app::{
-    counted, judge_feed,
-    model::{PolicyOverrides, SecretHash},
-    ports::Clock,
-    read_body, refused,
-};
+use calmesh_app::{counted, judge_feed, model::SecretHash, ports::Clock, read_body, refused};
 use calmesh_calendar::{Extent, House, Verdict};
 use calmesh_feeds_http::HttpFeedsError;
 use calmesh_ics::{Document, DocumentEvent, Refusal, render};
@@ -141,8 +136,7 @@ impl Part {
             reading = read_body(&body, house, known, now).map_err(not_usable)?;
         }
         profile = known;
-        let policy = PolicyOverrides::default().resolve(&profile.policy, profile.aggregates);
-        let blocking = judge_feed(&reading, profile, &policy)
+        let blocking = judge_feed(&reading, profile, &profile.policy)
             .into_iter()
             .filter(|sighting| matches!(sighting.verdict, Verdict::Blocks(_)));
         let extents = blocking.map(|sighting| sighting.extent).collect();

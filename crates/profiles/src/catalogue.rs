@@ -204,9 +204,9 @@ mod tests {
 
     #[test]
     fn channel_managers_are_mirrors_and_no_mirror_claims_never_to_echo() {
-        let mirrors: Vec<_> = all().iter().filter(|p| p.aggregates).map(|p| p.id.as_str()).collect();
+        let mirrors: Vec<_> = all().iter().filter(|p| p.policy.aggregates).map(|p| p.id.as_str()).collect();
         assert_eq!(mirrors, ["avaibook", "hostaway", "guesty", "smoobu", "kigo"]);
-        assert!(all().iter().all(|p| !(p.aggregates && p.never_echoes)));
+        assert!(all().iter().all(|p| !(p.policy.aggregates && p.never_echoes)));
     }
 
     #[test]

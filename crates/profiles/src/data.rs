@@ -1,14 +1,19 @@
 //! The form of the data files, and their way into profiles. A file that says something unknown is refused.
 
+use std::collections::BTreeMap;
+
+use calmesh_calendar::{
+    Policy,
+    policy::{Value, settings},
+};
 use serde::Deserialize;
 
 use crate::{
     marks::{Marks, UrlMark},
     matcher::{Shape, Words},
-    profile::{Cadence, Directions, PolicyDefaults, Profile, ProviderId, Quirks, Refusals, Via},
+    profile::{Cadence, Directions, Profile, ProviderId, Quirks, Refusals, Via},
     rules::{CodePattern, CodePlace, EventClass, Rule, When},
 };
-use calmesh_calendar::{EchoPolicy, HoldPolicy, MassVanishPolicy};
 
 /// What is wrong with the data files.
 #[derive(Debug, thiserror::Error)]
@@ -49,11 +54,10 @@ struct File {
     #[serde(default)]
     never_echoes: bool,
     #[serde(default)]
-    aggregates: bool,
-    #[serde(default)]
     quirks: QuirksTable,
+    /// Only what differs from the defaults of SAFETY.md.
     #[serde(default)]
-    policy: PolicyTable,
+    policy: toml::Table,
     #[serde(default)]
     detect: DetectTable,
     rules: Vec<RuleTable>,
@@ -97,43 +101,6 @@ struct QuirksTable {
     all_day_events_default_to_free: bool,
     odd_content_type: bool,
     carries_guest_details: bool,
-}
-
-/// Only what differs from the defaults of SAFETY.md.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct PolicyTable {
-    busy_only: Option<bool>,
-    tentative_blocks: Option<bool>,
-    rule_closures_block: Option<bool>,
-    required_word: Option<String>,
-    hold: Option<HoldTable>,
-    mass_vanish: Option<MassVanishTable>,
-    echo: Option<EchoTable>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HoldTable {
-    readings: u32,
-    minutes: u32,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MassVanishTable {
-    stays: u32,
-    nights_percent: u32,
-    readings: u32,
-    hours: u32,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EchoTable {
-    probe: bool,
-    readings: u32,
-    minutes: u32,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -261,7 +228,8 @@ fn read(id: &'static str, text: &str) -> Result<Profile, DataError> {
     if file.user_agent.as_ref().is_some_and(|name| !printable(name)) {
         return Err(wrong("a user agent is printable ASCII"));
     }
-    let policy = file.policy.over(PolicyDefaults::default());
+    let policy =
+        policy_of(file.policy).ok_or_else(|| wrong("a policy has these settings alone, each within its range"))?;
     Ok(Profile {
         id: ProviderId(id),
         name: file.name,
@@ -281,7 +249,6 @@ fn read(id: &'static str, text: &str) -> Result<Profile, DataError> {
         quirks: file.quirks.into(),
         tells_reservations_apart: file.tells_reservations_apart,
         never_echoes: file.never_echoes,
-        aggregates: file.aggregates,
         policy,
         marks: file.detect.into(),
         rules: file.rules.into_iter().map(Rule::from).collect(),
@@ -308,27 +275,34 @@ impl WhenTable {
     }
 }
 
-impl PolicyTable {
-    fn over(self, base: PolicyDefaults) -> PolicyDefaults {
-        PolicyDefaults {
-            busy_only: self.busy_only.unwrap_or(base.busy_only),
-            tentative_blocks: self.tentative_blocks.unwrap_or(base.tentative_blocks),
-            rule_closures_block: self.rule_closures_block.unwrap_or(base.rule_closures_block),
-            required_word: self.required_word.or(base.required_word),
-            hold: self.hold.map_or(base.hold, |t| HoldPolicy { readings: t.readings, minutes: t.minutes }),
-            mass_vanish: self.mass_vanish.map_or(base.mass_vanish, |t| MassVanishPolicy {
-                stays: t.stays,
-                nights_percent: t.nights_percent,
-                readings: t.readings,
-                hours: t.hours,
-            }),
-            echo: self.echo.map_or(base.echo, |t| EchoPolicy {
-                probe: t.probe,
-                readings: t.readings,
-                minutes: t.minutes,
-            }),
+/// The defaults of SAFETY.md with what a file says otherwise; nothing when that is no setting or not in its range.
+fn policy_of(file: toml::Table) -> Option<Policy> {
+    let mut said = BTreeMap::new();
+    for (name, value) in file {
+        match value {
+            toml::Value::Table(group) => {
+                said.extend(group.into_iter().map(|(setting, value)| (format!("{name}/{setting}"), value)));
+            }
+            value => {
+                said.insert(name, value);
+            }
         }
     }
+    let mut policy = Policy::default();
+    for setting in settings() {
+        let value = match said.remove(setting.path) {
+            None => continue,
+            Some(toml::Value::Boolean(flag)) => Value::Flag(flag),
+            Some(toml::Value::Integer(figure)) => Value::Figure(figure.try_into().ok()?),
+            Some(toml::Value::String(word)) => Value::Word(word),
+            Some(_) => return None,
+        };
+        if !setting.kind.allows(&value) {
+            return None;
+        }
+        setting.set(&mut policy, value);
+    }
+    said.is_empty().then_some(policy)
 }
 
 impl From<RefusalsTable> for Refusals {
@@ -461,6 +435,25 @@ mod tests {
         let rules = "[[rules]]\nname = 'a'\nclass = 'ignored'\nwhen = { summary_is = ['x'] }\n\
                      [[rules]]\nname = 'any'\nclass = 'closure'";
         assert!(matches!(reading(rules), Err(DataError::Rule { .. })));
+    }
+
+    #[test]
+    fn a_policy_of_unknown_settings_or_out_of_range_is_refused() {
+        let with = |policy: &str| reading(&format!("[policy]\n{policy}\n[[rules]]\nname = 'any'\nclass = 'closure'"));
+        let read = with("aggregates = true\nhold = { minutes = 60 }\nrequired_word = 'booked'").unwrap().policy;
+        assert!(read.aggregates && read.hold.minutes == 60 && read.hold.readings == 2);
+        assert_eq!(read.required_word.as_deref(), Some("booked"));
+        let wrong = [
+            "colour = 'red'",
+            "hold = { readings = 0 }",
+            "hold = { days = 1 }",
+            "hold = 3",
+            "blocks = 1",
+            "required_word = ''",
+        ];
+        for policy in wrong {
+            assert!(matches!(with(policy), Err(DataError::Rule { .. })), "{policy}");
+        }
     }
 
     #[test]

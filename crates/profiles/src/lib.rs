@@ -15,5 +15,5 @@ pub use catalogue::{all, find, generic};
 pub use data::DataError;
 pub use detect::detect;
 pub use judge::Judgement;
-pub use profile::{Cadence, Directions, PolicyDefaults, Profile, ProviderId, Quirks, Refusals, UnknownProvider, Via};
+pub use profile::{Cadence, Directions, Profile, ProviderId, Quirks, Refusals, UnknownProvider, Via};
 pub use rules::EventClass;

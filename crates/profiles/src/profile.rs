@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use calmesh_calendar::{EchoPolicy, HoldPolicy, MassVanishPolicy};
+use calmesh_calendar::Policy;
 use url::Url;
 
 use crate::{
@@ -99,35 +99,6 @@ pub struct Refusals {
     pub not_a_calendar: Option<String>,
 }
 
-/// What a new connection's policy starts from (API.md, "A connection").
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PolicyDefaults {
-    /// Drop events that are marked free (TRANSP:TRANSPARENT).
-    pub busy_only: bool,
-    pub tentative_blocks: bool,
-    pub rule_closures_block: bool,
-    /// A word that SUMMARY must say, in any case and not as a part of a longer one.
-    pub required_word: Option<String>,
-    pub hold: HoldPolicy,
-    pub mass_vanish: MassVanishPolicy,
-    pub echo: EchoPolicy,
-}
-
-impl Default for PolicyDefaults {
-    /// The numbers of SAFETY.md, which hold for every provider whose file says nothing else.
-    fn default() -> Self {
-        Self {
-            busy_only: false,
-            tentative_blocks: true,
-            rule_closures_block: true,
-            required_word: None,
-            hold: HoldPolicy { readings: 2, minutes: 30 },
-            mass_vanish: MassVanishPolicy { stays: 2, nights_percent: 30, readings: 3, hours: 24 },
-            echo: EchoPolicy { probe: true, readings: 2, minutes: 60 },
-        }
-    }
-}
-
 /// What is known of one provider.
 #[derive(Debug, Clone)]
 pub struct Profile {
@@ -156,9 +127,9 @@ pub struct Profile {
     pub tells_reservations_apart: bool,
     /// It can't show what it read from us: its feed holds only its own events.
     pub never_echoes: bool,
-    /// Its feed lists stays that were booked elsewhere (a channel manager): SAFETY.md, "Mirrors".
-    pub aggregates: bool,
-    pub policy: PolicyDefaults,
+    /// What a new connection's policy starts from (API.md, "A connection"). A channel manager aggregates: its feed lists
+    /// stays that were booked elsewhere (SAFETY.md, "Mirrors").
+    pub policy: Policy,
     pub(crate) marks: Marks,
     pub(crate) rules: Vec<Rule>,
     pub(crate) codes: Vec<CodePattern>,

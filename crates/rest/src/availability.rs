@@ -100,7 +100,7 @@ impl From<AvailabilityError> for Problem {
         match error {
             AvailabilityError::NotFound => Self::not_found("property"),
             AvailabilityError::Invalid(fields) => {
-                Self::invalid(fields.iter().map(|flaw| FieldProblem::query(flaw.field, flaw.detail.clone())).collect())
+                Self::invalid(fields.into_iter().map(|flaw| FieldProblem::query(&flaw.field, flaw.detail)).collect())
             }
             AvailabilityError::Store(error) => error.into(),
         }

@@ -16,9 +16,10 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     answer::{self, IfMatch, Instant},
     api::Api,
-    body::{Fields, JsonBody, MaybeJsonBody, boolean, instant, text, whole, word},
+    body::{Fields, JsonBody, MaybeJsonBody, boolean, instant, text, word},
     caller::Owner,
     feeds::{WarningJson, feed_url},
+    policy::{PolicyEditSchema, PolicyJson, policy_fields},
     problem::Problem,
     properties::{Opens, busy, or_opens},
     query::{ListPage, ListParams, Listing, NoParams, Params, PathId, Preview, PreviewParams},
@@ -126,51 +127,6 @@ struct ImportJson {
     warnings: Vec<WarningJson>,
 }
 
-/// How a feed is judged; each value defaults from the profile.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Policy)]
-struct PolicyJson {
-    /// False shows the events to the host without blocking by them.
-    blocks: bool,
-    /// Drop events that are marked as free.
-    busy_only: bool,
-    tentative_blocks: bool,
-    rule_closures_block: bool,
-    /// Only events whose summary says this word count: in any case, and not as a part of a longer word (`booked` is said
-    /// by "Booked (Anna)" and not by "overbooked"). Several words count as they stand.
-    #[schema(required)]
-    required_word: Option<String>,
-    /// The feed repeats stays of other connections.
-    aggregates: bool,
-    hold: HoldPolicyJson,
-    mass_vanish: MassVanishJson,
-    echo: EchoJson,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = HoldPolicy)]
-struct HoldPolicyJson {
-    readings: u32,
-    minutes: u32,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = MassVanishPolicy)]
-struct MassVanishJson {
-    stays: u32,
-    nights_percent: u32,
-    readings: u32,
-    hours: u32,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = EchoPolicy)]
-struct EchoJson {
-    probe: bool,
-    readings: u32,
-    minutes: u32,
-}
-
 /// A run of failed fetches.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Failure)]
@@ -231,7 +187,7 @@ impl From<ConnectionView> for ConnectionJson {
 fn import_json(side: &ImportSide, policy: Policy, telemetry: ImportTelemetry) -> ImportJson {
     ImportJson {
         url: side.url.masked(),
-        policy: policy.into(),
+        policy: PolicyJson(policy),
         health: telemetry.health.into(),
         last_attempt_at: telemetry.last_attempt_at.map(Instant),
         last_refreshed_at: telemetry.last_refreshed_at.map(Instant),
@@ -267,27 +223,6 @@ fn export_json(side: &ExportSide, view: ExportView) -> ExportJson {
 impl From<Failure> for FailureJson {
     fn from(failure: Failure) -> Self {
         Self { kind: failure.kind.as_str(), detail: failure.detail, since: failure.since.into(), count: failure.count }
-    }
-}
-
-impl From<Policy> for PolicyJson {
-    fn from(policy: Policy) -> Self {
-        Self {
-            blocks: policy.blocks,
-            busy_only: policy.busy_only,
-            tentative_blocks: policy.tentative_blocks,
-            rule_closures_block: policy.rule_closures_block,
-            required_word: policy.required_word,
-            aggregates: policy.aggregates,
-            hold: HoldPolicyJson { readings: policy.hold.readings, minutes: policy.hold.minutes },
-            mass_vanish: MassVanishJson {
-                stays: policy.mass_vanish.stays,
-                nights_percent: policy.mass_vanish.nights_percent,
-                readings: policy.mass_vanish.readings,
-                hours: policy.mass_vanish.hours,
-            },
-            echo: EchoJson { probe: policy.echo.probe, readings: policy.echo.readings, minutes: policy.echo.minutes },
-        }
     }
 }
 
@@ -346,49 +281,6 @@ pub(crate) struct ImportEditSchema {
 }
 
 #[derive(ToSchema)]
-#[schema(as = PolicyEdit)]
-#[expect(dead_code, reason = "only its schema is used")]
-struct PolicyEditSchema {
-    blocks: Option<bool>,
-    busy_only: Option<bool>,
-    tentative_blocks: Option<bool>,
-    rule_closures_block: Option<bool>,
-    /// Only events whose summary says this word count: in any case, and not as a part of a longer word.
-    required_word: Option<String>,
-    aggregates: Option<bool>,
-    hold: Option<HoldEditSchema>,
-    mass_vanish: Option<MassVanishEditSchema>,
-    echo: Option<EchoEditSchema>,
-}
-
-#[derive(ToSchema)]
-#[schema(as = HoldPolicyEdit)]
-#[expect(dead_code, reason = "only its schema is used")]
-struct HoldEditSchema {
-    readings: Option<u32>,
-    minutes: Option<u32>,
-}
-
-#[derive(ToSchema)]
-#[schema(as = MassVanishPolicyEdit)]
-#[expect(dead_code, reason = "only its schema is used")]
-struct MassVanishEditSchema {
-    stays: Option<u32>,
-    nights_percent: Option<u32>,
-    readings: Option<u32>,
-    hours: Option<u32>,
-}
-
-#[derive(ToSchema)]
-#[schema(as = EchoPolicyEdit)]
-#[expect(dead_code, reason = "only its schema is used")]
-struct EchoEditSchema {
-    probe: Option<bool>,
-    readings: Option<u32>,
-    minutes: Option<u32>,
-}
-
-#[derive(ToSchema)]
 #[schema(as = ExportEdit)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct ExportEditSchema {
@@ -431,52 +323,6 @@ fn import_fields(fields: &mut Fields) -> ImportFields {
         Edit::To(policy) => policy,
     };
     ImportFields { url, policy }
-}
-
-fn policy_fields(fields: &mut Fields) -> PolicyEdit {
-    let number = |fields: &mut Fields, name: &str| fields.edit(name, whole(u32::MAX));
-    let hold = fields.object("hold", |hold| [number(hold, "readings"), number(hold, "minutes")]);
-    let [hold_readings, hold_minutes] = parts(hold);
-    let vanish = fields.object("mass_vanish", |vanish| {
-        ["stays", "nights_percent", "readings", "hours"].map(|name| number(vanish, name))
-    });
-    let [mass_vanish_stays, mass_vanish_nights_percent, mass_vanish_readings, mass_vanish_hours] = parts(vanish);
-    let mut echo_probe = Edit::Keep;
-    let echo = fields.object("echo", |echo| {
-        echo_probe = echo.edit("probe", boolean);
-        [number(echo, "readings"), number(echo, "minutes")]
-    });
-    if matches!(echo, Edit::Reset) {
-        echo_probe = Edit::Reset;
-    }
-    let [echo_readings, echo_minutes] = parts(echo);
-    PolicyEdit {
-        reset: false,
-        blocks: fields.edit("blocks", boolean),
-        busy_only: fields.edit("busy_only", boolean),
-        tentative_blocks: fields.edit("tentative_blocks", boolean),
-        rule_closures_block: fields.edit("rule_closures_block", boolean),
-        required_word: fields.edit("required_word", text(TEXT_MOST)),
-        aggregates: fields.edit("aggregates", boolean),
-        hold_readings,
-        hold_minutes,
-        mass_vanish_stays,
-        mass_vanish_nights_percent,
-        mass_vanish_readings,
-        mass_vanish_hours,
-        echo_probe,
-        echo_readings,
-        echo_minutes,
-    }
-}
-
-/// A null object puts each of its fields back.
-fn parts<const N: usize>(object: Edit<[Edit<u32>; N]>) -> [Edit<u32>; N] {
-    match object {
-        Edit::Keep => [Edit::Keep; N],
-        Edit::Reset => [Edit::Reset; N],
-        Edit::To(parts) => parts,
-    }
 }
 
 /// What was said of the export side.

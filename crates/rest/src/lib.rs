@@ -31,6 +31,7 @@ mod links;
 #[cfg(test)]
 mod openapi;
 mod options;
+mod policy;
 mod problem;
 mod properties;
 mod providers;

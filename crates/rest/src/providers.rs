@@ -90,7 +90,7 @@ impl ProviderView {
             directions: DirectionsView { import: profile.directions.import, export: profile.directions.export },
             limits: &profile.limits,
             max_imports: profile.max_imports,
-            aggregates: profile.aggregates,
+            aggregates: profile.policy.aggregates,
             refused: api.desk.settings.refused_providers.contains(profile.id.as_str()),
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use calmesh_calendar::{AccountId, BlockKind, FeedReading, House, Nights, Policy, ReadWarning, Verdict};
+use calmesh_calendar::{AccountId, BlockKind, FeedReading, House, Nights, ReadWarning, Verdict};
 use calmesh_ics as ics;
 use calmesh_profiles::{Profile, detect, generic};
 use jiff::{
@@ -22,8 +22,7 @@ use crate::{
     },
     limits::{BLOCKS_TOLD, DAYS_AHEAD, DAYS_BACK, WARNINGS_TOLD},
     model::{
-        Budget, FailureKind, FeedUrl, Fetched, LinkOwner, LinkToken, PolicyOverrides, Snapshot, Span, Spender,
-        Validators, span_of,
+        Budget, FailureKind, FeedUrl, Fetched, LinkOwner, LinkToken, Snapshot, Span, Spender, Validators, span_of,
     },
     ports::{FeedRequest, FetchFailure, StoreError},
     provider_words::{refusal_of, user_agent_for, with_help},
@@ -346,11 +345,11 @@ fn nights_told(house: &House, now: Timestamp) -> Option<Nights> {
 
 fn report(reading: &FeedReading, profile: &'static Profile, house: &House, now: Timestamp) -> CheckReport {
     let window = nights_told(house, now);
-    let policy: Policy = PolicyOverrides::default().resolve(&profile.policy, profile.aggregates);
+    let policy = &profile.policy;
     let mut blocks = Vec::new();
     let mut nights = BTreeSet::new();
     let mut blocking = BTreeSet::new();
-    for (at, (event, sighting)) in reading.events.iter().zip(judge_feed(reading, profile, &policy)).enumerate() {
+    for (at, (event, sighting)) in reading.events.iter().zip(judge_feed(reading, profile, policy)).enumerate() {
         let Verdict::Blocks(kind) = sighting.verdict else { continue };
         // A recurring event counts once, as in the text; of busy times several stand on one line, each for itself.
         let of_one_line = event.lines.first == event.lines.last;

@@ -1,7 +1,7 @@
 //! What edits have in common: fields that stay, go back to their default or are set; expected versions; what is
 //! wrong with a field; texts.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use jiff::tz::TimeZone;
 
@@ -72,14 +72,14 @@ impl Expected {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidField {
     /// Its place in the words of the API, parts joined by `/`: `import/policy/hold/minutes`.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     /// A sentence that says what would be right. Quotes no secret.
     pub detail: String,
 }
 
 impl InvalidField {
-    pub(crate) fn new(field: &'static str, detail: impl Into<String>) -> Self {
-        Self { field, detail: detail.into() }
+    pub(crate) fn new(field: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
+        Self { field: field.into(), detail: detail.into() }
     }
 }
 
@@ -94,12 +94,12 @@ impl fmt::Display for InvalidField {
 pub(crate) struct Flaws(Vec<InvalidField>);
 
 impl Flaws {
-    pub(crate) fn add(&mut self, field: &'static str, detail: impl Into<String>) {
+    pub(crate) fn add(&mut self, field: impl Into<Cow<'static, str>>, detail: impl Into<String>) {
         self.0.push(InvalidField::new(field, detail));
     }
 
     /// A name or a text that calendars and pages can show.
-    pub(crate) fn text(&mut self, field: &'static str, text: &str, least: usize, most: usize) {
+    pub(crate) fn text(&mut self, field: impl Into<Cow<'static, str>>, text: &str, least: usize, most: usize) {
         let length = text.chars().count();
         if text.chars().any(char::is_control) {
             self.add(field, "must hold no line breaks or other control characters");

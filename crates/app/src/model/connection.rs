@@ -1,12 +1,10 @@
 //! Connections: the link between a property and one calendar elsewhere.
 
-use calmesh_calendar::{
-    AccountId, ConnectionId, EchoPolicy, HoldPolicy, MassVanishPolicy, Policy, PropertyId, ReadWarning,
-};
-use calmesh_profiles::{PolicyDefaults, Profile};
+use calmesh_calendar::{AccountId, ConnectionId, Policy, PropertyId, ReadWarning};
+use calmesh_profiles::Profile;
 use jiff::Timestamp;
 
-use super::{FeedUrl, LinkToken, SecretHash, Site, Snapshot, Validators};
+use super::{FeedUrl, LinkToken, PolicyOverrides, SecretHash, Site, Snapshot, Validators};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
@@ -112,10 +110,8 @@ impl Connection {
     /// How its feed is judged.
     #[must_use]
     pub fn policy(&self) -> Policy {
-        let profile = self.profile();
-        let none = PolicyOverrides::default();
-        let overrides = self.import.as_ref().map_or(&none, |import| &import.policy);
-        overrides.resolve(&profile.policy, profile.aggregates)
+        let defaults = &self.profile().policy;
+        self.import.as_ref().map_or_else(|| defaults.clone(), |import| import.policy.resolve(defaults))
     }
 }
 
@@ -176,69 +172,4 @@ pub struct ExportSide {
     pub last_changed_at: Option<Timestamp>,
     /// Since when the reads of this link, and of those that it was given out as before, are recorded.
     pub recorded_since: Timestamp,
-}
-
-/// A connection's own settings; what is not set follows its profile.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct PolicyOverrides {
-    pub blocks: Option<bool>,
-    pub busy_only: Option<bool>,
-    pub tentative_blocks: Option<bool>,
-    pub rule_closures_block: Option<bool>,
-    pub required_word: Option<String>,
-    pub aggregates: Option<bool>,
-    pub hold: HoldOverrides,
-    pub mass_vanish: MassVanishOverrides,
-    pub echo: EchoOverrides,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct HoldOverrides {
-    pub readings: Option<u32>,
-    pub minutes: Option<u32>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct MassVanishOverrides {
-    pub stays: Option<u32>,
-    pub nights_percent: Option<u32>,
-    pub readings: Option<u32>,
-    pub hours: Option<u32>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct EchoOverrides {
-    pub probe: Option<bool>,
-    pub readings: Option<u32>,
-    pub minutes: Option<u32>,
-}
-
-impl PolicyOverrides {
-    /// The policy in force: these settings over a profile's defaults.
-    #[must_use]
-    pub fn resolve(&self, defaults: &PolicyDefaults, aggregates: bool) -> Policy {
-        Policy {
-            blocks: self.blocks.unwrap_or(true),
-            busy_only: self.busy_only.unwrap_or(defaults.busy_only),
-            tentative_blocks: self.tentative_blocks.unwrap_or(defaults.tentative_blocks),
-            rule_closures_block: self.rule_closures_block.unwrap_or(defaults.rule_closures_block),
-            required_word: self.required_word.clone().or_else(|| defaults.required_word.clone()),
-            aggregates: self.aggregates.unwrap_or(aggregates),
-            hold: HoldPolicy {
-                readings: self.hold.readings.unwrap_or(defaults.hold.readings),
-                minutes: self.hold.minutes.unwrap_or(defaults.hold.minutes),
-            },
-            mass_vanish: MassVanishPolicy {
-                stays: self.mass_vanish.stays.unwrap_or(defaults.mass_vanish.stays),
-                nights_percent: self.mass_vanish.nights_percent.unwrap_or(defaults.mass_vanish.nights_percent),
-                readings: self.mass_vanish.readings.unwrap_or(defaults.mass_vanish.readings),
-                hours: self.mass_vanish.hours.unwrap_or(defaults.mass_vanish.hours),
-            },
-            echo: EchoPolicy {
-                probe: self.echo.probe.unwrap_or(defaults.echo.probe),
-                readings: self.echo.readings.unwrap_or(defaults.echo.readings),
-                minutes: self.echo.minutes.unwrap_or(defaults.echo.minutes),
-            },
-        }
-    }
 }

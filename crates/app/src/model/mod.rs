@@ -8,6 +8,7 @@ mod connection;
 mod fetch;
 mod link;
 mod past;
+mod policy;
 mod property;
 mod refresh;
 mod secret;
@@ -17,10 +18,7 @@ pub use account::{Account, Scope, Token};
 pub use activity::{Activity, ActivityKind, NamedStay, Names, Site, StayPart};
 pub use budget::{Budget, Spender, Spent};
 pub use clock::{CLOCKS_DIFFER, ClockWatch, Jump, happened, is_ahead};
-pub use connection::{
-    Applied, Connection, Detail, Direction, EchoOverrides, ExportSide, Format, HoldOverrides, ImportSide,
-    MassVanishOverrides, PolicyOverrides, Status,
-};
+pub use connection::{Applied, Connection, Detail, Direction, ExportSide, Format, ImportSide, Status};
 pub use fetch::{
     AnnouncedReading, Failure, FailureKind, FetchHealth, FetchPlan, FetchState, Fetched, Health, HostPause, Snapshot,
     SweepRecord, Validators, bucket_of, spread_of,
@@ -31,6 +29,7 @@ pub use link::{
 };
 pub use past::{PAST_KEPT, Replaced};
 pub(crate) use past::{without_secrets, without_words};
+pub use policy::PolicyOverrides;
 pub use property::{ClosedHold, ConflictRecord, Dirty, Property, PropertyHouseError, PropertyState, postponed};
 pub(crate) use refresh::found_unchanged;
 pub use refresh::{LatestRefresh, Outcome, Refresh, RefreshOutcome, RefreshPage, RefreshPart, RefreshScope};

@@ -158,7 +158,7 @@ fn source_of(connection: &Connection) -> Source {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::PolicyOverrides, readings::body::read_body};
+    use crate::readings::body::read_body;
 
     #[test]
     fn a_required_word_is_a_word_and_not_a_part_of_one() {
@@ -193,8 +193,7 @@ mod tests {
         let day = "BEGIN:VEVENT\r\nUID:u\r\nDTSTAMP:20260101T000000Z\r\nDTSTART;VALUE=DATE:20261204\r\n\
                    TRANSP:TRANSPARENT\r\nEND:VEVENT\r\n";
         let (generic, house) = (calmesh_profiles::generic(), House::ordinary());
-        let policy: Policy = PolicyOverrides { busy_only: Some(true), ..PolicyOverrides::default() }
-            .resolve(&generic.policy, generic.aggregates);
+        let policy = Policy { busy_only: true, ..generic.policy.clone() };
         let now = "2026-11-21T08:00:00Z".parse().unwrap();
         for (days, begins) in [
             (day.to_owned(), "1 all-day event is marked as free and does not block. If it should, show it"),

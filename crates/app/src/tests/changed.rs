@@ -1,11 +1,11 @@
 //! A connection whose URL the host corrects: the wrong flat's nights are not the new site's to hold.
 
-use calmesh_calendar::{ConnectionId, HoldCause};
+use calmesh_calendar::{ConnectionId, HoldCause, policy::Value};
 use jiff::SignedDuration;
 
 use super::world::*;
 use crate::{
-    ConnectionEdit, ConnectionError, Expected, NewConnection, NewProperty, Openings, PolicyEdit, Reach, SideEdit,
+    ConnectionEdit, ConnectionError, Expected, NewConnection, NewProperty, Openings, Reach, SideEdit,
     fakes::{Answer, Moment},
     model::*,
     ports::*,
@@ -349,7 +349,7 @@ async fn a_change_of_the_provider_or_the_policy_alone_is_no_change_of_the_calend
     let (world, a, _) = with_the_wrong_flat().await;
     let provider = ConnectionEdit { provider: crate::Edit::To("generic".to_owned()), ..Default::default() };
     let policy = ConnectionEdit {
-        policy: PolicyEdit { hold_minutes: crate::Edit::To(60), ..Default::default() },
+        policy: set("hold/minutes", Value::Figure(60)),
         import: SideEdit::Touch,
         ..Default::default()
     };

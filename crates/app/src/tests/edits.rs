@@ -1,12 +1,12 @@
 //! What a host changes: two at once, a death at every call, and what changes nothing.
 
-use calmesh_calendar::{BlockId, BlockKind, ConnectionId};
+use calmesh_calendar::{BlockId, BlockKind, ConnectionId, policy::Value};
 use jiff::{SignedDuration, civil::date};
 
 use super::world::*;
 use crate::{
     BlockEdit, ConnectionEdit, ConnectionError, Edit, Expected, NewBlock, NewConnection, NewProperty, OwnKind,
-    PolicyEdit, PropertyEdit, PropertyError, Reach, SideEdit, When,
+    PropertyEdit, PropertyError, Reach, SideEdit, When,
     fakes::{Answer, Moment},
     model::*,
     ports::*,
@@ -28,7 +28,7 @@ fn new_url(name: &str) -> ConnectionEdit {
 
 fn required_word(word: &str) -> ConnectionEdit {
     ConnectionEdit {
-        policy: PolicyEdit { required_word: Edit::To(word.to_owned()), ..PolicyEdit::default() },
+        policy: set("required_word", Value::Word(word.to_owned())),
         import: SideEdit::Touch,
         ..ConnectionEdit::default()
     }
@@ -285,7 +285,8 @@ async fn pruning_a_reservation_may_open_its_turnover_night_and_says_so() {
     create(&world, "a").await;
     let pruned = world.app.desk.preview_prune(&reach(&world), &world.property).await.unwrap();
     assert_eq!((pruned.removed.len(), pruned.openings.opens.len()), (1, 0), "the stay has a turnover night of its own");
-    world.change(|state| state.connections[0].import.as_mut().unwrap().policy.blocks = Some(false)).await;
+    let shown = set("blocks", Value::Flag(false)).over(&PolicyOverrides::default());
+    world.change(|state| state.connections[0].import.as_mut().unwrap().policy = shown.clone()).await;
     let shown_only = world.app.desk.preview_prune(&reach(&world), &world.property).await.unwrap();
     assert_eq!(shown_only.removed, [], "what does not block covers nothing");
 }

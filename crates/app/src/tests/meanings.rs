@@ -6,7 +6,7 @@ use std::{fmt::Write, fs, path::Path};
 
 use calmesh_calendar::{Extent, House};
 
-use crate::{READER, judge_feed, model::PolicyOverrides, read_body};
+use crate::{READER, judge_feed, read_body};
 
 /// The files below a folder that are calendars, by their paths from it, in order.
 fn bodies(folder: &Path, below: &str, out: &mut Vec<String>) {
@@ -30,9 +30,8 @@ fn meaning_of(body: &[u8]) -> String {
         Ok(reading) => calmesh_profiles::detect(None, reading.prodid.as_deref()),
         Err(refusal) => return format!("  refused: {refusal}\n"),
     };
-    let policy = PolicyOverrides::default().resolve(&told.policy, told.aggregates);
     let reading = read_body(body, &house, told, now).unwrap();
-    let mut lines: Vec<String> = judge_feed(&reading, told, &policy)
+    let mut lines: Vec<String> = judge_feed(&reading, told, &told.policy)
         .into_iter()
         .map(|sighting| {
             let extent = match sighting.extent {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use calmesh_calendar::{BlockId, ConnectionId};
+use calmesh_calendar::{BlockId, ConnectionId, policy::Value};
 use jiff::{ToSpan, civil::Date};
 use proptest::prelude::*;
 
@@ -171,7 +171,7 @@ fn edit_of(deed: &Deed) -> ConnectionEdit {
         }
         Deed::StopTheImport(_) => ConnectionEdit { direction: Some(Direction::Export), ..edit },
         _ => {
-            let policy = crate::PolicyEdit { blocks: Edit::To(false), ..Default::default() };
+            let policy = set("blocks", Value::Flag(false));
             ConnectionEdit { policy, import: SideEdit::Touch, ..edit }
         }
     }

@@ -6,7 +6,7 @@ use calmesh_calendar::*;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    App, NewConnection, Ports, Settings,
+    App, Edit, NewConnection, PolicyEdit, Ports, Settings,
     changes::{difference::difference, draft::History},
     fakes::{Answer, FakeDeployment, FixedClock, Interruption, MemoryBus, MemoryFeeds, MemoryObjects, MemoryStore},
     model::*,
@@ -45,6 +45,12 @@ pub(super) fn airbnb(stamp: u32, stays: &[(&str, &str, &str)]) -> String {
     }
     text.push_str("END:VCALENDAR\r\n");
     text
+}
+
+/// An edit of one setting of a policy.
+pub(super) fn set(path: &str, value: policy::Value) -> PolicyEdit {
+    let setting = policy::settings().find(|setting| setting.path == path).unwrap();
+    PolicyEdit { reset: false, settings: vec![(setting, Edit::To(value))] }
 }
 
 /// A new connection both ways to the feed of this name.

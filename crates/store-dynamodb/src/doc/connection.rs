@@ -15,7 +15,7 @@ use super::{
     block::{self, bit},
     claims,
     pack::{self, Reader, Writer},
-    settings::{PolicyOverridesDoc, warnings},
+    settings::{policy, warnings},
 };
 
 const WHAT: &str = "a connection";
@@ -63,7 +63,7 @@ pub(crate) struct Known {
 
 /// What hardly any connection has, as JSON.
 #[derive(Serialize, Deserialize)]
-struct Policy(#[serde(with = "PolicyOverridesDoc")] PolicyOverrides);
+struct Policy(#[serde(with = "policy")] PolicyOverrides);
 
 #[derive(Serialize, Deserialize)]
 struct Warnings(#[serde(with = "warnings")] Vec<ReadWarning>);

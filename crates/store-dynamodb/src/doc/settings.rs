@@ -1,10 +1,14 @@
 //! Parts of settings as JSON.
 
-use calmesh_app::model::{Detail, EchoOverrides, Format, HoldOverrides, MassVanishOverrides, PolicyOverrides};
-use calmesh_calendar::ReadWarning;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
 
-use super::values::is_default;
+use calmesh_app::model::{Detail, Format, PolicyOverrides};
+use calmesh_calendar::{
+    ReadWarning,
+    policy::{Kind, Value},
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value as Json;
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Detail", rename_all = "snake_case")]
@@ -51,58 +55,45 @@ pub(super) mod warnings {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "PolicyOverrides")]
-pub(super) struct PolicyOverridesDoc {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    blocks: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    busy_only: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    tentative_blocks: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    rule_closures_block: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    required_word: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    aggregates: Option<bool>,
-    #[serde(with = "HoldOverridesDoc", default, skip_serializing_if = "is_default")]
-    hold: HoldOverrides,
-    #[serde(with = "MassVanishOverridesDoc", default, skip_serializing_if = "is_default")]
-    mass_vanish: MassVanishOverrides,
-    #[serde(with = "EchoOverridesDoc", default, skip_serializing_if = "is_default")]
-    echo: EchoOverrides,
-}
+/// A connection's own settings by their paths. A setting that this version does not know is left out.
+pub(super) mod policy {
+    use super::{BTreeMap, Deserialize, Deserializer, Json, Kind, PolicyOverrides, Serialize, Serializer, Value};
 
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "HoldOverrides")]
-pub(super) struct HoldOverridesDoc {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    readings: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    minutes: Option<u32>,
-}
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum ValueDoc<'a> {
+        Flag(bool),
+        Figure(u32),
+        Word(&'a str),
+    }
 
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "MassVanishOverrides")]
-pub(super) struct MassVanishOverridesDoc {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    stays: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    nights_percent: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    readings: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    hours: Option<u32>,
-}
+    impl<'a> From<&'a Value> for ValueDoc<'a> {
+        fn from(value: &'a Value) -> Self {
+            match value {
+                Value::Flag(flag) => Self::Flag(*flag),
+                Value::Figure(figure) => Self::Figure(*figure),
+                Value::Word(word) => Self::Word(word),
+            }
+        }
+    }
 
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "EchoOverrides")]
-pub(super) struct EchoOverridesDoc {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    probe: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    readings: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    minutes: Option<u32>,
+    pub(in crate::doc) fn serialize<S: Serializer>(value: &PolicyOverrides, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(value.iter().map(|(setting, value)| (setting.path, ValueDoc::from(value))))
+    }
+
+    pub(in crate::doc) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PolicyOverrides, D::Error> {
+        let set = BTreeMap::<String, Json>::deserialize(deserializer)?;
+        let mut odd = None;
+        let policy = PolicyOverrides::of(|setting| {
+            let json = set.get(setting.path)?;
+            let value = match setting.kind {
+                Kind::Flag => json.as_bool().map(Value::Flag),
+                Kind::Figure { .. } => json.as_u64().and_then(|figure| figure.try_into().ok()).map(Value::Figure),
+                Kind::Word { .. } => json.as_str().map(|word| Value::Word(word.to_owned())),
+            };
+            odd = odd.or(value.is_none().then_some(setting.path));
+            value
+        });
+        odd.map_or(Ok(policy), |path| Err(serde::de::Error::custom(format!("{path} is of another kind"))))
+    }
 }

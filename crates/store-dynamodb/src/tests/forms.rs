@@ -15,10 +15,10 @@ use calmesh_app::{
     },
     model::{
         Account, Activity, ActivityKind, AnnouncedReading, Applied, Budget, ClosedHold, ConflictRecord, Connection,
-        Detail, Direction, EchoOverrides, ExtraLink, Failure, FailureKind, Format, HoldOverrides, HostPause, LinkOwner,
-        LinkScope, MassVanishOverrides, NamedStay, Names, Outcome, PolicyOverrides, Property, PropertyState, Refresh,
-        RefreshPart, RefreshScope, Replaced, RetiringLink, RetiringServes, Scope, SecretHash, Site, Snapshot, Spender,
-        Status, StayPart, StoppedExport, SweepRecord, Token, Validators, bucket_of,
+        Detail, Direction, ExtraLink, Failure, FailureKind, Format, HostPause, LinkOwner, LinkScope, NamedStay, Names,
+        Outcome, PolicyOverrides, Property, PropertyState, Refresh, RefreshPart, RefreshScope, Replaced, RetiringLink,
+        RetiringServes, Scope, SecretHash, Site, Snapshot, Spender, Status, StayPart, StoppedExport, SweepRecord,
+        Token, Validators, bucket_of,
     },
     ports::{
         AccountStore, ActivityStore, BudgetStore, FetchStore, IdempotencyStart, IdempotencyStore, LinkStore, MarkStore,
@@ -27,7 +27,7 @@ use calmesh_app::{
 };
 use calmesh_calendar::{
     Block, BlockKind, Claim, ClaimRule, ConnectionClaims, EventKey, Extent, Finding, Hold, HoldCause, HoldEnd,
-    LostStay, Origin, ReadWarning, Runs, Sign, Standing, Times,
+    LostStay, Origin, ReadWarning, Runs, Sign, Standing, Times, policy,
 };
 use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
@@ -113,17 +113,13 @@ pub(crate) fn a_rich_connection(property: &Property) -> Connection {
     let mut connection = a_connection(property, 1);
     connection.status = Status::Paused { until: Some(at(700)) };
     let import = connection.import.as_mut().unwrap();
-    import.policy = PolicyOverrides {
-        blocks: Some(false),
-        busy_only: Some(true),
-        tentative_blocks: Some(false),
-        rule_closures_block: Some(true),
-        required_word: Some("Booked — ☂".to_owned()),
-        aggregates: Some(true),
-        hold: HoldOverrides { readings: Some(3), minutes: Some(9) },
-        mass_vanish: MassVanishOverrides { stays: Some(1), nights_percent: Some(2), readings: Some(3), hours: Some(4) },
-        echo: EchoOverrides { probe: Some(false), readings: Some(9), minutes: Some(8) },
-    };
+    import.policy = PolicyOverrides::of(|setting| {
+        Some(match setting.kind {
+            policy::Kind::Flag => policy::Value::Flag(setting.path == "blocks"),
+            policy::Kind::Figure { least, .. } => policy::Value::Figure(least),
+            policy::Kind::Word { .. } => policy::Value::Word("Booked — ☂".to_owned()),
+        })
+    });
     import.applied = Some(Applied {
         snapshot: Snapshot("abc".to_owned()),
         validators: Validators { etag: Some("\"x\"".to_owned()), last_modified: Some("Sat".to_owned()) },

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use calmesh_calendar::{AccountId, ConnectionId, span::Later};
+use calmesh_calendar::{
+    AccountId, ConnectionId,
+    policy::{Kind, Value},
+    span::Later,
+};
 use calmesh_profiles::{Via, detect};
 use jiff::{SignedDuration, Timestamp};
 
@@ -123,25 +127,17 @@ pub(super) fn check_provider(provider: &str, flaws: &mut Flaws) {
     }
 }
 
-/// Numbers within which a policy makes sense.
 pub(super) fn check_policy(policy: &PolicyOverrides, flaws: &mut Flaws) {
-    if let Some(word) = &policy.required_word {
-        flaws.text("import/policy/required_word", word, 1, 100);
-    }
-    let mut within = |field: &'static str, value: Option<u32>, least: u32, most: u32| {
-        if value.is_some_and(|value| !(least..=most).contains(&value)) {
-            flaws.add(field, format!("must be from {least} to {most}"));
+    for (setting, value) in policy.iter() {
+        let field = || format!("import/policy/{}", setting.path);
+        match (setting.kind, value) {
+            (Kind::Word { most }, Value::Word(word)) => flaws.text(field(), word, 1, most),
+            (Kind::Figure { least, most }, value) if !setting.kind.allows(value) => {
+                flaws.add(field(), format!("must be from {least} to {most}"));
+            }
+            _ => {}
         }
-    };
-    let (week, month) = (7 * 24 * 60, 31 * 24);
-    within("import/policy/hold/readings", policy.hold.readings, 1, 100);
-    within("import/policy/hold/minutes", policy.hold.minutes, 0, week);
-    within("import/policy/mass_vanish/stays", policy.mass_vanish.stays, 1, 10_000);
-    within("import/policy/mass_vanish/nights_percent", policy.mass_vanish.nights_percent, 0, 100);
-    within("import/policy/mass_vanish/readings", policy.mass_vanish.readings, 1, 100);
-    within("import/policy/mass_vanish/hours", policy.mass_vanish.hours, 0, month);
-    within("import/policy/echo/readings", policy.echo.readings, 1, 100);
-    within("import/policy/echo/minutes", policy.echo.minutes, 0, week);
+    }
 }
 
 /// The sides that the connection shall have after the edit, and its settings; or what is wrong with that.

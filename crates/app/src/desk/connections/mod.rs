@@ -6,7 +6,10 @@
 pub(crate) mod decide;
 pub(crate) mod deeds;
 
-use calmesh_calendar::{ConnectionId, Policy};
+use calmesh_calendar::{
+    ConnectionId, Policy,
+    policy::{Setting, Value},
+};
 
 use crate::{
     changes::ChangeRefusal,
@@ -81,45 +84,19 @@ pub enum SideEdit {
 pub struct PolicyEdit {
     /// Everything goes back to the profile's before the rest is set.
     pub reset: bool,
-    pub blocks: Edit<bool>,
-    pub busy_only: Edit<bool>,
-    pub tentative_blocks: Edit<bool>,
-    pub rule_closures_block: Edit<bool>,
-    pub required_word: Edit<String>,
-    pub aggregates: Edit<bool>,
-    pub hold_readings: Edit<u32>,
-    pub hold_minutes: Edit<u32>,
-    pub mass_vanish_stays: Edit<u32>,
-    pub mass_vanish_nights_percent: Edit<u32>,
-    pub mass_vanish_readings: Edit<u32>,
-    pub mass_vanish_hours: Edit<u32>,
-    pub echo_probe: Edit<bool>,
-    pub echo_readings: Edit<u32>,
-    pub echo_minutes: Edit<u32>,
+    /// What is not among them stays.
+    pub settings: Vec<(&'static Setting, Edit<Value>)>,
 }
 
 impl PolicyEdit {
     /// The settings after the edit.
     #[must_use]
     pub fn over(&self, present: &PolicyOverrides) -> PolicyOverrides {
-        let mut after = if self.reset { PolicyOverrides::default() } else { present.clone() };
-        after.blocks = self.blocks.over_option(after.blocks);
-        after.busy_only = self.busy_only.over_option(after.busy_only);
-        after.tentative_blocks = self.tentative_blocks.over_option(after.tentative_blocks);
-        after.rule_closures_block = self.rule_closures_block.over_option(after.rule_closures_block);
-        after.required_word = self.required_word.over_option(after.required_word);
-        after.aggregates = self.aggregates.over_option(after.aggregates);
-        after.hold.readings = self.hold_readings.over_option(after.hold.readings);
-        after.hold.minutes = self.hold_minutes.over_option(after.hold.minutes);
-        let vanish = &mut after.mass_vanish;
-        vanish.stays = self.mass_vanish_stays.over_option(vanish.stays);
-        vanish.nights_percent = self.mass_vanish_nights_percent.over_option(vanish.nights_percent);
-        vanish.readings = self.mass_vanish_readings.over_option(vanish.readings);
-        vanish.hours = self.mass_vanish_hours.over_option(vanish.hours);
-        after.echo.probe = self.echo_probe.over_option(after.echo.probe);
-        after.echo.readings = self.echo_readings.over_option(after.echo.readings);
-        after.echo.minutes = self.echo_minutes.over_option(after.echo.minutes);
-        after
+        PolicyOverrides::of(|setting| {
+            let present = if self.reset { None } else { present.get(setting).cloned() };
+            let edit = self.settings.iter().find(|(edited, _)| *edited == setting);
+            edit.map_or(present.clone(), |(_, edit)| edit.over_option(present))
+        })
     }
 }
 
