@@ -1,10 +1,10 @@
 //! What the profiles know of a feed's own site: the name that it wants to be read by, and what a host does about a
 //! calendar that it does not give.
 
-use calmesh_profiles::{Profile, detect, find, generic};
+use calmesh_profiles::{Profile, ProviderId, detect, generic};
 
 use crate::{
-    model::{FailureKind, FeedUrl},
+    model::{FailureKind, FeedUrl, Provider},
     ports::FetchFailure,
 };
 
@@ -15,14 +15,14 @@ pub fn user_agent_for(url: &FeedUrl) -> Option<&'static str> {
 }
 
 /// Whose words help: the host's, which can't be wrong, else of the provider that the connection is said to be of.
-fn profile_of(url: &FeedUrl, provider: &str) -> &'static Profile {
+fn profile_of(url: &FeedUrl, provider: &Provider) -> &'static Profile {
     let by_host = detect(url.to_url().as_ref(), None);
-    if by_host.id == generic().id { find(provider).unwrap_or(by_host) } else { by_host }
+    if by_host.id == generic().id { provider.profile() } else { by_host }
 }
 
 /// The failure with what its provider's profile says about it.
 #[must_use]
-pub fn with_help(failure: FetchFailure, url: &FeedUrl, provider: &str) -> FetchFailure {
+pub fn with_help(failure: FetchFailure, url: &FeedUrl, provider: &Provider) -> FetchFailure {
     match help(profile_of(url, provider), failure.kind) {
         Some(help) => FetchFailure { detail: format!("{} {help}", failure.detail), ..failure },
         None => failure,
@@ -50,8 +50,8 @@ fn help(profile: &'static Profile, kind: FailureKind) -> Option<&'static str> {
 }
 
 /// Why connections of this provider can't be made here.
-pub(crate) fn refusal_of(provider: &str) -> String {
-    let name = calmesh_profiles::find(provider).map_or(provider, |profile| profile.name.as_str());
+pub(crate) fn refusal_of(provider: ProviderId) -> String {
+    let name = &provider.profile().name;
     format!(
         "{name} is not connected by calendar links here: the manager of this service allows {name} by {name}'s own \
          API only. Connect it there, or ask the manager."
@@ -65,7 +65,7 @@ mod tests {
     #[track_caller]
     fn told(url: &str, provider: &str, kind: FailureKind) -> String {
         let failure = FetchFailure { kind, detail: "It failed.".to_owned(), retry_after: None, host: None };
-        with_help(failure, &url.parse().unwrap(), provider).detail
+        with_help(failure, &url.parse().unwrap(), &provider.into()).detail
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use calmesh_calendar::ConnectionId;
 use jiff::SignedDuration;
 
-use crate::model::{FetchState, bucket_of};
+use crate::model::{FetchState, Provider, bucket_of};
 
 /// The fixed number of buckets.
 pub const BUCKETS: u16 = 4096;
@@ -33,7 +33,7 @@ pub(crate) fn first_second_to_announce(last_step: Option<i64>, step: i64, tick: 
 /// Whether a provider's pace lets this sweep read the connection: where it allows less than every sweep, each of its
 /// connections has turns of its own, spread by bucket. Known to whoever asks when it was last read, too.
 #[must_use]
-pub fn is_turn_of(connection: &ConnectionId, provider: &str, number: i64, period: SignedDuration) -> bool {
+pub fn is_turn_of(connection: &ConnectionId, provider: &Provider, number: i64, period: SignedDuration) -> bool {
     let every = sweeps_between_reads(provider, period);
     (number + i64::from(bucket_of(connection))).rem_euclid(every) == 0
 }
@@ -54,9 +54,8 @@ pub(crate) fn is_turn_to_read_anew(state: &FetchState, number: i64, period: Sign
 
 /// Every so many sweeps one reads a connection of this provider; at least 1.
 #[must_use]
-pub fn sweeps_between_reads(provider: &str, period: SignedDuration) -> i64 {
-    let profile = calmesh_profiles::find(provider).unwrap_or_else(calmesh_profiles::generic);
-    let pace = profile.cadence.as_ref().map_or(0, |cadence| i64::from(cadence.min_interval_minutes) * 60);
+pub fn sweeps_between_reads(provider: &Provider, period: SignedDuration) -> i64 {
+    let pace = provider.profile().cadence.as_ref().map_or(0, |cadence| i64::from(cadence.min_interval_minutes) * 60);
     let period = period.as_secs().max(1);
     // Rounded up: never more often than the provider allows.
     ((pace + period - 1) / period).max(1)

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use calmesh_profiles::ProviderId;
 use jiff::SignedDuration;
 use url::Url;
 
@@ -13,7 +14,7 @@ pub struct Settings {
     /// Where private links are served, without a trailing slash: `https://d111.cloudfront.net`.
     pub links_base: Url,
     /// Providers refused over iCalendar.
-    pub refused_providers: BTreeSet<String>,
+    pub refused_providers: BTreeSet<ProviderId>,
     /// Every connection is read once in this period.
     pub sweep_period: SignedDuration,
     /// A refresh that was asked for so recently answers for one of the same scope, and a feed that was read well so

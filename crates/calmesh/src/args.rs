@@ -2,6 +2,7 @@
 
 use std::{fmt, net::Ipv6Addr, path::PathBuf, str::FromStr};
 
+use calmesh_app::model::ProviderId;
 use calmesh_lambda_kit::CONTACT_URL;
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, builder::FalseyValueParser};
 use jiff::{SignedDuration, tz::TimeZone};
@@ -76,7 +77,7 @@ pub(crate) struct Serve {
 
     /// Providers that may not be connected over iCalendar, by commas
     #[arg(long, env = "CALMESH_REFUSE_PROVIDERS", value_name = "PROVIDERS", value_delimiter = ',', value_parser = provider)]
-    pub(crate) refuse_providers: Vec<String>,
+    pub(crate) refuse_providers: Vec<ProviderId>,
 
     /// A page that says who reads feeds, for those who run the sites; the fetcher names it in its User-Agent
     #[arg(long, env = "CALMESH_CONTACT_URL", value_name = "URL", default_value = CONTACT_URL, value_parser = contact_url)]
@@ -223,12 +224,9 @@ fn contact_url(text: &str) -> Result<Url, String> {
     url.ok_or_else(|| "give the https address of a page, such as https://calendars.example.com/about".to_owned())
 }
 
-fn provider(text: &str) -> Result<String, String> {
+fn provider(text: &str) -> Result<ProviderId, String> {
     let id = text.trim();
-    match calmesh_profiles::find(id) {
-        Some(_) => Ok(id.to_owned()),
-        None => Err(format!("no provider is called {id:?}; GET /v1/providers lists them, such as airbnb")),
-    }
+    id.parse().map_err(|_| format!("no provider is called {id:?}; GET /v1/providers lists them, such as airbnb"))
 }
 
 fn zone(text: &str) -> Result<TimeZone, String> {

@@ -35,7 +35,7 @@ pub(crate) async fn run(args: &Check) -> Result<bool, SourceError> {
         Err(SourceError::Fetch(failure)) => {
             let failure = source::with_flag(failure, args.allow_private_feeds);
             let failure = match &source {
-                Source::Url(url) => with_help(failure, url, calmesh_profiles::generic().id.as_str()),
+                Source::Url(url) => with_help(failure, url, &calmesh_profiles::generic().id.into()),
                 Source::File(_) | Source::Stdin => failure,
             };
             CheckReport::unusable(calmesh_profiles::detect(url.as_ref(), None), &failure)
@@ -80,7 +80,7 @@ fn as_json(report: &CheckReport) -> Value {
     let warning = |warning: &ReadWarning| json!({ "line": warning.line, "uid": warning.uid, "detail": warning.detail });
     json!({
         "usable": report.usable,
-        "provider": report.provider,
+        "provider": report.provider.as_str(),
         "name": report.name,
         "events": {
             "in_text": report.events.in_text,
@@ -97,7 +97,7 @@ fn as_json(report: &CheckReport) -> Value {
 }
 
 fn text(shown: &str, report: &CheckReport, style: Style) -> String {
-    let provider = calmesh_profiles::find(&report.provider).map_or(report.provider.as_str(), |p| p.name.as_str());
+    let provider = &report.provider.profile().name;
     let mut lines = vec![String::new(), format!("  {}", style.bold(&harmless(shown)))];
     match &report.problem {
         Some(problem) => {

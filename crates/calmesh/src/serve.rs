@@ -490,7 +490,7 @@ async fn wire(
     let feeds = source::feeds(own_agent, args.allow_private_feeds, own_listener)?;
     let settings = Settings {
         links_base: args.public_url.clone().unwrap_or_else(|| api.clone()),
-        refused_providers: args.refuse_providers.iter().cloned().collect(),
+        refused_providers: args.refuse_providers.iter().copied().collect(),
         sweep_period: args.sweep_every,
         read_again_after: args.read_again_after,
         shards: 1,

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
+use calmesh_app::model::ProviderId;
 use jiff::SignedDuration;
 use url::Url;
 
@@ -81,7 +82,7 @@ pub struct Config {
     /// CloudFormation's id of the stack, which no other stack has or had.
     pub stack_id: String,
     /// Providers refused over iCalendar.
-    pub refused_providers: BTreeSet<String>,
+    pub refused_providers: BTreeSet<ProviderId>,
     /// Every connection is read once in this period.
     pub sweep_period: SignedDuration,
     /// A power of two from 1 to 4,096.
@@ -156,7 +157,7 @@ impl Config {
             )?,
             contact: contact(&variables)?,
             stack_id: variables.required("CALMESH_STACK_ID", "the id of the stack")?,
-            refused_providers: variables.list("CALMESH_REFUSE_PROVIDERS").into_iter().collect(),
+            refused_providers: refused_providers(&variables)?,
             sweep_period: period(&variables)?,
             shards: shards(&variables)?,
             private_feeds: variables.flag("CALMESH_ALLOW_PRIVATE_FEEDS")?,
@@ -194,6 +195,16 @@ fn period(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Sign
     (period >= SignedDuration::from_mins(1))
         .then_some(period)
         .ok_or(ConfigError::Unreadable { variable: VARIABLE, wanted: WANTED })
+}
+
+fn refused_providers(
+    variables: &Variables<impl Fn(&str) -> Option<String>>,
+) -> Result<BTreeSet<ProviderId>, ConfigError> {
+    const VARIABLE: &str = "CALMESH_REFUSE_PROVIDERS";
+    const WANTED: &str = "ids of providers by commas, such as airbnb,vrbo";
+    let ids = variables.list(VARIABLE);
+    let known: Result<_, _> = ids.iter().map(|id| id.parse::<ProviderId>()).collect();
+    known.map_err(|_| ConfigError::Unreadable { variable: VARIABLE, wanted: WANTED })
 }
 
 fn shards(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<u16, ConfigError> {
@@ -315,6 +326,7 @@ mod tests {
     fn an_unreadable_value_is_not_repeated() {
         let mut variables = complete();
         for (name, value) in [
+            ("CALMESH_REFUSE_PROVIDERS", "airbnb,nobody"),
             ("CALMESH_SHARDS", "48"),
             ("CALMESH_SWEEP_EVERY", "5s"),
             ("CALMESH_ALLOW_PRIVATE_FEEDS", "maybe"),

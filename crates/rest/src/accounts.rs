@@ -376,7 +376,7 @@ mod tests {
                 account: draft.state.property.account.clone(),
                 property: draft.state.property.id.clone(),
                 name: "Airbnb".to_owned(),
-                provider: "airbnb".to_owned(),
+                provider: "airbnb".into(),
                 direction: Direction::Export,
                 status: Status::Active,
                 import: None,

@@ -121,7 +121,7 @@ struct StayJson {
 impl From<NamedStay> for StayJson {
     fn from(stay: NamedStay) -> Self {
         let (start, end) = written_span(stay.span);
-        let (name, provider) = stay.site.map(|site| (site.name, site.provider)).unzip();
+        let (name, provider) = stay.site.map(|site| (site.name, site.provider.to_string())).unzip();
         let (start_before, end_before) = stay.before.map(written_span).unzip();
         let part = stay.part.into();
         Self { block_id: stay.block.to_string(), part, name, provider, start, end, start_before, end_before }
@@ -346,7 +346,7 @@ impl ActivityView {
                     .of_block(&block)
             }
         };
-        let (name, provider) = names.site.map(|site| (site.name, site.provider)).unzip();
+        let (name, provider) = names.site.map(|site| (site.name, site.provider.to_string())).unzip();
         Self {
             property_name: names.property,
             name: view.name.or(name),

@@ -79,6 +79,7 @@ impl From<BlockSource> for Source {
         match source {
             BlockSource::Own => Self::Own,
             BlockSource::Connection { connection, name, provider } => {
+                let provider = provider.map(|provider| provider.to_string()).unwrap_or_default();
                 Self::Connection { connection_id: connection.to_string(), name, provider }
             }
         }

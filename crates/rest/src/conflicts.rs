@@ -102,7 +102,7 @@ impl ConflictStayJson {
         let (start, end) = written_span(known.span);
         let provider = match known.source {
             BlockSource::Own => None,
-            BlockSource::Connection { provider, .. } => Some(provider),
+            BlockSource::Connection { provider, .. } => provider.map(|provider| provider.to_string()),
         };
         let kind = Some(known.kind.into());
         Self { block_id, name: known.site, provider, kind, start: Some(start), end: Some(end), gone }

@@ -9,8 +9,9 @@ use calmesh_app::{
     site_in_words,
 };
 use calmesh_calendar::{ConnectionId, Policy, PropertyId};
+use calmesh_profiles::ProviderId;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
@@ -174,7 +175,7 @@ impl From<ConnectionView> for ConnectionJson {
             id: connection.id.to_string(),
             property_id: connection.property.to_string(),
             name: connection.name,
-            provider: connection.provider,
+            provider: connection.provider.to_string(),
             direction: connection.direction.into(),
             status,
             paused_until,
@@ -350,6 +351,12 @@ fn side<T: Default>(object: Edit<T>) -> (SideEdit, T) {
     }
 }
 
+/// The id of a provider.
+fn provider(value: &Value) -> Result<ProviderId, String> {
+    let unknown = || "is not known; GET /v1/providers lists them, and generic fits any calendar link".to_owned();
+    text(TEXT_MOST)(value)?.parse().map_err(|_| unknown())
+}
+
 /// A value to be set; none for the default.
 fn set<T>(edit: Edit<T>) -> Option<T> {
     match edit {
@@ -380,7 +387,7 @@ impl From<ConnectionError> for Problem {
                 Self::invalid_field(&format!("/{field}"), detail.clone())
                     .saying(detail)
                     .sort("provider-refused")
-                    .with("provider", provider)
+                    .with("provider", provider.as_str())
             }
             ConnectionError::AddressRefused { detail } => {
                 let problem = json!({"type": FailureKind::AddressRefused.as_str(), "detail": detail});
@@ -445,7 +452,7 @@ async fn create(
 ) -> Result<Response, Problem> {
     fields.read_only(READ_ONLY);
     let name = fields.required("name", text(NAME_MOST));
-    let provider = fields.nullable("provider", text(TEXT_MOST));
+    let provider = fields.nullable("provider", provider);
     let direction = fields.optional("direction", word(DIRECTIONS)).unwrap_or(Direction::Bidirectional);
     let paused = fields.optional("status", word(STATUSES)).unwrap_or_default();
     let (import_side, import) = side(fields.object("import", import_fields));
@@ -505,7 +512,7 @@ async fn edit(
 ) -> Result<Response, Problem> {
     fields.read_only(READ_ONLY);
     let name = fields.optional("name", text(NAME_MOST));
-    let provider = fields.edit("provider", text(TEXT_MOST));
+    let provider = fields.edit("provider", provider);
     let direction = fields.optional("direction", word(DIRECTIONS));
     let paused = fields.optional("status", word(STATUSES));
     let (import, ImportFields { url, policy }) = side(fields.object("import", import_fields));

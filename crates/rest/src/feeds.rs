@@ -100,7 +100,7 @@ impl From<CheckReport> for CheckJson {
         });
         Self {
             usable: report.usable,
-            provider: report.provider,
+            provider: report.provider.to_string(),
             name: report.name,
             events: EventCountsJson {
                 in_text: report.events.in_text,

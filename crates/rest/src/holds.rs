@@ -62,7 +62,7 @@ struct HoldJson {
 
 impl From<HoldView> for HoldJson {
     fn from(view: HoldView) -> Self {
-        let (name, provider) = view.site.map(|site| (site.name, site.provider)).unzip();
+        let (name, provider) = view.site.map(|site| (site.name, site.provider.to_string())).unzip();
         let (start, end) = view.span.map(written_span).unzip();
         Self {
             name,

@@ -91,7 +91,7 @@ impl ProviderView {
             limits: &profile.limits,
             max_imports: profile.max_imports,
             aggregates: profile.policy.aggregates,
-            refused: api.desk.settings.refused_providers.contains(profile.id.as_str()),
+            refused: api.desk.settings.refused_providers.contains(&profile.id),
         }
     }
 }

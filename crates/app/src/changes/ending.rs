@@ -9,7 +9,7 @@ use crate::{
         draft::Draft,
         holds::{close_holds, keep_ended},
     },
-    model::{ActivityKind, LinkToken, RETIRES_AFTER, RetiringLink, RetiringServes},
+    model::{ActivityKind, LinkToken, Provider, RETIRES_AFTER, RetiringLink, RetiringServes},
 };
 
 /// So many links of one property serve an empty calendar: twice as many as it may have connections.
@@ -41,14 +41,14 @@ pub(crate) fn remove_connection(draft: &mut Draft, id: &ConnectionId) {
 
 /// The link serves an empty calendar for a week, so that its reader lets go; links that were rotated away before
 /// serve the same from now on.
-pub(crate) fn retire_link(draft: &mut Draft, id: &ConnectionId, provider: &str, token: LinkToken) {
+pub(crate) fn retire_link(draft: &mut Draft, id: &ConnectionId, provider: &Provider, token: LinkToken) {
     let until = draft.now.later(RETIRES_AFTER);
     for link in rotated_links(draft, id) {
-        link.serves = RetiringServes::Empty { provider: provider.to_owned() };
+        link.serves = RetiringServes::Empty { provider: provider.clone() };
         // Its reader needs the time to see that it is empty, too.
         link.until = until;
     }
-    let serves = RetiringServes::Empty { provider: provider.to_owned() };
+    let serves = RetiringServes::Empty { provider: provider.clone() };
     draft.state.retiring.push(RetiringLink { token, serves, until });
     give_up_oldest_emptied(draft);
 }

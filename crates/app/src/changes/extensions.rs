@@ -27,7 +27,7 @@ pub(crate) fn apart(block: &Block, state: &PropertyState, house: &House) -> Opti
     let site = |connection: Option<&ConnectionId>| Some(state.connection(connection?)?.site());
     if let Some(lost) = block.lost() {
         let (stay, span) = (lost.stay.clone(), span_of(lost.extent, house));
-        let then = || lost.site.clone().map(|(name, provider)| Site { name, provider });
+        let then = || lost.site.clone().map(|(name, provider)| Site { name, provider: provider.as_str().into() });
         return Some(StayApart { stay, gone: true, site: site(lost.connection.as_ref()).or_else(then), span });
     }
     let extends = block.extends()?;
@@ -69,7 +69,7 @@ pub(crate) fn tell_of_extensions(before: &PropertyState, draft: &mut Draft) {
                     connection: was.connection().cloned(),
                     site: was.connection().and_then(|connection| before.connection(connection)).map(|connection| {
                         let Site { name, provider } = connection.site();
-                        (name, provider)
+                        (name, provider.to_string())
                     }),
                     extent: was.extent,
                 });

@@ -157,8 +157,7 @@ fn first_of_each(
 /// A connection in words: its name, and its provider's where that does not say it.
 #[must_use]
 pub fn site_in_words(site: &Site) -> String {
-    let generic = &calmesh_profiles::generic().id;
-    let provider = calmesh_profiles::find(&site.provider).filter(|found| found.id != *generic).map(provider_in_words);
+    let provider = (!site.provider.is_generic()).then(|| provider_in_words(site.provider.profile()));
     match provider {
         Some(provider) if !site.name.to_lowercase().contains(&provider.to_lowercase()) => {
             format!("{} ({provider})", site.name)
@@ -245,7 +244,7 @@ mod tests {
     #[test]
     fn a_connection_whose_name_hides_its_provider_is_told_with_it() {
         let words =
-            |name: &str, provider: &str| site_in_words(&Site { name: name.to_owned(), provider: provider.to_owned() });
+            |name: &str, provider: &str| site_in_words(&Site { name: name.to_owned(), provider: provider.into() });
         assert_eq!(words("Airbnb, whole flat", "airbnb"), "Airbnb, whole flat");
         assert_eq!(words("AIRBNB", "airbnb"), "AIRBNB");
         assert_eq!(words("Whole flat", "vrbo"), "Whole flat (Vrbo)");

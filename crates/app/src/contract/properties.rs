@@ -57,7 +57,7 @@ pub async fn property_store(
     let owner = LinkOwner::Connection { account: account_id(1), property: id.clone(), connection: connection_id(1) };
     let retiring = RetiringLink {
         token: link_token(90),
-        serves: RetiringServes::Empty { provider: "booking_com".to_owned() },
+        serves: RetiringServes::Empty { provider: "booking_com".into() },
         until: at(700),
     };
     let second = PropertyCommit {

@@ -28,7 +28,7 @@ use crate::{
         reach::Reach,
     },
     limits::{self, Full, SUMMARY_MOST},
-    model::{ActivityKind, Connection, NamedStay, PropertyState, Span, StayPart, span_of},
+    model::{ActivityKind, Connection, NamedStay, PropertyState, Provider, Span, StayPart, span_of},
     ports::{Page, PageRequest, StoreError},
 };
 
@@ -87,9 +87,9 @@ pub enum BlockSource {
     Own,
     Connection {
         connection: ConnectionId,
-        /// What the host calls it; empty where it is not known any more.
+        /// What the host calls it; empty, and without a provider, where it is not known any more.
         name: String,
-        provider: String,
+        provider: Option<Provider>,
     },
 }
 
@@ -365,8 +365,8 @@ pub(crate) fn source_of(block: &Block, state: &PropertyState) -> BlockSource {
         None => BlockSource::Own,
         Some(id) => {
             let site = connection_of(block, state).map(Connection::site);
-            let (name, provider) = site.map(|site| (site.name, site.provider)).unwrap_or_default();
-            BlockSource::Connection { connection: id.clone(), name, provider }
+            let (name, provider) = site.map(|site| (site.name, site.provider)).unzip();
+            BlockSource::Connection { connection: id.clone(), name: name.unwrap_or_default(), provider }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use calmesh_calendar::{AccountId, BlockKind, FeedReading, House, Nights, ReadWarning, Verdict};
 use calmesh_ics as ics;
-use calmesh_profiles::{Profile, detect, generic};
+use calmesh_profiles::{Profile, ProviderId, detect, generic};
 use jiff::{
     SignedDuration, Timestamp, ToSpan,
     civil::{Date, Time},
@@ -56,7 +56,7 @@ pub struct CheckReport {
     /// Whether a connection could be made of it.
     pub usable: bool,
     /// A profile's id.
-    pub provider: String,
+    pub provider: ProviderId,
     /// The calendar's own name.
     pub name: Option<String>,
     pub events: EventCounts,
@@ -191,7 +191,7 @@ impl Desk {
         };
         if report.problem.is_none() && self.settings.refused_providers.contains(&report.provider) {
             report.usable = false;
-            report.problem = Some(Problem { kind: "provider_refused", detail: refusal_of(&report.provider) });
+            report.problem = Some(Problem { kind: "provider_refused", detail: refusal_of(report.provider) });
         }
         Ok(report)
     }
@@ -206,7 +206,7 @@ impl Desk {
             let (reading, profile) = read_detected(&text, address.as_ref(), &of, read_at)?;
             Ok::<_, ics::Refusal>((reading, profile, Snapshot(ics::meaning(&text).to_string())))
         };
-        let told = |failure| for_who_waits(with_help(failure, url, generic().id.as_str()));
+        let told = |failure| for_who_waits(with_help(failure, url, &generic().id.into()));
         let examined = aside(examine).await.map_err(|error| told(unreadable(&error)))?;
         let (reading, profile, snapshot) = examined.map_err(|refusal| told(refused(&refusal)))?;
         Ok(Examined { body, validators, reading, snapshot, profile, read_at })
@@ -232,7 +232,7 @@ impl Desk {
             hops: Some(self.gate_of_looks()),
             room: Some(self.traffic.room_to_look(account)),
         };
-        let told = |failure| for_who_waits(with_help(failure, url, generic().id.as_str()));
+        let told = |failure| for_who_waits(with_help(failure, url, &generic().id.into()));
         match self.feeds.fetch(request).await.map_err(told)? {
             Fetched::Body { bytes, validators, .. } => Ok((bytes, validators, look)),
             Fetched::NotModified => Err(told(crate::readings::body::unasked_304()).into()),
@@ -317,7 +317,7 @@ pub fn check_body(body: &[u8], zone: Option<&TimeZone>, now: Timestamp, url: Opt
         Err(refusal) => {
             let (profile, failure) = (detect(url, None), refused(&refusal));
             let known = url.and_then(|url| url.as_str().parse::<FeedUrl>().ok());
-            let failure = known.map_or(failure.clone(), |url| with_help(failure, &url, generic().id.as_str()));
+            let failure = known.map_or(failure.clone(), |url| with_help(failure, &url, &generic().id.into()));
             CheckReport::unusable(profile, &failure)
         }
     }
@@ -366,7 +366,7 @@ fn report(reading: &FeedReading, profile: &'static Profile, house: &House, now: 
         .take(BLOCKS_TOLD)
         .map(|(_, kind, extent, uid)| CheckedBlock { span: span_of(extent, house), kind, uid: cut(uid) })
         .collect();
-    let mut warnings = warnings_of(reading, &policy);
+    let mut warnings = warnings_of(reading, policy);
     let warnings_left_out = warnings.len().saturating_sub(WARNINGS_TOLD);
     warnings.truncate(WARNINGS_TOLD);
     for warning in &mut warnings {
@@ -375,7 +375,7 @@ fn report(reading: &FeedReading, profile: &'static Profile, house: &House, now: 
     }
     CheckReport {
         usable: true,
-        provider: profile.id.as_str().to_owned(),
+        provider: profile.id,
         name: reading.name.clone().map(|name| told(name, NAME_TOLD)),
         events: EventCounts {
             in_text: reading.events_in_text,
@@ -397,7 +397,7 @@ impl CheckReport {
     pub fn unusable(profile: &'static Profile, failure: &FetchFailure) -> Self {
         Self {
             usable: false,
-            provider: profile.id.as_str().to_owned(),
+            provider: profile.id,
             name: None,
             events: EventCounts::default(),
             blocks: Vec::new(),

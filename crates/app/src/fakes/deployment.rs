@@ -39,7 +39,7 @@ impl FakeDeployment {
         let operator_key = TokenSecret::from_random([7; 32]);
         let settings = Settings {
             links_base,
-            refused_providers: refused_providers.iter().map(|id| (*id).to_owned()).collect(),
+            refused_providers: refused_providers.iter().filter_map(|id| id.parse().ok()).collect(),
             sweep_period: SignedDuration::from_mins(15),
             read_again_after: Settings::READ_AGAIN_AFTER,
             shards: 1,

@@ -3,7 +3,7 @@
 use std::slice;
 
 use calmesh_calendar::{AccountId, ConnectionId, FeedReading, House, PropertyId};
-use calmesh_profiles::Profile;
+use calmesh_profiles::{Profile, ProviderId};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
@@ -304,8 +304,8 @@ impl Merge {
         }
         let url = known.import.as_ref().and_then(|import| import.url.to_url());
         let told = calmesh_profiles::detect(url.as_ref(), reading.prodid.as_deref());
-        if self.settings.refused_providers.contains(told.id.as_str()) {
-            return Ok(Merged::Refused(refused_provider(told.id.as_str())));
+        if self.settings.refused_providers.contains(&told.id) {
+            return Ok(Merged::Refused(refused_provider(told.id)));
         }
         learn_provider(draft, connection, told);
         let feed = AcceptedFeed { reading, snapshot: &read.snapshot, validators, read_at: read.read_at, horizon_at };
@@ -406,14 +406,14 @@ fn tell_of_lost_bodies(readings: &[ReadFeed], merged: &[Merged]) {
 fn learn_provider(draft: &mut Draft, connection: &ConnectionId, told: &Profile) {
     let generic = calmesh_profiles::generic().id;
     let Some(known) = draft.connection_mut(connection) else { return };
-    if known.provider == generic.as_str() && told.id != generic && applied_snapshot(known).is_none() {
-        known.provider = told.id.as_str().to_owned();
+    if known.provider == generic.into() && told.id != generic && applied_snapshot(known).is_none() {
+        known.provider = told.id.into();
         known.version += 1;
     }
 }
 
 /// A feed that turns out to be of a provider that this deployment refuses over iCalendar.
-fn refused_provider(provider: &str) -> FetchFailure {
+fn refused_provider(provider: ProviderId) -> FetchFailure {
     FetchFailure { kind: FailureKind::LinkRefused, detail: refusal_of(provider), retry_after: None, host: None }
 }
 

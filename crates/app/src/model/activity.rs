@@ -3,7 +3,7 @@
 use calmesh_calendar::{BlockId, ConflictId, ConnectionId, Finding, HoldId, Nights, PropertyId};
 use jiff::{Timestamp, civil::Date};
 
-use super::FailureKind;
+use super::{FailureKind, Provider};
 use crate::model::Span;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +31,7 @@ pub struct Names {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Site {
     pub name: String,
-    /// Id of a profile.
-    pub provider: String,
+    pub provider: Provider,
 }
 
 /// A block by whose it was and when.

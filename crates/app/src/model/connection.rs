@@ -4,7 +4,7 @@ use calmesh_calendar::{AccountId, ConnectionId, Policy, PropertyId, ReadWarning}
 use calmesh_profiles::Profile;
 use jiff::Timestamp;
 
-use super::{FeedUrl, LinkToken, PolicyOverrides, SecretHash, Site, Snapshot, Validators};
+use super::{FeedUrl, LinkToken, PolicyOverrides, Provider, SecretHash, Site, Snapshot, Validators};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
@@ -56,8 +56,7 @@ pub struct Connection {
     pub account: AccountId,
     pub property: PropertyId,
     pub name: String,
-    /// A profile's id.
-    pub provider: String,
+    pub provider: Provider,
     pub direction: Direction,
     pub status: Status,
     /// There exactly while the direction imports.
@@ -101,10 +100,10 @@ impl Connection {
         matches!(self.status, Status::Paused { .. })
     }
 
-    /// Its provider's profile; the generic one for a provider that is known no more.
+    /// Its provider's profile.
     #[must_use]
     pub fn profile(&self) -> &'static Profile {
-        calmesh_profiles::find(&self.provider).unwrap_or_else(calmesh_profiles::generic)
+        self.provider.profile()
     }
 
     /// How its feed is judged.

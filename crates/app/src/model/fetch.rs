@@ -3,7 +3,7 @@
 use calmesh_calendar::{AccountId, ConnectionId, PropertyId, home_of};
 use jiff::{SignedDuration, Timestamp};
 
-use super::FeedUrl;
+use super::{FeedUrl, Provider};
 
 /// One fetched body, kept by what it says: the digest that `calmesh_ics::meaning` gives, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -23,7 +23,7 @@ pub struct FetchPlan {
     pub connection: ConnectionId,
     pub account: AccountId,
     pub property: PropertyId,
-    pub provider: String,
+    pub provider: Provider,
     /// The connection's, for what is told of it; none in what an earlier version wrote.
     pub name: Option<String>,
     pub url: FeedUrl,

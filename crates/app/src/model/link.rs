@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use calmesh_calendar::{AccountId, ConnectionId, LinkId, PropertyId, span::Later};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Detail, Dirty, Format, LinkToken};
+use super::{Detail, Dirty, Format, LinkToken, Provider};
 
 /// An old link is served for so long, so that its reader lets go of what it holds, or is told of the new one.
 pub const RETIRES_AFTER: SignedDuration = SignedDuration::from_hours(24 * 7);
@@ -67,14 +67,14 @@ pub struct RetiringLink {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RetiringServes {
     /// A valid calendar with nothing in it, with the quirks of this provider's profile.
-    Empty { provider: String },
+    Empty { provider: Provider },
     /// What the connection's present link serves: rotated, not yet revoked.
     Current { connection: ConnectionId },
     /// Nothing, since the export of its connection was stopped; turned on again it lives again.
     Stopped {
         connection: ConnectionId,
         /// Whose quirks the empty calendar has.
-        provider: String,
+        provider: Provider,
         /// The link's settings; none for one that had been rotated away before.
         was: Option<StoppedExport>,
     },

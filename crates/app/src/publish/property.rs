@@ -264,8 +264,7 @@ impl Publish {
         for link in &state.retiring {
             let bytes = match &link.serves {
                 RetiringServes::Empty { provider } | RetiringServes::Stopped { provider, .. } => {
-                    let profile = calmesh_profiles::find(provider).unwrap_or_else(calmesh_profiles::generic);
-                    render(&document(String::from(BUSY_NAME), Vec::new(), profile))
+                    render(&document(String::from(BUSY_NAME), Vec::new(), provider.profile()))
                 }
                 RetiringServes::Current { connection } => match state.connection(connection) {
                     Some(connection) => render_connection(&echo, state, &picture, connection, now),

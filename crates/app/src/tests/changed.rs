@@ -347,7 +347,7 @@ async fn a_store_that_fails_at_any_call_leaves_the_wrong_flat_or_the_right_one_a
 #[tokio::test]
 async fn a_change_of_the_provider_or_the_policy_alone_is_no_change_of_the_calendar() {
     let (world, a, _) = with_the_wrong_flat().await;
-    let provider = ConnectionEdit { provider: crate::Edit::To("generic".to_owned()), ..Default::default() };
+    let provider = ConnectionEdit { provider: crate::Edit::To("generic".parse().unwrap()), ..Default::default() };
     let policy = ConnectionEdit {
         policy: set("hold/minutes", Value::Figure(60)),
         import: SideEdit::Touch,

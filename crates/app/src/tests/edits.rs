@@ -372,23 +372,23 @@ async fn deleting_a_connection_also_empties_links_that_were_rotated_away() {
 async fn a_provider_that_is_set_by_hand_stays_until_a_url_says_otherwise() {
     let world = World::new().await;
     world.serve("a", airbnb(1, STAY).replace("-//Airbnb Inc//Hosting Calendar 1.0//EN", "-//x//EN"));
-    let new = NewConnection { provider: Some("vrbo".to_owned()), ..new_connection("a") };
+    let new = NewConnection { provider: Some("vrbo".parse().unwrap()), ..new_connection("a") };
     let made = world.app.desk.create_connection(&reach(&world), &world.property, &new).await.unwrap().connection;
-    assert_eq!(made.provider, "vrbo");
+    assert_eq!(made.provider.as_str(), "vrbo");
     world.clock.advance(SignedDuration::from_mins(1));
     world.serve("b", airbnb(1, STAY).replace("-//Airbnb Inc//Hosting Calendar 1.0//EN", "-//x//EN"));
     let moved = world.app.desk.edit_connection(&reach(&world), &made.id, &new_url("b"), &Expected::Any).await.unwrap();
-    assert_eq!(moved.connection.provider, "vrbo");
+    assert_eq!(moved.connection.provider.as_str(), "vrbo");
     world.clock.advance(SignedDuration::from_mins(1));
     world.serve("c", airbnb(1, STAY));
     let moved = world.app.desk.edit_connection(&reach(&world), &made.id, &new_url("c"), &Expected::Any).await.unwrap();
-    assert_eq!(moved.connection.provider, "airbnb");
-    let by_hand = ConnectionEdit { provider: Edit::To("vrbo".to_owned()), ..ConnectionEdit::default() };
+    assert_eq!(moved.connection.provider.as_str(), "airbnb");
+    let by_hand = ConnectionEdit { provider: Edit::To("vrbo".parse().unwrap()), ..ConnectionEdit::default() };
     let set = world.app.desk.edit_connection(&reach(&world), &made.id, &by_hand, &Expected::Any).await.unwrap();
-    assert_eq!(set.connection.provider, "vrbo");
+    assert_eq!(set.connection.provider.as_str(), "vrbo");
     let reset = ConnectionEdit { provider: Edit::Reset, ..ConnectionEdit::default() };
     let detected = world.app.desk.edit_connection(&reach(&world), &made.id, &reset, &Expected::Any).await.unwrap();
-    assert_eq!(detected.connection.provider, "airbnb", "by the words of what was read last");
+    assert_eq!(detected.connection.provider.as_str(), "airbnb", "by the words of what was read last");
 }
 
 #[tokio::test]

@@ -187,7 +187,7 @@ async fn paused_and_retired_links() {
     world
         .change(|state| {
             state.connections.retain(|known| known.id != b);
-            let serves = RetiringServes::Empty { provider: "vrbo".to_owned() };
+            let serves = RetiringServes::Empty { provider: "vrbo".into() };
             state.retiring.push(RetiringLink { token: token.clone(), serves, until });
         })
         .await;

@@ -287,7 +287,7 @@ async fn a_connection_that_was_made_unseen_learns_whose_feed_it_is() {
     world.serve("b", airbnb(1, &[]));
     world.sweep().await;
     let provider =
-        |state: &PropertyState, id| state.connections.iter().find(|known| known.id == id).unwrap().provider.clone();
+        |state: &PropertyState, id| state.connections.iter().find(|known| known.id == id).unwrap().provider.to_string();
     let state = world.state().await;
     assert_eq!(provider(&state, unseen), "airbnb");
     assert_eq!(provider(&state, told), "vrbo", "what the host said stands");
@@ -295,7 +295,7 @@ async fn a_connection_that_was_made_unseen_learns_whose_feed_it_is() {
 
 #[tokio::test]
 async fn a_feed_of_a_refused_provider_is_not_taken_in_however_it_was_connected() {
-    let refused = ["airbnb".to_owned()].into();
+    let refused = ["airbnb".parse().unwrap()].into();
     let world = World::new().await.with_settings(|settings| settings.refused_providers = refused);
     let a = world.connect("a", "generic").await;
     world.serve("a", airbnb(1, STAYS));

@@ -135,7 +135,7 @@ impl World {
             account: self.account.clone(),
             property: self.property.clone(),
             name: name.to_owned(),
-            provider: provider.to_owned(),
+            provider: provider.into(),
             direction: Direction::Bidirectional,
             status: Status::Active,
             import: Some(ImportSide::new(Self::url(name).parse().unwrap(), now, PolicyOverrides::default())),

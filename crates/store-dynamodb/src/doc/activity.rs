@@ -2,7 +2,7 @@
 
 use calmesh_app::{
     Span,
-    model::{Activity, ActivityKind, FailureKind, NamedStay, Names, Site, StayPart},
+    model::{Activity, ActivityKind, FailureKind, NamedStay, Names, Provider, Site, StayPart},
 };
 use calmesh_calendar::{BlockId, ConflictId, ConnectionId, Finding, HoldId, Nights, PropertyId};
 use jiff::{Timestamp, civil::Date};
@@ -49,7 +49,8 @@ pub(super) struct NamesDoc {
 #[serde(remote = "Site")]
 pub(super) struct SiteDoc {
     name: String,
-    provider: String,
+    #[serde(with = "text")]
+    provider: Provider,
 }
 
 #[derive(Serialize, Deserialize)]

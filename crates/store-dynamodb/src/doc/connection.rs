@@ -89,7 +89,7 @@ fn write_settings<'a>(to: &mut Writer<'a>, connection: &'a Connection) -> Result
     to.id(account);
     to.id(property);
     to.word(name);
-    to.word(provider);
+    to.word(provider.as_str());
     to.instant(connection.created_at);
     to.instant(connection.named_at);
     to.number(connection.version);
@@ -165,7 +165,7 @@ fn read_settings(from: &mut Reader<'_>) -> Option<Connection> {
         _ => return None,
     };
     let (id, account, property) = (from.id()?, from.id()?, from.id()?);
-    let (name, provider) = (from.word()?.to_owned(), from.word()?.to_owned());
+    let (name, provider) = (from.word()?.to_owned(), from.word()?.into());
     let (created_at, named_at, version) = (from.instant()?, from.instant()?, from.number()?);
     let until = from.instant_if(flags & UNTIL != 0)?;
     let status = match (flags & PAUSED != 0, until) {

@@ -1,6 +1,6 @@
 //! Plans and failures as JSON.
 
-use calmesh_app::model::{Failure, FailureKind, FeedUrl, FetchPlan, Snapshot, Validators};
+use calmesh_app::model::{Failure, FailureKind, FeedUrl, FetchPlan, Provider, Snapshot, Validators};
 use calmesh_calendar::{AccountId, ConnectionId, PropertyId};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -49,7 +49,8 @@ pub(super) struct FetchPlanDoc {
     account: AccountId,
     #[serde(with = "text")]
     property: PropertyId,
-    provider: String,
+    #[serde(with = "text")]
+    provider: Provider,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     #[serde(with = "feed_url")]

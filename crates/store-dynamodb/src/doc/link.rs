@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use calmesh_app::model::{
-    Detail, Dirty, ExtraLink, Format, LinkOwner, LinkScope, LinkToken, RetiringLink, RetiringServes, StoppedExport,
+    Detail, Dirty, ExtraLink, Format, LinkOwner, LinkScope, LinkToken, Provider, RetiringLink, RetiringServes,
+    StoppedExport,
 };
 use calmesh_calendar::{AccountId, ConnectionId, LinkId, PropertyId};
 use jiff::Timestamp;
@@ -33,7 +34,8 @@ pub(super) struct RetiringLinkDoc {
 #[serde(remote = "RetiringServes", rename_all = "snake_case")]
 pub(super) enum RetiringServesDoc {
     Empty {
-        provider: String,
+        #[serde(with = "text")]
+        provider: Provider,
     },
     Current {
         #[serde(with = "text")]
@@ -42,7 +44,8 @@ pub(super) enum RetiringServesDoc {
     Stopped {
         #[serde(with = "text")]
         connection: ConnectionId,
-        provider: String,
+        #[serde(with = "text")]
+        provider: Provider,
         #[serde(with = "stopped_option", default, skip_serializing_if = "Option::is_none")]
         was: Option<StoppedExport>,
     },

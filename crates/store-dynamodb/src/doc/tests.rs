@@ -67,7 +67,7 @@ fn survives_as_claims(mine: &ConnectionClaims) {
 }
 
 fn an_activity(connection: Option<ConnectionId>, kind: ActivityKind) -> Activity {
-    let site = Some(Site { name: "Airbnb, whole flat".to_owned(), provider: "airbnb".to_owned() });
+    let site = Some(Site { name: "Airbnb, whole flat".to_owned(), provider: "airbnb".into() });
     let stay = |part, site: Option<Site>, span| NamedStay { block: block_id(1), part, site, span, before: None };
     let nights = |part| stay(part, site.clone(), Span::Nights(civil::date(2026, 12, 4), civil::date(2026, 12, 7)));
     let hours = Span::Local(civil::date(2026, 12, 7).at(11, 0, 0, 0), civil::date(2026, 12, 7).at(14, 30, 1, 0));
@@ -115,6 +115,8 @@ fn connections_survive() {
     let connection = a_rich_connection(&a_property(1, 1));
     survives_whole(&a_connection(&a_property(1, 1), 1));
     survives_whole(&connection);
+    // A later version may know more providers; one that does not keeps them.
+    survives_whole(&Connection { provider: "of_a_later_version".into(), ..connection.clone() });
     for until in [None, Some(at(7))] {
         survives_whole(&Connection { status: Status::Paused { until }, ..connection.clone() });
     }
@@ -233,14 +235,14 @@ fn links_survive() {
         token: LinkToken::from_random([9; 32]),
         serves: RetiringServes::Stopped {
             connection: connection_id(1),
-            provider: "vrbo".to_owned(),
+            provider: "vrbo".into(),
             was: Some(StoppedExport { detail: Detail::Full, format: Format::Times }),
         },
         until: at(5),
     });
     survives(&RetiringLink {
         token: link_token(1),
-        serves: RetiringServes::Empty { provider: "vrbo".to_owned() },
+        serves: RetiringServes::Empty { provider: "vrbo".into() },
         until: at(1),
     });
     survives(&RetiringLink {

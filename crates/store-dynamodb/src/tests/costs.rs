@@ -84,7 +84,7 @@ async fn change(
     let mut commit = nothing_but(&after);
     change(&before, &mut commit);
     commit.base = Some(Arc::clone(&before));
-    let site = Some(Site { name: "Airbnb, whole flat".to_owned(), provider: "airbnb".to_owned() });
+    let site = Some(Site { name: "Airbnb, whole flat".to_owned(), provider: "airbnb".into() });
     let names = Names { property: Some(property.name.clone()), site, ..Names::default() };
     commit.activity = happened
         .into_iter()

@@ -191,7 +191,7 @@ fn happened() -> Vec<Activity> {
         ActivityKind::ConflictClosed { conflict, blocks: vec![block.clone()], gone: vec![block.clone()] },
         ActivityKind::ExtensionLeft { block: block.clone(), stay: block_id(2) },
     ];
-    let site = || Some(Site { name: name(), provider: "airbnb".to_owned() });
+    let site = || Some(Site { name: name(), provider: "airbnb".into() });
     let [first, end] = [nights(0, 1).first(), nights(0, 3).end()];
     let span = calmesh_app::Span::Nights(first, end);
     let stays = vec![NamedStay { block, part: StayPart::Changed, site: site(), span, before: Some(span) }];
@@ -214,11 +214,11 @@ async fn fill_a_property(store: &DynamoStore) {
     let second = Property { revision: 2, revised_at: Some(at(10)), wake_at: Some(at(900)), reading, ..first.clone() };
     let stopped = RetiringServes::Stopped {
         connection: connection_id(1),
-        provider: "vrbo".to_owned(),
+        provider: "vrbo".into(),
         was: Some(StoppedExport { detail: Detail::Label, format: Format::Nights }),
     };
     let serves = [
-        RetiringServes::Empty { provider: "vrbo".to_owned() },
+        RetiringServes::Empty { provider: "vrbo".into() },
         RetiringServes::Current { connection: connection_id(1) },
         stopped,
     ];

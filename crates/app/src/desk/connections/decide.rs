@@ -7,7 +7,7 @@ use calmesh_calendar::{
     policy::{Kind, Value},
     span::Later,
 };
-use calmesh_profiles::{Via, detect};
+use calmesh_profiles::{ProviderId, Via, detect, generic};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
@@ -24,7 +24,8 @@ use crate::{
     limits::{self, NAME_MOST},
     model::{
         ActivityKind, Connection, Detail, Direction, ExportSide, FeedUrl, Format, ImportSide, LinkToken,
-        PolicyOverrides, PropertyState, RETIRES_AFTER, RetiringLink, RetiringServes, Snapshot, Status, StoppedExport,
+        PolicyOverrides, PropertyState, Provider, RETIRES_AFTER, RetiringLink, RetiringServes, Snapshot, Status,
+        StoppedExport,
     },
     ports::StoreError,
     provider_words::refusal_of,
@@ -68,7 +69,7 @@ pub(super) struct Prepared {
     /// Of a link, should one be made.
     pub(super) token: LinkToken,
     pub(super) default_detail: Detail,
-    pub(super) refused_providers: BTreeSet<String>,
+    pub(super) refused_providers: BTreeSet<ProviderId>,
     /// When the feed was last read well, should it be paused.
     pub(super) refreshed_at: Option<Timestamp>,
 }
@@ -96,7 +97,7 @@ pub(super) fn resumed(before: &PropertyState, after: &PropertyState, id: &Connec
 pub(super) fn validated(new: &NewConnection) -> Result<Option<FeedUrl>, ConnectionError> {
     let mut flaws = Flaws::default();
     flaws.text("name", new.name.trim(), 1, NAME_MOST);
-    if let Some(provider) = &new.provider {
+    if let Some(provider) = new.provider {
         check_provider(provider, &mut flaws);
     }
     if new.direction.imports() {
@@ -117,13 +118,9 @@ pub(super) fn validated(new: &NewConnection) -> Result<Option<FeedUrl>, Connecti
     Ok(new.url.clone().filter(|_| new.direction.imports()))
 }
 
-pub(super) fn check_provider(provider: &str, flaws: &mut Flaws) {
-    match calmesh_profiles::find(provider) {
-        None => flaws.add("provider", "is not known; GET /v1/providers lists them, and generic fits any calendar link"),
-        Some(profile) if profile.via == Via::Account => {
-            flaws.add("provider", "is connected through an account there and not by a calendar link");
-        }
-        Some(_) => {}
+pub(super) fn check_provider(provider: ProviderId, flaws: &mut Flaws) {
+    if provider.profile().via == Via::Account {
+        flaws.add("provider", "is connected through an account there and not by a calendar link");
     }
 }
 
@@ -149,7 +146,7 @@ pub(super) fn edited(
     if let Some(name) = &edit.name {
         flaws.text("name", name.trim(), 1, NAME_MOST);
     }
-    if let Edit::To(provider) = &edit.provider {
+    if let Edit::To(provider) = edit.provider {
         check_provider(provider, &mut flaws);
     }
     let direction = edit.direction.unwrap_or(before.direction);
@@ -210,10 +207,10 @@ pub(super) fn connection_with<'a>(
 }
 
 /// The provider that a URL and what it brought give away.
-pub(super) fn detected(url: &FeedUrl, feed: &Feed) -> &'static str {
+pub(super) fn detected(url: &FeedUrl, feed: &Feed) -> ProviderId {
     match feed {
-        Feed::Examined(examined) => examined.profile.id.as_str(),
-        Feed::Untouched | Feed::Unchecked | Feed::Kept(_) => detect(url.to_url().as_ref(), None).id.as_str(),
+        Feed::Examined(examined) => examined.profile.id,
+        Feed::Untouched | Feed::Unchecked | Feed::Kept(_) => detect(url.to_url().as_ref(), None).id,
     }
 }
 
@@ -222,13 +219,13 @@ pub(super) const BY_URL: &str = "import/url";
 pub(super) const BY_NAME: &str = "provider";
 
 pub(super) fn refuse_provider(
-    provider: &str,
-    refused: &BTreeSet<String>,
+    provider: ProviderId,
+    refused: &BTreeSet<ProviderId>,
     field: &'static str,
 ) -> Result<(), ConnectionError> {
-    if refused.contains(provider) {
+    if refused.contains(&provider) {
         let detail = refusal_of(provider);
-        return Err(ConnectionError::ProviderRefused { provider: provider.to_owned(), detail, field });
+        return Err(ConnectionError::ProviderRefused { provider, detail, field });
     }
     Ok(())
 }
@@ -265,11 +262,11 @@ pub(super) fn apply_creation(
     if let Some(other) = url.and_then(|url| connection_with(&draft.state, id, url)) {
         return Err(ConnectionError::UrlTaken(other.id.clone(), other.site()));
     }
-    let detected = url.map_or("generic", |url| detected(url, &prepared.feed));
+    let detected = url.map_or_else(|| generic().id, |url| detected(url, &prepared.feed));
     if url.is_some() {
         refuse_provider(detected, &prepared.refused_providers, BY_URL)?;
     }
-    let provider = new.provider.as_deref().unwrap_or(detected);
+    let provider = new.provider.unwrap_or(detected);
     refuse_provider(provider, &prepared.refused_providers, BY_NAME)?;
     let now = draft.now;
     let connection = Connection {
@@ -277,7 +274,7 @@ pub(super) fn apply_creation(
         account: reach.account.clone(),
         property: draft.state.property.id.clone(),
         name: new.name.trim().to_owned(),
-        provider: provider.to_owned(),
+        provider: provider.into(),
         direction: new.direction,
         status: if new.paused { Status::Paused { until: None } } else { Status::Active },
         import: url.map(|url| ImportSide::new(url.clone(), read_at(&prepared.feed).unwrap_or(now), new.policy.clone())),
@@ -396,22 +393,24 @@ pub(super) fn edit_import(
     }
     let url = new_url.or(after.import.as_ref().map(|import| &import.url)).cloned();
     let by_url = match (&url, &prepared.feed) {
-        (Some(_), Feed::Kept(kept)) => kept.provider(after, &draft.state.house(), draft.now).id.as_str(),
+        (Some(_), Feed::Kept(kept)) => kept.provider(after, &draft.state.house(), draft.now).id,
         (Some(url), feed) => detected(url, feed),
-        (None, _) => "generic",
+        (None, _) => generic().id,
     };
     let provider = match &edit.provider {
-        Edit::To(provider) => provider.clone(),
-        Edit::Reset => by_url.to_owned(),
+        Edit::To(provider) => Provider::from(*provider),
+        Edit::Reset => by_url.into(),
         // A URL that tells nothing leaves what was known.
-        Edit::Keep if new_url.is_some() && by_url != calmesh_profiles::generic().id.as_str() => by_url.to_owned(),
+        Edit::Keep if new_url.is_some() && by_url != generic().id => by_url.into(),
         Edit::Keep => after.provider.clone(),
     };
     if new_url.is_some() {
         refuse_provider(by_url, &prepared.refused_providers, BY_URL)?;
     }
-    if provider != after.provider {
-        refuse_provider(&provider, &prepared.refused_providers, BY_NAME)?;
+    if let Provider::Known(named) = provider
+        && provider != after.provider
+    {
+        refuse_provider(named, &prepared.refused_providers, BY_NAME)?;
     }
     after.provider = provider;
     if !after.direction.imports() {
@@ -592,7 +591,7 @@ pub(super) fn apply_rotation(
 
 /// A new link is never refused, since a host asks for one because an old one leaked: so the oldest goes first. Answers
 /// how many were emptied.
-pub(super) fn empty_oldest_rotated(draft: &mut Draft, id: &ConnectionId, provider: &str) -> usize {
+pub(super) fn empty_oldest_rotated(draft: &mut Draft, id: &ConnectionId, provider: &Provider) -> usize {
     let current = RetiringServes::Current { connection: id.clone() };
     let until = draft.now.later(RETIRES_AFTER);
     let mut alive: Vec<&mut RetiringLink> =
@@ -600,7 +599,7 @@ pub(super) fn empty_oldest_rotated(draft: &mut Draft, id: &ConnectionId, provide
     alive.sort_by_key(|link| link.until);
     let too_many = alive.len().saturating_sub(ROTATED_MOST);
     for link in alive.into_iter().take(too_many) {
-        link.serves = RetiringServes::Empty { provider: provider.to_owned() };
+        link.serves = RetiringServes::Empty { provider: provider.clone() };
         link.until = until;
     }
     too_many
@@ -621,9 +620,9 @@ pub(super) fn apply_deletion(
 }
 
 /// The same for a connection that stays: turned on again while they are empty, the same links live again.
-pub(super) fn stop_export(draft: &mut Draft, id: &ConnectionId, provider: &str, export: ExportSide) {
+pub(super) fn stop_export(draft: &mut Draft, id: &ConnectionId, provider: &Provider, export: ExportSide) {
     let until = draft.now.later(RETIRES_AFTER);
-    let stopped = |was| RetiringServes::Stopped { connection: id.clone(), provider: provider.to_owned(), was };
+    let stopped = |was| RetiringServes::Stopped { connection: id.clone(), provider: provider.clone(), was };
     for link in rotated_links(draft, id) {
         link.serves = stopped(None);
         link.until = until;

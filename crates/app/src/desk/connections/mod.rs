@@ -10,6 +10,7 @@ use calmesh_calendar::{
     ConnectionId, Policy,
     policy::{Setting, Value},
 };
+use calmesh_profiles::ProviderId;
 
 use crate::{
     changes::ChangeRefusal,
@@ -29,7 +30,7 @@ use crate::{
 pub struct NewConnection {
     pub name: String,
     /// None: found from the URL and the feed.
-    pub provider: Option<String>,
+    pub provider: Option<ProviderId>,
     pub direction: Direction,
     pub paused: bool,
     pub url: Option<FeedUrl>,
@@ -52,7 +53,7 @@ pub struct NewConnection {
 pub struct ConnectionEdit {
     pub name: Option<String>,
     /// Back to the default is what the URL and the feed say.
-    pub provider: Edit<String>,
+    pub provider: Edit<ProviderId>,
     pub direction: Option<Direction>,
     pub paused: Option<bool>,
     pub url: Option<FeedUrl>,
@@ -152,7 +153,7 @@ pub enum ConnectionError {
     /// This deployment refuses the provider over iCalendar.
     #[error("{detail}")]
     ProviderRefused {
-        provider: String,
+        provider: ProviderId,
         detail: String,
         /// What gave the provider away.
         field: &'static str,
