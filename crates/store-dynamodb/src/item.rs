@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::{
     doc::Document,
-    schema::{attr, mark_partition, sortable},
+    schema::{Key, attr, mark_partition, sortable},
     table::Item,
 };
 
@@ -35,6 +35,11 @@ pub(crate) fn expiry(at: Timestamp, days: i64) -> AttributeValue {
 
 pub(crate) fn missing(what: &str) -> StoreError {
     StoreError::Corrupt { what: format!("the attribute {what} is missing or not of its kind") }
+}
+
+/// Under which key an item lies.
+pub(crate) fn key_of(item: &Item) -> Result<Key, StoreError> {
+    Ok(Key { pk: get_text(item, attr::PK)?.to_owned(), sk: get_text(item, attr::SK)?.to_owned() })
 }
 
 pub(crate) fn find_text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {

@@ -5,6 +5,7 @@
 mod accounts;
 mod answers;
 mod budgets;
+mod commit;
 mod conflicts;
 mod connections;
 mod doc;
@@ -15,6 +16,7 @@ mod history;
 mod item;
 mod journal;
 mod links;
+mod making;
 mod marks;
 mod meter;
 mod pages;
@@ -29,8 +31,8 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use aws_sdk_dynamodb::Client;
 use calmesh_app::ports::{Page, PageRequest, StoreError};
 
+pub use making::create_table_if_missing;
 pub use meter::{Metered, Usage};
-pub use schema::create_table_if_missing;
 
 use schema::{Key, attr};
 pub use table::STORE_DAMAGED;

@@ -19,7 +19,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use crate::{
-    DynamoStore, connections,
+    DynamoStore, commit, connections,
     doc::past::Word,
     history,
     item::{self, MarkState},
@@ -39,10 +39,6 @@ const EXPORTS_A_WRITE: usize = 20;
 /// So many small queries run at the same time.
 const QUERIES_AT_ONCE: usize = 16;
 
-fn key_of(item: &Item) -> Result<Key, StoreError> {
-    Ok(Key { pk: item::get_text(item, attr::PK)?.to_owned(), sk: item::get_text(item, attr::SK)?.to_owned() })
-}
-
 impl DynamoStore {
     /// Where everything of a property's past is.
     async fn past_of(&self, id: &PropertyId, property: Option<&Property>) -> Result<Vec<Key>, StoreError> {
@@ -55,7 +51,7 @@ impl DynamoStore {
         for range in ranges {
             let (items, _) = self.table.query(&range, None).await?;
             for item in &items {
-                past.push(key_of(item)?);
+                past.push(item::key_of(item)?);
             }
         }
         Ok(past)
@@ -131,7 +127,7 @@ impl PropertyStore for DynamoStore {
         let property = &commit.property;
         let attempt = self.unique()?;
         let before = self.before(commit).await?;
-        let steps = journal::steps_of(commit, &before)?;
+        let steps = commit::steps_of(commit, &before)?;
         let head = HeadChange { property, forgotten: connections::with_another_link(commit, &before) };
         let wrote = journal::wrote(&steps, &schema::property_partition(&property.id));
         let wrote = serde_json::to_string(&wrote)
@@ -265,7 +261,7 @@ impl PropertyStore for DynamoStore {
                     gone.push(schema::owner(&link.token.hash()));
                 }
                 if sk != schema::HEAD {
-                    gone.push(key_of(item)?);
+                    gone.push(item::key_of(item)?);
                 }
             }
             let property = head.as_ref().map(read_head).transpose()?;

@@ -6,7 +6,6 @@ mod range;
 mod write;
 
 use std::{
-    collections::HashMap,
     hash::{BuildHasher, Hasher, RandomState},
     sync::Arc,
     time::Duration,
@@ -28,6 +27,8 @@ use crate::{
     meter::Metered,
     schema::{Key, MARKS_INDEX, attr},
 };
+
+pub(crate) use crate::schema::Item;
 
 pub use failure::STORE_DAMAGED;
 pub(crate) use failure::{CallError, pause, refusal};
@@ -58,8 +59,6 @@ macro_rules! written {
         answer
     }};
 }
-
-pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// Actions that one transaction takes.
 pub(crate) const TRANSACTION_ACTIONS: usize = 100;

@@ -9,7 +9,6 @@ use calmesh_app::{
 };
 use calmesh_calendar::{ConnectionId, PropertyId};
 
-use super::key_of;
 use crate::{
     DynamoStore, conflicts, connections, doc,
     item::{self, MarkState},
@@ -119,7 +118,7 @@ impl DynamoStore {
             Err(CallError::Refused(_)) => return Ok(()),
             Err(error) => return Err(error.or_stale()),
         }
-        let keys = pages.iter().map(|page| key_of(page).map(Write::delete)).collect::<Result<_, _>>()?;
+        let keys = pages.iter().map(|page| item::key_of(page).map(Write::delete)).collect::<Result<_, _>>()?;
         self.table.write_many(keys).await
     }
 

@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::{
 use calmesh_app::ports::StoreError;
 use calmesh_https::how_it_failed;
 
-use super::Item;
+use crate::schema::Item;
 
 /// What DynamoDB answered when it did not do it. Never holds items.
 #[derive(Debug, thiserror::Error)]

@@ -9,8 +9,7 @@ use aws_sdk_dynamodb::{
     },
 };
 
-use super::Item;
-use crate::schema::{Key, attr};
+use crate::schema::{Item, Key, attr};
 
 /// Gives any of the SDK's builders of a write its condition; the builders have no common trait.
 macro_rules! conditioned {

@@ -18,6 +18,7 @@ use jiff::SignedDuration;
 
 use super::embedded::embedded;
 use crate::{
+    commit,
     doc::claims,
     item,
     journal::{self, Step},
@@ -226,7 +227,7 @@ async fn the_worst_that_a_connection_can_claim_is_kept_in_one_item() {
         };
         let commit =
             PropertyCommit { put_claims: claims.clone(), replaced: Some(replaced.clone()), ..nothing_but(&property) };
-        let steps = journal::steps_of(&commit, &PropertyState::of(property.clone())).unwrap();
+        let steps = commit::steps_of(&commit, &PropertyState::of(property.clone())).unwrap();
         let whole: usize = steps.iter().map(Step::bytes).sum();
         assert_eq!(whole > TRANSACTION_BYTES, connections > 1, "{whole} bytes");
         let longest = journal::pages(&steps).unwrap().iter().map(String::len).max().unwrap();
