@@ -7,7 +7,8 @@ use calmesh_app::{
     model::{Activity, ActivityKind, NamedStay, Names, StayPart},
     site_in_words, span_in_words, stay_in_words,
 };
-use calmesh_calendar::{BlockId, ConflictId, Finding, HoldId, Nights, PropertyId, Standing};
+use calmesh_calendar::{BlockId, ConflictId, ConnectionId, Finding, HoldId, Nights, PropertyId, Standing};
+use jiff::civil::Date;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -186,11 +187,22 @@ fn capital(sentence: &str) -> String {
 impl ActivityView {
     fn of(activity: Activity) -> Self {
         let Activity { at, connection, kind, names, .. } = activity;
-        let words = Words(&names);
-        let blank = || Self {
-            at: at.into(),
+        let view = Self::blank(at.into(), connection.as_ref()).telling(kind, &Words(&names));
+        let (name, provider) = names.site.map(|site| (site.name, site.provider.to_string())).unzip();
+        Self {
+            property_name: names.property,
+            name: view.name.or(name),
+            provider,
+            stays: names.stays.into_iter().map(StayJson::from).collect(),
+            ..view
+        }
+    }
+
+    fn blank(at: Instant, connection: Option<&ConnectionId>) -> Self {
+        Self {
+            at,
             kind: "",
-            connection_id: connection.as_ref().map(ToString::to_string),
+            connection_id: connection.map(ToString::to_string),
             detail: String::new(),
             property_name: None,
             name: None,
@@ -208,158 +220,153 @@ impl ActivityView {
             arrives_at: None,
             nights: None,
             first_nights: None,
-        };
-        let about = |kind, detail: String| Self { kind, detail, ..blank() };
-        let named = |kind, what: &str, name: String| Self {
-            kind,
-            detail: format!("The connection \"{name}\"{} was {what}.", words.provider()),
-            name: Some(name),
-            ..blank()
-        };
-        let hold = |kind, detail: String, hold: HoldId, block: BlockId| Self {
-            kind,
-            detail: words.of_site(&detail),
-            hold_id: Some(hold.to_string()),
-            block_id: Some(block.to_string()),
-            ..blank()
-        };
-        let own = |kind, what: &str, block: BlockId| Self {
-            kind,
-            detail: match words.stay(StayPart::Itself) {
-                Some(stay) => format!("A block of yours was {what}: {}.", span_in_words(stay.span)),
-                None => format!("A block of yours was {what}."),
-            },
-            block_id: Some(block.to_string()),
-            ..blank()
-        };
-        let missing = words.date(StayPart::Itself);
-        let view = match kind {
-            ActivityKind::PropertyCreated => {
-                about("property_created", format!("The property{} was made.", words.property()))
-            }
-            ActivityKind::PropertyChanged => {
-                about("property_changed", format!("The settings of the property{} were changed.", words.property()))
-            }
-            ActivityKind::ConnectionCreated { name } => named("connection_created", "made", name),
-            ActivityKind::ConnectionChanged { name } => named("connection_changed", "changed", name),
-            ActivityKind::ConnectionDeleted { name } => named("connection_deleted", "deleted", name),
-            ActivityKind::ConnectionPaused { name } => named("connection_paused", "paused", name),
-            ActivityKind::ConnectionResumed { name } => named("connection_resumed", "resumed", name),
-            ActivityKind::LinkRotated { name } => named("link_rotated", "given a new private link", name),
-            ActivityKind::FeedChanged { added, changed, removed, held } => Self {
-                kind: "feed_changed",
-                detail: feed_changed(&words, [added, changed, removed, held]),
-                blocks_added: Some(added),
-                blocks_changed: Some(changed),
-                blocks_removed: Some(removed),
-                blocks_held: Some(held),
-                ..blank()
-            },
-            ActivityKind::FeedFailed { failure, detail } => {
-                Self { kind: "feed_failed", detail: words.of_site(&detail), reason: Some(failure.as_str()), ..blank() }
-            }
-            ActivityKind::FeedRecovered => about("feed_recovered", words.of_site("the feed can be read again.")),
-            ActivityKind::HoldOpened { hold: id, block } => hold(
-                "hold_opened",
-                format!("a stay{missing} is missing from its feed; it still blocks until that is believed."),
-                id,
-                block,
-            ),
-            ActivityKind::MassVanished { hold, stays, nights, first_nights } => Self {
-                kind: "mass_vanish",
-                detail: words.of_site(&mass_vanish(&hold, stays, nights, &words.dates(StayPart::Itself, stays))),
-                hold_id: Some(hold.to_string()),
-                blocks_held: Some(stays),
-                nights: Some(nights),
-                first_nights: Some(first_nights.iter().map(ToString::to_string).collect()),
-                ..blank()
-            },
-            ActivityKind::HoldReleased { hold: id, block } => {
-                hold("hold_released", format!("you said that a missing stay{missing} is really gone."), id, block)
-            }
-            ActivityKind::HoldKept { hold: id, block } => {
-                hold("hold_kept", format!("you said that a missing stay{missing} still stands."), id, block)
-            }
-            ActivityKind::HoldConfirmed { hold: id, block } => hold(
-                "hold_confirmed",
-                format!("a stay{missing} was missing for long enough; its nights are free."),
-                id,
-                block,
-            ),
-            ActivityKind::HoldReturned { hold: id, block } => {
-                hold("hold_returned", format!("a missing stay{missing} is in its feed again."), id, block)
-            }
-            ActivityKind::ClaimsDecided { finding, nights } => {
-                let (kind, detail) = told(finding);
-                let runs: Vec<String> = nights
-                    .iter()
-                    .take(RUNS_IN_WORDS)
-                    .map(|run| span_in_words(Span::Nights(run.first(), run.end())))
-                    .collect();
-                let more = if nights.len() > runs.len() { ", …" } else { "" };
-                let dates = if runs.is_empty() { String::new() } else { format!(" ({}{more})", runs.join(", ")) };
-                let nights: Vec<String> =
-                    nights.into_iter().flat_map(Nights::iter).map(|night| night.to_string()).collect();
-                Self {
-                    kind,
-                    detail: words.of_site(&detail.replacen("hese nights", &format!("hese nights{dates}"), 1)),
-                    nights: Some(u32::try_from(nights.len()).unwrap_or(u32::MAX)),
-                    first_nights: Some(nights.into_iter().take(NIGHTS_TOLD).collect()),
-                    ..blank()
-                }
-            }
-            ActivityKind::ConflictOpened { conflict, blocks, first, arrives_at, nights } => Self {
-                kind: "conflict_opened",
-                detail: conflict_opened(&words, &conflict, &first, blocks.len()),
-                conflict_id: Some(conflict.to_string()),
-                block_ids: Some(texts(&blocks)),
-                arrives_at: Some(arrives_at.into()),
-                first_nights: Some(nights.iter().map(ToString::to_string).collect()),
-                ..blank()
-            },
-            ActivityKind::ConflictResolved { conflict, gone } => Self {
-                kind: "conflict_resolved",
-                detail: match words.stay(StayPart::Gone) {
-                    Some(stay) => format!("You said that one stay of a conflict is gone: {}.", stay_in_words(stay)),
-                    None => "You said which stay of a conflict is gone.".to_owned(),
-                },
-                conflict_id: Some(conflict.to_string()),
-                block_id: Some(gone.to_string()),
-                ..blank()
-            },
-            ActivityKind::ConflictClosed { conflict, blocks, gone } => Self {
-                kind: "conflict_closed",
-                detail: conflict_closed(&words, !gone.is_empty()),
-                conflict_id: Some(conflict.to_string()),
-                block_ids: Some(texts(&blocks)),
-                ..blank()
-            },
-            ActivityKind::BlockCreated { block } => own("block_created", "made", block),
-            ActivityKind::BlockChanged { block } => own("block_changed", "changed", block),
-            ActivityKind::BlockDeleted { block } => own("block_deleted", "deleted", block),
-            ActivityKind::ExtensionOrphaned { block, stay } => {
-                about("extension_orphaned", extension(&words, &block, &stay, StayPart::Gone, "has gone"))
-                    .of_block(&block)
-            }
-            ActivityKind::ExtensionLeft { block, stay } => {
-                about("extension_left", extension(&words, &block, &stay, StayPart::Changed, "was moved away from it"))
-                    .of_block(&block)
-            }
-        };
-        let (name, provider) = names.site.map(|site| (site.name, site.provider.to_string())).unzip();
-        Self {
-            property_name: names.property,
-            name: view.name.or(name),
-            provider,
-            stays: names.stays.into_iter().map(StayJson::from).collect(),
-            ..view
         }
+    }
+
+    fn telling(self, kind: ActivityKind, words: &Words<'_>) -> Self {
+        use ActivityKind as Kind;
+        match kind {
+            Kind::PropertyCreated => {
+                self.about("property_created", format!("The property{} was made.", words.property()))
+            }
+            Kind::PropertyChanged => {
+                let detail = format!("The settings of the property{} were changed.", words.property());
+                self.about("property_changed", detail)
+            }
+            Kind::ConnectionCreated { name } => self.of_connection("connection_created", "made", name, words),
+            Kind::ConnectionChanged { name } => self.of_connection("connection_changed", "changed", name, words),
+            Kind::ConnectionDeleted { name } => self.of_connection("connection_deleted", "deleted", name, words),
+            Kind::ConnectionPaused { name } => self.of_connection("connection_paused", "paused", name, words),
+            Kind::ConnectionResumed { name } => self.of_connection("connection_resumed", "resumed", name, words),
+            Kind::LinkRotated { name } => self.of_connection("link_rotated", "given a new private link", name, words),
+            Kind::FeedChanged { added, changed, removed, held } => {
+                self.of_changes([added, changed, removed, held], words)
+            }
+            Kind::FeedFailed { failure, detail } => {
+                Self { reason: Some(failure.as_str()), ..self.about("feed_failed", words.of_site(&detail)) }
+            }
+            Kind::FeedRecovered => self.about("feed_recovered", words.of_site("the feed can be read again.")),
+            Kind::MassVanished { hold, stays, nights, first_nights } => {
+                self.of_mass_vanish(&hold, stays, nights, &first_nights, words)
+            }
+            Kind::HoldOpened { hold, block } => self.of_hold(OPENED, &hold, &block, words),
+            Kind::HoldReleased { hold, block } => self.of_hold(RELEASED, &hold, &block, words),
+            Kind::HoldKept { hold, block } => self.of_hold(KEPT, &hold, &block, words),
+            Kind::HoldConfirmed { hold, block } => self.of_hold(CONFIRMED, &hold, &block, words),
+            Kind::HoldReturned { hold, block } => self.of_hold(RETURNED, &hold, &block, words),
+            Kind::ClaimsDecided { finding, nights } => self.of_claims(finding, nights, words),
+            Kind::ConflictOpened { conflict, blocks, first, arrives_at, nights } => {
+                let detail = conflict_opened(words, &conflict, &first, blocks.len());
+                let view = self.about("conflict_opened", detail).of_conflict(&conflict, &blocks);
+                Self { arrives_at: Some(arrives_at.into()), first_nights: Some(dates(&nights)), ..view }
+            }
+            Kind::ConflictResolved { conflict, gone } => self.of_word(&conflict, &gone, words),
+            Kind::ConflictClosed { conflict, blocks, gone } => {
+                let detail = conflict_closed(words, !gone.is_empty());
+                self.about("conflict_closed", detail).of_conflict(&conflict, &blocks)
+            }
+            Kind::BlockCreated { block } => self.of_own("block_created", "made", &block, words),
+            Kind::BlockChanged { block } => self.of_own("block_changed", "changed", &block, words),
+            Kind::BlockDeleted { block } => self.of_own("block_deleted", "deleted", &block, words),
+            Kind::ExtensionOrphaned { block, stay } => {
+                let detail = extension(words, &block, &stay, StayPart::Gone, "has gone");
+                self.about("extension_orphaned", detail).of_block(&block)
+            }
+            Kind::ExtensionLeft { block, stay } => {
+                let detail = extension(words, &block, &stay, StayPart::Changed, "was moved away from it");
+                self.about("extension_left", detail).of_block(&block)
+            }
+        }
+    }
+
+    fn about(self, kind: &'static str, detail: String) -> Self {
+        Self { kind, detail, ..self }
     }
 
     fn of_block(self, block: &BlockId) -> Self {
         Self { block_id: Some(block.to_string()), ..self }
     }
+
+    fn of_conflict(self, conflict: &ConflictId, blocks: &[BlockId]) -> Self {
+        Self { conflict_id: Some(conflict.to_string()), block_ids: Some(texts(blocks)), ..self }
+    }
+
+    fn of_connection(self, kind: &'static str, what: &str, name: String, words: &Words<'_>) -> Self {
+        let detail = format!("The connection \"{name}\"{} was {what}.", words.provider());
+        Self { name: Some(name), ..self.about(kind, detail) }
+    }
+
+    fn of_changes(self, changes: [u32; 4], words: &Words<'_>) -> Self {
+        let [added, changed, removed, held] = changes.map(Some);
+        Self {
+            blocks_added: added,
+            blocks_changed: changed,
+            blocks_removed: removed,
+            blocks_held: held,
+            ..self.about("feed_changed", feed_changed(words, changes))
+        }
+    }
+
+    fn of_hold(self, (kind, told): (&'static str, &str), hold: &HoldId, block: &BlockId, words: &Words<'_>) -> Self {
+        let detail = told.replacen("{stay}", &format!("stay{}", words.date(StayPart::Itself)), 1);
+        Self { hold_id: Some(hold.to_string()), ..self.about(kind, words.of_site(&detail)).of_block(block) }
+    }
+
+    fn of_mass_vanish(self, hold: &HoldId, stays: u32, nights: u32, first: &[Date], words: &Words<'_>) -> Self {
+        let detail = mass_vanish(hold, stays, nights, &words.dates(StayPart::Itself, stays));
+        Self {
+            hold_id: Some(hold.to_string()),
+            blocks_held: Some(stays),
+            nights: Some(nights),
+            first_nights: Some(dates(first)),
+            ..self.about("mass_vanish", words.of_site(&detail))
+        }
+    }
+
+    fn of_claims(self, finding: Finding, nights: Vec<Nights>, words: &Words<'_>) -> Self {
+        let (kind, detail) = told(finding);
+        let in_words = |run: &Nights| span_in_words(Span::Nights(run.first(), run.end()));
+        let runs: Vec<String> = nights.iter().take(RUNS_IN_WORDS).map(in_words).collect();
+        let more = if nights.len() > runs.len() { ", …" } else { "" };
+        let when = if runs.is_empty() { String::new() } else { format!(" ({}{more})", runs.join(", ")) };
+        let detail = detail.replacen("hese nights", &format!("hese nights{when}"), 1);
+        let nights: Vec<Date> = nights.into_iter().flat_map(Nights::iter).collect();
+        Self {
+            nights: Some(u32::try_from(nights.len()).unwrap_or(u32::MAX)),
+            first_nights: Some(dates(nights.get(..NIGHTS_TOLD).unwrap_or(&nights))),
+            ..self.about(kind, words.of_site(&detail))
+        }
+    }
+
+    /// The host said which stay of a conflict is gone.
+    fn of_word(self, conflict: &ConflictId, gone: &BlockId, words: &Words<'_>) -> Self {
+        let detail = match words.stay(StayPart::Gone) {
+            Some(stay) => format!("You said that one stay of a conflict is gone: {}.", stay_in_words(stay)),
+            None => "You said which stay of a conflict is gone.".to_owned(),
+        };
+        Self { conflict_id: Some(conflict.to_string()), ..self.about("conflict_resolved", detail).of_block(gone) }
+    }
+
+    fn of_own(self, kind: &'static str, what: &str, block: &BlockId, words: &Words<'_>) -> Self {
+        let detail = match words.stay(StayPart::Itself) {
+            Some(stay) => format!("A block of yours was {what}: {}.", span_in_words(stay.span)),
+            None => format!("A block of yours was {what}."),
+        };
+        self.about(kind, detail).of_block(block)
+    }
 }
+
+fn dates(nights: &[Date]) -> Vec<String> {
+    nights.iter().map(ToString::to_string).collect()
+}
+
+/// What is told of a hold, with the dates of its stay.
+const OPENED: (&str, &str) =
+    ("hold_opened", "a {stay} is missing from its feed; it still blocks until that is believed.");
+const RELEASED: (&str, &str) = ("hold_released", "you said that a missing {stay} is really gone.");
+const KEPT: (&str, &str) = ("hold_kept", "you said that a missing {stay} still stands.");
+const CONFIRMED: (&str, &str) = ("hold_confirmed", "a {stay} was missing for long enough; its nights are free.");
+const RETURNED: (&str, &str) = ("hold_returned", "a missing {stay} is in its feed again.");
 
 /// `2 stays new (4–7 Dec 2026, …), 1 changed (…), 1 gone (…); 2 removals wait`, of which only what there is is told.
 fn feed_changed(words: &Words<'_>, [added, changed, removed, held]: [u32; 4]) -> String {
