@@ -289,7 +289,6 @@ impl FakeCloud {
     pub fn app(&self) -> App {
         let objects = Arc::new(self.objects.clone());
         let settings = Settings {
-            links_base: "https://d111.cloudfront.net".parse().unwrap(),
             refused_providers: Default::default(),
             sweep_period: SignedDuration::from_mins(15),
             read_again_after: Settings::READ_AGAIN_AFTER,
@@ -309,6 +308,7 @@ impl FakeCloud {
             snapshots: objects.clone(),
             exports: objects,
             sealer: Arc::new(PlainSealer),
+            links_base: "https://d111.cloudfront.net".parse().unwrap(),
             operator_key: SecretHash::of(&operator_key()),
             keys: Keys { cursor: [1; 32], echo: [2; 32] },
         })

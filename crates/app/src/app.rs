@@ -34,15 +34,16 @@ impl App {
     #[must_use]
     pub fn new(ports: &Ports) -> Self {
         let Ports { common, feeds, snapshots, exports, keys, .. } = ports;
+        let publish = Publish::new(common, snapshots, exports, keys.echo);
         Self {
-            changes: Changes::new(common, keys.echo),
+            changes: publish.changes.clone(),
             tick: Tick::new(common),
             fetch: Fetch::new(common, feeds, snapshots),
-            merge: Merge::new(common, snapshots, exports, keys.echo),
-            publish: Publish::new(common, snapshots, exports, keys.echo),
-            desk: Desk::new(ports),
+            merge: Merge::new(common, &publish),
+            desk: Desk::new(ports, &publish),
             access: Access::new(Arc::clone(&common.links)),
-            mend: Mend::new(common, snapshots, exports, keys.echo),
+            mend: Mend::new(common, &publish),
+            publish,
         }
     }
 

@@ -13,6 +13,7 @@ pub mod fakes;
 mod fetch;
 mod health;
 pub mod limits;
+mod locks;
 mod mend;
 mod merge;
 pub mod model;

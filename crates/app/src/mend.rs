@@ -9,7 +9,7 @@ use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use crate::{
     changes::{ChangeError, Changes, draft::Draft},
     model::{PropertyState, Snapshot},
-    ports::{AccountStore, ExportStore, LinkStore, PageRequest, PropertyStore, SnapshotStore},
+    ports::{AccountStore, LinkStore, PageRequest, PropertyStore, SnapshotStore},
     publish::Publish,
     traffic::Traffic,
     trouble::WorkError,
@@ -41,20 +41,15 @@ pub struct Mend {
 
 impl Mend {
     #[must_use]
-    pub fn new(
-        common: &Common,
-        snapshots: &Arc<dyn SnapshotStore>,
-        exports: &Arc<dyn ExportStore>,
-        echo_key: [u8; 32],
-    ) -> Self {
+    pub fn new(common: &Common, publish: &Publish) -> Self {
         Self {
             accounts: common.accounts.clone(),
             properties: common.properties.clone(),
             links: common.links.clone(),
-            snapshots: snapshots.clone(),
+            snapshots: publish.snapshots.clone(),
             traffic: common.traffic.clone(),
-            changes: Changes::new(common, echo_key),
-            publish: Publish::new(common, snapshots, exports, echo_key),
+            changes: publish.changes.clone(),
+            publish: publish.clone(),
         }
     }
 }
@@ -136,7 +131,7 @@ impl Mend {
 
     async fn lost_bodies(&self, state: &PropertyState) -> Result<Vec<(ConnectionId, Snapshot)>, WorkError> {
         let mut lost = Vec::new();
-        for connection in state.connections.iter().filter(|connection| connection.reads()) {
+        for connection in state.connections.iter().filter(|connection| connection.is_read()) {
             let Some(applied) = connection.applied() else { continue };
             let _turn = self.traffic.turn_with_kept().await;
             let parked = self.snapshots.parked(&connection.account, &connection.id, &applied.snapshot).await?;

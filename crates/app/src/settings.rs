@@ -1,18 +1,13 @@
-//! What a deployment decides once: where it is reached, what it refuses, how often it reads.
+//! What a deployment decides once: what it refuses, how often it reads.
 
 use std::{collections::BTreeSet, fmt};
 
 use calmesh_profiles::ProviderId;
 use jiff::SignedDuration;
-use url::Url;
-
-use crate::model::LinkToken;
 
 /// A deployment's settings, none of them secret, read from flags or the environment by the program or function that wires the rooms.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where private links are served, without a trailing slash: `https://d111.cloudfront.net`.
-    pub links_base: Url,
     /// Providers refused over iCalendar.
     pub refused_providers: BTreeSet<ProviderId>,
     /// Every connection is read once in this period.
@@ -32,13 +27,6 @@ pub struct Settings {
 impl Settings {
     /// What a deployment takes where nothing else is said.
     pub const READ_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(2);
-
-    /// The URL of a private link.
-    #[must_use]
-    pub fn link_url(&self, token: &LinkToken) -> String {
-        let base = self.links_base.as_str().trim_end_matches('/');
-        format!("{base}/f/{}.ics", token.reveal())
-    }
 }
 
 /// Keys derived from the deployment's secret. Never printed.

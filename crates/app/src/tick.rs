@@ -9,11 +9,11 @@ use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
+    locks::lock,
     model::Refresh,
     ports::{Event, EventBus, FetchStore, Mark, MarkStore, RefreshStore, StoreError},
     schedule::{BUCKETS, due_shards, first_second_to_announce},
     settings::Settings,
-    traffic::lock,
     trouble::{WorkError, guarded},
     wiring::Common,
 };

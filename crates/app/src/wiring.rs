@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use url::Url;
+
 use crate::{
     model::SecretHash,
     ports::{
@@ -98,6 +100,8 @@ pub struct Ports {
     pub snapshots: Arc<dyn SnapshotStore>,
     pub exports: Arc<dyn ExportStore>,
     pub sealer: Arc<dyn Sealer>,
+    /// Where private links are served: `https://d111.cloudfront.net`.
+    pub links_base: Url,
     /// Digest of the operator's key.
     pub operator_key: SecretHash,
     pub keys: Keys,

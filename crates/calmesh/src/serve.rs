@@ -240,7 +240,7 @@ impl Service {
             unsure: unsure.clone(),
             own_agent,
         };
-        let router = router(&ports, demo.as_ref(), links);
+        let router = router(app.desk.clone(), demo.as_ref(), links);
         let server = tokio::spawn(listener::serve(listener, router.clone(), Limits::USUAL, stopped.clone()));
         let comparing = tokio::spawn(compare(app.mend.clone(), unsure));
         let telling = tokio::spawn(reads.tell_regularly());
@@ -489,7 +489,6 @@ async fn wire(
     let own_listener = demo.and_then(|_| api.socket_addrs(|| None).ok()?.first().copied());
     let feeds = source::feeds(own_agent, args.allow_private_feeds, own_listener)?;
     let settings = Settings {
-        links_base: args.public_url.clone().unwrap_or_else(|| api.clone()),
         refused_providers: args.refuse_providers.iter().copied().collect(),
         sweep_period: args.sweep_every,
         read_again_after: args.read_again_after,
@@ -507,6 +506,7 @@ async fn wire(
         snapshots: Arc::new(Bodies::of(objects.clone(), losses.clone())),
         exports: Arc::new(Versions::of(objects, losses.clone())),
         sealer: Arc::new(sealer),
+        links_base: args.public_url.clone().unwrap_or_else(|| api.clone()),
         operator_key: SecretHash::of(&credentials.operator_key),
         keys: derive_keys(&secret).map_err(|_| FolderError::Damaged(folder.credentials_file()))?,
     };
@@ -592,12 +592,13 @@ async fn finish_unfinished(app: &App, common: &Common, undone: &AtomicBool) -> R
     }
 }
 
-fn router(ports: &Ports, demo: Option<&Demo>, links: Links) -> Router {
-    let router = calmesh_rest::router(Desk::new(ports), calmesh_rest::RestOptions::new(env!("CARGO_PKG_VERSION")))
+fn router(desk: Desk, demo: Option<&Demo>, links: Links) -> Router {
+    let clock = desk.clock.clone();
+    let router = calmesh_rest::router(desk, calmesh_rest::RestOptions::new(env!("CARGO_PKG_VERSION")))
         .route("/", get(|| async { Redirect::temporary("/v1/docs") }))
         .merge(links::router(links));
     match demo {
-        Some(demo) => router.merge(demo.router(ports.common.clock.clone())),
+        Some(demo) => router.merge(demo.router(clock)),
         None => router,
     }
 }

@@ -7,7 +7,7 @@ use aws_sdk_secretsmanager::Client as SecretsClient;
 use aws_types::SdkConfig;
 use calmesh_access_log::{AccessLogs, new_logs};
 use calmesh_app::{
-    Access, Common, Desk, Fetch, Keys, Merge, Ports, Settings, Tick, WorkError,
+    Access, Common, Desk, Fetch, Keys, Merge, Ports, Publish, Settings, Tick, WorkError,
     model::{LinkToken, SecretHash},
     ports::{AccountStore, Clock, Event, ExportStore, FeedSource, IdentityVerifier, Randomness, SnapshotStore},
 };
@@ -150,7 +150,8 @@ impl Cloud<Merge> {
                 tokio::try_join!(wires.keys(&secrets), warm(&wires.store).map(Ok), warm_objects(&objects).map(Ok))?;
             let (snapshots, exports): (Arc<dyn SnapshotStore>, Arc<dyn ExportStore>) =
                 (Arc::new(objects.clone()), Arc::new(objects));
-            Ok(Merge::new(&wires.common(), &snapshots, &exports, keys.echo))
+            let common = wires.common();
+            Ok(Merge::new(&common, &Publish::new(&common, &snapshots, &exports, keys.echo)))
         })
         .await
     }
@@ -207,6 +208,7 @@ impl Cloud<Api> {
                 snapshots: Arc::new(objects.clone()),
                 exports: Arc::new(WithNotFoundPage::new(objects)),
                 sealer: Arc::new(KmsSealer::new(aws::on_demand(sdk, aws_sdk_kms::Client::new), sealing)),
+                links_base: config.links_base()?,
                 operator_key: SecretHash::of(&operator),
                 keys,
             };
@@ -217,7 +219,8 @@ impl Cloud<Api> {
                 }
                 None => None,
             };
-            Ok(Api { desk: Desk::new(&ports), identity })
+            let publish = Publish::new(&ports.common, &ports.snapshots, &ports.exports, ports.keys.echo);
+            Ok(Api { desk: Desk::new(&ports, &publish), identity })
         })
         .await
     }
@@ -285,7 +288,6 @@ impl Wires {
     fn common(&self) -> Common {
         let Self { config, sdk, store, .. } = self;
         let settings = Settings {
-            links_base: config.links_base.clone(),
             refused_providers: config.refused_providers.clone(),
             sweep_period: config.sweep_period,
             read_again_after: Settings::READ_AGAIN_AFTER,

@@ -43,6 +43,12 @@ impl Function {
         matches!(self, Self::Api)
     }
 
+    /// Whether it tells hosts the addresses of their private links.
+    #[must_use]
+    pub fn tells_links(self) -> bool {
+        matches!(self, Self::Api)
+    }
+
     /// Whether it seals anything.
     #[must_use]
     pub fn seals(self) -> bool {
@@ -75,8 +81,8 @@ pub struct Config {
     pub access_log_bucket: Option<String>,
     /// The EventBridge bus, by name or ARN.
     pub bus: String,
-    /// Where private links are served, such as `https://d111.cloudfront.net`.
-    pub links_base: Url,
+    /// Where private links are served, such as `https://d111.cloudfront.net`, for the function that tells their addresses.
+    links_base: Option<Url>,
     /// The page that the fetcher names to the hosts of feeds.
     pub contact: Url,
     /// CloudFormation's id of the stack, which no other stack has or had.
@@ -122,6 +128,14 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// Where private links are served.
+    ///
+    /// # Errors
+    /// For a function that tells nobody.
+    pub fn links_base(&self) -> Result<Url, ConfigError> {
+        self.links_base.clone().ok_or(ConfigError::Missing { variable: LINKS_BASE, wanted: LINKS_BASE_WANTED })
+    }
+
     /// # Errors
     /// The first variable that is missing or can't be read.
     pub fn from_env(function: Function) -> Result<Self, ConfigError> {
@@ -151,10 +165,7 @@ impl Config {
                 "the name of the S3 bucket of CloudFront's logs",
             )?,
             bus: variables.required("CALMESH_BUS", "the name of the EventBridge bus")?,
-            links_base: variables.parsed(
-                "CALMESH_LINKS_BASE",
-                "the address of the CloudFront distribution, such as https://d111.cloudfront.net",
-            )?,
+            links_base: links_base(function, &variables)?,
             contact: contact(&variables)?,
             stack_id: variables.required("CALMESH_STACK_ID", "the id of the stack")?,
             refused_providers: refused_providers(&variables)?,
@@ -195,6 +206,16 @@ fn period(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Sign
     (period >= SignedDuration::from_mins(1))
         .then_some(period)
         .ok_or(ConfigError::Unreadable { variable: VARIABLE, wanted: WANTED })
+}
+
+const LINKS_BASE: &str = "CALMESH_LINKS_BASE";
+const LINKS_BASE_WANTED: &str = "the address of the CloudFront distribution, such as https://d111.cloudfront.net";
+
+fn links_base(
+    function: Function,
+    variables: &Variables<impl Fn(&str) -> Option<String>>,
+) -> Result<Option<Url>, ConfigError> {
+    function.tells_links().then(|| variables.parsed(LINKS_BASE, LINKS_BASE_WANTED)).transpose()
 }
 
 fn refused_providers(
@@ -351,6 +372,7 @@ mod tests {
             "CALMESH_EXPORTS_BUCKET",
             "CALMESH_SNAPSHOTS_BUCKET",
             "CALMESH_DEPLOYMENT_SECRET",
+            "CALMESH_LINKS_BASE",
             "CALMESH_OPERATOR_KEY",
             "CALMESH_KMS_KEY",
         ] {
@@ -361,6 +383,13 @@ mod tests {
         assert!(read(Function::Access, &variables).is_err());
         variables.insert("CALMESH_ACCESS_LOG_BUCKET", "calmesh-access-log");
         assert!(read(Function::Access, &variables).is_ok());
+        let mut variables = complete();
+        variables.remove("CALMESH_LINKS_BASE");
+        for function in [Function::Schedule, Function::Fetch, Function::Merge] {
+            assert!(read(function, &variables).is_ok(), "{function:?} tells nobody the address of a link");
+        }
+        let missing = read(Function::Api, &variables).unwrap_err();
+        assert!(matches!(missing, ConfigError::Missing { variable: "CALMESH_LINKS_BASE", .. }), "{missing}");
     }
 
     #[test]

@@ -3,17 +3,17 @@
 #![doc = include_str!("../README.md")]
 
 mod catalogue;
+mod classify;
 mod data;
 mod detect;
-mod judge;
 mod marks;
 mod matcher;
 mod profile;
 mod rules;
 
 pub use catalogue::{all, find, generic};
+pub use classify::Classified;
 pub use data::DataError;
 pub use detect::detect;
-pub use judge::Judgement;
 pub use profile::{Cadence, Directions, Profile, ProviderId, Quirks, Refusals, UnknownProvider, Via};
 pub use rules::EventClass;

@@ -199,14 +199,14 @@ impl From<BlockError> for Problem {
                      extends, or send \"force\": true to make it all the same.",
                     named.join("; ")
                 ))
-                .sort("blocked")
+                .slug("blocked")
                 .with("blocked_by", texts(&by))
             }
             BlockError::Imported => Self::conflict(
                 "This block came from a connection's feed; change it on the site where it was made. The next refresh \
                  brings it here.",
             )
-            .sort("imported"),
+            .slug("imported"),
             BlockError::Full(full) => full.into(),
             BlockError::Store(error) => error.into(),
         }

@@ -190,7 +190,7 @@ impl Fields {
             Unread::Twice(name) => {
                 let name: String = name.chars().take(NAME_SHOWN).collect();
                 Problem::new(Kind::NotJson, format!("The member \"{name}\" is there more than once. Send it once."))
-                    .sort("duplicate-member")
+                    .slug("duplicate-member")
                     .with("member", name)
             }
         })?;

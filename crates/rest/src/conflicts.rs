@@ -147,12 +147,12 @@ impl From<ConflictError> for Problem {
                 "This conflict has closed already: you said which of its stays is gone, and what is left of it does not clash. \
                  Nothing is left to decide.",
             )
-            .sort("conflict-closed"),
+            .slug("conflict-closed"),
             ConflictError::Closed { by_host: false } => Self::conflict(
                 "This conflict has closed already: its stays ended, moved, or turned out to repeat one another. Nothing is \
                  left to decide.",
             )
-            .sort("conflict-closed"),
+            .slug("conflict-closed"),
             ConflictError::Invalid(fields) => Self::invalid_fields(fields),
             ConflictError::Store(error) => error.into(),
         }

@@ -376,22 +376,22 @@ impl From<ConnectionError> for Problem {
                 "The connection \"{}\" ({id}) of this property reads this URL already. Change that one, or paste another URL.",
                 site_in_words(&site)
             ))
-            .sort("url-taken")
+            .slug("url-taken")
             .with("connection_id", id.as_str()),
             ConnectionError::OwnLink => {
                 let detail = "This is a private link of your own account, which is pasted on the other site. Paste the \
                     other site's calendar link here.";
-                Self::invalid_field(URL, detail).saying(detail).sort("own-link")
+                Self::invalid_field(URL, detail).saying(detail).slug("own-link")
             }
             ConnectionError::ProviderRefused { provider, detail, field } => {
                 Self::invalid_field(&format!("/{field}"), detail.clone())
                     .saying(detail)
-                    .sort("provider-refused")
+                    .slug("provider-refused")
                     .with("provider", provider.as_str())
             }
             ConnectionError::AddressRefused { detail } => {
                 let problem = json!({"type": FailureKind::AddressRefused.as_str(), "detail": detail});
-                Self::invalid_field(URL, detail.clone()).saying(detail).sort("address-refused").with("problem", problem)
+                Self::invalid_field(URL, detail.clone()).saying(detail).slug("address-refused").with("problem", problem)
             }
             ConnectionError::Unusable { kind, detail } => {
                 let problem = json!({"type": kind.as_str(), "detail": detail});
@@ -400,12 +400,12 @@ impl From<ConnectionError> for Problem {
                 if kind.may_pass() {
                     said.push_str(" To make the connection all the same, send \"skip_check\": true.");
                 }
-                Self::invalid_field(URL, detail).saying(said).sort("feed-unusable").with("problem", problem)
+                Self::invalid_field(URL, detail).saying(said).slug("feed-unusable").with("problem", problem)
             }
             ConnectionError::NoLink => Self::conflict(
                 "The connection only imports and has no private link. Set its direction to bidirectional to get one.",
             )
-            .sort("no-link"),
+            .slug("no-link"),
             ConnectionError::Busy => busy(),
             ConnectionError::TooMany(refused) => refused.into(),
             ConnectionError::Object(error) => Self::unavailable(&error),

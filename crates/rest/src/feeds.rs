@@ -136,7 +136,7 @@ impl From<CheckError> for Problem {
         match error {
             CheckError::Invalid(fields) => Self::invalid_fields(fields),
             CheckError::AddressRefused { detail } => {
-                Self::invalid_field("/url", detail.clone()).saying(detail).sort("address-refused")
+                Self::invalid_field("/url", detail.clone()).saying(detail).slug("address-refused")
             }
             CheckError::TooMany(refused) => refused.into(),
             CheckError::Busy => Self::unavailable(&error),

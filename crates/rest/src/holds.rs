@@ -100,7 +100,7 @@ impl From<HoldError> for Problem {
             HoldError::Ended(status) => Self::conflict(
                 "This hold has ended already: what it held is gone, or its feed shows it again. Nothing is left to decide.",
             )
-            .sort("hold-ended")
+            .slug("hold-ended")
             .with("hold_status", serde_json::to_value(HoldWord::from(status)).unwrap_or_default()),
             HoldError::Store(error) => error.into(),
         }

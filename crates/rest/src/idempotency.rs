@@ -155,7 +155,7 @@ async fn run(api: Api, caller: &Caller, key: String, request: Request, next: Nex
             return Err(Problem::conflict(
                 "A request with this Idempotency-Key is still running. Repeat it in a moment for its answer.",
             )
-            .sort("still-running")
+            .slug("still-running")
             .header(header::RETRY_AFTER, HeaderValue::from_static("1")));
         }
         IdempotencyStart::Mismatch => {

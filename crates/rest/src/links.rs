@@ -93,7 +93,7 @@ pub(crate) struct LinkEditSchema {
 
 /// The address of a private link.
 pub(crate) fn url_of(desk: &Desk, token: &LinkToken) -> String {
-    desk.settings.link_url(token)
+    desk.link_url(token)
 }
 
 impl LinkBody {

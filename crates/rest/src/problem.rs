@@ -147,7 +147,7 @@ impl Kind {
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
     kind: Kind,
-    /// Set where a kind has sorts of its own, such as a refused provider among the invalid.
+    /// Set where it has one of its own, such as a refused provider among the invalid.
     slug: Option<&'static str>,
     detail: String,
     errors: Vec<FieldProblem>,
@@ -243,9 +243,9 @@ impl Problem {
         Self::new(Kind::Unavailable, "").header(header::RETRY_AFTER, HeaderValue::from_static("5"))
     }
 
-    /// A stable sort of its own instead of the kind's slug.
+    /// A stable slug of its own instead of the kind's.
     #[must_use]
-    pub(crate) fn sort(mut self, slug: &'static str) -> Self {
+    pub(crate) fn slug(mut self, slug: &'static str) -> Self {
         self.slug = Some(slug);
         self
     }
@@ -324,7 +324,7 @@ impl From<Full> for Problem {
     fn from(full: Full) -> Self {
         let Full(limit) = full;
         let detail = format!("There are too many already: {limit}. Delete what is not needed any more.");
-        Self::conflict(detail).sort("limit-reached").with("limit", limit.most)
+        Self::conflict(detail).slug("limit-reached").with("limit", limit.most)
     }
 }
 

@@ -168,7 +168,7 @@ impl From<PropertyError> for Problem {
 
 /// The thing kept changing under a decision.
 pub(crate) fn busy() -> Problem {
-    Problem::conflict("The property's feeds are changing right now. Send the request again.").sort("busy")
+    Problem::conflict("The property's feeds are changing right now. Send the request again.").slug("busy")
 }
 
 pub(crate) fn routes(others: Routes) -> Routes {

@@ -101,12 +101,12 @@ impl From<RefreshError> for Problem {
                 "This token sees some properties only. Refresh these one by one, or use a token for the whole account.",
             ),
             RefreshError::Paused => {
-                Self::conflict("The connection is paused. Resume it, which refreshes it at once.").sort("paused")
+                Self::conflict("The connection is paused. Resume it, which refreshes it at once.").slug("paused")
             }
             RefreshError::ExportOnly => Self::conflict(
                 "The connection only exports and has no feed to read. Give it a URL and another direction first.",
             )
-            .sort("export-only"),
+            .slug("export-only"),
             RefreshError::TooMany(refused) => refused.into(),
             RefreshError::Bus(error) => Self::unavailable(&error),
             RefreshError::Store(error) => error.into(),

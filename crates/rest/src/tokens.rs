@@ -92,7 +92,7 @@ impl From<TokenError> for Problem {
                  more. Make another one with POST /v1/tokens first and revoke this one with it, or delete the account \
                  with DELETE /v1/account.",
             )
-            .sort("last-token"),
+            .slug("last-token"),
             TokenError::Invalid(fields) => Self::invalid_fields(fields),
             TokenError::Full(full) => full.into(),
             TokenError::Store(error) => error.into(),

@@ -140,7 +140,7 @@ impl Changes {
                 return Ok(Changed { value: values, state, written: false });
             }
             list_feeds(&mut state);
-            let reading = state.connections.iter().filter(|connection| connection.reads());
+            let reading = state.connections.iter().filter(|connection| connection.is_read());
             state.property.reading = reading.map(|connection| connection.id.clone()).collect();
             state.property.revision = before.property.revision + 1;
             // Clocks differ a little; later revisions are never made earlier, unless a clock was wrong.

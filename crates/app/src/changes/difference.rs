@@ -117,7 +117,7 @@ fn values<K, T: Clone>(pairs: &[(&K, &T)]) -> Vec<T> {
 
 /// The plan by which the sweep reads a connection; none while it is not read.
 pub(crate) fn plan_of(connection: &Connection, blocks: &[Block], claims: &Claims) -> Option<FetchPlan> {
-    let import = connection.import.as_ref().filter(|_| connection.reads())?;
+    let import = connection.import.as_ref().filter(|_| connection.is_read())?;
     let applied = import.applied.as_ref();
     let waits =
         |block: &Block| block.connection() == Some(&connection.id) && block.hold().is_some_and(|hold| !hold.kept);

@@ -104,7 +104,7 @@ impl Desk {
         refuse_past(extent, &state, &house, self.clock.now()).map_err(|flaw| AvailabilityError::Invalid(vec![flaw]))?;
         let blocked_by = in_the_way(&state.taken(), extent, &house);
         let reading: Vec<&crate::model::Connection> =
-            state.connections.iter().filter(|connection| connection.reads() && connection.policy().blocks).collect();
+            state.connections.iter().filter(|connection| connection.is_read() && connection.policy().blocks).collect();
         let ids: Vec<ConnectionId> = reading.iter().map(|connection| connection.id.clone()).collect();
         let readings = self.readings_of(&state.property, &ids).await?;
         let seen = reading.iter().map(|connection| readings.last_refreshed_at(connection));

@@ -25,9 +25,11 @@ pub(crate) mod tokens;
 
 use std::sync::Arc;
 
+use url::Url;
+
 use crate::{
     changes::Changes,
-    model::SecretHash,
+    model::{LinkToken, SecretHash},
     ports::{
         AccountStore, ActivityStore, Clock, EventBus, FeedSource, FetchStore, IdempotencyStore, LinkStore,
         PropertyStore, Randomness, RefreshStore, Sealer, SnapshotStore,
@@ -59,6 +61,7 @@ pub struct Desk {
     pub sealer: Arc<dyn Sealer>,
     pub(crate) traffic: Arc<Traffic>,
     pub settings: Arc<Settings>,
+    links_base: Url,
     pub operator_key: SecretHash,
     pub cursor_key: [u8; 32],
     pub(crate) changes: Changes,
@@ -68,7 +71,7 @@ pub struct Desk {
 
 impl Desk {
     #[must_use]
-    pub fn new(ports: &Ports) -> Self {
+    pub fn new(ports: &Ports, publish: &Publish) -> Self {
         let Ports { common, .. } = ports;
         Self {
             accounts: common.accounts.clone(),
@@ -87,13 +90,22 @@ impl Desk {
             sealer: ports.sealer.clone(),
             traffic: common.traffic.clone(),
             settings: common.settings.clone(),
+            links_base: ports.links_base.clone(),
             operator_key: ports.operator_key,
             cursor_key: ports.keys.cursor,
-            changes: Changes::new(common, ports.keys.echo),
-            publish: Publish::new(common, &ports.snapshots, &ports.exports, ports.keys.echo),
+            changes: publish.changes.clone(),
+            publish: publish.clone(),
             refreshing: Refreshing::new(common),
         }
     }
+
+    /// The address of a private link.
+    #[must_use]
+    pub fn link_url(&self, token: &LinkToken) -> String {
+        let base = self.links_base.as_str().trim_end_matches('/');
+        format!("{base}/f/{}.ics", token.reveal())
+    }
+
     pub(crate) fn kept_at(&self) -> KeptAt<'_> {
         KeptAt { snapshots: &*self.snapshots, traffic: &self.traffic, clock: &*self.clock }
     }

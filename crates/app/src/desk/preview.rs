@@ -142,8 +142,8 @@ pub(crate) fn openings(links: &[ExtraLink], before: &PropertyState, after: &Prop
     for (site, nights) in &mut at_sites {
         if !nights.is_empty() {
             // What its feed says of it after the change counts, or said last where it would not be read any more.
-            let reads = after.connection(site).is_some_and(crate::model::Connection::reads);
-            let held = held_by_itself(if reads { after } else { before }, site, window);
+            let is_read = after.connection(site).is_some_and(crate::model::Connection::is_read);
+            let held = held_by_itself(if is_read { after } else { before }, site, window);
             nights.retain(|night| !held.contains(night));
         }
     }

@@ -90,7 +90,7 @@ impl Desk {
     /// `NotFound`, `TooMany`, or the bus's or store's.
     pub async fn request_property_refresh(&self, reach: &Reach, id: &PropertyId) -> Result<RefreshId, RefreshError> {
         let state = self.state_within(reach, id).await?.ok_or(RefreshError::NotFound)?;
-        let reading = state.connections.iter().filter(|connection| connection.reads());
+        let reading = state.connections.iter().filter(|connection| connection.is_read());
         let connections: Vec<ConnectionId> = reading.map(|connection: &Connection| connection.id.clone()).collect();
         let since = state.connections.iter().filter_map(|known| Some(known.import.as_ref()?.since)).max();
         self.ask_once(reach, RefreshScope::Property(id.clone()), &connections, true, since).await

@@ -96,7 +96,7 @@ impl Readings {
     /// The first turn of this connection after `now` at which its own back-off is over. The shards' times are those
     /// of `Tick::announce_shards`.
     fn next_refresh_at(&self, connection: &Connection, now: Timestamp) -> Option<Timestamp> {
-        let state = self.states.get(&connection.id).filter(|_| connection.reads())?;
+        let state = self.states.get(&connection.id).filter(|_| connection.is_read())?;
         let period = self.settings.sweep_period.as_secs().max(1);
         let shards = i64::from(self.settings.shards.max(1));
         let shard = i64::from(bucket_of(&connection.id)) * shards / i64::from(BUCKETS);
@@ -151,7 +151,7 @@ const LINKS_FOLLOW_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// What was taken in and can't be put into the property's links is a failure of all that it reads.
 fn lagging(connection: &Connection, property: &Property, now: Timestamp) -> Option<Failure> {
-    let dirty = property.dirty.filter(|_| connection.reads())?;
+    let dirty = property.dirty.filter(|_| connection.is_read())?;
     let lags = now.duration_since(dirty.since) > LINKS_FOLLOW_WITHIN && dirty.attempts > 0;
     lags.then(|| Failure {
         kind: FailureKind::NotTakenIn,

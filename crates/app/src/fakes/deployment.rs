@@ -38,7 +38,6 @@ impl FakeDeployment {
         let feeds = Arc::new(MemoryFeeds::new());
         let operator_key = TokenSecret::from_random([7; 32]);
         let settings = Settings {
-            links_base,
             refused_providers: refused_providers.iter().filter_map(|id| id.parse().ok()).collect(),
             sweep_period: SignedDuration::from_mins(15),
             read_again_after: Settings::READ_AGAIN_AFTER,
@@ -54,6 +53,7 @@ impl FakeDeployment {
             snapshots: objects.clone(),
             exports: objects.clone(),
             sealer: Arc::new(PlainSealer),
+            links_base,
             operator_key: SecretHash::of(operator_key.reveal()),
             keys: Keys { cursor: [1; 32], echo: [2; 32] },
         };

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use async_trait::async_trait;
@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use crate::{
+    locks::lock,
     model::{FailureKind, FeedUrl, Fetched, Validators},
     ports::{BodyRoom, FeedRequest, FeedSource, FetchFailure, Hop},
 };
@@ -113,7 +114,7 @@ impl MemoryFeeds {
 
     /// From now on this URL may not be read at all.
     pub fn refuse(&self, url: &str) {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(url.to_owned());
+        lock(&self.refused).insert(url.to_owned());
         self.fail(url, FailureKind::AddressRefused);
     }
 
@@ -165,7 +166,7 @@ impl MemoryFeeds {
 
     fn feeds(&self) -> MutexGuard<'_, BTreeMap<String, Feed>> {
         // A scripted panic never happens under the lock, and the map is whole after every statement.
-        self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.feeds)
     }
 
     fn tell(&self) {
@@ -204,7 +205,7 @@ fn conditional(bytes: Bytes, validators: Validators, sent: &Validators) -> Fetch
 #[async_trait]
 impl FeedSource for MemoryFeeds {
     fn admit(&self, url: &FeedUrl) -> Result<(), FetchFailure> {
-        if self.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(url.as_str()) {
+        if lock(&self.refused).contains(url.as_str()) {
             let (kind, detail) = (FailureKind::AddressRefused, "scripted: address_refused".to_owned());
             return Err(FetchFailure { kind, detail, retry_after: None, host: None });
         }

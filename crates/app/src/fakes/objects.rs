@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use async_trait::async_trait;
@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     fakes::Interruption,
+    locks::lock,
     model::{LinkToken, Snapshot},
     ports::{
         BusError, Clock, Event, EventBus, ExportObject, ExportStore, ExportVersion, ExportWriteError, ObjectError,
@@ -24,10 +25,6 @@ use crate::{
 };
 
 /// A test that panicked with the lock in its hands says more than a poisoned lock does.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// How the next call of a fake breaks down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {

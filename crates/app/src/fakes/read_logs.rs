@@ -1,23 +1,19 @@
 //! A fake of the logs that tell of reads.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Mutex};
 
 use async_trait::async_trait;
 
-use crate::ports::{LoggedReads, ObjectError, ReadLogError, ReadLogs};
+use crate::{
+    locks::lock,
+    ports::{LoggedReads, ObjectError, ReadLogError, ReadLogs},
+};
 
 /// `ReadLogs` in memory.
 #[derive(Debug, Default)]
 pub struct MemoryReadLogs {
     logs: Mutex<BTreeMap<String, LoggedReads>>,
     removal_fails: Mutex<bool>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl MemoryReadLogs {

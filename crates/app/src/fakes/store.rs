@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::Mutex,
 };
 
 use async_trait::async_trait;
@@ -15,6 +15,7 @@ use calmesh_calendar::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
+    locks::lock,
     model::{
         Account, Activity, AnnouncedReading, Budget, ClosedHold, ConflictRecord, Connection, Dirty, ExtraLink, Failure,
         FetchHealth, FetchPlan, FetchState, HostPause, LatestRefresh, LinkOwner, LinkReads, LinkToken, Outcome,
@@ -229,10 +230,6 @@ impl MemoryStore {
             None => Ok(answer),
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A page of things that are already in order; a place in the list is the number of things before it.

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 
 use crate::{
     fetch::Fetch,
+    locks::lock,
     model::{FetchPlan, LatestRefresh, Property, RefreshPage, SweepRecord, bucket_of, found_unchanged},
     ports::StoreError,
-    traffic::lock,
 };
 
 /// By what was asked for, what was found.

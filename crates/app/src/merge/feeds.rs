@@ -376,7 +376,7 @@ fn is_overtaken(error: &WorkError) -> bool {
 /// Whether a connection reads still what was read, by the same plan.
 fn is_read_by_plan(known: &Connection, of: Of<'_>, read: &ReadFeed) -> bool {
     known.account == *of.account
-        && known.reads()
+        && known.is_read()
         && known.import.as_ref().is_some_and(|import| import.since == read.plan_since)
 }
 

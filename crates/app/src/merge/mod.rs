@@ -10,8 +10,7 @@ use crate::{
     changes::Changes,
     health::Failures,
     ports::{
-        AccountStore, Clock, Event, ExportStore, FetchStore, LinkStore, PropertyStore, Randomness, RefreshStore,
-        SnapshotStore,
+        AccountStore, Clock, Event, FetchStore, LinkStore, PropertyStore, Randomness, RefreshStore, SnapshotStore,
     },
     publish::Publish,
     readings::parked::Bodies,
@@ -42,12 +41,8 @@ pub struct Merge {
 
 impl Merge {
     #[must_use]
-    pub fn new(
-        common: &Common,
-        snapshots: &Arc<dyn SnapshotStore>,
-        exports: &Arc<dyn ExportStore>,
-        echo_key: [u8; 32],
-    ) -> Self {
+    pub fn new(common: &Common, publish: &Publish) -> Self {
+        let snapshots = &publish.snapshots;
         Self {
             accounts: common.accounts.clone(),
             properties: common.properties.clone(),
@@ -59,8 +54,8 @@ impl Merge {
             randomness: common.randomness.clone(),
             traffic: common.traffic.clone(),
             settings: common.settings.clone(),
-            changes: Changes::new(common, echo_key),
-            publish: Publish::new(common, snapshots, exports, echo_key),
+            changes: publish.changes.clone(),
+            publish: publish.clone(),
             failures: Failures::new(common),
             bodies: Bodies::new(common, snapshots),
         }

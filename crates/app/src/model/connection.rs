@@ -79,7 +79,7 @@ impl Connection {
 
     /// Whether its feed is read and counts.
     #[must_use]
-    pub fn reads(&self) -> bool {
+    pub fn is_read(&self) -> bool {
         self.import.is_some() && matches!(self.status, Status::Active)
     }
 

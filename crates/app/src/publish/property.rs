@@ -116,19 +116,9 @@ impl Publish {
         if self.retire(&state, now).await? {
             return Ok(None);
         }
-        let mut moved = Vec::new();
-        for (token, bytes) in self.exports_of(&state, now)? {
-            let version = versions.get(&token).and_then(Option::as_ref);
-            match self.put_if_different(&token, version, bytes).await {
-                Ok(false) => {}
-                Ok(true) => {
-                    put.insert(token.clone());
-                    moved.push(token);
-                }
-                Err(ExportWriteError::Stale) => return Ok(None),
-                Err(ExportWriteError::Object(error)) => return Err(error.into()),
-            }
-        }
+        let Some(moved) = self.put_what_differs(self.exports_of(&state, now)?, &versions, put).await? else {
+            return Ok(None);
+        };
         let moved: Vec<(ConnectionId, Timestamp)> = state
             .connections
             .iter()
@@ -162,6 +152,29 @@ impl Publish {
             self.properties.purge(&state.property.id).await?;
         }
         Ok(Some(state))
+    }
+
+    /// The links that differ from what stands there, put; answers nothing when somebody else put one meanwhile.
+    async fn put_what_differs(
+        &self,
+        exports: Vec<(LinkToken, Vec<u8>)>,
+        versions: &Versions,
+        put: &mut BTreeSet<LinkToken>,
+    ) -> Result<Option<Vec<LinkToken>>, WorkError> {
+        let mut moved = Vec::new();
+        for (token, bytes) in exports {
+            let version = versions.get(&token).and_then(Option::as_ref);
+            match self.put_if_different(&token, version, bytes).await {
+                Ok(false) => {}
+                Ok(true) => {
+                    put.insert(token.clone());
+                    moved.push(token);
+                }
+                Err(ExportWriteError::Stale) => return Ok(None),
+                Err(ExportWriteError::Object(error)) => return Err(error.into()),
+            }
+        }
+        Ok(Some(moved))
     }
 
     /// Tells whoever listens of the conflicts that opened since an instant: before the mark is cleared, so that none is
@@ -583,7 +596,7 @@ fn pass_time(draft: &mut Draft) -> Vec<ConnectionId> {
 /// Whether what a feed says within the horizon may be more by now, or was decided by a clock that was ahead.
 fn must_be_judged_anew(property: &Property, connection: &Connection, now: Timestamp) -> bool {
     let was_ahead = was_changed_ahead(property, now);
-    connection.reads()
+    connection.is_read()
         && connection.applied().is_some_and(|applied| {
             was_ahead || is_ahead(applied.horizon_at, now) || applied.more_at.is_some_and(|at| at <= now)
         })
@@ -601,7 +614,7 @@ fn wake_at(state: &PropertyState, now: Timestamp) -> Option<Timestamp> {
         Status::Paused { until } => until,
         Status::Active => None,
     });
-    let reading = state.connections.iter().filter(|connection| connection.reads());
+    let reading = state.connections.iter().filter(|connection| connection.is_read());
     let horizons = reading.filter_map(|connection| {
         let applied = connection.applied()?;
         is_ahead(applied.horizon_at, now).then_some(now).or(applied.more_at)

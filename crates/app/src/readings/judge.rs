@@ -21,8 +21,8 @@ pub fn judge_feed(reading: &FeedReading, profile: &Profile, policy: &Policy) -> 
 }
 
 fn judge_event(event: &FeedEvent, profile: &Profile, policy: &Policy) -> Sighting {
-    let judgement = profile.judge(event);
-    let kind = match judgement.class {
+    let classified = profile.classify(event);
+    let kind = match classified.class {
         EventClass::Reservation => Some(BlockKind::Reservation),
         EventClass::Closure => Some(BlockKind::Closure),
         EventClass::Tentative => Some(BlockKind::Tentative),
@@ -38,11 +38,11 @@ fn judge_event(event: &FeedEvent, profile: &Profile, policy: &Policy) -> Sightin
     };
     Sighting {
         key: event.key.clone(),
-        code: judgement.code,
+        code: classified.code,
         extent: event.extent,
         summary: event.summary.clone(),
-        rule: judgement.rule.to_string(),
-        sign: if judgement.reservation_mark { Sign::Reservation } else { Sign::None },
+        rule: classified.rule.to_string(),
+        sign: if classified.reservation_mark { Sign::Reservation } else { Sign::None },
         verdict,
     }
 }
@@ -119,7 +119,7 @@ impl PropertyState {
     /// What each connection that is active and reads a feed is to this property.
     #[must_use]
     pub fn sources(&self) -> BTreeMap<ConnectionId, Source> {
-        let reading = self.connections.iter().filter(|connection| connection.reads());
+        let reading = self.connections.iter().filter(|connection| connection.is_read());
         reading.map(|connection| (connection.id.clone(), source_of(connection))).collect()
     }
 

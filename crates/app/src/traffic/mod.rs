@@ -6,7 +6,7 @@ pub(crate) mod room;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -19,6 +19,7 @@ use tokio::{
 };
 
 use crate::{
+    locks::lock,
     model::{Budget, Spender},
     ports::{BodyRoom, Hop, HopGate},
     traffic::room::Room,
@@ -96,11 +97,6 @@ impl Drop for Look {
             }
         }
     }
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that holds a lock here can panic, and the maps are whole after every statement.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Traffic {

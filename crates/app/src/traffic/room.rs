@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::ports::BodyRoom;
+use crate::{locks::lock, ports::BodyRoom};
 
 /// What sweeps and refreshes read: 62 MiB in all.
 pub(crate) const READS: &[(usize, usize)] = &[(16 << 10, 512), (256 << 10, 64), (1 << 20, 8), (10 << 20, 3)];
@@ -97,11 +97,6 @@ impl Size {
         let _place = Arc::clone(&self.places).acquire_owned().await.ok()?;
         Some(Held { bytes: self.bytes, _place, _own })
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that holds a lock here can panic.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[async_trait]

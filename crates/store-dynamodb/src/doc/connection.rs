@@ -55,7 +55,7 @@ pub(crate) struct Parts<'a> {
 
 /// What was read of it.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Known {
+pub(crate) struct OwnedParts {
     pub(crate) settings: Option<Connection>,
     pub(crate) stays: Option<Vec<Block>>,
     pub(crate) claims: Option<ConnectionClaims>,
@@ -257,16 +257,16 @@ pub(crate) fn encode(property: &PropertyId, parts: &Parts<'_>) -> Result<Vec<u8>
 }
 
 /// What is known of this connection.
-pub(crate) fn decode(bytes: &[u8], property: &PropertyId, id: &ConnectionId) -> Result<Known, StoreError> {
+pub(crate) fn decode(bytes: &[u8], property: &PropertyId, id: &ConnectionId) -> Result<OwnedParts, StoreError> {
     let mut from = Reader::new(pack::of_version(bytes, VERSION, WHAT)?, property);
     let known = read(&mut from, id).filter(|_| from.end().is_some());
     known.ok_or_else(|| pack::unreadable(WHAT))
 }
 
-fn read(from: &mut Reader<'_>, id: &ConnectionId) -> Option<Known> {
+fn read(from: &mut Reader<'_>, id: &ConnectionId) -> Option<OwnedParts> {
     let parts = from.flags(SETTINGS | STAYS | CLAIMS)?;
     let settings = if parts & SETTINGS == 0 { None } else { Some(read_settings(from)?) };
     let stays = if parts & STAYS == 0 { None } else { Some(block::read(from, Some(id))?) };
     let claims = if parts & CLAIMS == 0 { None } else { Some(claims::read(from)?) };
-    Some(Known { settings, stays, claims })
+    Some(OwnedParts { settings, stays, claims })
 }

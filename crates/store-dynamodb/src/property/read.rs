@@ -10,7 +10,7 @@ use calmesh_calendar::{ConnectionClaims, ConnectionId, PropertyId};
 
 use crate::{
     DynamoStore, conflicts,
-    doc::{self, connection::Known},
+    doc::{self, connection::OwnedParts},
     item::{self, MarkState},
     journal::{self, Step, Wrote},
     schema::{self, Key, attr},
@@ -164,7 +164,7 @@ fn read_connection(
     id: &ConnectionId,
     item: &Item,
 ) -> Result<(), StoreError> {
-    let Known { settings, stays, claims } =
+    let OwnedParts { settings, stays, claims } =
         doc::connection::decode(item::get_bytes(item, attr::DOC)?, &state.property.id, id)?;
     if let Some(mut connection) = settings {
         if let Some(export) = &mut connection.export {

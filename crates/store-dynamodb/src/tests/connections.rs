@@ -15,7 +15,7 @@ use calmesh_calendar::{Block, Claim, ClaimRule, Claims, ConnectionClaims, Runs, 
 use super::embedded::embedded;
 use crate::{
     DynamoStore, connections,
-    doc::{self, connection::Known},
+    doc::{self, connection::OwnedParts},
     item,
     journal::Step,
     schema::{self, attr},
@@ -41,7 +41,7 @@ async fn items(store: &DynamoStore, property: &Property) -> BTreeMap<String, Ite
     items.into_iter().map(|item| (item::get_text(&item, attr::SK).unwrap().to_owned(), item)).collect()
 }
 
-fn read(item: &Item) -> Known {
+fn read(item: &Item) -> OwnedParts {
     let bytes = item::get_bytes(item, attr::DOC).unwrap();
     doc::connection::decode(bytes, &property_id(1), &connection_id(1)).unwrap()
 }

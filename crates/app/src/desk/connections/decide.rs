@@ -40,7 +40,7 @@ pub(super) const ROTATED_MOST: usize = 5;
 
 /// What was found out about a feed before the decision.
 #[derive(Debug)]
-pub(super) enum Feed {
+pub(super) enum FeedSeen {
     /// The decision has nothing to do with it.
     Untouched,
     /// A new URL that was not looked at.
@@ -65,7 +65,7 @@ pub(super) enum Needed {
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) needed: Needed,
-    pub(super) feed: Feed,
+    pub(super) feed: FeedSeen,
     /// Of a link, should one be made.
     pub(super) token: LinkToken,
     pub(super) default_detail: Detail,
@@ -88,7 +88,7 @@ pub(super) fn applied_snapshot(state: &PropertyState, id: &ConnectionId) -> Opti
 pub(super) fn resumed(before: &PropertyState, after: &PropertyState, id: &ConnectionId) -> bool {
     let find = |state: &PropertyState| state.connection(id).cloned();
     find(before).is_some_and(|connection| connection.is_paused())
-        && find(after).is_some_and(|connection| connection.reads())
+        && find(after).is_some_and(|connection| connection.is_read())
 }
 
 // ---- what is valid ----------------------------------------------------------------------------------------------
@@ -207,10 +207,10 @@ pub(super) fn connection_with<'a>(
 }
 
 /// The provider that a URL and what it brought give away.
-pub(super) fn detected(url: &FeedUrl, feed: &Feed) -> ProviderId {
+pub(super) fn detected(url: &FeedUrl, feed: &FeedSeen) -> ProviderId {
     match feed {
-        Feed::Examined(examined) => examined.profile.id,
-        Feed::Untouched | Feed::Unchecked | Feed::Kept(_) => detect(url.to_url().as_ref(), None).id,
+        FeedSeen::Examined(examined) => examined.profile.id,
+        FeedSeen::Untouched | FeedSeen::Unchecked | FeedSeen::Kept(_) => detect(url.to_url().as_ref(), None).id,
     }
 }
 
@@ -296,15 +296,15 @@ pub(super) fn apply_creation(
     Ok(())
 }
 
-pub(super) fn read_at(feed: &Feed) -> Option<Timestamp> {
+pub(super) fn read_at(feed: &FeedSeen) -> Option<Timestamp> {
     match feed {
-        Feed::Examined(examined) => Some(examined.read_at),
-        Feed::Untouched | Feed::Unchecked | Feed::Kept(_) => None,
+        FeedSeen::Examined(examined) => Some(examined.read_at),
+        FeedSeen::Untouched | FeedSeen::Unchecked | FeedSeen::Kept(_) => None,
     }
 }
 
-pub(super) fn take_examined(draft: &mut Draft, id: &ConnectionId, feed: &Feed, ids: &mut dyn FnMut() -> [u8; 16]) {
-    if let Feed::Examined(examined) = feed {
+pub(super) fn take_examined(draft: &mut Draft, id: &ConnectionId, feed: &FeedSeen, ids: &mut dyn FnMut() -> [u8; 16]) {
+    if let FeedSeen::Examined(examined) = feed {
         let feed = AcceptedFeed {
             reading: &examined.reading,
             snapshot: &examined.snapshot,
@@ -352,7 +352,7 @@ pub(super) fn apply_edit(
     edit_import(&mut after, draft, edit, policy, prepared)?;
     edit_export(&mut after, draft, edit, prepared);
     if before.is_paused()
-        && after.reads()
+        && after.is_read()
         && let Some(import) = &mut after.import
     {
         import.since = import.since.max(now);
@@ -370,7 +370,7 @@ pub(super) fn apply_edit(
         remove_blocks_of(draft, id);
     }
     take_examined(draft, id, &prepared.feed, ids);
-    if let Feed::Kept(kept) = &prepared.feed {
+    if let FeedSeen::Kept(kept) = &prepared.feed {
         take_kept(draft, id, kept, ids).map_err(|_| ConnectionError::Busy)?;
     }
     Ok(())
@@ -393,7 +393,7 @@ pub(super) fn edit_import(
     }
     let url = new_url.or(after.import.as_ref().map(|import| &import.url)).cloned();
     let by_url = match (&url, &prepared.feed) {
-        (Some(_), Feed::Kept(kept)) => kept.provider(after, &draft.state.house(), draft.now).id,
+        (Some(_), FeedSeen::Kept(kept)) => kept.provider(after, &draft.state.house(), draft.now).id,
         (Some(url), feed) => detected(url, feed),
         (None, _) => generic().id,
     };

@@ -13,7 +13,7 @@ use crate::{
         connections::{
             ConnectionEdit, ConnectionError, ConnectionView, ExportView, NewConnection, TurnedOn,
             decide::{
-                BY_URL, Feed, Needed, Prepared, ROTATED_MOST, applied_snapshot, apply_creation, apply_deletion,
+                BY_URL, FeedSeen, Needed, Prepared, ROTATED_MOST, applied_snapshot, apply_creation, apply_deletion,
                 apply_edit, apply_pause, apply_resumption, apply_rotation, connection_with, detected, edited,
                 export_token, needed, refuse_provider, resumed, validated, was_refused,
             },
@@ -57,7 +57,7 @@ impl Desk {
         limits::CONNECTIONS.room_beside(state.connections.len())?;
         let prepared = match url {
             Some(url) => self.prepare_url(reach, &state, &id, url, new.skip_check).await?,
-            None => self.prepare(reach, Needed::Nothing, Feed::Untouched).await?,
+            None => self.prepare(reach, Needed::Nothing, FeedSeen::Untouched).await?,
         };
         self.park(reach, &id, &prepared.feed).await?;
         let create = |draft: &mut Draft| {
@@ -146,7 +146,7 @@ impl Desk {
             match self.changes.change_to_serve(&property, change).await {
                 Ok(changed) => {
                     self.after_edit(reach, &before, &changed.state, id, old).await;
-                    if matches!(prepared.feed, Feed::Unchecked) || resumed(&before, &changed.state, id) {
+                    if matches!(prepared.feed, FeedSeen::Unchecked) || resumed(&before, &changed.state, id) {
                         self.refreshing.soon(&reach.account, &property, id).await;
                     }
                     let state = if export_token(&before, id) != export_token(&changed.state, id) {
@@ -166,7 +166,7 @@ impl Desk {
                     return Ok(view);
                 }
                 Err(error) => {
-                    if let Feed::Examined(examined) = &prepared.feed
+                    if let FeedSeen::Examined(examined) = &prepared.feed
                         && old.as_ref() != Some(&examined.snapshot)
                         && was_refused(&error)
                     {
@@ -238,7 +238,7 @@ impl Desk {
     pub async fn resume_connection(&self, reach: &Reach, id: &ConnectionId) -> Result<ConnectionView, ConnectionError> {
         let (property, _) = self.state_of_connection(reach, id).await?;
         let changed = self.changes.change(&property, |draft| apply_resumption(draft, reach, id)).await?;
-        let reads = changed.state.connections.iter().any(|connection| connection.id == *id && connection.reads());
+        let reads = changed.state.connections.iter().any(|connection| connection.id == *id && connection.is_read());
         if changed.value && reads {
             self.refreshing.soon(&reach.account, &property, id).await;
         }
@@ -333,7 +333,7 @@ impl Desk {
 
     // ---- before a decision --------------------------------------------------------------------------------------
 
-    async fn prepare(&self, reach: &Reach, needed: Needed, feed: Feed) -> Result<Prepared, ConnectionError> {
+    async fn prepare(&self, reach: &Reach, needed: Needed, feed: FeedSeen) -> Result<Prepared, ConnectionError> {
         let account = self.accounts.account(&reach.account).await?;
         Ok(Prepared {
             needed,
@@ -358,15 +358,15 @@ impl Desk {
         if let Some(other) = connection_with(state, id, &url) {
             return Err(ConnectionError::UrlTaken(other.id.clone(), other.site()));
         }
-        refuse_provider(detected(&url, &Feed::Unchecked), &self.settings.refused_providers, BY_URL)?;
+        refuse_provider(detected(&url, &FeedSeen::Unchecked), &self.settings.refused_providers, BY_URL)?;
         if self.is_own_link(reach, &url).await? {
             return Err(ConnectionError::OwnLink);
         }
         self.feeds.admit(&url)?;
         let feed = if skip_check {
-            Feed::Unchecked
+            FeedSeen::Unchecked
         } else {
-            Feed::Examined(Box::new(self.examine(reach, &url, &state.house()).await?))
+            FeedSeen::Examined(Box::new(self.examine(reach, &url, &state.house()).await?))
         };
         self.prepare(reach, Needed::Read(url), feed).await
     }
@@ -391,9 +391,9 @@ impl Desk {
             Needed::Judge => {
                 let mut kept = KeptBodies::default();
                 kept.load(&self.kept_at(), known, &state.house()).await?;
-                self.prepare(reach, Needed::Judge, Feed::Kept(kept)).await?
+                self.prepare(reach, Needed::Judge, FeedSeen::Kept(kept)).await?
             }
-            Needed::Nothing => self.prepare(reach, Needed::Nothing, Feed::Untouched).await?,
+            Needed::Nothing => self.prepare(reach, Needed::Nothing, FeedSeen::Untouched).await?,
         };
         let refreshed_at = if edit.paused == Some(true) { self.refreshed_at(state, id).await? } else { None };
         Ok(Prepared { refreshed_at, ..prepared })
@@ -401,14 +401,14 @@ impl Desk {
 
     /// When a connection's feed was last read well.
     async fn refreshed_at(&self, state: &PropertyState, id: &ConnectionId) -> Result<Option<Timestamp>, StoreError> {
-        let known = state.connection(id).filter(|connection| connection.reads());
+        let known = state.connection(id).filter(|connection| connection.is_read());
         let Some(known) = known else { return Ok(None) };
         Ok(self.readings_of(&state.property, std::slice::from_ref(id)).await?.last_refreshed_at(known))
     }
 
     /// Keeps a body before the change that names it: a crash in between leaves a body that nothing names.
-    async fn park(&self, reach: &Reach, id: &ConnectionId, feed: &Feed) -> Result<(), ConnectionError> {
-        if let Feed::Examined(examined) = feed {
+    async fn park(&self, reach: &Reach, id: &ConnectionId, feed: &FeedSeen) -> Result<(), ConnectionError> {
+        if let FeedSeen::Examined(examined) = feed {
             let body = ParkedBody { body: examined.body.clone(), validators: examined.validators.clone() };
             self.snapshots.park(&reach.account, id, &examined.snapshot, &body).await?;
         }
@@ -514,7 +514,7 @@ impl Desk {
             policy: connection.policy(),
             import,
             export: connection.export.as_ref().map(|export| ExportView {
-                url: self.settings.link_url(&export.token),
+                url: self.link_url(&export.token),
                 reads,
                 turned_on: None,
                 notice: None,

@@ -10,7 +10,7 @@ use crate::{
 
 /// What a profile says of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judgement {
+pub struct Classified {
     pub class: EventClass,
     /// The text proves that this is a reservation, so it can't be an echo of a block.
     pub reservation_mark: bool,
@@ -22,9 +22,9 @@ pub struct Judgement {
 
 impl Profile {
     /// What this event is, by the first rule of this profile that fits; the last rule fits every event.
-    /// Cancelled and transparent events are judged like others: whether they block is not decided here.
+    /// Cancelled and transparent events are classified like others: whether they block is not decided here.
     #[must_use]
-    pub fn judge(&self, event: &FeedEvent) -> Judgement {
+    pub fn classify(&self, event: &FeedEvent) -> Classified {
         let code = self.codes.iter().find_map(|pattern| pattern.find(event));
         let seen = Seen {
             summary: fold(&event.summary),
@@ -38,7 +38,7 @@ impl Profile {
             .iter()
             .find(|rule| rule.when.fits(&seen))
             .map_or((EventClass::Closure, false, "no rule fits"), |rule| (rule.class, rule.mark, rule.name.as_str()));
-        Judgement { class, reservation_mark, code, rule: rule.to_owned() }
+        Classified { class, reservation_mark, code, rule: rule.to_owned() }
     }
 }
 
@@ -68,8 +68,8 @@ mod tests {
     }
 
     fn judged(provider: &str, event: &FeedEvent) -> (EventClass, bool) {
-        let judgement = find(provider).unwrap().judge(event);
-        (judgement.class, judgement.reservation_mark)
+        let found = find(provider).unwrap().classify(event);
+        (found.class, found.reservation_mark)
     }
 
     /// Class and mark of an event that has nothing but a summary.
@@ -86,13 +86,13 @@ mod tests {
         let mut full = with_uid("Reserved", uid);
         full.description = "Reservation URL: https://www.airbnb.com/hosting/reservations/details/HMTESTTEST\n                            Phone Number (Last 4 Digits): 0000"
             .into();
-        let judgement = find("airbnb").unwrap().judge(&full);
-        assert_eq!(judgement.class, EventClass::Reservation);
-        assert!(judgement.reservation_mark);
-        assert_eq!(judgement.code.as_deref(), Some("HMTESTTEST"));
-        assert_eq!(judgement.rule, "reservation code");
+        let found = find("airbnb").unwrap().classify(&full);
+        assert_eq!(found.class, EventClass::Reservation);
+        assert!(found.reservation_mark);
+        assert_eq!(found.code.as_deref(), Some("HMTESTTEST"));
+        assert_eq!(found.rule, "reservation code");
 
-        let by_uid = find("airbnb").unwrap().judge(&with_uid("Ocupado", uid));
+        let by_uid = find("airbnb").unwrap().classify(&with_uid("Ocupado", uid));
         assert_eq!(by_uid.rule, "reservation by UID prefix");
         assert!(by_uid.reservation_mark);
         assert_eq!(judged("airbnb", &with_uid("Reserved", "new-1@airbnb.com")), (EventClass::Reservation, true));
@@ -125,7 +125,7 @@ mod tests {
     fn airbnbs_code_is_read_in_every_form_it_was_written_in() {
         let code = |summary: &str, description: &str| {
             let event = FeedEvent { description: description.into(), ..event(summary) };
-            find("airbnb").unwrap().judge(&event).code
+            find("airbnb").unwrap().classify(&event).code
         };
         let some = Some("HMAB12CD34".to_owned());
         assert_eq!(
@@ -142,7 +142,7 @@ mod tests {
     fn what_only_looks_like_a_code_is_none() {
         let code = |summary: &str, description: &str| {
             let event = FeedEvent { description: description.into(), ..event(summary) };
-            find("airbnb").unwrap().judge(&event).code
+            find("airbnb").unwrap().classify(&event).code
         };
         assert_eq!(code("Reserved", "HMAB12CD34"), None);
         assert_eq!(code("Reserved", "/reservations/details/XXAB12CD34"), None);
@@ -275,9 +275,9 @@ mod tests {
         for profile in crate::all() {
             for summary in ["", " ", "\u{feff}", "(", "((((HM", "İ", "ß—ß", "\u{0}", "ex-"] {
                 for uid in ["", "-", "é", "########-####-####-####-############"] {
-                    let judgement = profile.judge(&with_uid(summary, uid));
-                    assert_ne!(judgement.class, EventClass::Ignored);
-                    assert_ne!(judgement.rule, "no rule fits");
+                    let found = profile.classify(&with_uid(summary, uid));
+                    assert_ne!(found.class, EventClass::Ignored);
+                    assert_ne!(found.rule, "no rule fits");
                 }
             }
         }
