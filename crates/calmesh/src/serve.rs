@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -39,6 +39,7 @@ use crate::{
         dynamo::EmbeddedDynamo,
         rows::{Beginning, Expiry, Tells},
         s3::EmbeddedS3,
+        sqlite::Looks,
     },
     folder::{Credentials, DataFolder, FolderError},
     kept::Kept,
@@ -163,6 +164,8 @@ struct Service {
     timer: JoinHandle<()>,
     comparing: JoinHandle<()>,
     telling: JoinHandle<()>,
+    looks: Looks,
+    looking: JoinHandle<()>,
     workers: Workers,
     stop: watch::Sender<bool>,
 }
@@ -186,9 +189,7 @@ impl Service {
         undone: &AtomicBool,
     ) -> Result<Self, ServeError> {
         let credentials = folder.credentials(&OsRandomness)?;
-        let address =
-            listener.local_addr().map_err(|source| ServeError::Listen { address: args.listen.clone(), source })?;
-        let api = address_for_clients(address).ok_or(ServeError::Address(address))?;
+        let api = address_of(&listener, args)?;
         if args.allow_private_feeds {
             output::warn(
                 "calmesh: WARNING: --allow-private-feeds is on. Whoever holds a token can make this machine call \
@@ -220,18 +221,7 @@ impl Service {
         folder.is_made()?;
         undone.store(true, Ordering::Relaxed);
         let (stop, stopped) = watch::channel(false);
-        let (worker, stops) = (app.clone(), stopped.clone());
-        let workers = bus.start(move |event| {
-            let (app, mut stops) = (worker.clone(), stops.clone());
-            async move {
-                tokio::select! {
-                    biased;
-                    // Feeds may be slow, and what is not read now is read by the next start.
-                    _ = stops.wait_for(|stop| *stop), if reads_feeds(&event) => Ok(()),
-                    done = app.handle(&event) => done.map_err(Into::into),
-                }
-            }
-        });
+        let workers = start_workers(&bus, app.clone(), stopped.clone());
         let links = Links {
             exports: ports.exports.clone(),
             kept,
@@ -244,9 +234,8 @@ impl Service {
         let server = tokio::spawn(listener::serve(listener, router.clone(), Limits::USUAL, stopped.clone()));
         let comparing = tokio::spawn(compare(app.mend.clone(), unsure));
         let telling = tokio::spawn(reads.tell_regularly());
-        look_for_damage(folder.database());
-        let looking = s3.clone();
-        drop(tokio::spawn(async move { looking.look_for_damage().await }));
+        let looks = Looks::default();
+        let looking = tokio::spawn(look_for_damage(folder.database(), s3.clone(), looks.clone()));
         let demo = match demo {
             Some(demo) => Some(demo.ensure(folder, router, &credentials.token).await?),
             None => None,
@@ -256,7 +245,7 @@ impl Service {
         if let (Some(demo), false) = (demo, args.json) {
             output::say(&demo.told(Style::of_stdout()));
         }
-        Ok(Self { server, timer, comparing, telling, workers, stop })
+        Ok(Self { server, timer, comparing, telling, looks, looking, workers, stop })
     }
 
     /// Takes nothing more, finishes what is at hand, closes the store.
@@ -265,6 +254,8 @@ impl Service {
         self.comparing.abort();
         // What was not told is in its file.
         self.telling.abort();
+        // Before the store is let go: whoever holds it last brings its log into it, and they only read.
+        drop(tokio::time::timeout(STOP_WITHIN, self.looks.end(self.looking)).await);
         // Each of these is gone already when nobody listens.
         let _ = self.stop.send(true);
         let served = async { drop(tokio::time::timeout(STOP_WITHIN, self.server).await) };
@@ -278,6 +269,20 @@ impl Service {
             tracing::warn!(error = telemetry::chain(&error), "the next start takes this for a kill");
         }
     }
+}
+
+fn start_workers(bus: &LocalBus, app: App, stopped: watch::Receiver<bool>) -> Workers {
+    bus.start(move |event| {
+        let (app, mut stopped) = (app.clone(), stopped.clone());
+        async move {
+            tokio::select! {
+                biased;
+                // Feeds may be slow, and what is not read now is read by the next start.
+                _ = stopped.wait_for(|stop| *stop), if reads_feeds(&event) => Ok(()),
+                done = app.handle(&event) => done.map_err(Into::into),
+            }
+        }
+    })
 }
 
 /// What is told at a start that finds something dated ahead.
@@ -326,11 +331,17 @@ fn open_store(folder: &DataFolder, credentials: &Credentials) -> Result<Embedded
     }
 }
 
-/// Looks whether the store's file is whole, beside everything else: it reads all of it. A damaged page fails nothing but
-/// what lies on it, so that it may be found years after the last good backup.
-fn look_for_damage(database: PathBuf) {
-    drop(tokio::task::spawn_blocking(move || match EmbeddedDynamo::damage_of(&database) {
-        Ok(None) => tracing::debug!("the store is whole"),
+/// Looks whether the store and the objects are whole, beside everything else: it reads all of both.
+async fn look_for_damage(database: PathBuf, objects: EmbeddedS3, looks: Looks) {
+    let at_store = looks.clone();
+    let store = tokio::task::spawn_blocking(move || look_at_store(&database, &at_store));
+    drop(tokio::join!(store, objects.look_for_damage(&looks)));
+}
+
+/// A damaged page fails nothing but what lies on it, so that it may be found years after the last good backup.
+fn look_at_store(database: &Path, looks: &Looks) {
+    match EmbeddedDynamo::damage_of(database, looks) {
+        Ok(None) => tracing::debug!("no damage of the store was seen"),
         Ok(Some(found)) => output::warn(&format!(
             "calmesh: WARNING: {} is damaged ({}): what lies there can't be read or changed, and the rest may follow. Keep \
              your last backups, stop calmesh, and put back a backup of the whole data folder.",
@@ -338,7 +349,7 @@ fn look_for_damage(database: PathBuf) {
             found.lines().next().unwrap_or_default()
         )),
         Err(error) => tracing::warn!(error = telemetry::chain(&error), "it can't be looked whether the store is whole"),
-    }));
+    }
 }
 
 /// Compares all links and kept feeds with what they should be, while requests are answered: after the start, and whenever
@@ -429,6 +440,12 @@ fn readers_of(base: &Url) -> Readers {
 }
 
 /// How a client on this machine calls what listens here.
+fn address_of(listener: &TcpListener, args: &Serve) -> Result<Url, ServeError> {
+    let address = listener.local_addr();
+    let address = address.map_err(|source| ServeError::Listen { address: args.listen.clone(), source })?;
+    address_for_clients(address).ok_or(ServeError::Address(address))
+}
+
 fn address_for_clients(mut address: SocketAddr) -> Option<Url> {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {

@@ -36,12 +36,12 @@ use dynoxide::{
         transact_write_items::{TransactDelete, TransactPut, TransactWriteItem, TransactWriteItemsRequest},
     },
 };
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
-    sqlite::{Log, Readers, speaks_of_damage},
+    sqlite::{Log, Looks, Readers, speaks_of_damage},
     writer::{Writer, Writes},
 };
 
@@ -137,17 +137,14 @@ impl EmbeddedDynamo {
         read.unwrap_or_else(|| answer(&self.database, request))
     }
 
-    /// What SQLite finds wrong with a database file; none where it is whole. Reads all of it, over a connection of its own.
+    /// What SQLite finds wrong with a database file; none where it is whole, or the look was cut off. Reads all of it.
     ///
     /// # Errors
     /// When the file can't be read.
-    pub(crate) fn damage_of(path: &Path) -> Result<Option<String>, rusqlite::Error> {
-        let look = || -> Result<String, rusqlite::Error> {
-            let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        };
-        match look() {
-            Ok(said) => Ok((said != "ok").then_some(said)),
+    pub(crate) fn damage_of(path: &Path, looks: &Looks) -> Result<Option<String>, rusqlite::Error> {
+        let look = |connection: &Connection| connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
+        match looks.at(path, look) {
+            Ok(said) => Ok(said.filter(|said: &String| said != "ok")),
             Err(error) if speaks_of_damage(&error) => Ok(Some(error.to_string())),
             Err(error) => Err(error),
         }
@@ -361,7 +358,7 @@ mod tests {
         },
     };
 
-    use super::EmbeddedDynamo;
+    use super::{EmbeddedDynamo, Looks};
 
     async fn table(client: &aws_sdk_dynamodb::Client) {
         client
@@ -482,12 +479,12 @@ mod tests {
             let batch = (0..20).map(|number| put_in_batch(&number.to_string(), 9_000)).collect();
             client.batch_write_item().request_items("things", batch).send().await.unwrap();
         }
-        assert_eq!(EmbeddedDynamo::damage_of(&path).unwrap(), None);
+        assert_eq!(EmbeddedDynamo::damage_of(&path, &Looks::default()).unwrap(), None);
         let mut bytes = std::fs::read(&path).unwrap();
         let pages = bytes.len() / 4096;
         bytes[pages / 2 * 4096..].fill(0);
         std::fs::write(&path, bytes).unwrap();
-        assert!(EmbeddedDynamo::damage_of(&path).unwrap().is_some());
+        assert!(EmbeddedDynamo::damage_of(&path, &Looks::default()).unwrap().is_some());
         let client = EmbeddedDynamo::open(&path).unwrap().client();
         let error = client.scan().table_name("things").send().await.unwrap_err().into_service_error();
         assert_eq!(error.code(), Some("StoreDamaged"), "{error:?}");
@@ -501,7 +498,7 @@ mod tests {
         let error = EmbeddedDynamo::open(&path).err().unwrap();
         let said = calmesh_lambda_kit::telemetry::chain(&error);
         assert!(said.contains("is no database of SQLite") && !said.contains("encrypt"), "{said}");
-        assert!(EmbeddedDynamo::damage_of(&path).unwrap().is_some());
+        assert!(EmbeddedDynamo::damage_of(&path, &Looks::default()).unwrap().is_some());
     }
 
     #[test]

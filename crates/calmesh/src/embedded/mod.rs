@@ -5,5 +5,5 @@ pub(crate) mod dynamo;
 pub(crate) mod objects;
 pub(crate) mod rows;
 pub(crate) mod s3;
-mod sqlite;
+pub(crate) mod sqlite;
 pub(crate) mod writer;

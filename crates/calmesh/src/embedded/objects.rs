@@ -23,7 +23,10 @@ use s3s::{
     s3_error,
 };
 
-use super::rows::{Attributes, Beginning, Condition, Expiry, Name, Object, Refused, Rows, Tells};
+use super::{
+    rows::{Attributes, Beginning, Condition, Expiry, Name, Object, Refused, Rows, Tells},
+    sqlite::Looks,
+};
 
 /// A page of a listing, as in S3.
 const MOST_LISTED: usize = 1000;
@@ -118,8 +121,8 @@ impl Objects {
     ///
     /// # Errors
     /// When it can't be looked at.
-    pub(crate) async fn look(&self) -> io::Result<()> {
-        self.rows.look().await
+    pub(crate) async fn look(&self, looks: &Looks) -> io::Result<()> {
+        self.rows.look(looks).await
     }
 }
 

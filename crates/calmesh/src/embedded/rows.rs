@@ -22,7 +22,7 @@ use rusqlite::{Connection, OpenFlags, Row, ffi, params};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    sqlite::{Log, Readers, beside, speaks_of_damage},
+    sqlite::{Log, Looks, Readers, beside, speaks_of_damage},
     writer::{Writer, Writes},
 };
 
@@ -303,13 +303,11 @@ impl Rows {
     ///
     /// # Errors
     /// When it can't be looked at.
-    pub(crate) async fn look(&self) -> io::Result<()> {
-        let file = self.file.clone();
-        let looked = tokio::task::spawn_blocking(move || {
-            look(&Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?)
-        });
+    pub(crate) async fn look(&self, looks: &Looks) -> io::Result<()> {
+        let (file, looks) = (self.file.clone(), looks.clone());
+        let looked = tokio::task::spawn_blocking(move || looks.at(&file, look));
         match looked.await.map_err(io::Error::other)? {
-            Ok(()) => Ok(()),
+            Ok(_) => Ok(()),
             Err(error) if is_lost(&error) => {
                 // Whoever writes looks again, and answers this as failed when it began the file anew.
                 drop(self.writer.write(Change::Look).await);
@@ -1078,7 +1076,7 @@ mod tests {
                 }
             }
             // As the program does beside its start.
-            rows.look().await.unwrap();
+            rows.look(&Looks::default()).await.unwrap();
             let before = lost.load(Ordering::SeqCst);
             for (key, bytes) in &objects {
                 // What finds the damage fails, and is tried again as all that fails is.

@@ -24,6 +24,7 @@ use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 use super::{
     objects::Objects,
     rows::{Beginning, Expiry, Tells},
+    sqlite::Looks,
 };
 
 /// The scheme of requests without a signature.
@@ -86,8 +87,8 @@ impl EmbeddedS3 {
     }
 
     /// Looks whether the file is whole; where it is not, it is made anew.
-    pub(crate) async fn look_for_damage(&self) {
-        if let Err(error) = self.objects.look().await {
+    pub(crate) async fn look_for_damage(&self, looks: &Looks) {
+        if let Err(error) = self.objects.look(looks).await {
             tracing::warn!(%error, "it can't be looked whether the objects are whole");
         }
     }

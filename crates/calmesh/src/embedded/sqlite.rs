@@ -5,10 +5,16 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError, TryLockError},
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags};
+use tokio::{task::JoinHandle, time::timeout};
 
 /// Whether SQLite can't make sense of the file: no repetition helps.
 pub(crate) fn speaks_of_damage(error: &rusqlite::Error) -> bool {
@@ -53,9 +59,59 @@ impl<T> Readers<T> {
     }
 }
 
-fn lock<T>(reader: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What reads leaves nothing half done.
-    reader.lock().unwrap_or_else(PoisonError::into_inner)
+/// Looks at whole files, each over a connection of its own. They take as long as the disk takes to read all of it, so
+/// whoever stops cuts them off: a file that is still held when its last writer lets go keeps its log beside it.
+#[derive(Clone, Default)]
+pub(crate) struct Looks(Arc<Looking>);
+
+#[derive(Default)]
+struct Looking {
+    over: AtomicBool,
+    at: Mutex<Vec<InterruptHandle>>,
+}
+
+impl Looks {
+    /// How soon one is cut off again that had not begun when it was cut off.
+    const AGAIN: Duration = Duration::from_millis(10);
+
+    /// Looks at a file; nothing is seen by one that was cut off.
+    ///
+    /// # Errors
+    /// What SQLite says of the file.
+    pub(crate) fn at<A>(
+        &self,
+        file: &Path,
+        look: impl FnOnce(&Connection) -> rusqlite::Result<A>,
+    ) -> rusqlite::Result<Option<A>> {
+        if self.0.over.load(Ordering::SeqCst) {
+            return Ok(None);
+        }
+        let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        lock(&self.0.at).push(connection.get_interrupt_handle());
+        match look(&connection) {
+            Ok(seen) => Ok(Some(seen)),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Cuts off all of them, and waits until those who look hold no file any more.
+    pub(crate) async fn end(&self, looking: JoinHandle<()>) {
+        self.0.over.store(true, Ordering::SeqCst);
+        let mut looking = pin!(looking);
+        loop {
+            // One that comes right before the look begins is not heard.
+            lock(&self.0.at).iter().for_each(InterruptHandle::interrupt);
+            if timeout(Self::AGAIN, &mut looking).await.is_ok() {
+                return;
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Whoever holds one leaves nothing half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The log of a database, which whoever writes does not sync.
@@ -116,6 +172,31 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whoever only looks can't bring the log into the file, so he may not be the last to hold it.
+    #[tokio::test]
+    async fn a_look_that_would_not_end_is_cut_off_and_holds_its_file_no_more() {
+        const ENDLESS: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let writer = Connection::open(&path).unwrap();
+        writer.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE things (key TEXT)").unwrap();
+        let looks = Looks::default();
+        let (begun, begins) = std::sync::mpsc::channel();
+        let (file, there) = (path.clone(), looks.clone());
+        let looking = tokio::task::spawn_blocking(move || {
+            let seen = there.at(&file, |connection| {
+                begun.send(()).unwrap();
+                connection.query_row(ENDLESS, [], |row| row.get::<_, i64>(0))
+            });
+            assert_eq!(seen.unwrap(), None);
+        });
+        begins.recv().unwrap();
+        looks.end(looking).await;
+        drop(writer);
+        assert!(!folder.path().join("store.db-wal").exists(), "the last to hold it has brought its log into it");
+        assert_eq!(looks.at(&path, |_| Ok(())).unwrap(), None, "and none begins any more");
+    }
 
     #[test]
     fn a_log_that_can_not_be_synced_is_brought_into_the_database() {
