@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from world.waiting import until
 
 STACK = "calmesh-dev"
 # What is cheap to refuse comes first; what the whole run is judged by, and what ends the stack, come last.
-ORDER = ["template", "build", "update", "main_loop", "edits", "cost", "redelivery", "crashes", "faults", "tick", "reads", "memory", "least_privilege", "delete"]
+ORDER = ["template", "build", "update", "main_loop", "edits", "cost", "units", "redelivery", "crashes", "faults", "tick", "reads", "memory", "least_privilege", "delete"]
 
 
 def pytest_addoption(parser):
@@ -101,13 +102,27 @@ class World:
         return int(told["ApproximateNumberOfMessages"]) + int(told["ApproximateNumberOfMessagesNotVisible"])
 
     def at_rest(self, within=120.0):
-        """Until no message waits or is worked on. The template before the last change may lack a queue."""
-        queues = {"SweepQueue", "RefreshQueue", "MergeQueue", "AccessQueue"} & self.resources().keys()
+        """Until no message waits or is worked on. The template before the last change may lack a queue. Looked at in this
+        order, since what is worked on in one queue may still put something into those after it."""
+        known = self.resources().keys()
+        queues = [queue for queue in ("AccessQueue", "SweepQueue", "RefreshQueue", "MergeQueue") if queue in known]
         until(lambda: not any(self.waiting(queue) for queue in queues), "the queues are empty", within)
 
     def events(self):
         """All that functions announced so far, in order, as PutEvents takes it."""
         return [entry for call in self.way.seen(operation="PutEvents") for entry in json.loads(call.body)["Entries"]]
+
+    @contextmanager
+    def without_ticks(self):
+        """Nothing happens by itself while this is open."""
+        scheduler = self.emulator.client("scheduler")
+        tick = scheduler.get_schedule(Name=self.resources()["Tick"][1])
+        same = {key: tick[key] for key in ("Name", "GroupName", "ScheduleExpression", "FlexibleTimeWindow", "Target")}
+        scheduler.update_schedule(**same, State="DISABLED")
+        try:
+            yield
+        finally:
+            scheduler.update_schedule(**same, State="ENABLED")
 
     def stop(self):
         with open(sam.OUT / "calls.log", "w") as file:

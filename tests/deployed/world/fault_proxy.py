@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from world.meter import units
+
 CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/[^/]+/([^/]+)/aws4_request")
 HOP = {"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "proxy-authorization"}
 TRANSACTION = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
@@ -33,6 +35,7 @@ class Call:
     body: bytes = field(repr=False, default=b"")
     status: int = 0
     code: str = ""
+    units: tuple = (0, 0)  # of DynamoDB: of writing and of reading
     also: tuple = ()  # further (action, resource) pairs that IAM asks for
 
     def kill(self):
@@ -192,6 +195,8 @@ class FaultProxy:
         else:
             call.status = answer[0]
             call.code = code_of(answer) if answer[0] >= 400 else ""
+            if call.service == "dynamodb" and call.status < 500:
+                call.units = units(call.operation, body, answer[2], call.code)
         with self.lock:
             self.calls.append(call)
         if answer is None:
