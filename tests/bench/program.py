@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -36,11 +37,26 @@ class Program:
                 return int(line.split()[1])
         return 0
 
-    def call(self, path, body=None):
-        """What the API answers; asks again where it says when."""
+    def rows(self):
+        """What every row of its databases holds, as digests: what another look has and this one has not was written since."""
+        held = set()
+        for file in ("store.db", "objects.db"):
+            base = sqlite3.connect(f"file:{os.path.join(self.ready['data'], file)}?mode=ro", uri=True)
+            for (table,) in base.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                held.update(hash((table, row)) for row in base.execute(f'SELECT * FROM "{table}"'))
+            base.close()
+        return held
+
+    def forget_peak(self):
+        """`VmHWM` is the most from now on."""
+        with open(f"/proc/{self.pid}/clear_refs", "w") as peak:
+            peak.write("5")
+
+    def call(self, path, body=None, token=None):
+        """What the API answers; asks again where it says when. By the first account, or whose token this is."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.ready["api"] + path, data=data)
-        request.add_header("Authorization", "Bearer " + self.ready["token"])
+        request.add_header("Authorization", "Bearer " + (token or self.ready["token"]))
         request.add_header("Content-Type", "application/json")
         while True:
             try:
@@ -52,12 +68,23 @@ class Program:
                 time.sleep(float(error.headers["Retry-After"]))
 
 
+def period_that_ends_in(seconds, shortest):
+    """A period for sweeps, of which a whole one ends in so many seconds, or up to ten more: they come at whole periods since
+    1970. No sweep comes before, and none for `shortest` after it."""
+    now = int(time.time())
+    return next(period for period in range(shortest, 86_400) if 0 <= -now % period - seconds < 10)
+
+
+def sleep_to_sweep(period):
+    time.sleep(-time.time() % period)
+
+
 @contextmanager
-def running(binary, *, sweep_every):
-    """The program on an empty folder; ended afterwards."""
-    with tempfile.TemporaryDirectory() as folder:
+def running(binary, *, sweep_every, folder=None):
+    """The program on an empty folder, or on this one; ended afterwards."""
+    with tempfile.TemporaryDirectory() as empty:
         process = subprocess.Popen(
-            [binary, "serve", "--json", "--listen", "127.0.0.1:0", "--data", folder, "--allow-private-feeds",
+            [binary, "serve", "--json", "--listen", "127.0.0.1:0", "--data", folder or empty, "--allow-private-feeds",
              "--sweep-every", sweep_every], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         try:
             yield Program(process)
