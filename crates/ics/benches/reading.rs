@@ -1,4 +1,5 @@
-//! Figures of reading beside other readers of Rust, by plain timing: `cargo bench -p calmesh-ics`.
+//! Figures of reading and rendering by size, and of reading beside other readers of Rust, by plain timing:
+//! `cargo bench -p calmesh-ics`.
 //!
 //! What is compared runs in turns, so that a busy machine is as hard on one as on the other: the ratios hold, the times
 //! are this machine's. The others only take a body apart; they place no time in a zone, repeat nothing, and check less.
@@ -11,7 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use calmesh_ics::{Horizon, Limits, ReadContext, accept, meaning, read};
+use calmesh_calendar::{Extent, Nights};
+use calmesh_ics::{Document, DocumentEvent, Horizon, Limits, ReadContext, accept, meaning, read, render};
 use jiff::{
     Timestamp,
     civil::{Date, date},
@@ -133,12 +135,72 @@ fn peak_kilobytes() -> Option<u64> {
     status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?.parse().ok()
 }
 
+/// The least time of one call, over rounds that take a third of a second.
+fn least(mut work: impl FnMut()) -> Duration {
+    let mut least = Duration::MAX;
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_millis(333) {
+        let round = Instant::now();
+        work();
+        least = round.elapsed().min(least);
+    }
+    least
+}
+
+/// A link of so many stays, as busy ones are shown.
+fn document(events: usize) -> Document {
+    let mut day = date(2027, 1, 1);
+    let event = |number: usize| {
+        let end = day.tomorrow().unwrap().tomorrow().unwrap();
+        let extent = Extent::Nights(Nights::new(day, end).unwrap());
+        day = end;
+        DocumentEvent {
+            uid: format!("{number:032x}@calmesh"),
+            extent,
+            summary: "Not available".to_owned(),
+            description: None,
+            stamp: "2027-01-01T00:00:00Z".parse().unwrap(),
+            sequence: 1,
+        }
+    };
+    Document { name: "Not available".to_owned(), refresh_minutes: 15, events: (0..events).map(event).collect() }
+}
+
+fn by_size(cx: &ReadContext<'_>) {
+    const SIZES: [usize; 3] = [40, 400, 4_000];
+    println!("{:<28}{:>12}{:>12}{:>12}   µs, so many events", "", SIZES[0], SIZES[1], SIZES[2]);
+    let row = |what: &str, time: &dyn Fn(usize) -> Duration| {
+        let times = SIZES.map(|events| time(events).as_nanos() as f64 / 1e3);
+        println!("{what:<28}{:>12.1}{:>12.1}{:>12.1}", times[0], times[1], times[2]);
+    };
+    for (name, feed) in FEEDS {
+        row(&format!("read {name}"), &|events| {
+            let body = feed(events);
+            least(|| _ = black_box(read(body.as_bytes(), cx)))
+        });
+    }
+    row("accept days, described", &|events| {
+        let body = airbnb(events);
+        least(|| _ = black_box(accept(body.as_bytes(), &cx.limits)))
+    });
+    row("meaning of days, described", &|events| {
+        let body = airbnb(events);
+        least(|| _ = black_box(meaning(body.as_bytes())))
+    });
+    row("render a busy link", &|events| {
+        let document = document(events);
+        least(|| _ = black_box(render(&document)))
+    });
+    println!();
+}
+
 fn main() {
     let zone = TimeZone::get("Europe/Madrid").unwrap();
     let now: Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
     let limits = Limits::default();
     let cx = ReadContext { zone: &zone, horizon: Horizon::around(now), limits, end_is_last_night: false };
 
+    by_size(&cx);
     let before = peak_kilobytes();
     for (name, body) in [("5,000 stays", airbnb(5_000)), ("5,000 yearly series", yearly(5_000))] {
         let reading = read(body.as_bytes(), &cx).unwrap();

@@ -63,7 +63,7 @@ fn forms_by_size() {
     let property = a_property(1, 1);
     let connection = a_connection(&property, 1);
     let claims = some_claims(1).connections.remove(&connection.id).unwrap_or_default();
-    for count in [1, 40, 160, 1_000, 5_000] {
+    for count in [1, 40, 160, 400, 1_000, 4_000, 5_000] {
         let stays = stays(1, count);
         let stays: Vec<&Block> = stays.iter().collect();
         let write = || forms::encode(&connection, &stays, &claims).unwrap();
