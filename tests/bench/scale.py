@@ -1,14 +1,16 @@
 """Times the whole program on more and more connections, and draws whether what one costs stays the same.
 
     cargo build --release -p calmesh
-    python3 tests/bench/scale.py --binary target/release/calmesh [--connections 3000,30000,100000] [--keep FILE] [--write tests/bench]
+    python3 tests/bench/scale.py --binary target/release/calmesh [--connections 3000,30000,100000] [--full] [--keep FILE] [--write tests/bench]
     python3 tests/bench/scale.py --keep FILE --write tests/bench       draws what was kept
 
 Three connections a property, a hundred properties an account (an account has at most 10,000 properties, and 120 new feeds a
 minute). The feeds are shaped as those of `sweep.py`, at 200 hosts of loopback (so on Linux); they are cheap to serve and not
-measured. For each size: all is made over the API while the feeds are empty and no sweep comes; the program is begun anew; a sweep
-finds everything new; it is begun anew once more; a sweep finds nothing changed, one finds a stay moved in 5 % of the feeds, and
-ten accounts are refreshed. CPU is user + system of the program alone, embedded storage included. 100,000 take about an hour.
+measured. For each number: so many are made over the API while no sweep comes, their calendars empty; the program is begun anew;
+a sweep finds nothing changed. `--full`: one finds forty stays new in each, one nothing changed, one a stay changed in 5 % of
+them. Then, beside all these, ten more accounts of 3,000 connections are made, and refreshed three times: forty stays are new in
+each, nothing, a stay in 5 %. So whatever grows with what is there is seen by what these cost. CPU is user + system of the program
+alone, embedded storage included. 100,000 take twenty minutes of one core, with `--full` forty.
 """
 
 import argparse
@@ -21,6 +23,7 @@ import sqlite3
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import date, timedelta
 
 from draw import Panel, panels
@@ -34,7 +37,7 @@ HEADS = {
 }
 HOSTS = 200
 PROPERTIES_PER_ACCOUNT = 100
-REFRESHED = 10
+MORE = 3_000
 EVENTS = 40
 A_DAY = "24h"
 
@@ -58,13 +61,14 @@ def template(kind, shift, moved):
 
 
 class Feeds:
-    """A process of its own that serves all feeds. `filled`, `touched` and `phase` say what they hold; `seen` how many of
-    them were read in this phase, and `reads` how often in all."""
+    """A process of its own that serves all feeds: those from number `full_from` on have stays, of which `touched` makes some
+    longer. `seen` is how many of them were read in this phase, and `reads` how often in all."""
 
-    def __init__(self, feeds):
+    def __init__(self, feeds, port=0):
         shared = multiprocessing.Value
-        self.filled, self.touched, self.phase = shared("i", 0), shared("i", 0), shared("i", 0)
+        self.full_from, self.touched, self.phase = shared("q", feeds), shared("i", 0), shared("i", 0)
         self.seen, self.reads, self.port = shared("q", 0), shared("q", 0), shared("i", 0)
+        self.wanted_port = port
         self.read_in = multiprocessing.RawArray("B", feeds)
         self.process = multiprocessing.Process(target=lambda: asyncio.run(self.serve()), daemon=True)
         self.process.start()
@@ -77,7 +81,7 @@ class Feeds:
 
         def body(feed):
             number, kind = feed // len(KINDS), KINDS[feed % len(KINDS)]
-            if not self.filled.value:
+            if feed < self.full_from.value:
                 return empty[kind]
             moved = self.touched.value if feed % 20 == 0 else 0
             of = kind, number % 3, moved
@@ -102,7 +106,7 @@ class Feeds:
                     protocol.transport.write(
                         b"HTTP/1.1 200 OK\r\nContent-Type: text/calendar\r\nContent-Length: %d\r\n\r\n" % len(said) + said)
 
-        server = await asyncio.get_running_loop().create_server(OneReader, "0.0.0.0", 0, backlog=1024)
+        server = await asyncio.get_running_loop().create_server(OneReader, "0.0.0.0", self.wanted_port, backlog=1024)
         self.port.value = server.sockets[0].getsockname()[1]
         await server.serve_forever()
 
@@ -121,8 +125,7 @@ class Size:
         self.binary, self.folder = binary, folder
         self.connections = connections - connections % len(KINDS)
         self.properties = self.connections // len(KINDS)
-        self.feeds = Feeds(self.connections)
-        self.tokens = []
+        self.feeds = Feeds(self.connections + MORE)
         self.told = {"connections": self.connections, "events": EVENTS}
 
     def measured(self, what, program, act, count=None):
@@ -141,45 +144,74 @@ class Size:
         }
         print(f"{self.connections:>7} {what:<28}" + "".join(f"  {name} {value:.3f}" for name, value in told.items()), flush=True)
 
-    def run(self):
+    def run(self, full):
         with running(self.binary, sweep_every=A_DAY, folder=self.folder) as program:
-            self.measured("made", program, lambda: self.make(program))
+            self.measured("made", program, lambda: self.make(program, 0, self.connections))
         self.weigh("made")
-        # Time for the start, and then for one sweep and no second one.
-        quiet_after = max(20, self.connections // 800)
-        with self.begun("a start, nothing to do", max(60, self.connections * 12 // 1000), quiet_after) as (program, next_sweep):
-            self.feeds.filled.value = 1
-            self.measured("a sweep, everything new", program, next_sweep)
-        self.weigh("filled")
-        with self.begun("a start, all full", max(40, self.connections * 3 // 1000), quiet_after) as (program, next_sweep):
-            self.measured("a sweep, nothing changed", program, next_sweep)
-            self.feeds.touched.value += 1
-            self.measured("a sweep, 5 % changed", program, next_sweep)
-            refreshed = self.tokens[:REFRESHED]
-            count = sum(len(KINDS) for number in range(self.properties) if number % len(self.tokens) < REFRESHED)
-            self.measured("a refresh, nothing changed", program, lambda: refresh(program, refreshed), count)
+        # Time for the start; then for one sweep, or for all that comes between two.
+        period = period_that_ends_in(max(20, self.connections // 400), shortest=max(900, self.connections * 12 // 1000))
+        with self.begun(period) as program:
+            self.measured("a sweep, nothing changed", program, lambda: self.sweep(period))
+            if full:
+                self.feeds.full_from.value = 0
+                self.measured("a sweep, everything new", program, lambda: self.sweep(period))
+                self.measured("a sweep, nothing changed, full", program, lambda: self.sweep(period))
+                self.feeds.touched.value += 1
+                self.measured("a sweep, 5 % changed", program, lambda: self.sweep(period))
+            self.add_more(program)
         self.weigh("at the end")
         self.feeds.process.terminate()
         return self.told
 
-    def begun(self, what, shortest, quiet_after):
-        return Begun(self, what, shortest, quiet_after)
+    @contextmanager
+    def begun(self, period):
+        """The program on what is there, its start over."""
+        self.feeds.begin_phase()
+        began = time.monotonic()
+        with running(self.binary, sweep_every=f"{period}s", folder=self.folder) as program:
+            ready = time.monotonic() - began
+            ended, cpu = quiet(program)
+            self.told["a start"] = told = {
+                "ready_s": ready, "cpu_ms": cpu / self.connections * 1e3, "wall_s": ended - began,
+                "peak_mb": program.memory("VmHWM"), "now_mb": program.memory("VmRSS"), "read": self.feeds.seen.value,
+            }
+            print(f"{self.connections:>7} a start {json.dumps(told)}", flush=True)
+            yield program
 
-    def make(self, program):
-        accounts = math.ceil(self.properties / PROPERTIES_PER_ACCOUNT)
+    def sweep(self, period):
+        sleep_to_sweep(period)
+        end = time.monotonic() + period
+        while self.feeds.seen.value < self.connections and time.monotonic() < end:
+            time.sleep(0.25)
+
+    def add_more(self, program):
+        """Ten accounts more, whose calendars are filled."""
+        tokens = []
+        self.measured("3,000 more, made", program, lambda: tokens.extend(self.make(program, self.connections, MORE)), MORE)
+        self.feeds.full_from.value = min(self.connections, self.feeds.full_from.value)
+        self.measured("3,000 more, everything new", program, lambda: refresh(program, tokens), MORE)
+        self.measured("3,000 more, nothing changed", program, lambda: refresh(program, tokens), MORE)
+        self.feeds.touched.value += 1
+        self.measured("3,000 more, 5 % changed", program, lambda: refresh(program, tokens), MORE)
+
+    def make(self, program, first, connections):
+        """So many connections, whose feeds are numbered from this one on; the tokens of their accounts."""
+        properties = connections // len(KINDS)
+        accounts = math.ceil(properties / PROPERTIES_PER_ACCOUNT)
         operator = program.ready["operator_key"]
-        self.tokens = [program.call("/v1/accounts", {"name": f"host {nth}"}, operator)["token"] for nth in range(accounts)]
+        tokens = [program.call("/v1/accounts", {"name": f"host {nth}"}, operator)["token"] for nth in range(accounts)]
 
         def make_one(number):
-            call = lambda path, body: program.call(path, body, self.tokens[number % accounts])
+            call = lambda path, body: program.call(path, body, tokens[number % accounts])
             home = call("/v1/properties", {"name": f"home {number}", "time_zone": "Europe/Madrid"})["id"]
             for nth, kind in enumerate(KINDS):
-                url = self.feeds.url(number * len(KINDS) + nth)
+                url = self.feeds.url(first + number * len(KINDS) + nth)
                 call(f"/v1/properties/{home}/connections", {"name": kind, "import": {"url": url}})
 
         with ThreadPoolExecutor(4) as pool:
-            for _ in pool.map(make_one, range(self.properties)):
+            for _ in pool.map(make_one, range(properties)):
                 pass
+        return tokens
 
     def weigh(self, when):
         """Rows and bytes on the disk, while nothing runs."""
@@ -200,38 +232,6 @@ class Size:
         print(f"{self.connections:>7} on the disk, {when}: {json.dumps(told)}", flush=True)
 
 
-class Begun:
-    """The program on what is there, its start over, and a way to wait for its next sweep."""
-
-    def __init__(self, size, what, shortest, quiet_after):
-        self.size, self.what, self.shortest = size, what, shortest
-        self.quiet_after = quiet_after
-
-    def __enter__(self):
-        self.period = period_that_ends_in(self.quiet_after, self.shortest)
-        self.size.feeds.begin_phase()
-        self.way = running(self.size.binary, sweep_every=f"{self.period}s", folder=self.size.folder)
-        began, self.program = time.monotonic(), self.way.__enter__()
-        ready = time.monotonic() - began
-        ended, cpu = quiet(self.program)
-        self.size.told[self.what] = told = {
-            "ready_s": ready, "cpu_ms": cpu / self.size.connections * 1e3, "wall_s": ended - began,
-            "peak_mb": self.program.memory("VmHWM"), "now_mb": self.program.memory("VmRSS"), "read": self.size.feeds.seen.value,
-        }
-        print(f"{self.size.connections:>7} {self.what:<28} {json.dumps(told)}", flush=True)
-        return self.program, self.next_sweep
-
-    def __exit__(self, *how):
-        return self.way.__exit__(*how)
-
-    def next_sweep(self):
-        feeds = self.size.feeds
-        sleep_to_sweep(self.period)
-        end = time.monotonic() + self.period
-        while feeds.seen.value < self.size.connections and time.monotonic() < end:
-            time.sleep(0.25)
-
-
 def quiet(program):
     """When the program began to use next to nothing for two seconds, and its CPU seconds until then."""
     while True:
@@ -250,22 +250,25 @@ def refresh(program, tokens):
 # What a size tells, in the order of the page: in which words, where, and under which name.
 ROWS = (
     ("making one, its calendar read, CPU ms", "made", "cpu_ms"),
-    ("a start, all calendars full, CPU ms", "a start, all full", "cpu_ms"),
-    ("a sweep, everything new, CPU ms", "a sweep, everything new", "cpu_ms"),
-    ("a sweep, nothing changed, CPU ms", "a sweep, nothing changed", "cpu_ms"),
-    ("a sweep, a stay changed in 5 %, CPU ms", "a sweep, 5 % changed", "cpu_ms"),
-    ("a refresh of ten accounts, nothing changed, CPU ms", "a refresh, nothing changed", "cpu_ms"),
+    ("making one of 3,000 more, CPU ms", "3,000 more, made", "cpu_ms"),
+    ("refresh of 3,000 more, everything new, CPU ms", "3,000 more, everything new", "cpu_ms"),
+    ("refresh of 3,000 more, a stay changed in 5 %, CPU ms", "3,000 more, 5 % changed", "cpu_ms"),
+    ("refresh of 3,000 more, nothing changed, CPU ms", "3,000 more, nothing changed", "cpu_ms"),
+    ("a start, all links compared, CPU ms", "a start", "cpu_ms"),
+    ("a sweep of all, nothing changed, CPU ms", "a sweep, nothing changed", "cpu_ms"),
+    ("a sweep of all, everything new, CPU ms", "a sweep, everything new", "cpu_ms"),
+    ("a sweep of all, 40 stays each, nothing changed, CPU ms", "a sweep, nothing changed, full", "cpu_ms"),
+    ("a sweep of all, a stay changed in 5 %, CPU ms", "a sweep, 5 % changed", "cpu_ms"),
     ("kB written by making one", "made", "kb_written"),
-    ("kB written by a sweep, everything new", "a sweep, everything new", "kb_written"),
-    ("kB written by a sweep, nothing changed", "a sweep, nothing changed", "kb_written"),
+    ("kB written by a refresh of one of 3,000 more, everything new", "3,000 more, everything new", "kb_written"),
+    ("kB written by a sweep of one, nothing changed", "a sweep, nothing changed", "kb_written"),
     ("rows on the disk, calendars empty", "on the disk, made", "rows"),
-    ("rows on the disk, calendars full", "on the disk, filled", "rows"),
-    ("kB on the disk, calendars full", "on the disk, filled", "kb"),
+    ("kB on the disk, calendars empty", "on the disk, made", "kb"),
 )
 MEMORY = (
-    ("making all", "made"), ("a start, all calendars full", "a start, all full"), ("a sweep, everything new", "a sweep, everything new"),
-    ("a sweep, nothing changed", "a sweep, nothing changed"), ("a sweep, a stay changed in 5 %", "a sweep, 5 % changed"),
-    ("a refresh of ten accounts", "a refresh, nothing changed"),
+    ("making all", "made"), ("a start, all links compared", "a start"), ("a sweep of all, nothing changed", "a sweep, nothing changed"),
+    ("a sweep of all, everything new", "a sweep, everything new"), ("making 3,000 more", "3,000 more, made"),
+    ("a refresh of 3,000 more, everything new", "3,000 more, everything new"),
 )
 
 
@@ -276,25 +279,27 @@ def told(size, where, name):
 
 
 def write(sizes, folder):
-    head = ["| | " + " | ".join(f"{size['connections']:,}" for size in sizes) + " |", "| --- |" + " --- |" * len(sizes)]
+    of = lambda where, name: [told(size, where, name) for size in sizes]
     number = lambda value: "–" if math.isnan(value) else f"{value:.2f}" if value < 100 else f"{value:.0f}"
-    row = lambda what, values: f"| {what} | " + " | ".join(map(number, values)) + " |"
-    of_one = [row(what, [told(size, *where) for size in sizes]) for what, *where in ROWS]
-    memory = [row(what, [told(size, where, "peak_mb") for size in sizes]) for what, where in MEMORY]
+    row = lambda what, values: [] if all(map(math.isnan, values)) else [f"| {what} | " + " | ".join(map(number, values)) + " |"]
+    head = ["| | " + " | ".join(f"{size['connections']:,}" for size in sizes) + " |", "| --- |" + " --- |" * len(sizes)]
     page = [
         "# Whether what a connection costs stays the same", "",
-        f"Connections of {sizes[0]['events']} stays, three a property; made by `tests/bench/scale.py`, which says how. The figures are those of one "
-        "machine on one day, on which other work ran: see how they change from left to right.", "",
-        "![CPU, memory and disk by the number of connections](SCALE.svg)", "",
-        "By the connection:", "", *head, *of_one, "", "Memory of the whole program at the most, MB, while this was done:", "", *head, *memory, "",
+        f"So many connections are there, three a property; made by `tests/bench/scale.py`, which says how. A full calendar has {EVENTS} stays. The "
+        "figures are those of one machine on one day, on which other work ran: see how they change from left to right.", "",
+        "![CPU, memory and disk by the number of connections](SCALE.svg)", "", "By the connection:", "", *head,
+        *(line for what, *where in ROWS for line in row(what, of(*where))), "",
+        "Memory of the whole program at the most, MB, while this was done:", "", *head,
+        *(line for what, where in MEMORY for line in row(what, of(where, "peak_mb"))), "",
     ]
     with open(os.path.join(folder, "SCALE.md"), "w") as file:
         file.write("\n".join(page))
     line = lambda where, name: [(size["connections"], told(size, where, name)) for size in sizes if not math.isnan(told(size, where, name))]
+    lines = lambda rows: {what: points for what, *where in rows if (points := line(*where))}
     drawn = [
-        Panel("CPU of one connection, ms", {what.removesuffix(", CPU ms"): line(*where) for what, *where in ROWS if where[1] == "cpu_ms"}, is_log=True),
-        Panel("memory at the most, MB", {what: line(where, "peak_mb") for what, where in MEMORY}),
-        Panel("on the disk, by the connection", {what: line(*where) for what, *where in ROWS if where[0].startswith("on the disk")}),
+        Panel("CPU of one connection, ms", lines((row[0].removesuffix(", CPU ms"), *row[1:]) for row in ROWS if row[2] == "cpu_ms"), is_log=True),
+        Panel("memory at the most, MB", lines((*row, "peak_mb") for row in MEMORY)),
+        Panel("on the disk, by the connection", lines(row for row in ROWS if row[1].startswith("on the disk"))),
     ]
     with open(os.path.join(folder, "SCALE.svg"), "w") as file:
         file.write(panels(drawn))
@@ -304,6 +309,7 @@ def main():
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("--binary")
     asked.add_argument("--connections", default="3000,30000,100000")
+    asked.add_argument("--full", action="store_true", help="fill all calendars too")
     asked.add_argument("--keep", help="a file of a line of JSON a size, which is added to; what it holds is drawn too")
     asked.add_argument("--write", help="a folder to write SCALE.md and SCALE.svg into")
     asked = asked.parse_args()
@@ -313,7 +319,7 @@ def main():
     for connections in map(int, asked.connections.split(",")) if asked.binary else ():
         with tempfile.TemporaryDirectory() as folder:
             # Its own folder within, which only its user may read.
-            sizes.append(Size(asked.binary, connections, os.path.join(folder, "data")).run())
+            sizes.append(Size(asked.binary, connections, os.path.join(folder, "data")).run(asked.full))
         if asked.keep:
             with open(asked.keep, "a") as kept:
                 print(json.dumps(sizes[-1]), file=kept)

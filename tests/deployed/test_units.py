@@ -10,7 +10,7 @@ from test_reads import log_of, logs, put as put_log
 from test_redelivery import put
 from world import sam
 from world.feeds import YEAR, airbnb, booking_com, vrbo
-from world.meter import REFUSED, Spent, spent_by
+from world.meter import REFUSED, Spent, spent_by, without_starts
 from world.waiting import until
 
 # The most that each may ask for. Whoever makes one cheaper lowers it here and in the page, which must have these rows.
@@ -56,7 +56,7 @@ class Meter:
         before = len(self.world.way.seen())
         answer = act()
         self.world.at_rest()
-        calls = [call for call in self.world.way.seen()[before:] if call.function in ours]
+        calls = [call for call in without_starts(self.world.way.seen()[before:]) if call.function in ours]
         failed = [call for call in calls if call.status >= 400 and call.status not in (404, 412) and call.code not in REFUSED]
         assert failed == [], f"{what}: {failed}"
         self.told[what] = sum(map(spent_by, calls), Spent())
