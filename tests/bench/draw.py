@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 WIDTH, HEIGHT, LEFT, TOP, BELOW, KEY_LINE = 300, 220, 52, 34, 40, 15
-COLOURS = ("#1b6ca8", "#c8553d", "#3a7d44", "#8a5a9e", "#b08900", "#444444")
+COLOURS = ("#1b6ca8", "#c8553d", "#3a7d44", "#8a5a9e", "#b08900", "#444444", "#2aa198", "#d33682", "#7a5230", "#6c71c4")
 
 
 @dataclass

@@ -61,8 +61,8 @@ def template(kind, shift, moved):
 
 
 class Feeds:
-    """A process of its own that serves all feeds: those from number `full_from` on have stays, of which `touched` makes some
-    longer. `seen` is how many of them were read in this phase, and `reads` how often in all."""
+    """A process of its own that serves all feeds: those from number `full_from` on have stays, of which `touched` moves one in
+    every twentieth. `seen` is how many of them were read in this phase, and `reads` how often in all."""
 
     def __init__(self, feeds, port=0):
         shared = multiprocessing.Value
@@ -247,6 +247,8 @@ def refresh(program, tokens):
         time.sleep(1)
 
 
+# What people wrote below the figures begins with this, and stays.
+SEEN = "## What is seen"
 # What a size tells, in the order of the page: in which words, where, and under which name.
 ROWS = (
     ("making one, its calendar read, CPU ms", "made", "cpu_ms"),
@@ -270,10 +272,13 @@ MEMORY = (
     ("a sweep of all, everything new", "a sweep, everything new"), ("making 3,000 more", "3,000 more, made"),
     ("a refresh of 3,000 more, everything new", "3,000 more, everything new"),
 )
+OWN = ("of it a sweep's own: less what was held before", "a sweep, nothing changed")
 
 
 def told(size, where, name):
     known = size.get(where, {})
+    if name == "own_mb":
+        return known.get("peak_mb", math.nan) - known.get("before_mb", math.nan)
     thousands = {"kb_written": "bytes_written", "kb": "bytes"}.get(name)
     return known.get(thousands, math.nan) / 1e3 if thousands else known.get(name, math.nan)
 
@@ -290,15 +295,18 @@ def write(sizes, folder):
         "![CPU, memory and disk by the number of connections](SCALE.svg)", "", "By the connection:", "", *head,
         *(line for what, *where in ROWS for line in row(what, of(*where))), "",
         "Memory of the whole program at the most, MB, while this was done:", "", *head,
-        *(line for what, where in MEMORY for line in row(what, of(where, "peak_mb"))), "",
+        *(line for what, where in MEMORY for line in row(what, of(where, "peak_mb"))),
+        *row(OWN[0], of(OWN[1], "own_mb")), "",
     ]
-    with open(os.path.join(folder, "SCALE.md"), "w") as file:
-        file.write("\n".join(page))
+    path = os.path.join(folder, "SCALE.md")
+    said = open(path).read() if os.path.exists(path) else ""
+    with open(path, "w") as file:
+        file.write("\n".join(page) + said[said.index(SEEN) - 1:] if SEEN in said else "\n".join(page))
     line = lambda where, name: [(size["connections"], told(size, where, name)) for size in sizes if not math.isnan(told(size, where, name))]
     lines = lambda rows: {what: points for what, *where in rows if (points := line(*where))}
     drawn = [
         Panel("CPU of one connection, ms", lines((row[0].removesuffix(", CPU ms"), *row[1:]) for row in ROWS if row[2] == "cpu_ms"), is_log=True),
-        Panel("memory at the most, MB", lines((*row, "peak_mb") for row in MEMORY)),
+        Panel("memory at the most, MB", lines([*((*row, "peak_mb") for row in MEMORY), (*OWN, "own_mb")])),
         Panel("on the disk, by the connection", lines(row for row in ROWS if row[1].startswith("on the disk"))),
     ]
     with open(os.path.join(folder, "SCALE.svg"), "w") as file:
