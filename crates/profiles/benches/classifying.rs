@@ -1,4 +1,4 @@
-//! What it takes to judge a feed's events, by plain timing: `cargo bench -p calmesh-profiles`.
+//! What it takes to classify a feed's events, by plain timing: `cargo bench -p calmesh-profiles`.
 //!
 //! The times are this machine's, the least of many rounds; how they grow with the size holds everywhere.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a bench tells and may fail")]
@@ -42,14 +42,14 @@ fn events(of: Written, count: usize) -> Vec<FeedEvent> {
     (0..count).map(event).collect()
 }
 
-/// The least time in which all of them are judged, over rounds that take a third of a second.
+/// The least time in which all of them are classified, over rounds that take a third of a second.
 fn least(profile: &Profile, events: &[FeedEvent]) -> Duration {
     let mut least = Duration::MAX;
     let started = Instant::now();
     while started.elapsed() < Duration::from_millis(333) {
         let round = Instant::now();
         for event in events {
-            black_box(profile.judge(event));
+            black_box(profile.classify(event));
         }
         least = round.elapsed().min(least);
     }
@@ -58,7 +58,7 @@ fn least(profile: &Profile, events: &[FeedEvent]) -> Duration {
 
 fn main() {
     const SIZES: [usize; 3] = [40, 400, 4_000];
-    println!("{:<20}{:>12}{:>12}{:>12}   µs, so many events", "judge", SIZES[0], SIZES[1], SIZES[2]);
+    println!("{:<20}{:>12}{:>12}{:>12}   µs, so many events", "classify", SIZES[0], SIZES[1], SIZES[2]);
     for of in FEEDS {
         let profile = find(of.0).unwrap();
         let times = SIZES.map(|count| least(profile, &events(of, count)).as_nanos() as f64 / 1e3);
