@@ -3,7 +3,7 @@
 from collections import Counter
 
 from test_main_loop import A, B, V, three_sites
-from world.feeds import YEAR, airbnb, booking_com, vrbo
+from world.feeds import YEAR, airbnb, booking_com, large, vrbo
 from world.waiting import until
 
 
@@ -96,25 +96,25 @@ def states_of_conflicts(host, flat):
 
 
 def test_a_changed_policy_and_a_changed_address_take_effect(world, host):
-    flat, (a, b, v) = three_sites(world, host, "policy")
+    flat, (a, b, v) = three_sites(world, host, "policy", large)
     b.until_shows([A, V])
     host.patch(a.path(), {"import": {"policy": {"blocks": False}}}).expect(200)
     b.until_shows([V])
     host.patch(a.path(), {"import": {"policy": {"blocks": True}}}).expect(200)
     b.until_shows([A, V])
-    world.feeds.set("policy-other", airbnb(A, f"{YEAR}-12-01/{YEAR}-12-03"))
+    world.feeds.set("policy-other", large(airbnb(A, f"{YEAR}-12-01/{YEAR}-12-03")))
     host.patch(a.path(), {"import": {"url": world.feeds.url("policy-other")}}).expect(200)
     b.until_shows([A, V, f"{YEAR}-12-01/{YEAR}-12-03"])
 
 
 def test_a_deleted_property_and_a_deleted_account_are_gone_and_their_links_are_empty(world, host):
-    flat, (a, b, v) = three_sites(world, host, "gone")
+    flat, (a, b, v) = three_sites(world, host, "gone", large)
     a.until_shows([B, V])
     assert host.delete(f"/v1/properties/{flat}").status == 204
     a.until_shows([])
     assert host.get(f"/v1/properties/{flat}").status == 404
 
-    other, (c, *_) = three_sites(world, host, "gone-too")
+    other, (c, *_) = three_sites(world, host, "gone-too", large)
     c.until_shows([B, V])
     assert host.delete("/v1/account").status == 204
     assert host.get("/v1/properties").status == 401
@@ -124,3 +124,9 @@ def test_a_deleted_property_and_a_deleted_account_are_gone_and_their_links_are_e
     world.at_rest()
     snapshots = world.emulator.client("s3").list_objects_v2(Bucket=host.stack.outputs["SnapshotsBucket"])
     assert [one["Key"] for one in snapshots.get("Contents", []) if host.id in one["Key"]] == []
+    dynamodb, table = world.emulator.client("dynamodb"), world.resources()["Table"][1]
+    for site in (a, b, v, c):
+        kept = dynamodb.query(
+            TableName=table, KeyConditionExpression="pk = :body", ExpressionAttributeValues={":body": {"S": f"BDY#{site.id}"}},
+        )
+        assert kept["Items"] == [], "a body of a feed stayed"

@@ -11,8 +11,8 @@ A, B, V = f"{YEAR}-03-04/{YEAR}-03-07", f"{YEAR}-03-10/{YEAR}-03-12", f"{YEAR}-0
 MORE = f"{YEAR}-05-01/{YEAR}-05-04"
 
 
-def three_sites(world, host, tag):
-    for name, body in (("a", airbnb(A)), ("b", booking_com(B)), ("v", vrbo(V))):
+def three_sites(world, host, tag, size=str):
+    for name, body in (("a", size(airbnb(A))), ("b", booking_com(B)), ("v", vrbo(V))):
         world.feeds.set(f"{tag}-{name}", body)
     flat = host.property()
     sites = [host.connect(flat, name, world.feeds.url(f"{tag}-{key}")) for name, key in (("Airbnb", "a"), ("Booking.com", "b"), ("Vrbo", "v"))]

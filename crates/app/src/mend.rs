@@ -9,8 +9,9 @@ use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use crate::{
     changes::{ChangeError, Changes, draft::Draft},
     model::{PropertyState, Snapshot},
-    ports::{AccountStore, LinkStore, PageRequest, PropertyStore, SnapshotStore},
+    ports::{AccountStore, Clock, LinkStore, PageRequest, PropertyStore, SnapshotStore},
     publish::Publish,
+    readings::kept::KeptAt,
     traffic::Traffic,
     trouble::WorkError,
     wiring::Common,
@@ -34,6 +35,7 @@ pub struct Mend {
     pub(crate) properties: Arc<dyn PropertyStore>,
     pub(crate) links: Arc<dyn LinkStore>,
     pub(crate) snapshots: Arc<dyn SnapshotStore>,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) changes: Changes,
     pub(crate) publish: Publish,
@@ -47,6 +49,7 @@ impl Mend {
             properties: common.properties.clone(),
             links: common.links.clone(),
             snapshots: publish.snapshots.clone(),
+            clock: common.clock.clone(),
             traffic: common.traffic.clone(),
             changes: publish.changes.clone(),
             publish: publish.clone(),
@@ -130,12 +133,17 @@ impl Mend {
     }
 
     async fn lost_bodies(&self, state: &PropertyState) -> Result<Vec<(ConnectionId, Snapshot)>, WorkError> {
+        let kept = KeptAt {
+            properties: &*self.properties,
+            snapshots: &*self.snapshots,
+            traffic: &self.traffic,
+            clock: &*self.clock,
+        };
         let mut lost = Vec::new();
         for connection in state.connections.iter().filter(|connection| connection.is_read()) {
             let Some(applied) = connection.applied() else { continue };
             let _turn = self.traffic.turn_with_kept().await;
-            let parked = self.snapshots.parked(&connection.account, &connection.id, &applied.snapshot).await?;
-            if parked.is_none() {
+            if kept.body_of::<WorkError>(connection).await?.is_none() {
                 lost.push((connection.id.clone(), applied.snapshot.clone()));
             }
         }

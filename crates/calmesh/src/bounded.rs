@@ -52,12 +52,23 @@ impl<K: Hash + Eq + Clone, V> Bounded<K, V> {
             self.take(&first);
         }
     }
+}
 
-    /// Lets go of all that are named so.
-    pub(crate) fn forget(&mut self, named_so: impl Fn(&K) -> bool) {
-        let names: Vec<K> = self.values.keys().filter(|name| named_so(name)).cloned().collect();
-        for name in names {
-            self.take(&name);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_bytes_and_names_are_held_than_may_be() {
+        let mut held = Bounded::<u32, Vec<u8>>::of_at_most(1_000, Vec::len);
+        for nth in 0..10_000 {
+            held.put(nth % 7, vec![0; 1]);
+            held.take(&(nth % 5));
+            held.put(20 + nth, vec![0; 400]);
+            assert!(held.bytes <= 1_000 && held.order.len() < 100);
+            assert_eq!(held.bytes, held.values.values().map(Vec::len).sum::<usize>());
         }
+        held.put(1, vec![0; 1_001]);
+        assert!(held.get(&1).is_none_or(|known| known.len() <= 1_000), "what is larger than all is not held");
     }
 }

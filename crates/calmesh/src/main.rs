@@ -13,6 +13,7 @@ mod kept;
 mod links;
 mod listener;
 mod merge;
+mod no_links;
 mod output;
 mod reads;
 mod remembered;

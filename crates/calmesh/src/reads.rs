@@ -23,7 +23,10 @@ use calmesh_calendar::{AccountId, LinkId};
 use calmesh_lambda_kit::telemetry::chain;
 use jiff::Timestamp;
 
-use crate::embedded::writer::{Writer, Writes};
+use crate::{
+    embedded::writer::{Writer, Writes},
+    no_links::NoLinks,
+};
 
 /// The first line of the file. A later form has another number.
 const FORM: &str = "calmesh-reads/1";
@@ -88,6 +91,7 @@ impl AtHand {
 pub(crate) struct Reads {
     store: Arc<dyn LinkStore>,
     at_hand: Arc<Mutex<AtHand>>,
+    no_links: Arc<NoLinks>,
     /// Held while reads are on their way to the store: who asks then waits for them.
     telling: Arc<tokio::sync::Mutex<()>>,
     book: Writer<Keeper>,
@@ -115,7 +119,7 @@ impl Reads {
         let book = Book::begin(file, &found).map_err(not_usable)?;
         let at_hand = Arc::new(Mutex::new(found));
         let book = Writer::start(Keeper { book, at_hand: at_hand.clone() });
-        Ok(Self { store, at_hand, telling: Arc::default(), book: book.map_err(not_usable)? })
+        Ok(Self { store, at_hand, no_links: Arc::default(), telling: Arc::default(), book: book.map_err(not_usable)? })
     }
 
     /// Takes down a read: it is on the disk when this returns.
@@ -341,7 +345,15 @@ fn read(bytes: &[u8]) -> Option<AtHand> {
 #[async_trait]
 impl LinkStore for Reads {
     async fn links(&self, account: &AccountId, page: PageRequest) -> Result<Page<ExtraLink>, StoreError> {
-        self.store.links(account, page).await
+        if self.no_links.has_none(account) {
+            return Ok(Page { items: Vec::new(), next: None });
+        }
+        let (before, is_first) = (self.no_links.before(), page.after.is_none());
+        let found = self.store.links(account, page).await?;
+        if is_first && found.items.is_empty() && found.next.is_none() {
+            self.no_links.found_none(account, before);
+        }
+        Ok(found)
     }
 
     async fn link(&self, id: &LinkId) -> Result<Option<ExtraLink>, StoreError> {
@@ -353,6 +365,7 @@ impl LinkStore for Reads {
     }
 
     async fn put_link(&self, link: &ExtraLink) -> Result<(), StoreError> {
+        self.no_links.gets_one(&link.account);
         self.store.put_link(link).await
     }
 

@@ -1,9 +1,5 @@
-//! What this process has just put, remembered: nobody else writes to the objects of a data folder.
-//!
-//! - Of a link, which bytes lie behind it: a change compares, and reads nothing of the disk.
-//! - Of a feed, the body: merge takes in what was parked a moment ago.
-//!
-//! When all objects are lost, all of it is forgotten.
+//! Which bytes this process has put behind a link, remembered: nobody else writes to the objects of a data folder. A change
+//! compares, and reads nothing of the disk. When all objects are lost, all of it is forgotten.
 
 use std::{
     collections::HashMap,
@@ -15,21 +11,14 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use calmesh_app::{
-    model::{LinkToken, Snapshot},
-    ports::{ExportObject, ExportStore, ExportVersion, ExportWriteError, ObjectError, ParkedBody, SnapshotStore},
+    model::LinkToken,
+    ports::{ExportObject, ExportStore, ExportVersion, ExportWriteError, ObjectError},
 };
-use calmesh_calendar::{AccountId, ConnectionId};
 
-use crate::{bounded::Bounded, unsure::Unsure};
+use crate::unsure::Unsure;
 
 /// So many links are known. Another one's are asked for.
 const MOST_LINKS: usize = 20_000;
-/// Bodies are remembered while they are not larger than this together.
-const MOST_BYTES: usize = 4 << 20;
-/// A larger one waits on the disk.
-const LARGEST_BODY: usize = 256 << 10;
-/// What a body takes beside its bytes: its names, twice, and its validators.
-const BESIDE_BODY: usize = 800;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing that holds one of these locks can panic.
@@ -171,112 +160,11 @@ impl fmt::Debug for Versions {
     }
 }
 
-/// Whose body, and which.
-type Name = (AccountId, ConnectionId, Snapshot);
-
-/// Bodies of which those that were parked last are remembered until they are read.
-pub(crate) struct Bodies {
-    snapshots: Arc<dyn SnapshotStore>,
-    losses: Unsure,
-    recent: Mutex<Recent>,
-}
-
-struct Recent {
-    bodies: Bounded<Name, ParkedBody>,
-    /// After how many losses of all objects.
-    after: u64,
-}
-
-impl Recent {
-    fn after(losses: u64) -> Self {
-        Self { bodies: Bounded::of_at_most(MOST_BYTES, size), after: losses }
-    }
-}
-
-fn size(body: &ParkedBody) -> usize {
-    body.body.len().saturating_add(BESIDE_BODY)
-}
-
-impl Bodies {
-    pub(crate) fn of(snapshots: Arc<dyn SnapshotStore>, losses: Unsure) -> Self {
-        let recent = Mutex::new(Recent::after(losses.now()));
-        Self { snapshots, losses, recent }
-    }
-
-    fn recent(&self) -> MutexGuard<'_, Recent> {
-        let mut recent = lock(&self.recent);
-        let after = self.losses.now();
-        if recent.after != after {
-            *recent = Recent::after(after);
-        }
-        recent
-    }
-}
-
-#[async_trait]
-impl SnapshotStore for Bodies {
-    async fn park(
-        &self,
-        account: &AccountId,
-        connection: &ConnectionId,
-        snapshot: &Snapshot,
-        body: &ParkedBody,
-    ) -> Result<(), ObjectError> {
-        let after = self.losses.now();
-        self.snapshots.park(account, connection, snapshot, body).await?;
-        if body.body.len() <= LARGEST_BODY && after == self.losses.now() {
-            // Bytes of its own: those that came keep a place of the memory for bodies that are read.
-            let kept = ParkedBody { body: Bytes::copy_from_slice(&body.body), validators: body.validators.clone() };
-            self.recent().bodies.put((account.clone(), connection.clone(), snapshot.clone()), kept);
-        }
-        Ok(())
-    }
-
-    async fn parked(
-        &self,
-        account: &AccountId,
-        connection: &ConnectionId,
-        snapshot: &Snapshot,
-    ) -> Result<Option<ParkedBody>, ObjectError> {
-        let name = (account.clone(), connection.clone(), snapshot.clone());
-        if let Some(recent) = self.recent().bodies.take(&name) {
-            return Ok(Some(recent));
-        }
-        self.snapshots.parked(account, connection, snapshot).await
-    }
-
-    async fn supersede(
-        &self,
-        account: &AccountId,
-        connection: &ConnectionId,
-        snapshot: &Snapshot,
-    ) -> Result<(), ObjectError> {
-        self.recent().bodies.take(&(account.clone(), connection.clone(), snapshot.clone()));
-        self.snapshots.supersede(account, connection, snapshot).await
-    }
-
-    async fn forget(&self, account: &AccountId, connection: &ConnectionId) -> Result<(), ObjectError> {
-        let of_connection = |(of, one, _): &Name| of == account && one == connection;
-        self.recent().bodies.forget(of_connection);
-        let done = self.snapshots.forget(account, connection).await;
-        // One that was parked meanwhile may have gone with the rest.
-        self.recent().bodies.forget(of_connection);
-        done
-    }
-}
-
-impl fmt::Debug for Bodies {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Bodies")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use calmesh_app::{
         contract,
         fakes::{Fault, FixedClock, MemoryObjects},
-        model::Validators,
     };
     use jiff::Timestamp;
 
@@ -290,14 +178,9 @@ mod tests {
         LinkToken::from_random([n; 32])
     }
 
-    fn body(bytes: usize) -> ParkedBody {
-        ParkedBody { body: Bytes::from(vec![b'x'; bytes]), validators: Validators::default() }
-    }
-
     #[tokio::test]
     async fn what_is_remembered_keeps_the_promises_of_what_is_behind_it() {
         contract::objects::export_store(&Versions::of(objects(), Unsure::default())).await;
-        contract::objects::snapshot_store(&Bodies::of(objects(), Unsure::default())).await;
     }
 
     #[tokio::test]
@@ -316,21 +199,15 @@ mod tests {
     async fn once_all_objects_are_lost_nothing_is_remembered() {
         let (inner, losses) = (objects(), Unsure::default());
         let versions = Versions::of(inner.clone(), losses.clone());
-        let bodies = Bodies::of(inner.clone(), losses.clone());
         versions.put_export(&token(1), Bytes::from_static(b"one"), None).await.unwrap();
-        let (account, connection) = (AccountId::from_random([1; 16]), ConnectionId::from_random([2; 16]));
-        let snapshot = Snapshot("5e".repeat(32));
-        bodies.park(&account, &connection, &snapshot, &body(10)).await.unwrap();
         // Somebody who came before it must not leave what he found then.
         let mut visit = versions.visit(&token(2));
         losses.of_all();
         inner.delete_export(&token(1)).await.unwrap();
-        inner.forget(&account, &connection).await.unwrap();
         visit.leaves(Some(ExportVersion("\"old\"".to_owned())));
         drop(visit);
         assert_eq!(versions.export_version(&token(1)).await.unwrap(), None);
         assert_eq!(versions.export_version(&token(2)).await.unwrap(), None);
-        assert!(bodies.parked(&account, &connection, &snapshot).await.unwrap().is_none());
     }
 
     #[tokio::test]
@@ -380,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_links_and_bytes_are_remembered_than_may_be() {
+    async fn no_more_links_are_remembered_than_may_be() {
         let versions = Versions::of(objects(), Unsure::default());
         for nth in 0..MOST_LINKS + 10 {
             let mut random = [0; 32];
@@ -389,36 +266,5 @@ mod tests {
             versions.visit(&token).leaves(Some(ExportVersion(String::new())));
         }
         assert!(lock(&versions.known).len() <= MOST_LINKS);
-        let bodies = Bodies::of(objects(), Unsure::default());
-        let (account, connection) = (AccountId::from_random([1; 16]), ConnectionId::from_random([1; 16]));
-        for nth in 0..200 {
-            bodies.park(&account, &connection, &Snapshot(nth.to_string()), &body(LARGEST_BODY)).await.unwrap();
-            assert!(lock(&bodies.recent).bodies.bytes <= MOST_BYTES);
-        }
-        for nth in 0..10_000 {
-            let name = Snapshot(nth.to_string());
-            bodies.park(&account, &connection, &name, &body(1)).await.unwrap();
-            assert_eq!(bodies.parked(&account, &connection, &name).await.unwrap(), Some(body(1)));
-        }
-        let recent = lock(&bodies.recent);
-        assert!(recent.bodies.order.len() < 100);
-        assert_eq!(recent.bodies.bytes, recent.bodies.values.values().map(size).sum::<usize>());
-    }
-
-    #[tokio::test]
-    async fn a_body_is_remembered_until_it_is_read_and_no_longer() {
-        let inner = objects();
-        let bodies = Bodies::of(inner.clone(), Unsure::default());
-        let (account, connection) = (AccountId::from_random([1; 16]), ConnectionId::from_random([1; 16]));
-        let name = Snapshot("a".to_owned());
-        bodies.park(&account, &connection, &name, &body(10)).await.unwrap();
-        let calls = inner.calls();
-        assert!(bodies.parked(&account, &connection, &name).await.unwrap().is_some());
-        assert_eq!(inner.calls(), calls, "no look");
-        assert!(bodies.parked(&account, &connection, &name).await.unwrap().is_some(), "and then from the disk");
-        assert!(inner.calls() > calls);
-        bodies.park(&account, &connection, &name, &body(10)).await.unwrap();
-        bodies.forget(&account, &connection).await.unwrap();
-        assert_eq!(bodies.parked(&account, &connection, &name).await.unwrap(), None, "what is forgotten is gone");
     }
 }

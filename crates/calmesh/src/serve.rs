@@ -47,7 +47,7 @@ use crate::{
     listener::{self, Limits},
     output::{self, Style},
     reads::{Reads, ReadsError},
-    remembered::{Bodies, Versions},
+    remembered::Versions,
     source, timer,
     unsure::Unsure,
 };
@@ -520,7 +520,7 @@ async fn wire(
     let ports = Ports {
         common,
         feeds: Arc::new(feeds),
-        snapshots: Arc::new(Bodies::of(objects.clone(), losses.clone())),
+        snapshots: objects.clone(),
         exports: Arc::new(Versions::of(objects, losses.clone())),
         sealer: Arc::new(sealer),
         links_base: args.public_url.clone().unwrap_or_else(|| api.clone()),

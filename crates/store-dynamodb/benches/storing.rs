@@ -144,7 +144,11 @@ async fn commits_and_loads() {
             base: Some(Arc::new(base)),
             put_blocks: (1..4).map(changed).collect(),
             plans: (1..4)
-                .map(|n| PlanChange::Put { plan: FetchPlan { since: at(0), ..a_plan(&property, n) }, fresh: false })
+                .map(|n| PlanChange::Put {
+                    plan: FetchPlan { since: at(0), ..a_plan(&property, n) },
+                    fresh: false,
+                    taken: None,
+                })
                 .collect(),
             ..nothing_but(&property)
         };

@@ -1,16 +1,19 @@
 //! What a commit writes beside the head, as steps.
 
+use std::collections::BTreeMap;
+
 use calmesh_app::{
-    model::{PropertyState, SecretHash},
-    ports::{PlanChange, PropertyCommit, StoreError},
+    model::{PAST_KEPT, PropertyState, SecretHash},
+    ports::{PlanChange, PropertyCommit, StoreError, WaitingBody},
 };
-use calmesh_calendar::{Conflict, ConnectionId};
+use calmesh_calendar::{Conflict, ConnectionId, span::Later};
+use jiff::Timestamp;
 
 use crate::{
-    conflicts, connections, history,
+    conflicts, connections, doc, history, item,
     journal::{Step, Value, encoded, kept_until, own},
-    schema::{self, attr},
-    table::last_of_each,
+    schema::{self, Key, attr},
+    table::{Condition, Write, last_of_each},
 };
 
 /// Everything that a commit writes beside the head, where this was the state before.
@@ -20,6 +23,7 @@ pub(crate) fn steps_of(commit: &PropertyCommit, before: &PropertyState) -> Resul
     steps.extend(conflict_entries(commit)?);
     steps.extend(link_steps(commit)?);
     steps.extend(plan_steps(commit)?);
+    steps.extend(body_steps(commit)?);
     steps.extend(history::steps_of(commit)?);
     let property = &commit.property;
     let entry = schema::property_entry(&property.account, property.created_at, &property.id);
@@ -83,12 +87,12 @@ fn plan_steps(commit: &PropertyCommit) -> Result<Vec<Step>, StoreError> {
     let mut steps = Vec::new();
     for change in &commit.plans {
         steps.push(match change {
-            PlanChange::Put { plan, fresh } => {
+            PlanChange::Put { plan, fresh, taken: _ } => {
                 let attributes =
                     [(attr::PLAN, encoded(plan)?), (attr::PLAN_SINCE, Value::S(schema::sortable(plan.since)))];
-                let health = [attr::FAILURE, attr::SUCCESS_AT, attr::ANNOUNCED_SINCE, attr::ANNOUNCED_READ_AT]
-                    .into_iter()
-                    .filter(|_| *fresh);
+                let health =
+                    [attr::FAILURE, attr::SUCCESS_AT, attr::ANNOUNCED_SINCE, attr::ANNOUNCED_READ_AT, attr::WAITING];
+                let health = health.into_iter().filter(|_| *fresh);
                 let stale = health.chain([attr::VALIDATORS, attr::VALIDATORS_AT]);
                 Step::set(schema::fetch_plan(&plan.connection), attributes, stale)
             }
@@ -96,4 +100,40 @@ fn plan_steps(commit: &PropertyCommit) -> Result<Vec<Step>, StoreError> {
         });
     }
     Ok(steps)
+}
+
+/// Bodies lie beside the property, so that who loads it does not read them.
+fn body_steps(commit: &PropertyCommit) -> Result<Vec<Step>, StoreError> {
+    let mut steps = Vec::new();
+    let goes_at = commit.property.revised_at.unwrap_or(commit.property.created_at).later(PAST_KEPT);
+    for (connection, snapshot) in &commit.superseded_bodies {
+        let goes = (attr::TTL, Value::N(goes_at.as_second().to_string()));
+        steps.push(Step::set(schema::body(connection, snapshot), [goes], []));
+    }
+    for (connection, body) in &commit.put_bodies {
+        let doc = doc::body::encode(&WaitingBody::Small(body.clone()))?;
+        steps.push(Step::put(schema::body(connection, &body.snapshot), [(attr::DOC, Value::B(doc))]));
+    }
+    Ok(steps)
+}
+
+/// The writes of a change that is one transaction: with it goes what waited and is taken in by it. Steps that are done later,
+/// when another body may wait, leave that where it is.
+pub(crate) fn writes_of(commit: &PropertyCommit, steps: &[Step]) -> Vec<Write> {
+    let taken = commit.plans.iter().filter_map(|change| match change {
+        PlanChange::Put { plan, taken: Some(at), .. } => Some((schema::fetch_plan(&plan.connection), *at)),
+        PlanChange::Put { .. } | PlanChange::Remove(_) => None,
+    });
+    let taken: BTreeMap<Key, Timestamp> = taken.collect();
+    let write = |step: &Step| {
+        let (pk, sk) = step.place();
+        match taken.get(&Key { pk: pk.to_owned(), sk: sk.to_owned() }) {
+            None => step.to_write(),
+            Some(at) => {
+                let unmoved = Condition::new("#announced_read_at = :taken").with("taken", item::instant(*at));
+                step.clone().removing(attr::WAITING).to_write().when(unmoved)
+            }
+        }
+    };
+    steps.iter().map(write).collect()
 }

@@ -10,6 +10,7 @@ mod values;
 mod account;
 mod activity;
 pub(crate) mod block;
+pub(crate) mod body;
 pub(crate) mod claims;
 pub(crate) mod conflict;
 pub(crate) mod connection;

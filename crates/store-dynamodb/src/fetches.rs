@@ -8,15 +8,15 @@ use calmesh_app::{
         AnnouncedReading, CLOCKS_DIFFER, Failure, FetchHealth, FetchPlan, FetchState, HostPause, SweepRecord,
         Validators, bucket_of,
     },
-    ports::{FetchStore, Page, PageRequest, StoreError},
+    ports::{FetchStore, Page, PageRequest, StoreError, WaitingBody, WaitingFeed},
 };
-use calmesh_calendar::ConnectionId;
+use calmesh_calendar::{ConnectionId, span::Later};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use crate::{
     DynamoStore,
-    doc::Document,
+    doc::{self, Document},
     item,
     schema::{self, BUCKETS_PER_PARTITION, Key, attr},
     table::{CallError, Condition, Item, Range, Span, Write},
@@ -50,6 +50,10 @@ fn read_state(item: &Item) -> Result<FetchState, StoreError> {
 
 fn stands_since(since: Timestamp) -> Condition {
     Condition::new("#plan_since = :since").with("since", item::instant(since))
+}
+
+fn is_since(plan: &Item, since: Timestamp) -> bool {
+    matches!(item::find_instant(plan, attr::PLAN_SINCE), Ok(Some(known)) if known == since)
 }
 
 /// A run of buckets as it lies in one partition.
@@ -219,7 +223,7 @@ impl FetchStore for DynamoStore {
         match self.table.write(write).await {
             Ok(_) => Ok(()),
             Err(error) => match error.standing(0) {
-                Some(standing) if item::find_instant(standing, attr::PLAN_SINCE)? == Some(plan_since) => Ok(()),
+                Some(standing) if is_since(standing, plan_since) => Ok(()),
                 _ => Err(error.or_stale()),
             },
         }
@@ -230,15 +234,39 @@ impl FetchStore for DynamoStore {
         connection: &ConnectionId,
         plan_since: Timestamp,
         announced: &AnnouncedReading,
+        waiting: &WaitingBody,
         last_success_at: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         let mut set = vec![
             (attr::ANNOUNCED_SINCE.to_owned(), item::instant(announced.since)),
             (attr::ANNOUNCED_READ_AT.to_owned(), item::instant(announced.read_at)),
+            (attr::WAITING.to_owned(), item::bytes(doc::body::encode(waiting)?)),
         ];
         set.extend(last_success_at.map(|at| (attr::SUCCESS_AT.to_owned(), item::instant(at))));
-        let write = Write::set(schema::fetch_plan(connection), set, &[]).when(stands_since(plan_since));
-        self.table.write(write).await.map(|_| ()).map_err(CallError::or_stale)
+        let ahead = announced.read_at.later(CLOCKS_DIFFER);
+        let newer = Condition::new(
+            "#plan_since = :since AND (attribute_not_exists(#announced_read_at) OR \
+             #announced_read_at <= :set_announced_read_at OR #announced_read_at > :ahead)",
+        )
+        .with("since", item::instant(plan_since))
+        .with("ahead", item::instant(ahead));
+        match self.table.write(Write::set(schema::fetch_plan(connection), set, &[]).when(newer)).await {
+            Ok(_) => Ok(()),
+            // A later one waits.
+            Err(error) if error.standing(0).is_some_and(|plan| is_since(plan, plan_since)) => Ok(()),
+            Err(error) => Err(error.or_stale()),
+        }
+    }
+
+    async fn waiting(&self, connections: &[ConnectionId]) -> Result<BTreeMap<ConnectionId, WaitingFeed>, StoreError> {
+        let keys: Vec<Key> = connections.iter().map(schema::fetch_plan).collect();
+        let mut feeds = BTreeMap::new();
+        for item in self.table.get_many(&keys, true).await? {
+            let state = read_state(&item)?;
+            let body = item::find_bytes(&item, attr::WAITING).map(doc::body::decode).transpose()?;
+            feeds.insert(state.plan.connection.clone(), WaitingFeed { state, body });
+        }
+        Ok(feeds)
     }
 
     async fn record_validators(

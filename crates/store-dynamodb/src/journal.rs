@@ -96,6 +96,14 @@ impl Step {
         Self::Delete { pk: key.pk, sk: key.sk }
     }
 
+    /// The same, of an item that does not have this attribute any more.
+    pub(crate) fn removing(mut self, name: &str) -> Self {
+        if let Self::Set { remove, .. } = &mut self {
+            remove.push(name.to_owned());
+        }
+        self
+    }
+
     /// Roughly the bytes that DynamoDB counts.
     pub(crate) fn bytes(&self) -> usize {
         let (pk, sk) = self.place();

@@ -11,8 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use calmesh_app::{
-    model::{Activity, ClosedHold, ConflictRecord, LinkOwner, Property, PropertyState, Replaced, SecretHash},
-    ports::{ActivityStore, FeedReader, Location, Page, PageRequest, PropertyCommit, PropertyStore, StoreError},
+    model::{Activity, ClosedHold, ConflictRecord, LinkOwner, Property, PropertyState, Replaced, SecretHash, Snapshot},
+    ports::{
+        ActivityStore, FeedReader, Location, Page, PageRequest, ParkedBody, PropertyCommit, PropertyStore, StoreError,
+        WaitingBody,
+    },
 };
 use calmesh_calendar::{AccountId, ConnectionId, PropertyId};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -20,7 +23,7 @@ use jiff::Timestamp;
 
 use crate::{
     DynamoStore, commit, connections,
-    doc::past::Word,
+    doc::{self, past::Word},
     history,
     item::{self, MarkState},
     journal::{self, Step},
@@ -139,7 +142,7 @@ impl PropertyStore for DynamoStore {
 
         for _ in 0..LOOKS {
             let done = if fits {
-                self.commit_at_once(moved.clone(), beginning.clone(), &steps).await
+                self.commit_at_once(moved.clone(), beginning.clone(), commit::writes_of(commit, &steps)).await
             } else {
                 self.commit_staged(&head, &attempt, journal::pages(&steps)?).await
             };
@@ -165,6 +168,27 @@ impl PropertyStore for DynamoStore {
             }
         }
         Err(StoreError::Stale)
+    }
+
+    async fn kept_body(
+        &self,
+        connection: &ConnectionId,
+        snapshot: &Snapshot,
+    ) -> Result<Option<ParkedBody>, StoreError> {
+        let item = self.table.get(&schema::body(connection, snapshot)).await?;
+        // One of which only the end is known was superseded after it was lost.
+        let Some(doc) = item.as_ref().and_then(|item| item::find_bytes(item, attr::DOC)) else { return Ok(None) };
+        match doc::body::decode(doc)? {
+            WaitingBody::Small(body) if body.snapshot == *snapshot => Ok(Some(body.parked)),
+            _ => Err(StoreError::Corrupt { what: "a kept body is not the one that it should be".to_owned() }),
+        }
+    }
+
+    async fn forget_bodies(&self, connection: &ConnectionId) -> Result<(), StoreError> {
+        let (items, _) = self.table.query(&Range::all(schema::bodies_partition(connection)), None).await?;
+        self.table
+            .write_many(items.iter().map(|item| item::key_of(item).map(Write::delete)).collect::<Result<_, _>>()?)
+            .await
     }
 
     async fn replaced_after(&self, id: &PropertyId, after: Timestamp) -> Result<Vec<Replaced>, StoreError> {
@@ -247,12 +271,13 @@ impl PropertyStore for DynamoStore {
             if let Some(head) = &head {
                 self.roll_forward(id, head).await?;
             }
-            let mut gone = Vec::new();
+            let (mut gone, mut bodies) = (Vec::new(), Vec::new());
             let (items, _) = self.table.query(&Range::all(partition.clone()), None).await?;
             for item in &items {
                 let sk = item::get_text(item, attr::SK)?;
                 if let Some(connection) = read_settings(id, sk, item)? {
                     gone.push(schema::fetch_plan(&connection.id));
+                    bodies.push(connection.id.clone());
                     let listed = connection.import.as_ref().and_then(|import| import.listed);
                     gone.extend(listed.map(|mark| schema::feed_entry(&connection.account, mark, &connection.id)));
                     gone.extend(connection.export.map(|export| schema::owner(&export.token.hash())));
@@ -263,6 +288,9 @@ impl PropertyStore for DynamoStore {
                 if sk != schema::HEAD {
                     gone.push(item::key_of(item)?);
                 }
+            }
+            for connection in &bodies {
+                self.forget_bodies(connection).await?;
             }
             let property = head.as_ref().map(read_head).transpose()?;
             gone.extend(self.past_of(id, property.as_ref()).await?);

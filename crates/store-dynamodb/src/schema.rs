@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use calmesh_app::{
-    model::{RefreshScope, SecretHash, Spender, bucket_of},
+    model::{RefreshScope, SecretHash, Snapshot, Spender, bucket_of},
     ports::Mark,
 };
 use calmesh_calendar::{AccountId, ConflictId, ConnectionId, LinkId, PropertyId, RefreshId, TokenId, home_of};
@@ -41,6 +41,8 @@ pub(crate) mod attr {
     /// Of a plan: the reading that was announced last, and the first one that was not taken in before it.
     pub(crate) const ANNOUNCED_SINCE: &str = "announced_since";
     pub(crate) const ANNOUNCED_READ_AT: &str = "announced_read_at";
+    /// Of a plan: what was announced and waits to be taken in.
+    pub(crate) const WAITING: &str = "waiting";
     /// Of a plan: what a later body that says the same came with, and when.
     pub(crate) const VALIDATORS: &str = "validators";
     pub(crate) const VALIDATORS_AT: &str = "validators_at";
@@ -281,6 +283,15 @@ pub(crate) fn fetch_prefix(bucket: u16) -> String {
 pub(crate) fn fetch_plan(connection: &ConnectionId) -> Key {
     let bucket = bucket_of(connection);
     Key::new(fetch_partition(bucket), format!("{}{connection}", fetch_prefix(bucket)))
+}
+
+pub(crate) fn bodies_partition(connection: &ConnectionId) -> String {
+    format!("BDY#{connection}")
+}
+
+/// A small body that a connection is taken from, or was.
+pub(crate) fn body(connection: &ConnectionId, snapshot: &Snapshot) -> Key {
+    Key::new(bodies_partition(connection), snapshot.0.as_str())
 }
 
 pub(crate) fn sweeps_partition(bucket: u16) -> String {

@@ -62,6 +62,12 @@ def calendar(product, events):
     return "\r\n".join([*lines, "END:VCALENDAR", ""])
 
 
+def large(calendar):
+    """The same calendar, too large to be kept in the table: its body is an object."""
+    padding = "".join(f"X-PADDING:{'0' * 60}\r\n" for _ in range(600))
+    return calendar.replace("END:VCALENDAR", f"{padding}END:VCALENDAR")
+
+
 def nights(stay):
     start, end = stay.split("/")
     return [f"DTSTART;VALUE=DATE:{start.replace('-', '')}", f"DTEND;VALUE=DATE:{end.replace('-', '')}"]

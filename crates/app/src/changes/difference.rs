@@ -8,12 +8,12 @@ use std::{
 use calmesh_calendar::{Block, Claims, ConnectionId};
 
 use crate::{
-    changes::draft::History,
+    changes::draft::{History, TakenBody},
     model::{
         ConflictRecord, Connection, FetchPlan, LinkOwner, LinkToken, Property, PropertyState, Replaced, SecretHash,
-        without_secrets, without_words,
+        Snapshot, without_secrets, without_words,
     },
-    ports::{PlanChange, PropertyCommit},
+    ports::{PlanChange, PropertyCommit, SmallBody},
 };
 
 /// What must be written to get from one state to the other.
@@ -56,7 +56,9 @@ pub(crate) fn difference(
         remove_blocks: blocks.remove.into_iter().cloned().collect(),
         put_retiring: values(&retiring.put),
         remove_retiring: retiring.remove.into_iter().cloned().collect(),
-        plans: plan_changes(known, after),
+        plans: plan_changes(known, after, &history.bodies),
+        put_bodies: new_bodies(known, after, &history.bodies),
+        superseded_bodies: superseded_bodies(known, after),
         owners: owner_changes(known, after),
         put_feeds: listed.difference(&listed_before).cloned().collect(),
         remove_feeds: listed_before.difference(&listed).cloned().collect(),
@@ -138,14 +140,44 @@ pub(crate) fn plan_of(connection: &Connection, blocks: &[Block], claims: &Claims
     })
 }
 
-fn plan_changes(before: &PropertyState, after: &PropertyState) -> Vec<PlanChange> {
+/// The small bodies that are applied from now on.
+fn new_bodies(
+    before: &PropertyState,
+    after: &PropertyState,
+    taken: &BTreeMap<ConnectionId, TakenBody>,
+) -> Vec<(ConnectionId, SmallBody)> {
+    let (was, is) = (small_bodies(before), small_bodies(after));
+    let new = is.difference(&was).filter_map(|(connection, snapshot)| {
+        let body = taken.get(connection)?.small.as_ref().filter(|body| body.snapshot == **snapshot)?;
+        Some(((*connection).clone(), body.clone()))
+    });
+    new.collect()
+}
+
+/// Those that are applied no more.
+fn superseded_bodies(before: &PropertyState, after: &PropertyState) -> Vec<(ConnectionId, Snapshot)> {
+    let (was, is) = (small_bodies(before), small_bodies(after));
+    was.difference(&is).map(|(connection, snapshot)| ((*connection).clone(), (*snapshot).clone())).collect()
+}
+
+fn small_bodies(state: &PropertyState) -> BTreeSet<(&ConnectionId, &Snapshot)> {
+    let applied = state.connections.iter().filter_map(|known| Some((&known.id, known.applied()?)));
+    applied.filter(|(_, applied)| applied.small).map(|(id, applied)| (id, &applied.snapshot)).collect()
+}
+
+fn plan_changes(
+    before: &PropertyState,
+    after: &PropertyState,
+    taken: &BTreeMap<ConnectionId, TakenBody>,
+) -> Vec<PlanChange> {
     let mut old: BTreeMap<ConnectionId, FetchPlan> = plans(before);
     let mut out = Vec::new();
     for (id, plan) in plans(after) {
         let known = old.remove(&id);
         if known.as_ref() != Some(&plan) {
             let fresh = known.is_none_or(|known| known.url != plan.url || known.since != plan.since);
-            out.push(PlanChange::Put { plan, fresh });
+            let taken = taken.get(&id).and_then(|taken| taken.waited);
+            out.push(PlanChange::Put { plan, fresh, taken });
         }
     }
     out.extend(old.into_keys().map(PlanChange::Remove));

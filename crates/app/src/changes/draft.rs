@@ -1,9 +1,14 @@
 //! A property's state while a use case decides on it, and what the decision adds to its past.
 
+use std::collections::BTreeMap;
+
 use calmesh_calendar::{Block, BlockId, ConnectionId};
 use jiff::Timestamp;
 
-use crate::model::{Activity, ActivityKind, ClosedHold, ConflictRecord, Connection, Names, PropertyState};
+use crate::{
+    model::{Activity, ActivityKind, ClosedHold, ConflictRecord, Connection, Names, PropertyState},
+    ports::SmallBody,
+};
 
 /// A property's state while a use case decides on it.
 #[derive(Debug)]
@@ -21,21 +26,33 @@ pub struct Draft {
     pub(crate) passed_holds: u32,
 }
 
-/// What a change adds to what is kept of a property's past.
+/// What a change brings beside the state: more of a property's past, and the bodies that it was taken from.
 #[derive(Debug, Default)]
 pub(crate) struct History {
+    pub(crate) bodies: BTreeMap<ConnectionId, TakenBody>,
     pub(crate) activity: Vec<Activity>,
     pub(crate) closed_holds: Vec<ClosedHold>,
     pub(crate) closed_conflicts: Vec<ConflictRecord>,
 }
 
+/// A body that was taken in.
+#[derive(Debug, Clone)]
+pub(crate) struct TakenBody {
+    /// None for one that lies among the objects.
+    pub(crate) small: Option<SmallBody>,
+    /// When it was read, where it waited with its plan.
+    pub(crate) waited: Option<Timestamp>,
+}
+
 impl History {
     pub(crate) fn extend(&mut self, later: Self) {
+        self.bodies.extend(later.bodies);
         self.activity.extend(later.activity);
         self.closed_holds.extend(later.closed_holds);
         self.closed_conflicts.extend(later.closed_conflicts);
     }
 
+    /// Whether nothing is to be told. A body by itself is not.
     pub(crate) fn is_empty(&self) -> bool {
         self.activity.is_empty() && self.closed_holds.is_empty() && self.closed_conflicts.is_empty()
     }

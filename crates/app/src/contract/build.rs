@@ -311,6 +311,8 @@ pub fn nothing_but(property: &Property) -> PropertyCommit {
         put_retiring: Vec::new(),
         remove_retiring: Vec::new(),
         plans: Vec::new(),
+        put_bodies: Vec::new(),
+        superseded_bodies: Vec::new(),
         owners: Vec::new(),
         put_feeds: Vec::new(),
         remove_feeds: Vec::new(),

@@ -2,16 +2,20 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use calmesh_calendar::ConnectionId;
 use jiff::Timestamp;
 
 use super::{a_plan, a_property, a_url, all, an_account_stands, at, connection_id, nothing_but};
 use crate::{
     model::{
-        AnnouncedReading, Failure, FailureKind, FetchHealth, FetchPlan, FetchState, HostPause, Property, SweepRecord,
-        Validators, bucket_of,
+        AnnouncedReading, Failure, FailureKind, FetchHealth, FetchPlan, FetchState, HostPause, Property, Snapshot,
+        SweepRecord, Validators, bucket_of,
     },
-    ports::{AccountStore, FetchStore, PageRequest, PlanChange, PropertyCommit, PropertyStore, StoreError},
+    ports::{
+        AccountStore, FetchStore, PageRequest, ParkedBody, PlanChange, PropertyCommit, PropertyStore, SmallBody,
+        StoreError, WaitingBody,
+    },
 };
 
 fn a_failure(seconds: i64) -> Failure {
@@ -29,7 +33,7 @@ fn a_failure(seconds: i64) -> Failure {
 pub async fn fetch_store(store: &dyn FetchStore, properties: &dyn PropertyStore, accounts: &dyn AccountStore) {
     an_account_stands(accounts, 1).await;
     let property = a_property(1, 1);
-    let put = |n: u64| PlanChange::Put { plan: a_plan(&property, n), fresh: true };
+    let put = |n: u64| PlanChange::Put { plan: a_plan(&property, n), fresh: true, taken: None };
     let commit = PropertyCommit { plans: (0..40).map(put).collect(), ..nothing_but(&property) };
     properties.commit(&commit).await.unwrap();
 
@@ -47,6 +51,7 @@ pub async fn fetch_store(store: &dyn FetchStore, properties: &dyn PropertyStore,
     }
 
     health(store, properties, &property).await;
+    bodies(store, properties).await;
     sweeps(store).await;
     pauses(store).await;
     steps(store).await;
@@ -99,7 +104,7 @@ async fn health(store: &dyn FetchStore, properties: &dyn PropertyStore, property
 
     let pending = FetchPlan { pending: true, ..plan.clone() };
     let second = Property { revision: 2, ..property.clone() };
-    let change = PlanChange::Put { plan: pending.clone(), fresh: false };
+    let change = PlanChange::Put { plan: pending.clone(), fresh: false, taken: None };
     properties.commit(&PropertyCommit { plans: vec![change], ..nothing_but(&second) }).await.unwrap();
     let expected = FetchState { plan: pending, health: failed };
     assert_eq!(
@@ -109,7 +114,7 @@ async fn health(store: &dyn FetchStore, properties: &dyn PropertyStore, property
     );
     let moved = FetchPlan { url: a_url(77), since: at(50), ..plan };
     let third = Property { revision: 3, ..property.clone() };
-    let change = PlanChange::Put { plan: moved.clone(), fresh: true };
+    let change = PlanChange::Put { plan: moved.clone(), fresh: true, taken: None };
     properties.commit(&PropertyCommit { plans: vec![change], ..nothing_but(&third) }).await.unwrap();
     let expected = FetchState { plan: moved, health: FetchHealth::default() };
     assert_eq!(state_of(store, 3).await, Some(expected), "a fresh plan begins with good health");
@@ -126,17 +131,17 @@ async fn health(store: &dyn FetchStore, properties: &dyn PropertyStore, property
 /// 3 has a failure since 25, and was read well at 20.
 async fn announced(store: &dyn FetchStore, id: &ConnectionId, since: Timestamp) {
     let first = AnnouncedReading { since: at(26), read_at: at(26) };
-    store.record_announced(id, since, &first, None).await.unwrap();
+    store.record_announced(id, since, &first, &a_small_body("one"), None).await.unwrap();
     let health = state_of(store, 3).await.unwrap().health;
     assert_eq!(health.announced, Some(first), "what was announced is kept");
     assert_eq!((health.failure, health.last_success_at), (Some(a_failure(25)), Some(at(20))), "beside all the rest");
     let second = AnnouncedReading { since: at(26), read_at: at(30) };
-    store.record_announced(id, since, &second, Some(at(22))).await.unwrap();
+    store.record_announced(id, since, &second, &a_small_body("two"), Some(at(22))).await.unwrap();
     let health = state_of(store, 3).await.unwrap().health;
     assert_eq!((health.announced, health.last_success_at), (Some(second), Some(at(22))), "the last one is kept");
-    let elsewhen = store.record_announced(id, at(1), &first, None).await;
+    let elsewhen = store.record_announced(id, at(1), &first, &a_small_body("one"), None).await;
     assert!(matches!(elsewhen, Err(StoreError::Stale)), "of another plan it is stale");
-    let unknown = store.record_announced(&connection_id(99), at(0), &first, None).await;
+    let unknown = store.record_announced(&connection_id(99), at(0), &first, &a_small_body("one"), None).await;
     assert!(matches!(unknown, Err(StoreError::Stale)), "and so of none");
 
     store.record_success(id, since, at(90_000), at(90_000)).await.unwrap();
@@ -144,6 +149,78 @@ async fn announced(store: &dyn FetchStore, id: &ConnectionId, since: Timestamp) 
     let health = state_of(store, 3).await.unwrap().health;
     assert_eq!(health.last_success_at, Some(at(31)), "a success of the future is replaced by one of the present");
     assert_eq!(health.announced, Some(second), "and what was announced stays written");
+}
+
+fn small(text: &str) -> SmallBody {
+    let validators = Validators { etag: Some(format!("\"é {text}\"")), last_modified: None };
+    let body = Bytes::from(text.repeat(SmallBody::BYTES / text.len().max(1)));
+    SmallBody { snapshot: Snapshot(format!("{:064x}", text.len())), parked: ParkedBody { body, validators } }
+}
+
+fn a_small_body(text: &str) -> WaitingBody {
+    WaitingBody::Small(small(text))
+}
+
+/// Bodies wait with a plan until a change takes them in, and then lie with the connection.
+async fn bodies(store: &dyn FetchStore, properties: &dyn PropertyStore) {
+    let property = a_property(1, 2);
+    let (id, plan) = (connection_id(60), FetchPlan { since: at(0), ..a_plan(&property, 60) });
+    let put = |fresh, taken| vec![PlanChange::Put { plan: plan.clone(), fresh, taken }];
+    let waits = async || {
+        let mut found = store.waiting(&[id.clone(), connection_id(61)]).await.unwrap();
+        assert!(found.len() <= 1, "of others nothing is told");
+        found.remove(&id).and_then(|feed| feed.body)
+    };
+    let kept = async || properties.kept_body(&id, &small("bb").snapshot).await.unwrap();
+    let at_revision = |revision| Property { revision, ..property.clone() };
+    properties.commit(&PropertyCommit { plans: put(true, None), ..nothing_but(&property) }).await.unwrap();
+    assert_eq!((waits().await, kept().await), (None, None), "nothing was read at first");
+    let reading = |seconds| AnnouncedReading { since: at(seconds), read_at: at(seconds) };
+    store.record_announced(&id, plan.since, &reading(10), &a_small_body("a"), None).await.unwrap();
+    assert_eq!(waits().await, Some(a_small_body("a")), "what was read waits");
+    assert_eq!(store.waiting(&[]).await.unwrap().len(), 0);
+    let changed = PropertyCommit { plans: put(false, None), ..nothing_but(&at_revision(2)) };
+    properties.commit(&changed).await.unwrap();
+    assert_eq!(waits().await, Some(a_small_body("a")), "also while the plan changes");
+
+    let large = WaitingBody::Parked(Snapshot("1a".repeat(32)));
+    store.record_announced(&id, plan.since, &reading(20), &large, None).await.unwrap();
+    assert_eq!(waits().await, Some(large.clone()), "a later one takes its place");
+    store.record_announced(&id, plan.since, &reading(15), &a_small_body("a"), None).await.unwrap();
+    assert_eq!(waits().await, Some(large), "and an earlier one that comes late does not");
+    let ahead = AnnouncedReading { since: at(90_000), read_at: at(90_000) };
+    store.record_announced(&id, plan.since, &ahead, &a_small_body("a"), None).await.unwrap();
+    store.record_announced(&id, plan.since, &reading(30), &a_small_body("bb"), None).await.unwrap();
+    assert_eq!(waits().await, Some(a_small_body("bb")), "unless the later one is of a clock that was ahead");
+
+    let taking = |revision, seconds| PropertyCommit {
+        plans: put(false, Some(at(seconds))),
+        put_bodies: vec![(id.clone(), small("bb"))],
+        ..nothing_but(&at_revision(revision))
+    };
+    let late = properties.commit(&taking(3, 20)).await;
+    assert!(matches!(late, Err(StoreError::Stale)), "who takes in an earlier one than waits is stale");
+    assert_eq!((waits().await, kept().await), (Some(a_small_body("bb")), None), "and nothing is written");
+    properties.commit(&taking(3, 30)).await.unwrap();
+    assert_eq!(
+        (waits().await, kept().await),
+        (None, Some(small("bb").parked)),
+        "what was taken in is kept, and waits no more"
+    );
+    let health = store.fetch_states(std::slice::from_ref(&id)).await.unwrap().remove(&id).unwrap().health;
+    assert_eq!(health.announced, Some(reading(30)), "that it was announced stays written");
+
+    store.record_announced(&id, plan.since, &reading(40), &a_small_body("ccc"), None).await.unwrap();
+    let fresh = PropertyCommit { plans: put(true, None), ..nothing_but(&at_revision(4)) };
+    properties.commit(&fresh).await.unwrap();
+    assert_eq!((waits().await, kept().await), (None, Some(small("bb").parked)), "a body of another URL waits no more");
+    store.record_announced(&id, plan.since, &reading(50), &a_small_body("ccc"), None).await.unwrap();
+    let unplanned = PropertyCommit { plans: vec![PlanChange::Remove(id.clone())], ..nothing_but(&at_revision(5)) };
+    properties.commit(&unplanned).await.unwrap();
+    let again = PropertyCommit { plans: put(false, None), ..nothing_but(&at_revision(6)) };
+    properties.commit(&again).await.unwrap();
+    assert_eq!(waits().await, None, "and one that waits goes with its plan");
+    properties.purge(&property.id).await.unwrap();
 }
 
 /// The number that is known of a bucket's last pass, and whether it says that this connection was skipped.

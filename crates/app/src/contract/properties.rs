@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use bytes::Bytes;
 use calmesh_calendar::{Block, Claim, Claims, Conflict, ConnectionId, HoldEnd, HoldId, Origin, PropertyId, Runs};
 use jiff::SignedDuration;
 
@@ -12,11 +13,12 @@ use super::{
 use crate::{
     model::{
         Account, Activity, ActivityKind, ClosedHold, ConflictRecord, Connection, Dirty, ExportSide, ImportSide,
-        LinkOwner, Names, Property, PropertyState, Replaced, RetiringLink, RetiringServes, SecretHash,
+        LinkOwner, Names, Property, PropertyState, Replaced, RetiringLink, RetiringServes, SecretHash, Snapshot,
+        Validators,
     },
     ports::{
-        AccountStore, ActivityStore, FeedReader, FetchStore, LinkStore, Location, PageRequest, PlanChange,
-        PropertyCommit, PropertyStore, StoreError,
+        AccountStore, ActivityStore, FeedReader, FetchStore, LinkStore, Location, PageRequest, ParkedBody, PlanChange,
+        PropertyCommit, PropertyStore, SmallBody, StoreError,
     },
 };
 
@@ -65,10 +67,11 @@ pub async fn property_store(
         put_blocks: vec![a_block(1, 5), held(a_block(1, 4), 1)],
         put_retiring: vec![retiring.clone()],
         plans: vec![
-            PlanChange::Put { plan: a_plan(&property, 1), fresh: true },
-            PlanChange::Put { plan: a_plan(&property, 2), fresh: true },
+            PlanChange::Put { plan: a_plan(&property, 1), fresh: true, taken: None },
+            PlanChange::Put { plan: a_plan(&property, 2), fresh: true, taken: None },
         ],
         owners: vec![(link_token(1), Some(owner.clone())), (link_token(90), Some(owner.clone()))],
+        put_bodies: vec![(connection_id(1), a_body("one")), (connection_id(2), a_body("two"))],
         put_claims: some_claims(1).connections,
         put_conflicts: vec![a_conflict(4), a_conflict(5)],
         conflict_records: vec![record(&property, 4, None), record(&property, 5, None)],
@@ -104,6 +107,9 @@ pub async fn property_store(
     assert_eq!(links.owner(&link_token(1).hash()).await.unwrap(), Some(owner.clone()), "a link's token is known");
     let states = fetches.fetch_states(&[connection_id(1), connection_id(2), connection_id(3)]).await.unwrap();
     assert_eq!(states.len(), 2, "plans come with the commit");
+    assert_eq!(kept_body(store, 1, "one").await, Some(a_body("one").parked), "and so do bodies");
+    assert_eq!(kept_body(store, 2, "two").await, Some(a_body("two").parked));
+    assert_eq!(kept_body(store, 2, "one").await, None, "each of its own connection");
 
     // Somebody else was first.
     let stale = PropertyCommit {
@@ -112,6 +118,8 @@ pub async fn property_store(
         remove_conflicts: vec![a_conflict(4).id],
         conflict_records: vec![record(&property, 4, Some(9))],
         remove_connections: vec![connection_id(1)],
+        put_bodies: vec![(connection_id(2), a_body("three"))],
+        superseded_bodies: vec![(connection_id(1), a_body("one").snapshot)],
         plans: vec![PlanChange::Remove(connection_id(1))],
         owners: vec![(link_token(1), None)],
         ..nothing_but(&second.property)
@@ -119,6 +127,7 @@ pub async fn property_store(
     assert!(matches!(store.commit(&stale).await, Err(StoreError::Stale)), "a commit on what was is stale");
     assert_eq!(store.load(&id).await.unwrap(), Some(expected), "and nothing of it was written");
     assert!(links.owner(&link_token(1).hash()).await.unwrap().is_some(), "not even an owner was removed");
+    assert_eq!(kept_body(store, 2, "three").await, None, "nor a body put");
     assert_eq!(fetches.fetch_states(&[connection_id(1)]).await.unwrap().len(), 1, "nor a plan");
 
     settling(store, &second.property).await;
@@ -136,6 +145,10 @@ pub async fn property_store(
     let resolved = Conflict { gone: [block_id(6)].into(), settled: true, ..a_conflict(5) };
     let third = PropertyCommit {
         remove_connections: vec![connection_id(2)],
+        superseded_bodies: vec![
+            (connection_id(2), a_body("two").snapshot),
+            (connection_id(1), a_body("nine").snapshot),
+        ],
         remove_blocks: vec![block_id(4), block_id(400)],
         remove_retiring: vec![link_token(90)],
         plans: vec![PlanChange::Remove(connection_id(2))],
@@ -152,6 +165,12 @@ pub async fn property_store(
     assert_eq!(state.connections.len(), 1, "a removed connection is gone");
     assert_eq!(state.blocks, vec![a_block(1, 5)], "a removed block is gone");
     assert!(state.retiring.is_empty(), "a retired link is gone");
+    assert_eq!(kept_body(store, 2, "two").await, Some(a_body("two").parked), "a superseded body is kept for a while");
+    assert_eq!(kept_body(store, 1, "nine").await, None, "unless there was none");
+    store.forget_bodies(&connection_id(2)).await.unwrap();
+    store.forget_bodies(&connection_id(2)).await.unwrap();
+    assert_eq!(kept_body(store, 2, "two").await, None, "or is forgotten");
+    assert_eq!(kept_body(store, 1, "one").await, Some(a_body("one").parked), "which no other is");
     assert_eq!(links.owner(&link_token(90).hash()).await.unwrap(), None, "and nobody's");
     assert_eq!(fetches.fetch_states(&[connection_id(2)]).await.unwrap().len(), 0, "nobody reads it any more");
     let holds = all(2, async |page| store.closed_holds(&id, page).await).await;
@@ -176,6 +195,7 @@ pub async fn property_store(
         assert_eq!(store.locate(thing).await.unwrap(), None, "with all that belonged to it");
     }
     assert_eq!(links.owner(&link_token(1).hash()).await.unwrap(), None, "its links are nobody's");
+    assert_eq!(kept_body(store, 1, "one").await, None, "nothing that was read of it is kept");
     assert!(fetches.fetch_states(&[connection_id(1)]).await.unwrap().is_empty(), "nothing of it is read");
     let holds = store.closed_holds(&id, PageRequest { limit: 9, after: None }).await.unwrap();
     assert!(holds.items.is_empty(), "its ended holds are gone");
@@ -281,6 +301,15 @@ async fn ownership(store: &dyn PropertyStore, accounts: &dyn AccountStore) {
     refused("of a deleted account").await;
     accounts.purge_account(&account_id(50)).await.unwrap();
     refused("of an account that is gone").await;
+}
+
+fn a_body(text: &'static str) -> SmallBody {
+    let parked = ParkedBody { body: Bytes::from_static(text.as_bytes()), validators: Validators::default() };
+    SmallBody { snapshot: Snapshot(hex::encode(text)), parked }
+}
+
+async fn kept_body(store: &dyn PropertyStore, connection: u64, text: &'static str) -> Option<ParkedBody> {
+    store.kept_body(&connection_id(connection), &a_body(text).snapshot).await.unwrap()
 }
 
 async fn settling(store: &dyn PropertyStore, property: &Property) {

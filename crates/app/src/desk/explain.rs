@@ -200,13 +200,12 @@ impl Desk {
         for connection in ids.into_iter().filter_map(|id| state.connection(id)) {
             let Some(applied) = connection.applied() else { continue };
             let _turn = self.traffic.turn_with_kept().await;
-            let parked = self.snapshots.parked(&connection.account, &connection.id, &applied.snapshot).await?;
-            let Some(parked) = parked else {
+            let Some(body) = self.kept_at().body_of::<ExplainError>(connection).await? else {
                 not_known.push(NotKnown::Feed(connection.id.clone()));
                 continue;
             };
             // What was taken in could be read then, and can be now.
-            let Ok(reading) = read_body(&parked.body, &state.house(), connection.profile(), applied.horizon_at) else {
+            let Ok(reading) = read_body(&body, &state.house(), connection.profile(), applied.horizon_at) else {
                 continue;
             };
             for event in reading.events {

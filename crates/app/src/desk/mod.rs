@@ -107,7 +107,12 @@ impl Desk {
     }
 
     pub(crate) fn kept_at(&self) -> KeptAt<'_> {
-        KeptAt { snapshots: &*self.snapshots, traffic: &self.traffic, clock: &*self.clock }
+        KeptAt {
+            properties: &*self.properties,
+            snapshots: &*self.snapshots,
+            traffic: &self.traffic,
+            clock: &*self.clock,
+        }
     }
 
     /// The same, of which all that is drawn at random comes from here.

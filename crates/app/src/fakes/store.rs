@@ -8,6 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use calmesh_calendar::{
     AccountId, Block, BlockId, Claims, Conflict, ConflictId, ConnectionId, LinkId, PropertyId, RefreshId, TokenId,
     home_of, span::Later,
@@ -20,12 +21,13 @@ use crate::{
         Account, Activity, AnnouncedReading, Budget, ClosedHold, ConflictRecord, Connection, Dirty, ExtraLink, Failure,
         FetchHealth, FetchPlan, FetchState, HostPause, LatestRefresh, LinkOwner, LinkReads, LinkToken, Outcome,
         Property, PropertyState, ReadTimes, Refresh, RefreshOutcome, RefreshPage, RefreshPart, RefreshScope, Replaced,
-        RetiringLink, SecretHash, Spender, Spent, SweepRecord, Token, Validators, bucket_of, is_ahead, postponed,
+        RetiringLink, SecretHash, Snapshot, Spender, Spent, SweepRecord, Token, Validators, bucket_of, is_ahead,
+        postponed,
     },
     ports::{
         AccountStore, ActivityStore, BudgetStore, FeedReader, FetchStore, IDEMPOTENCY_LEASE, IdempotencyStart,
-        IdempotencyStore, LinkStore, Location, Mark, MarkStore, Page, PageRequest, PlanChange, PropertyCommit,
-        PropertyStore, RefreshStore, StoreError,
+        IdempotencyStore, LinkStore, Location, Mark, MarkStore, Page, PageRequest, ParkedBody, PlanChange,
+        PropertyCommit, PropertyStore, RefreshStore, SmallBody, StoreError, WaitingBody, WaitingFeed,
     },
 };
 
@@ -65,6 +67,12 @@ struct State {
     locations: BTreeMap<String, Location>,
     activity: BTreeMap<PropertyId, Vec<Activity>>,
     plans: BTreeMap<ConnectionId, (FetchPlan, FetchHealth)>,
+    /// What waits with the plans.
+    waiting: BTreeMap<ConnectionId, WaitingBody>,
+    /// Small bodies that were taken in, and whether they go some day.
+    bodies: BTreeMap<(ConnectionId, Snapshot), (ParkedBody, bool)>,
+    bodies_put: usize,
+    poisoned_bodies: Option<ConnectionId>,
     sweeps: BTreeMap<(u16, u16), SweepRecord>,
     pauses: BTreeMap<String, Timestamp>,
     last_step: Option<i64>,
@@ -181,6 +189,44 @@ impl MemoryStore {
     #[must_use]
     pub fn kept_answers(&self) -> usize {
         lock(&self.state).answers.values().filter(|answer| answer.sealed.is_some()).count()
+    }
+
+    /// How many small bodies there are of a connection, those that wait and those that expire included.
+    #[must_use]
+    pub fn bodies_of(&self, connection: &ConnectionId) -> usize {
+        let state = lock(&self.state);
+        let waits = matches!(state.waiting.get(connection), Some(WaitingBody::Small(_)));
+        state.bodies.keys().filter(|(of, _)| of == connection).count() + usize::from(waits)
+    }
+
+    /// The small bodies that were taken in and do not expire.
+    #[must_use]
+    pub fn current_snapshots(&self, connection: &ConnectionId) -> Vec<Snapshot> {
+        let state = lock(&self.state);
+        let stay = state.bodies.iter().filter(|((of, _), (_, expires))| of == connection && !expires);
+        stay.map(|((_, snapshot), _)| snapshot.clone()).collect()
+    }
+
+    /// How many bodies of a connection wait for a change to take them in.
+    #[must_use]
+    pub fn bodies_that_wait(&self, connection: &ConnectionId) -> usize {
+        usize::from(matches!(lock(&self.state).waiting.get(connection), Some(WaitingBody::Small(_))))
+    }
+
+    /// Whoever reads a body of this connection panics from now on; nobody does with none.
+    pub fn poison_bodies(&self, connection: Option<ConnectionId>) {
+        lock(&self.state).poisoned_bodies = connection;
+    }
+
+    /// As after the 30 days that superseded bodies have.
+    pub fn expire_superseded(&self) {
+        lock(&self.state).bodies.retain(|_, (_, expires)| !*expires);
+    }
+
+    /// How many bodies were written down.
+    #[must_use]
+    pub fn bodies_put(&self) -> usize {
+        lock(&self.state).bodies_put
     }
 
     /// Forgets every failure that has not happened yet; answers whether there was one.
@@ -480,6 +526,13 @@ impl PropertyStore for MemoryStore {
                 Some(held) if held.property.revision + 1 == property.revision => {}
                 _ => return Err(StoreError::Stale),
             }
+            for change in &commit.plans {
+                let PlanChange::Put { plan, taken: Some(taken), .. } = change else { continue };
+                let announced = state.plans.get(&plan.connection).and_then(|(_, health)| health.announced);
+                if announced.is_none_or(|announced| announced.read_at != *taken) {
+                    return Err(StoreError::Stale);
+                }
+            }
             let home = home_of(property.id.as_str()).unwrap_or_default().to_owned();
             let location = Location { account: property.account.clone(), property: property.id.clone() };
             if state.locations.entry(home).or_insert_with(|| location.clone()) != &location {
@@ -526,15 +579,26 @@ impl PropertyStore for MemoryStore {
             }
             for change in &commit.plans {
                 match change {
-                    PlanChange::Put { plan, fresh } => {
+                    PlanChange::Put { plan, fresh, taken } => {
+                        if *fresh || taken.is_some() {
+                            state.waiting.remove(&plan.connection);
+                        }
                         let known = state.plans.remove(&plan.connection).filter(|_| !fresh);
                         let health = known.map(|(_, health)| health).unwrap_or_default();
                         state.plans.insert(plan.connection.clone(), (plan.clone(), health));
                     }
                     PlanChange::Remove(connection) => {
                         state.plans.remove(connection);
+                        state.waiting.remove(connection);
                     }
                 }
+            }
+            state.bodies_put += commit.put_bodies.len();
+            for (connection, body) in &commit.put_bodies {
+                state.bodies.insert((connection.clone(), body.snapshot.clone()), (own_bytes(&body.parked), false));
+            }
+            for superseded in &commit.superseded_bodies {
+                state.bodies.entry(superseded.clone()).and_modify(|(_, expires)| *expires = true);
             }
             let entry = |(mark, connection): &(SecretHash, ConnectionId)| {
                 let (connection, property) = (connection.clone(), commit.property.id.clone());
@@ -563,6 +627,25 @@ impl PropertyStore for MemoryStore {
         self.call(|state| {
             let all = state.properties.get(id).into_iter().flat_map(|held| &held.replaced);
             Ok(all.filter(|change| change.at > after).cloned().collect())
+        })
+    }
+
+    async fn kept_body(
+        &self,
+        connection: &ConnectionId,
+        snapshot: &Snapshot,
+    ) -> Result<Option<ParkedBody>, StoreError> {
+        self.call(|state| {
+            assert!(state.poisoned_bodies.as_ref() != Some(connection), "this body is poisoned");
+            let kept = state.bodies.get(&(connection.clone(), snapshot.clone()));
+            Ok(kept.map(|(parked, _)| parked.clone()))
+        })
+    }
+
+    async fn forget_bodies(&self, connection: &ConnectionId) -> Result<(), StoreError> {
+        self.call(|state| {
+            state.bodies.retain(|(of, _), _| of != connection);
+            Ok(())
         })
     }
 
@@ -600,7 +683,10 @@ impl PropertyStore for MemoryStore {
 
     async fn purge(&self, id: &PropertyId) -> Result<(), StoreError> {
         self.call(|state| {
-            state.properties.remove(id);
+            for connection in state.properties.remove(id).iter().flat_map(|held| held.connections.keys()) {
+                state.bodies.retain(|(of, _), _| of != connection);
+                state.waiting.remove(connection);
+            }
             state.activity.remove(id);
             state.locations.retain(|_, location| location.property != *id);
             state.plans.retain(|_, (plan, _)| plan.property != *id);
@@ -750,13 +836,34 @@ impl FetchStore for MemoryStore {
         connection: &ConnectionId,
         plan_since: Timestamp,
         announced: &AnnouncedReading,
+        waiting: &WaitingBody,
         last_success_at: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         self.call(|state| {
             let (_, health) = standing(state, connection, plan_since)?;
+            let is_later = |known: AnnouncedReading| {
+                known.read_at > announced.read_at && !is_ahead(known.read_at, announced.read_at)
+            };
+            if health.announced.is_some_and(is_later) {
+                return Ok(());
+            }
             health.announced = Some(*announced);
             health.last_success_at = last_success_at.or(health.last_success_at);
+            state.bodies_put += usize::from(matches!(waiting, WaitingBody::Small(_)));
+            state.waiting.insert(connection.clone(), copied(waiting));
             Ok(())
+        })
+    }
+
+    async fn waiting(&self, connections: &[ConnectionId]) -> Result<BTreeMap<ConnectionId, WaitingFeed>, StoreError> {
+        self.call(|state| {
+            assert!(state.poisoned_bodies.as_ref().is_none_or(|id| !connections.contains(id)), "this body is poisoned");
+            let known = connections.iter().filter_map(|id| {
+                let (plan, health) = state.plans.get(id)?;
+                let feed = FetchState { plan: plan.clone(), health: health.clone() };
+                Some((id.clone(), WaitingFeed { state: feed, body: state.waiting.get(id).cloned() }))
+            });
+            Ok(known.collect())
         })
     }
 
@@ -828,6 +935,20 @@ fn standing<'a>(
     since: Timestamp,
 ) -> Result<&'a mut (FetchPlan, FetchHealth), StoreError> {
     state.plans.get_mut(connection).filter(|(plan, _)| plan.since == since).ok_or(StoreError::Stale)
+}
+
+/// A store has bytes of its own: what came keeps nobody's room.
+fn own_bytes(parked: &ParkedBody) -> ParkedBody {
+    ParkedBody { body: Bytes::copy_from_slice(&parked.body), validators: parked.validators.clone() }
+}
+
+fn copied(waiting: &WaitingBody) -> WaitingBody {
+    match waiting {
+        WaitingBody::Small(SmallBody { snapshot, parked }) => {
+            WaitingBody::Small(SmallBody { snapshot: snapshot.clone(), parked: own_bytes(parked) })
+        }
+        WaitingBody::Parked(snapshot) => WaitingBody::Parked(snapshot.clone()),
+    }
 }
 
 fn put_off(mark: Option<&mut Dirty>, now: Timestamp) {

@@ -15,7 +15,7 @@ use crate::{
     fetch::Fetch,
     health::{last_swept, not_taken_in},
     model::{AnnouncedReading, FetchPlan, FetchState, Fetched, Snapshot, Validators, happened, is_ahead},
-    ports::{Event, FeedRequest, FetchFailure, ParkedBody, StoreError},
+    ports::{Event, FeedRequest, FetchFailure, ParkedBody, SmallBody, StoreError, WaitingBody},
     provider_words::user_agent_for,
     readings::{
         aside::{AsideError, aside, unreadable},
@@ -160,10 +160,17 @@ impl Fetch {
         let mut found = ToMerge::new(plan, snapshot.clone(), read_at, result);
         if let Some(body) = body {
             found.bytes = body.body.len();
-            self.snapshots.park(&plan.account, &plan.connection, &snapshot, &body).await?;
+            let waiting = match SmallBody::of(&snapshot, &body) {
+                Some(small) => WaitingBody::Small(small),
+                None => {
+                    self.snapshots.park(&plan.account, &plan.connection, &snapshot, &body).await?;
+                    WaitingBody::Parked(snapshot)
+                }
+            };
             // Written before it is announced: should the event be lost, this tells of it. Where the plan still stands
-            // after the body was parked, whoever deletes the connection finds the body.
-            if !self.await_merge(state, read_at, &run.seen).await? {
+            // after a body was parked, whoever deletes the connection finds the body.
+            let stands = self.await_merge(state, read_at, &waiting, &run.seen).await?;
+            if !stands && matches!(waiting, WaitingBody::Parked(_)) {
                 self.bodies.forget_if_gone(&plan.account, &plan.property, &plan.connection).await?;
             }
         }
@@ -172,7 +179,13 @@ impl Fetch {
 
     /// Writes down that a reading is on its way to merge, and answers whether the plan that it was read by still stands.
     /// One before it that never arrived is a failure.
-    async fn await_merge(&self, state: &FetchState, read_at: Timestamp, seen: &Seen) -> Result<bool, WorkError> {
+    async fn await_merge(
+        &self,
+        state: &FetchState,
+        read_at: Timestamp,
+        waiting: &WaitingBody,
+        seen: &Seen,
+    ) -> Result<bool, WorkError> {
         let plan = &state.plan;
         if state.is_overdue(read_at).is_some() {
             self.failures.take_failure(state, not_taken_in(), read_at).await?;
@@ -188,7 +201,7 @@ impl Fetch {
         };
         let last = last.max(happened(state.health.last_success_at, read_at));
         let announced = AnnouncedReading { since: awaited.map_or(read_at, |awaited| awaited.since), read_at };
-        match self.fetches.record_announced(&plan.connection, plan.since, &announced, last).await {
+        match self.fetches.record_announced(&plan.connection, plan.since, &announced, waiting, last).await {
             Ok(()) => Ok(true),
             Err(StoreError::Stale) => Ok(false),
             Err(error) => Err(error.into()),

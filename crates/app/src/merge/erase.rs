@@ -121,8 +121,9 @@ impl Merge {
         &self,
         account: &AccountId,
         connections: &BTreeSet<ConnectionId>,
-    ) -> Result<(), ObjectError> {
+    ) -> Result<(), EraseError> {
         for connection in connections {
+            self.properties.forget_bodies(connection).await?;
             self.snapshots.forget(account, connection).await?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Readings taken into the property that they are of: judged, reconciled, written as one change; then the exports follow.
 
-use std::slice;
+use std::{collections::BTreeMap, slice};
 
 use calmesh_calendar::{AccountId, ConnectionId, FeedReading, House, PropertyId};
 use calmesh_profiles::{Profile, ProviderId};
@@ -10,8 +10,8 @@ use crate::{
     changes::{ChangeError, Decided, draft::Draft},
     health::not_taken_in,
     merge::Merge,
-    model::{Connection, FailureKind, FetchState, Outcome, PropertyState, RefreshPart, Snapshot, Validators, is_ahead},
-    ports::{FetchFailure, ParkedBody, ReadFeed, StoreError},
+    model::{Connection, FailureKind, FetchState, Outcome, PropertyState, RefreshPart, Snapshot, is_ahead},
+    ports::{FetchFailure, ParkedBody, ReadFeed, SmallBody, StoreError, WaitingBody, WaitingFeed},
     provider_words::refusal_of,
     readings::{
         aside::{AsideError, unreadable},
@@ -46,9 +46,13 @@ enum Merged {
 
 /// What became of readings, each in its place, and the property's state afterwards where it was seen.
 struct Settled {
+    /// What was taken in: a later reading of the same feed, where one waited.
+    readings: Vec<ReadFeed>,
     merged: Vec<Merged>,
-    /// The bodies that were applied before, as far as others took their place.
+    /// The bodies among the objects that were applied before, as far as others took their place.
     superseded: Vec<Option<Snapshot>>,
+    /// What was known of the plans that they were read by.
+    states: Vec<Option<FetchState>>,
     state: Option<PropertyState>,
     /// The bodies that were put aside since.
     aside: Vec<(ConnectionId, Snapshot)>,
@@ -59,13 +63,21 @@ enum Prepared {
     /// No decision is needed.
     Settled(Merged),
     BodyGone,
-    Read {
-        reading: FeedReading,
-        validators: Validators,
-        horizon_at: Timestamp,
-        profile: &'static Profile,
-    },
+    Read(Box<Understood>),
 }
+
+/// A body that was read.
+struct Understood {
+    reading: FeedReading,
+    parked: ParkedBody,
+    horizon_at: Timestamp,
+    profile: &'static Profile,
+    /// Where it waited with its plan: when it was read, as it is written there.
+    waited: Option<Timestamp>,
+}
+
+/// What waits of each feed.
+type Waiting = BTreeMap<ConnectionId, WaitingFeed>;
 
 /// What a body was read by has changed since.
 #[derive(Debug, Clone, Copy)]
@@ -82,13 +94,16 @@ impl Merge {
         readings: &[ReadFeed],
         refresh: Option<&RefreshPart>,
     ) -> Result<(), WorkError> {
-        // A reading of the future is of a clock that was ahead: the body is what it is, and was read by now.
-        let now = self.clock.now();
-        let at = |read_at| if is_ahead(read_at, now) { now } else { read_at };
         let readings: Vec<ReadFeed> =
-            readings.iter().map(|read| ReadFeed { read_at: at(read.read_at), ..read.clone() }).collect();
+            readings.iter().map(|read| ReadFeed { read_at: self.by_now(read.read_at), ..read.clone() }).collect();
         let of = Of { account, property };
         self.take_in_with_all(of, &readings, refresh).await
+    }
+
+    /// A reading of the future is of a clock that was ahead: the body is what it is, and was read by now.
+    fn by_now(&self, read_at: Timestamp) -> Timestamp {
+        let now = self.clock.now();
+        if is_ahead(read_at, now) { now } else { read_at }
     }
 
     /// Takes readings in with all that follows, or else tells of it.
@@ -99,7 +114,7 @@ impl Merge {
         refresh: Option<&RefreshPart>,
     ) -> Result<(), WorkError> {
         let error = match guarded(self.merge(of, readings)).await {
-            Ok(settled) => return self.follow(of, readings, settled, refresh).await,
+            Ok(settled) => return self.follow(of, settled, refresh).await,
             Err(error) => error,
         };
         if readings.len() > 1 && !is_overtaken(&error) {
@@ -115,16 +130,10 @@ impl Merge {
     }
 
     /// What follows when readings were taken in: health, exports, outcomes.
-    async fn follow(
-        &self,
-        of: Of<'_>,
-        readings: &[ReadFeed],
-        settled: Settled,
-        refresh: Option<&RefreshPart>,
-    ) -> Result<(), WorkError> {
-        let Settled { merged, state, aside, .. } = settled;
+    async fn follow(&self, of: Of<'_>, settled: Settled, refresh: Option<&RefreshPart>) -> Result<(), WorkError> {
+        let Settled { readings, merged, state, aside, states, .. } = settled;
         // Before the exports, which are no matter of these connections' health.
-        self.tell_health(readings, &merged).await?;
+        self.tell_health(&readings, &merged, states).await?;
         // Also when nothing was taken in: this may be the second delivery, after a crash before the exports.
         match state {
             Some(state) => {
@@ -147,8 +156,12 @@ impl Merge {
     }
 
     /// A reading that was taken in ends a failure; one that was refused is a failure of the feed.
-    async fn tell_health(&self, readings: &[ReadFeed], merged: &[Merged]) -> Result<(), WorkError> {
-        let states = self.states_of_plans(readings).await?;
+    async fn tell_health(
+        &self,
+        readings: &[ReadFeed],
+        merged: &[Merged],
+        states: Vec<Option<FetchState>>,
+    ) -> Result<(), WorkError> {
         for ((read, merged), state) in readings.iter().zip(merged).zip(states) {
             let Some(state) = state else { continue };
             match merged {
@@ -174,7 +187,8 @@ impl Merge {
             return;
         }
         let told = async {
-            for (read, state) in readings.iter().zip(self.states_of_plans(readings).await?) {
+            let states = self.fetches.fetch_states(&ids_of(readings)).await?;
+            for (read, state) in readings.iter().zip(states_of_plans(readings, states)) {
                 if let Some(state) = state {
                     self.failures.take_failure(&state, not_taken_in(), read.read_at).await?;
                 }
@@ -194,14 +208,6 @@ impl Merge {
         }
     }
 
-    /// What is known of the plans that these readings were read by, while those stand.
-    async fn states_of_plans(&self, readings: &[ReadFeed]) -> Result<Vec<Option<FetchState>>, StoreError> {
-        let mut states = self.fetches.fetch_states(&ids_of(readings)).await?;
-        let state =
-            |read: &ReadFeed| states.remove(&read.connection).filter(|state| state.plan.since == read.plan_since);
-        Ok(readings.iter().map(state).collect())
-    }
-
     /// Takes readings in, and puts aside the bodies that are not applied then.
     async fn merge(&self, of: Of<'_>, readings: &[ReadFeed]) -> Result<Settled, WorkError> {
         let settled = self.take_in(of, readings).await?;
@@ -210,19 +216,20 @@ impl Merge {
     }
 
     async fn take_in(&self, of: Of<'_>, readings: &[ReadFeed]) -> Result<Settled, WorkError> {
-        let none = || Settled {
-            merged: vec![Merged::NothingToTakeIt; readings.len()],
-            superseded: vec![None; readings.len()],
-            state: None,
-            aside: Vec::new(),
-        };
         for _ in 0..PREPARATIONS {
+            // Before the state: what waits no more by then was taken in, which the state tells.
+            let waiting = self.fetches.waiting(&ids_of(readings)).await?;
             let state = self.properties.load(of.property).await?;
-            let Some(state) = state.filter(|state| state.property.deleted_at.is_none()) else { return Ok(none()) };
+            let Some(state) = state.filter(|state| state.property.deleted_at.is_none()) else {
+                return Ok(Settled::nothing(readings.to_vec()));
+            };
+            let readings: Vec<ReadFeed> = readings.iter().map(|read| self.latest(read, &waiting)).collect();
             let mut prepared = Vec::with_capacity(readings.len());
-            for read in readings {
-                prepared.push(self.prepare_reading(of, read, &state).await?);
+            for read in &readings {
+                prepared.push(self.prepare_reading(of, read, &state, waiting.get(&read.connection)).await?);
             }
+            let states = states_of_plans(&readings, waiting.into_iter().map(|(id, feed)| (id, feed.state)).collect());
+            let none = || Settled { states: states.clone(), ..Settled::nothing(readings.clone()) };
             if let Some(merged) = prepared.iter().map(Prepared::settled).collect() {
                 return Ok(Settled { merged, state: Some(state), ..none() });
             }
@@ -231,9 +238,15 @@ impl Merge {
             let decisions = readings.iter().zip(&prepared).zip(&mut superseded);
             let decisions: Vec<_> = decisions
                 .map(|((read, prepared), superseded)| {
-                    |draft: &mut Draft| {
-                        *superseded = draft.connection(&read.connection).and_then(applied_snapshot).cloned();
-                        self.decide(of, read, prepared, &house, draft)
+                    let mut is_again = false;
+                    let house = &house;
+                    move |draft: &mut Draft| {
+                        // Somebody else was first: perhaps with a later reading, whose body took the place of this one's.
+                        if std::mem::replace(&mut is_again, true) {
+                            return Err(Moved);
+                        }
+                        *superseded = draft.connection(&read.connection).and_then(Connection::parked).cloned();
+                        self.decide(of, read, prepared, house, draft)
                     }
                 })
                 .collect();
@@ -243,22 +256,33 @@ impl Merge {
                 Err(ChangeError::Refused(Moved)) => continue,
                 Err(ChangeError::Store(error)) => return Err(error.into()),
             };
-            let merged: Vec<Merged> = changed
-                .value
-                .into_iter()
-                .map(|Decided { value, passed_holds }| match value {
-                    Merged::Taken(report) => Merged::Taken(report.with_gone_at_once(passed_holds)),
-                    other => other,
-                })
-                .collect();
-            tell_of_lost_bodies(readings, &merged);
-            return Ok(Settled { merged, superseded, state: Some(changed.state), aside: Vec::new() });
+            let merged: Vec<Merged> = changed.value.into_iter().map(Merged::of).collect();
+            tell_of_lost_bodies(&readings, &merged);
+            return Ok(Settled { merged, superseded, state: Some(changed.state), ..none() });
         }
         Err(StoreError::Stale.into())
     }
 
+    /// A later reading of the same feed that waits is taken in in the place of this one.
+    fn latest(&self, read: &ReadFeed, waiting: &Waiting) -> ReadFeed {
+        let later = || {
+            let WaitingFeed { state, body } = waiting.get(&read.connection)?;
+            let read_at = self.by_now(state.health.announced?.read_at);
+            let waits = state.plan.since == read.plan_since && read_at > read.read_at;
+            let snapshot = body.as_ref().filter(|_| waits)?.snapshot().clone();
+            Some(ReadFeed { snapshot, read_at, ..read.clone() })
+        };
+        later().unwrap_or_else(|| read.clone())
+    }
+
     /// Reads a body before the decision, beside the threads that wait; anew should what it is read by change meanwhile.
-    async fn prepare_reading(&self, of: Of<'_>, read: &ReadFeed, state: &PropertyState) -> Result<Prepared, WorkError> {
+    async fn prepare_reading(
+        &self,
+        of: Of<'_>,
+        read: &ReadFeed,
+        state: &PropertyState,
+        waiting: Option<&WaitingFeed>,
+    ) -> Result<Prepared, WorkError> {
         let Some(known) = state.connection(&read.connection).filter(|known| is_read_by_plan(known, of, read)) else {
             return Ok(Prepared::Settled(Merged::NothingToTakeIt));
         };
@@ -268,15 +292,41 @@ impl Merge {
         let is_old = now.duration_since(read.read_at) > REPEATED_AFTER;
         let horizon_at = if is_old { now } else { read.read_at };
         let _turn = self.traffic.turn_with_kept().await;
-        let parked = self.snapshots.parked(of.account, &read.connection, &read.snapshot).await?;
-        let Some(ParkedBody { body, validators }) = parked else { return Ok(Prepared::BodyGone) };
-        match read_aside(body, state.house(), profile, horizon_at).await {
-            Ok(Ok(reading)) => Ok(Prepared::Read { reading, validators, horizon_at, profile }),
+        let waits = waiting.and_then(|feed| feed.body.as_ref()).filter(|body| *body.snapshot() == read.snapshot);
+        let waited = waits.and(waiting).and_then(|feed| Some(feed.state.health.announced?.read_at));
+        let Some(parked) = self.body_of(of, read, known, waits).await? else {
+            // A later one took its place and was taken in.
+            let is_overtaken = known.applied().is_some_and(|applied| applied.read_at > read.read_at);
+            let taken = Prepared::Settled(Merged::Taken(ReadingReport::default()));
+            return Ok(if is_overtaken { taken } else { Prepared::BodyGone });
+        };
+        match read_aside(parked.body.clone(), state.house(), profile, horizon_at).await {
+            Ok(Ok(reading)) => {
+                Ok(Prepared::Read(Box::new(Understood { reading, parked, horizon_at, profile, waited })))
+            }
             // The fetcher looked at its form; how often its events recur is known only now.
             Ok(Err(refusal)) => Ok(Prepared::Settled(Merged::Refused(refused(&refusal)))),
             Err(AsideError::Full) => Err(WorkError::NoThread),
             Err(error) => Ok(Prepared::Settled(Merged::Refused(unreadable(&error)))),
         }
+    }
+
+    /// The body of a reading: where it waits, or, of a feed that says what is known, where that is kept.
+    async fn body_of(
+        &self,
+        of: Of<'_>,
+        read: &ReadFeed,
+        known: &Connection,
+        waits: Option<&WaitingBody>,
+    ) -> Result<Option<ParkedBody>, WorkError> {
+        if let Some(WaitingBody::Small(small)) = waits {
+            return Ok(Some(small.parked.clone()));
+        }
+        if waits.is_none() && known.applied().is_some_and(|applied| applied.small && applied.snapshot == read.snapshot)
+        {
+            return Ok(self.properties.kept_body(&read.connection, &read.snapshot).await?);
+        }
+        Ok(self.snapshots.parked(of.account, &read.connection, &read.snapshot).await?)
     }
 
     fn decide(
@@ -288,14 +338,15 @@ impl Merge {
         draft: &mut Draft,
     ) -> Result<Merged, Moved> {
         let connection = &read.connection;
-        let (reading, validators, horizon_at, profile) = match prepared {
+        let understood = match prepared {
             Prepared::Settled(merged) => return Ok(merged.clone()),
             Prepared::BodyGone => {
                 forget_applied(draft, read);
                 return Ok(Merged::BodyGone);
             }
-            Prepared::Read { reading, validators, horizon_at, profile } => (reading, validators, *horizon_at, *profile),
+            Prepared::Read(understood) => understood,
         };
+        let Understood { reading, parked, horizon_at, profile, waited } = &**understood;
         let Some(known) = draft.connection(connection).filter(|known| is_read_by_plan(known, of, read)) else {
             return Ok(Merged::NothingToTakeIt);
         };
@@ -308,13 +359,22 @@ impl Merge {
             return Ok(Merged::Refused(refused_provider(told.id)));
         }
         learn_provider(draft, connection, told);
-        let feed = AcceptedFeed { reading, snapshot: &read.snapshot, validators, read_at: read.read_at, horizon_at };
+        let feed = AcceptedFeed {
+            reading,
+            snapshot: &read.snapshot,
+            validators: &parked.validators,
+            read_at: read.read_at,
+            horizon_at: *horizon_at,
+            body: Some(&parked.body),
+            small: SmallBody::is(&parked.body),
+            waited: *waited,
+        };
         let report = take_reading(draft, connection, feed, &mut self.randomness.ids_in(of.property));
         Ok(report.map_or(Merged::NothingToTakeIt, Merged::Taken))
     }
 
-    /// What is not an applied body expires: the one before it, and a read one where nothing took it in, since it came too
-    /// late, or to a connection that was paused or reads another URL by now.
+    /// What is not an applied body expires, where it lies among the objects: the one before it, and a read one where nothing
+    /// took it in, since it came too late, or to a connection that was paused or reads another URL by now.
     async fn put_aside(
         &self,
         of: Of<'_>,
@@ -359,9 +419,34 @@ impl Prepared {
     fn settled(&self) -> Option<Merged> {
         match self {
             Self::Settled(merged) => Some(merged.clone()),
-            Self::BodyGone | Self::Read { .. } => None,
+            Self::BodyGone | Self::Read(_) => None,
         }
     }
+}
+
+impl Merged {
+    fn of(decided: Decided<Self>) -> Self {
+        match decided.value {
+            Self::Taken(report) => Self::Taken(report.with_gone_at_once(decided.passed_holds)),
+            other => other,
+        }
+    }
+}
+
+impl Settled {
+    /// What became of readings of what is not there.
+    fn nothing(readings: Vec<ReadFeed>) -> Self {
+        let count = readings.len();
+        let (superseded, states) = (vec![None; count], vec![None; count]);
+        let merged = vec![Merged::NothingToTakeIt; count];
+        Self { readings, merged, superseded, states, state: None, aside: Vec::new() }
+    }
+}
+
+/// What is known of the plans that these readings were read by, while those stand.
+fn states_of_plans(readings: &[ReadFeed], mut states: BTreeMap<ConnectionId, FetchState>) -> Vec<Option<FetchState>> {
+    let state = |read: &ReadFeed| states.remove(&read.connection).filter(|state| state.plan.since == read.plan_since);
+    readings.iter().map(state).collect()
 }
 
 fn ids_of(readings: &[ReadFeed]) -> Vec<ConnectionId> {

@@ -95,6 +95,12 @@ impl Connection {
         self.import.as_ref()?.applied.as_ref()
     }
 
+    /// The body that was taken in last, where it lies among the objects.
+    #[must_use]
+    pub fn parked(&self) -> Option<&Snapshot> {
+        self.applied().filter(|applied| !applied.small).map(|applied| &applied.snapshot)
+    }
+
     #[must_use]
     pub fn is_paused(&self) -> bool {
         matches!(self.status, Status::Paused { .. })
@@ -153,6 +159,8 @@ pub struct Applied {
     pub more_at: Option<Timestamp>,
     /// By which reader the body was understood ([`crate::readings::take::READER`]); one of an older reader is read anew.
     pub reader: u16,
+    /// Whether the body lies in the store, and not among the objects.
+    pub small: bool,
     /// Around when the horizon lay by which it was expanded.
     pub horizon_at: Timestamp,
     /// At most 20, the first ones.

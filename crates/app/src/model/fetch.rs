@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{FeedUrl, Provider};
 
 /// One fetched body, kept by what it says: the digest that `calmesh_ics::meaning` gives, in hexadecimal.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Snapshot(pub String);
 
 /// HTTP validators of a body.

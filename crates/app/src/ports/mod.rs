@@ -14,9 +14,9 @@ pub use read_logs::{LoggedReads, ReadLogError, ReadLogs};
 pub use store::{
     AccountStore, ActivityStore, BudgetStore, FeedReader, FetchStore, IDEMPOTENCY_LEASE, IdempotencyStart,
     IdempotencyStore, LinkStore, Location, Mark, MarkStore, Page, PageRequest, PlanChange, PropertyCommit,
-    PropertyStore, RefreshStore, StoreError,
+    PropertyStore, RefreshStore, StoreError, WaitingBody, WaitingFeed,
 };
 pub use world::{
     Clock, ExportObject, ExportStore, ExportVersion, ExportWriteError, IdentityError, IdentityVerifier, ObjectError,
-    ParkedBody, Randomness, SealError, Sealer, SnapshotStore, Subject,
+    ParkedBody, Randomness, SealError, Sealer, SmallBody, SnapshotStore, Subject,
 };

@@ -14,11 +14,14 @@ use calmesh_calendar::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{
-    Account, Activity, AnnouncedReading, Budget, ClosedHold, ConflictRecord, Connection, ExtraLink, Failure, FetchPlan,
-    FetchState, HostPause, LatestRefresh, LinkOwner, LinkReads, LinkToken, Outcome, Property, PropertyState, ReadTimes,
-    Refresh, RefreshOutcome, RefreshPage, RefreshPart, RefreshScope, Replaced, RetiringLink, SecretHash, Spender,
-    Spent, SweepRecord, Token, Validators,
+use crate::{
+    model::{
+        Account, Activity, AnnouncedReading, Budget, ClosedHold, ConflictRecord, Connection, ExtraLink, Failure,
+        FetchPlan, FetchState, HostPause, LatestRefresh, LinkOwner, LinkReads, LinkToken, Outcome, Property,
+        PropertyState, ReadTimes, Refresh, RefreshOutcome, RefreshPage, RefreshPart, RefreshScope, Replaced,
+        RetiringLink, SecretHash, Snapshot, Spender, Spent, SweepRecord, Token, Validators,
+    },
+    ports::{ParkedBody, SmallBody},
 };
 
 /// Why the store did not do it.
@@ -112,10 +115,12 @@ pub struct FeedReader {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "a commit holds a few of them for a moment")]
 pub enum PlanChange {
-    /// Put the plan. With `fresh`, what was known of its health (of another URL) goes.
+    /// Put the plan. With `fresh`, what was known of its health (of another URL) goes, and with it a body that waits.
+    /// `taken`: when the waiting body was read that this change takes in; it goes too.
     Put {
         plan: FetchPlan,
         fresh: bool,
+        taken: Option<Timestamp>,
     },
     Remove(ConnectionId),
 }
@@ -137,6 +142,10 @@ pub struct PropertyCommit {
     pub put_retiring: Vec<RetiringLink>,
     pub remove_retiring: Vec<LinkToken>,
     pub plans: Vec<PlanChange>,
+    /// What these connections are taken from now.
+    pub put_bodies: Vec<(ConnectionId, SmallBody)>,
+    /// What these were taken from before. It is kept for as long as what was replaced is.
+    pub superseded_bodies: Vec<(ConnectionId, Snapshot)>,
     /// Link tokens that now belong to this property's connections, or (None) to nobody.
     pub owners: Vec<(LinkToken, Option<LinkOwner>)>,
     /// Marks of feeds that these connections read from now on, and those that they read no more.
@@ -172,10 +181,19 @@ pub trait PropertyStore: Send + Sync {
 
     /// Applies a change as a whole, however large.
     /// # Errors
-    /// MUST be `Stale` when the stored revision is not `commit.property.revision - 1`; then nothing was written.
+    /// MUST be `Stale` when the stored revision is not `commit.property.revision - 1`; then nothing was written. So it MUST
+    /// be where a later reading waits than one that it takes in, unless the change is too large for one transaction: then
+    /// the later body stays.
     /// MUST be `Exists` when revision 1 is committed and the property is there; else `Stale` when its account is
     /// not there or was deleted, so that nothing is made that an erasure under way would miss.
     async fn commit(&self, commit: &PropertyCommit) -> Result<(), StoreError>;
+
+    /// A small body that a connection is taken from, or was within `PAST_KEPT`; strongly consistent.
+    async fn kept_body(&self, connection: &ConnectionId, snapshot: &Snapshot)
+    -> Result<Option<ParkedBody>, StoreError>;
+
+    /// Removes all that is kept of a connection's small bodies. A second call does nothing.
+    async fn forget_bodies(&self, connection: &ConnectionId) -> Result<(), StoreError>;
 
     /// Says that exports followed: clears the dirty mark, sets `wake_at` and when exports' bytes changed.
     /// Does not count as a change of state: the revision stays.
@@ -234,6 +252,32 @@ pub trait ActivityStore: Send + Sync {
     async fn append_activity(&self, entries: &[Activity]) -> Result<(), StoreError>;
 }
 
+/// What was read of a feed and announced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WaitingBody {
+    Small(SmallBody),
+    /// It lies among the objects.
+    Parked(Snapshot),
+}
+
+impl WaitingBody {
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        match self {
+            Self::Small(body) => &body.snapshot,
+            Self::Parked(snapshot) => snapshot,
+        }
+    }
+}
+
+/// A feed that is read, and what waits of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingFeed {
+    pub state: FetchState,
+    /// What `FetchHealth::announced` is of. None once it was taken in.
+    pub body: Option<WaitingBody>,
+}
+
 /// What the fetcher reads and writes.
 #[async_trait]
 pub trait FetchStore: Send + Sync {
@@ -273,8 +317,8 @@ pub trait FetchStore: Send + Sync {
         now: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// Writes down that a reading was parked and is announced, replacing what was announced before, and when the feed
-    /// was last read well before it.
+    /// Writes down that a reading is announced, replacing what was announced before, and when the feed was last read well
+    /// before it. What was read waits with the plan, and goes with it.
     /// # Errors
     /// MUST be `Stale` when there is no plan or it stands since another instant than `plan_since`.
     async fn record_announced(
@@ -282,8 +326,12 @@ pub trait FetchStore: Send + Sync {
         connection: &ConnectionId,
         plan_since: Timestamp,
         announced: &AnnouncedReading,
+        waiting: &WaitingBody,
         last_success_at: Option<Timestamp>,
     ) -> Result<(), StoreError>;
+
+    /// `fetch_states`, each with what waits with its plan to be taken in.
+    async fn waiting(&self, connections: &[ConnectionId]) -> Result<BTreeMap<ConnectionId, WaitingFeed>, StoreError>;
 
     /// Writes what a body that says the same as the applied one came with, at `at`. The next change of the property
     /// may put the plan with the applied body's own again.

@@ -24,7 +24,32 @@ pub struct ParkedBody {
     pub validators: Validators,
 }
 
-/// Fetched bodies, keyed by account, connection and digest. The current one never expires.
+/// A body that is small enough to lie in the store, with what it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmallBody {
+    pub snapshot: Snapshot,
+    pub parked: ParkedBody,
+}
+
+impl SmallBody {
+    /// A larger one lies among the objects ([`SnapshotStore`]). Most calendars of a year are a third of this.
+    pub const BYTES: usize = 32 << 10;
+
+    /// Whether a body lies in the store.
+    #[must_use]
+    pub fn is(body: &[u8]) -> bool {
+        body.len() <= Self::BYTES
+    }
+
+    /// The body as one that lies in the store; none for a larger one.
+    #[must_use]
+    pub fn of(snapshot: &Snapshot, parked: &ParkedBody) -> Option<Self> {
+        Self::is(&parked.body).then(|| Self { snapshot: snapshot.clone(), parked: parked.clone() })
+    }
+}
+
+/// Fetched bodies that are larger than [`SmallBody::BYTES`], keyed by account, connection and digest. The current one never
+/// expires.
 #[async_trait]
 pub trait SnapshotStore: Send + Sync {
     /// Keeps a body. Putting the same twice is fine.

@@ -443,12 +443,17 @@ impl Publish {
     /// Does what its time has come for. Feeds that mean more as the horizon moves on are judged anew from their kept bodies.
     async fn let_time_pass(&self, state: PropertyState) -> Result<PropertyState, WorkError> {
         let now = self.clock.now();
-        let from = KeptAt { snapshots: &*self.snapshots, traffic: &self.traffic, clock: &*self.clock };
+        let from = KeptAt {
+            properties: &*self.properties,
+            snapshots: &*self.snapshots,
+            traffic: &self.traffic,
+            clock: &*self.clock,
+        };
         let mut kept = KeptBodies::default();
         for connection in
             state.connections.iter().filter(|connection| must_be_judged_anew(&state.property, connection, now))
         {
-            kept.load(&from, connection, &state.house()).await?;
+            kept.load::<WorkError>(&from, connection, &state.house()).await?;
         }
         let pass = |draft: &mut Draft| {
             let moved: Vec<ConnectionId> = draft

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::{
     changes::draft::Draft,
     model::{ActivityKind, Connection, FailureKind, Snapshot},
-    ports::{Clock, ObjectError, SnapshotStore},
+    ports::{Clock, ObjectError, PropertyStore, SnapshotStore, StoreError},
     readings::{
         aside::AsideError,
         body::{read_aside, read_body},
@@ -26,6 +26,7 @@ pub(crate) struct KeptBodies(BTreeMap<ConnectionId, Kept>);
 
 /// Where bodies are kept, and whose turn it is to hold one.
 pub(crate) struct KeptAt<'a> {
+    pub(crate) properties: &'a dyn PropertyStore,
     pub(crate) snapshots: &'a dyn SnapshotStore,
     pub(crate) traffic: &'a Traffic,
     pub(crate) clock: &'a dyn Clock,
@@ -56,18 +57,34 @@ struct Read {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moved;
 
+impl KeptAt<'_> {
+    /// The body that a connection was taken from last, or, of a past state, then; none where it is lost, or not kept any more.
+    ///
+    /// # Errors
+    /// The store's, or the objects'.
+    pub(crate) async fn body_of<E>(&self, connection: &Connection) -> Result<Option<Bytes>, E>
+    where
+        E: From<StoreError> + From<ObjectError>,
+    {
+        let Some(applied) = connection.applied() else { return Ok(None) };
+        if !applied.small {
+            let parked = self.snapshots.parked(&connection.account, &connection.id, &applied.snapshot).await?;
+            return Ok(parked.map(|parked| parked.body));
+        }
+        let kept = self.properties.kept_body(&connection.id, &applied.snapshot).await?;
+        Ok(kept.map(|kept| kept.body))
+    }
+}
+
 impl KeptBodies {
     /// Loads the body that was last taken in, if any, and reads it for a house beside the threads that wait.
-    pub(crate) async fn load(
-        &mut self,
-        from: &KeptAt<'_>,
-        connection: &Connection,
-        house: &House,
-    ) -> Result<(), ObjectError> {
+    pub(crate) async fn load<E>(&mut self, from: &KeptAt<'_>, connection: &Connection, house: &House) -> Result<(), E>
+    where
+        E: From<StoreError> + From<ObjectError>,
+    {
         let Some(applied) = connection.applied() else { return Ok(()) };
         let _turn = from.traffic.turn_with_kept().await;
-        let parked = from.snapshots.parked(&connection.account, &connection.id, &applied.snapshot).await?;
-        let body = parked.map(|parked| parked.body);
+        let body = from.body_of::<E>(connection).await?;
         let (quirks, now) = (connection.profile().quirks, from.clock.now());
         let read = match &body {
             Some(body) => match read_aside(body.clone(), house.clone(), connection.profile(), now).await {
@@ -78,7 +95,7 @@ impl KeptBodies {
                 }
                 Err(AsideError::Full) => {
                     let what = "no thread was free to read a kept feed".to_owned();
-                    return Err(ObjectError { what, source: None });
+                    return Err(ObjectError { what, source: None }.into());
                 }
             },
             None => None,
@@ -142,6 +159,9 @@ pub(crate) fn take_kept(
                 validators: &applied.validators,
                 read_at: applied.read_at,
                 horizon_at,
+                body: None,
+                small: applied.small,
+                waited: None,
             };
             take_reading(draft, connection, feed, ids);
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use calmesh_calendar::{
     Block, ConnectionId, FeedReading, HoldEnd, HoldId, House, Judging, Nights, Origin, Policy, Reading, Reconciled,
     Sign, Successor, reconcile, span::Later,
@@ -11,11 +12,12 @@ use jiff::{SignedDuration, Timestamp, civil::Date};
 
 use crate::{
     changes::{
-        draft::Draft,
+        draft::{Draft, TakenBody},
         holds::{end_hold, keep_ended, vanished_together},
     },
     limits::NIGHTS_TOLD,
     model::{ActivityKind, Applied, Connection, Snapshot, Validators, happened, is_ahead},
+    ports::{ParkedBody, SmallBody},
     readings::judge::{judge_feed, unread_uids, warnings_of},
     tags::carries_our_tag,
 };
@@ -37,6 +39,12 @@ pub struct AcceptedFeed<'a> {
     pub read_at: Timestamp,
     /// Around when the horizon lies by which the body was read.
     pub horizon_at: Timestamp,
+    /// The body, where it is new.
+    pub body: Option<&'a Bytes>,
+    /// Whether it lies in the store.
+    pub small: bool,
+    /// Where it waited with its plan: when it was read, as it is written there.
+    pub waited: Option<Timestamp>,
 }
 
 /// When a body that was read with the horizon around `horizon_at`, and begins to mean more at `from`, is to be read again.
@@ -127,10 +135,19 @@ pub fn take_reading(
         }
         import.since = since.unwrap_or(feed.read_at);
     }
+    keep_body(draft, connection, &feed);
     if !repeated {
         draft.read = Some((connection.clone(), feed.read_at));
     }
     Some(report)
+}
+
+/// The body goes with the change that it was taken in by.
+fn keep_body(draft: &mut Draft, connection: &ConnectionId, feed: &AcceptedFeed<'_>) {
+    let Some(body) = feed.body else { return };
+    let parked = ParkedBody { body: body.clone(), validators: feed.validators.clone() };
+    let small = SmallBody::of(feed.snapshot, &parked);
+    draft.history.bodies.insert(connection.clone(), TakenBody { small, waited: feed.waited });
 }
 
 /// What a body shows, judged for its connection. What carries our tag is ours.
@@ -161,6 +178,7 @@ fn applied(feed: &AcceptedFeed<'_>, policy: &Policy, changed_at: Timestamp) -> A
         changed_at,
         more_at: feed.reading.more_from.map(|from| more_at(from, feed.horizon_at)),
         reader: READER,
+        small: feed.small,
         horizon_at: feed.horizon_at,
         warnings,
     }

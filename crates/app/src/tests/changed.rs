@@ -313,7 +313,7 @@ async fn a_new_url_that_is_read_while_the_old_one_is_taken_in_once_more_is_taken
     let state = world.state().await;
     let applied = import(&state, &a).applied.unwrap();
     assert_eq!(world.taken().await, RIGHT_NIGHTS);
-    let kept = world.objects.current_snapshots(&world.account, &a);
+    let kept = world.current_snapshots(&a);
     assert_eq!(kept, [applied.snapshot], "no body of the old URL is kept as if it stood");
 }
 

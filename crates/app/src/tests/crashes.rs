@@ -18,13 +18,13 @@ const WHOLE: usize = 5;
 
 /// What stands after the second reading, with whatever `break_it` does before it; and how many calls of the store and of
 /// the objects there were while something could break.
-async fn run(break_it: impl Fn(&World)) -> (Outcome, (u64, u64)) {
+async fn run(size: Size, break_it: impl Fn(&World)) -> (Outcome, (u64, u64)) {
     let world = World::new().await;
     let (a, b) = (world.connect("a", "airbnb").await, world.connect("b", "airbnb").await);
-    world.serve("a", airbnb(1, FIRST));
+    world.serve("a", sized(size, &airbnb(1, FIRST)));
     world.serve("b", airbnb(1, &[("HMCCCC", "2026-12-20", "2026-12-22")]));
     world.sweep().await;
-    world.serve("a", airbnb(2, SECOND));
+    world.serve("a", sized(size, &airbnb(2, SECOND)));
     world.serve("b", airbnb(2, &[("HMCCCC", "2026-12-20", "2026-12-23")]));
     let calls = |world: &World| (world.store.calls(), world.objects.calls());
     let before = calls(&world);
@@ -47,26 +47,29 @@ async fn run(break_it: impl Fn(&World)) -> (Outcome, (u64, u64)) {
 
 #[tokio::test]
 async fn a_store_that_fails_at_any_call_changes_nothing_in_the_end() {
-    let (expected, (calls, _)) = run(|_| {}).await;
-    assert_eq!(expected.1, [vec!["20261220-20261223"], vec!["20261205-20261208", "20270110-20270120"]]);
-    assert!(calls > 30, "{calls}");
-    for nth in 1..=calls {
-        for moment in [Moment::Before, Moment::After] {
-            let (found, _) = run(|world| world.store.fail_call(nth, moment)).await;
-            assert_eq!(found, expected, "call {nth} of {calls}, {moment:?}");
+    for size in SIZES {
+        let (expected, (calls, _)) = run(size, |_| {}).await;
+        assert_eq!(expected.1, [vec!["20261220-20261223"], vec!["20261205-20261208", "20270110-20270120"]]);
+        assert!(calls > 30, "{calls}");
+        for nth in 1..=calls {
+            for moment in [Moment::Before, Moment::After] {
+                let (found, _) = run(size, |world| world.store.fail_call(nth, moment)).await;
+                assert_eq!(found, expected, "call {nth} of {calls}, {size:?}, {moment:?}");
+            }
         }
     }
 }
 
 #[tokio::test]
 async fn objects_that_fail_at_any_call_change_nothing_in_the_end() {
-    let (expected, (_, calls)) = run(|_| {}).await;
+    let (expected, (_, calls)) = run(Size::Large, |_| {}).await;
     assert!(calls > 5, "{calls}");
     for nth in 1..=calls {
         for fault in [Fault::Before, Fault::After] {
             // Once, and three times in a row.
             for times in [1, 3] {
-                let (found, _) = run(|world| (0..times).for_each(|n| world.objects.fail_call(nth + n, fault))).await;
+                let (found, _) =
+                    run(Size::Large, |world| (0..times).for_each(|n| world.objects.fail_call(nth + n, fault))).await;
                 assert_eq!(found, expected, "call {nth} of {calls}, {fault:?}, {times} times");
             }
         }
@@ -75,9 +78,9 @@ async fn objects_that_fail_at_any_call_change_nothing_in_the_end() {
 
 #[tokio::test]
 async fn a_bus_that_takes_only_some_changes_nothing_in_the_end() {
-    let (expected, _) = run(|_| {}).await;
+    let (expected, _) = run(Size::Small, |_| {}).await;
     for taken in [0, 1] {
-        let (found, _) = run(|world| world.bus.fail_next_after(taken)).await;
+        let (found, _) = run(Size::Small, |world| world.bus.fail_next_after(taken)).await;
         assert_eq!(found, expected, "{taken} were taken");
     }
 }

@@ -46,18 +46,18 @@ enum Of {
 }
 
 /// Reads a feed for the second time, with a deed before the nth call. Answers whether it came to that call.
-async fn read_and(deed: Deed, of: Of, nth: u64) -> bool {
+async fn read_and(deed: Deed, size: Size, of: Of, nth: u64) -> bool {
     let world = World::new().await;
     let a = world.connect("a", "airbnb").await;
     let is_deletion = matches!(deed, Deed::Connection | Deed::Property | Deed::Account);
     if is_deletion {
         world.connect("b", "airbnb").await;
     }
-    world.serve("a", airbnb(1, FIRST));
-    world.serve("b", airbnb(1, &[]));
+    world.serve("a", sized(size, &airbnb(1, FIRST)));
+    world.serve("b", sized(size, &airbnb(1, &[])));
     world.sweep().await;
-    assert_eq!(world.objects.bodies_of(&world.account, &a), 1);
-    world.serve("a", airbnb(2, SECOND));
+    assert_eq!(world.bodies_of(&a), 1);
+    world.serve("a", sized(size, &airbnb(2, SECOND)));
     let (reach, property, connection) = (Reach::whole(world.account.clone()), world.property.clone(), a.clone());
     let interruption =
         meanwhile(&world.app, move |app| async move { act(&app, &reach, deed, &property, &connection).await });
@@ -74,13 +74,13 @@ async fn read_and(deed: Deed, of: Of, nth: u64) -> bool {
     for _ in 0..3 {
         world.struggle(&mut queue).await;
     }
-    let at = format!("{deed:?} before call {nth} of {of:?}");
+    let at = format!("{deed:?}, {size:?}, before call {nth} of {of:?}");
     assert!(queue.is_empty(), "{at}: {queue:?}");
     if came && !is_deletion {
-        let staying = world.objects.bodies_that_stay(&world.account, &a);
+        let staying = world.bodies_that_stay(&a);
         assert!(staying <= 1, "{at}: {staying} bodies stay, and one is taken in");
     } else if came {
-        assert_eq!(world.objects.bodies_of(&world.account, &a), 0, "{at}: a body stayed");
+        assert_eq!(world.bodies_of(&a), 0, "{at}: a body stayed");
         let known = world.store.fetch_states(std::slice::from_ref(&a)).await.unwrap();
         assert!(known.is_empty(), "{at}: nobody reads it any more");
     }
@@ -99,28 +99,30 @@ async fn a_pause_or_another_url_between_any_two_calls_of_a_reading_leaves_no_bod
 
 async fn between_any_two_calls(deeds: &[Deed]) {
     for deed in deeds.iter().copied() {
-        for of in [Of::Store, Of::Objects] {
+        for (size, of) in SIZES.into_iter().flat_map(|size| [(size, Of::Store), (size, Of::Objects)]) {
             let mut nth = 1;
-            while read_and(deed, of, nth).await {
+            while read_and(deed, size, of, nth).await {
                 nth += 1;
             }
-            let least = match of {
-                Of::Store => 12,
-                Of::Objects => 3,
+            let least = match (of, size) {
+                (Of::Store, _) => 11,
+                (Of::Objects, Size::Small) => 1,
+                (Of::Objects, Size::Large) => 3,
             };
-            assert!(nth > least, "{deed:?}, {of:?}: only {nth} calls");
+            assert!(nth > least, "{deed:?}, {size:?}, {of:?}: only {nth} calls");
         }
     }
 }
 
 #[tokio::test]
 async fn a_deletion_while_the_site_answers_leaves_no_body_behind() {
-    for deed in [Deed::Connection, Deed::Property, Deed::Account] {
+    let deeds = [Deed::Connection, Deed::Property, Deed::Account];
+    for (deed, size) in deeds.into_iter().flat_map(|deed| SIZES.map(|size| (deed, size))) {
         let world = World::new().await;
         let a = world.connect("a", "airbnb").await;
-        world.serve("a", airbnb(1, FIRST));
+        world.serve("a", sized(size, &airbnb(1, FIRST)));
         world.sweep().await;
-        world.serve("a", airbnb(2, SECOND));
+        world.serve("a", sized(size, &airbnb(2, SECOND)));
         world.feeds.hold(&World::url("a"));
         world.clock.advance(SignedDuration::from_mins(15));
         world.app.tick.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
@@ -132,6 +134,6 @@ async fn a_deletion_while_the_site_answers_leaves_no_body_behind() {
         world.feeds.release(&World::url("a"));
         reading.await.unwrap().unwrap();
         world.work().await;
-        assert_eq!(world.objects.bodies_of(&world.account, &a), 0, "{deed:?}");
+        assert_eq!(world.bodies_of(&a), 0, "{deed:?}, {size:?}");
     }
 }

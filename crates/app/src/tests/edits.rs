@@ -58,9 +58,9 @@ async fn block(world: &World, start: &str, end: &str) -> BlockId {
 #[tokio::test]
 async fn a_store_that_fails_at_any_call_leaves_a_whole_connection_or_none() {
     for moment in [Moment::Before, Moment::After] {
-        for nth in 1..12 {
+        for (nth, size) in (1..12).flat_map(|nth| SIZES.map(|size| (nth, size))) {
             let world = World::new().await;
-            world.serve("a", airbnb(1, STAY));
+            world.serve("a", sized(size, &airbnb(1, STAY)));
             world.store.fail_call(nth, moment);
             let made = world.app.desk.create_connection(&reach(&world), &world.property, &new_connection("a")).await;
             world.store.heal();
@@ -72,7 +72,7 @@ async fn a_store_that_fails_at_any_call_leaves_a_whole_connection_or_none() {
                 }
                 ([connection], _) => {
                     assert_eq!(world.taken().await.len(), 3, "call {nth}, {moment:?}");
-                    let kept = world.objects.current_snapshots(&world.account, &connection.id);
+                    let kept = world.current_snapshots(&connection.id);
                     assert_eq!(kept.len(), 1, "call {nth}, {moment:?}: the body that it names is kept");
                     let served = world.link(&connection.id).await.is_some();
                     assert!(served || state.property.dirty.is_some(), "its link is served, or follows");
@@ -191,7 +191,7 @@ async fn a_preview_writes_nothing_and_announces_nothing() {
     world.work().await;
     world.clock.advance(SignedDuration::from_mins(1));
     world.serve("b", airbnb(1, &[]));
-    let (before, bodies) = (world.state().await, world.objects.bodies_parked());
+    let (before, bodies) = (world.state().await, world.bodies_put());
     let (app, reach) = (&world.app, reach(&world));
     assert_eq!(app.desk.preview_pause(&reach, &a, None).await.unwrap().opens.len(), 2);
     app.desk.preview_connection_deletion(&reach, &a, &Expected::Any).await.unwrap();
@@ -202,7 +202,7 @@ async fn a_preview_writes_nothing_and_announces_nothing() {
     let moved = PropertyEdit { time_zone: Some("Asia/Tokyo".to_owned()), ..PropertyEdit::default() };
     app.desk.preview_property_edit(&reach, &world.property, &moved, &Expected::Any).await.unwrap();
     assert_eq!(world.state().await, before);
-    assert_eq!(world.objects.bodies_parked(), bodies);
+    assert_eq!(world.bodies_put(), bodies);
     assert!(world.bus.events().is_empty());
 }
 

@@ -133,7 +133,7 @@ async fn an_extra_link_over_all_properties_follows() {
 async fn links_and_kept_feeds_that_were_lost_come_back_though_no_feed_changes() {
     let world = World::new().await;
     let (a, b) = (world.connect("a", "airbnb").await, world.connect("b", "airbnb").await);
-    world.serve("a", airbnb(1, STAYS));
+    world.serve("a", sized(Size::Large, &airbnb(1, STAYS)));
     world.serve("b", airbnb(1, &[]));
     world.sweep().await;
     let links = world.objects.exports();
@@ -143,10 +143,12 @@ async fn links_and_kept_feeds_that_were_lost_come_back_though_no_feed_changes() 
     let mended = world.app.mend.mend_everything(2).await.unwrap();
     assert_eq!((mended.looked_at, mended.failed), (1, 0));
     assert_eq!(world.objects.exports(), links);
-    assert!(world.state().await.connections.iter().all(|connection| connection.applied().is_none()));
+    let state = world.state().await;
+    assert!(state.connection(&a).unwrap().applied().is_none(), "its body lay among the objects");
+    assert!(state.connection(&b).unwrap().applied().is_some(), "and this one's in the store");
     world.sweep().await;
     for connection in [&a, &b] {
-        assert_eq!(world.objects.current_snapshots(&world.account, connection).len(), 1);
+        assert_eq!(world.current_snapshots(connection).len(), 1);
     }
     assert_eq!(world.objects.exports(), links, "reading a feed anew changes no byte of a link");
 }

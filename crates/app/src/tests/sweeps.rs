@@ -24,7 +24,7 @@ async fn an_unchanged_feed_costs_no_write_no_event_and_no_put() {
     let a = world.connect("a", "airbnb").await;
     world.serve("a", airbnb(1, STAYS));
     world.sweep().await;
-    let (state, puts, bodies) = (world.state().await, world.objects.exports_put(), world.objects.bodies_parked());
+    let (state, puts, bodies) = (world.state().await, world.objects.exports_put(), world.bodies_put());
     let health = world.health(&a).await;
     world.serve("a", airbnb(2, STAYS));
     world.clock.advance(SignedDuration::from_mins(15));
@@ -36,7 +36,7 @@ async fn an_unchanged_feed_costs_no_write_no_event_and_no_put() {
     }
     assert!(world.bus.events().is_empty(), "no event");
     assert_eq!(world.state().await, state, "no write");
-    assert_eq!((world.objects.exports_put(), world.objects.bodies_parked()), (puts, bodies), "no put");
+    assert_eq!((world.objects.exports_put(), world.bodies_put()), (puts, bodies), "no put");
     assert_eq!((world.health(&a).await, &health.failure), (health.clone(), &None));
     let sweeps = world.store.sweeps(&[bucket_of(&a)]).await.unwrap();
     assert_eq!(sweeps.iter().map(|sweep| sweep.started_at).max(), Some(world.now()), "the sweep record says when");

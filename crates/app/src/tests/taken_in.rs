@@ -144,3 +144,74 @@ proptest! {
         });
     }
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Other {
+    TheSameEvent,
+    ALaterReading,
+}
+
+/// Takes a reading in while another worker does its work before the nth call of the store. Answers whether it came to that call.
+async fn taken_in_beside(other: Other, size: Size, nth: u64) -> bool {
+    const THREE: &[(&str, &str, &str)] = &[("HMAAAA", "2026-12-24", "2026-12-28"), TWO[1]];
+    let world = World::new().await;
+    let (a, b) = (world.connect("a", "generic").await, world.connect("b", "generic").await);
+    world.serve("a", sized(size, &airbnb(1, ONE)));
+    world.serve("b", airbnb(1, &[]));
+    world.sweep().await;
+    world.serve("a", sized(size, &airbnb(2, TWO)));
+    world.clock.advance(SignedDuration::from_mins(15));
+    world.app.tick.announce_shards(world.now(), SignedDuration::from_mins(15)).await.unwrap();
+    for event in world.bus.drain() {
+        world.app.handle(&event).await.unwrap();
+    }
+    let [event] = &world.bus.drain()[..] else { panic!("one reading") };
+    let (same, bus, reach, of) = (event.clone(), world.bus.clone(), Reach::whole(world.account.clone()), a.clone());
+    let work = meanwhile(&world.app, move |app| async move {
+        if other == Other::TheSameEvent {
+            return app.handle(&same).await.unwrap();
+        }
+        app.desk.request_connection_refresh(&reach, &of).await.unwrap();
+        loop {
+            let events = bus.drain();
+            if events.is_empty() {
+                return;
+            }
+            for event in events {
+                app.handle(&event).await.unwrap();
+            }
+        }
+    });
+    if other == Other::ALaterReading {
+        world.serve("a", sized(size, &airbnb(3, THREE)));
+        world.clock.advance(SignedDuration::from_secs(1));
+    }
+    world.store.interrupt(nth, work);
+    let mut queue = vec![event.clone()];
+    while let Some(event) = queue.pop() {
+        if world.app.handle(&event).await.is_err() {
+            queue.push(event);
+        }
+    }
+    let came = !world.store.leave_alone();
+    world.work().await;
+    let at = format!("{other:?}, {size:?}, before call {nth}");
+    assert_eq!(world.health(&a).await.failure, None, "{at}: nothing failed");
+    let last = if other == Other::ALaterReading && came { "20261224-20261228" } else { "20261224-20261227" };
+    assert_eq!(world.link(&b).await.unwrap(), [last, "20270210-20270212"], "{at}");
+    assert_eq!(world.bodies_that_stay(&a), 1, "{at}: what is taken in, and nothing else");
+    came
+}
+
+#[tokio::test]
+async fn another_who_takes_in_the_same_or_a_later_reading_between_any_two_calls_is_no_failure() {
+    for (other, size) in
+        [Other::TheSameEvent, Other::ALaterReading].into_iter().flat_map(|one| SIZES.map(|size| (one, size)))
+    {
+        let mut nth = 1;
+        while taken_in_beside(other, size, nth).await {
+            nth += 1;
+        }
+        assert!(nth > 6, "{other:?}, {size:?}: only {nth} calls");
+    }
+}

@@ -72,7 +72,7 @@ async fn a_reading_that_can_not_be_taken_in_keeps_none_of_the_others_out() {
         let n8 = i8::try_from(n).unwrap();
         world.serve(name, feed(2, &[stay(n, 5 * n8, 5 * n8 + 2)]));
     }
-    world.objects.poison_bodies(Some(ids[1].clone()));
+    world.store.poison_bodies(Some(ids[1].clone()));
     let announced = swept(&world).await;
     assert!(matches!(world.app.handle(&announced[0]).await, Err(crate::WorkError::Panicked)));
     assert_eq!(world.link(&ids[1]).await.unwrap(), ["20261201-20261203", "20261211-20261213"]);
@@ -82,7 +82,7 @@ async fn a_reading_that_can_not_be_taken_in_keeps_none_of_the_others_out() {
         .map(|health| health.failure.is_some())
         .collect();
     assert_eq!(failing, [false, true, false], "it shows where it is");
-    world.objects.poison_bodies(None);
+    world.store.poison_bodies(None);
     world.app.handle(&announced[0]).await.unwrap();
     assert_eq!(world.link(&ids[0]).await.unwrap(), ["20261206-20261208", "20261211-20261213"]);
     assert_eq!(world.health(&ids[1]).await.failure, None);

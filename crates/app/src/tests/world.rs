@@ -53,6 +53,24 @@ pub(super) fn set(path: &str, value: policy::Value) -> PolicyEdit {
     PolicyEdit { reset: false, settings: vec![(setting, Edit::To(value))] }
 }
 
+/// How large the bodies of a feed are: those that lie in the store, and those that lie among the objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    Small,
+    Large,
+}
+
+pub(super) const SIZES: [Size; 2] = [Size::Small, Size::Large];
+
+/// A calendar of this size that says the same.
+pub(super) fn sized(size: Size, calendar: &str) -> String {
+    let padding = match size {
+        Size::Small => String::new(),
+        Size::Large => format!("X-PADDING:{}\r\n", "0".repeat(60)).repeat(SmallBody::BYTES / 60),
+    };
+    calendar.replace("END:VCALENDAR", &format!("{padding}END:VCALENDAR"))
+}
+
 /// A new connection both ways to the feed of this name.
 pub(super) fn new_connection(name: &str) -> NewConnection {
     NewConnection {
@@ -206,6 +224,28 @@ impl World {
 
     pub(super) fn serve(&self, name: &str, body: String) {
         self.feeds.set(&Self::url(name), Answer::body(body));
+    }
+
+    /// How many bodies there are of a connection, wherever they lie, those that expire included.
+    pub(super) fn bodies_of(&self, connection: &ConnectionId) -> usize {
+        self.store.bodies_of(connection) + self.objects.bodies_of(&self.account, connection)
+    }
+
+    /// How many of them do not expire.
+    pub(super) fn bodies_that_stay(&self, connection: &ConnectionId) -> usize {
+        let small = self.store.current_snapshots(connection).len() + self.store.bodies_that_wait(connection);
+        small + self.objects.bodies_that_stay(&self.account, connection)
+    }
+
+    /// The snapshots of a connection's bodies that were taken in and do not expire.
+    pub(super) fn current_snapshots(&self, connection: &ConnectionId) -> Vec<Snapshot> {
+        let small = self.store.current_snapshots(connection).into_iter();
+        small.chain(self.objects.current_snapshots(&self.account, connection)).collect()
+    }
+
+    /// How many bodies were written down.
+    pub(super) fn bodies_put(&self) -> usize {
+        self.store.bodies_put() + self.objects.bodies_parked()
     }
 
     pub(super) async fn state(&self) -> PropertyState {

@@ -493,8 +493,8 @@ async fn deleting_says_what_it_opens_then_empties_the_link_and_frees_the_nights(
     api.delete(&a).await.problem(404);
     assert_eq!(api.taken(&flat, "2026-12-01", "2026-12-15").await, Vec::<String>::new());
     assert_eq!(api.served(made["export"]["url"].as_str().unwrap()).await.unwrap(), Vec::<String>::new());
-    let current = api.objects.current_snapshots(&api.account.id, &made["id"].as_str().unwrap().parse().unwrap());
-    assert_eq!(current, [], "no body is kept");
+    let id = made["id"].as_str().unwrap().parse().unwrap();
+    assert_eq!(api.objects.bodies_of(&api.account.id, &id) + api.store.bodies_of(&id), 0, "no body is kept");
 }
 
 #[tokio::test]
@@ -605,7 +605,7 @@ async fn a_kept_feed_that_is_lost_is_read_anew() {
     let flat = api.flat().await;
     let made = api.connect(&flat, "a", plain(&[("Closed", "2026-12-10", "2026-12-12")])).await;
     let id = made["id"].as_str().unwrap().parse().unwrap();
-    api.ports.snapshots.forget(&api.account.id, &id).await.unwrap();
+    api.ports.common.properties.forget_bodies(&id).await.unwrap();
     let edited = api.patch(&path(&made), json!({"import": {"policy": {"required_word": "reserved"}}})).await;
     assert_eq!(edited.status, 200);
     assert_eq!(api.taken(&flat, "2026-12-01", "2026-12-15").await.len(), 2, "nothing goes unread");

@@ -40,6 +40,7 @@ const ETAG: u8 = 1;
 const LAST_MODIFIED: u8 = 1 << 1;
 const MORE: u8 = 1 << 2;
 const WARNINGS: u8 = 1 << 3;
+const SMALL: u8 = 1 << 4;
 /// The byte of what is exported: the detail in two bits, and these.
 const TIMES: u8 = 1 << 2;
 const STOPPED: u8 = 1 << 3;
@@ -119,10 +120,11 @@ fn write_import<'a>(to: &mut Writer<'a>, import: &'a ImportSide) -> Result<(), S
         to.text(&mark.to_hex());
     }
     let Some(applied) = applied else { return Ok(()) };
-    let Applied { snapshot, validators, read_at, changed_at, more_at, reader, horizon_at, warnings } = applied;
+    let Applied { snapshot, validators, read_at, changed_at, more_at, reader, small, horizon_at, warnings } = applied;
     let Validators { etag, last_modified } = validators;
     let words = bit(etag.is_some(), ETAG) | bit(last_modified.is_some(), LAST_MODIFIED);
-    to.byte(words | bit(more_at.is_some(), MORE) | bit(!warnings.is_empty(), WARNINGS));
+    let marks = bit(*small, SMALL) | bit(more_at.is_some(), MORE) | bit(!warnings.is_empty(), WARNINGS);
+    to.byte(words | marks);
     to.text(&snapshot.0);
     for word in [etag, last_modified].into_iter().flatten() {
         to.text(word);
@@ -209,7 +211,7 @@ fn read_import(from: &mut Reader<'_>) -> Option<ImportSide> {
 }
 
 fn read_applied(from: &mut Reader<'_>) -> Option<Applied> {
-    let flags = from.flags(ETAG | LAST_MODIFIED | MORE | WARNINGS)?;
+    let flags = from.flags(ETAG | LAST_MODIFIED | MORE | WARNINGS | SMALL)?;
     let snapshot = Snapshot(from.text()?);
     let etag = if flags & ETAG == 0 { None } else { Some(from.text()?) };
     let last_modified = if flags & LAST_MODIFIED == 0 { None } else { Some(from.text()?) };
@@ -221,7 +223,8 @@ fn read_applied(from: &mut Reader<'_>) -> Option<Applied> {
         _ => serde_json::from_str::<Warnings>(&from.text()?).ok()?.0,
     };
     let validators = Validators { etag, last_modified };
-    Some(Applied { snapshot, validators, read_at, changed_at, more_at, reader, horizon_at, warnings })
+    let small = flags & SMALL != 0;
+    Some(Applied { snapshot, validators, read_at, changed_at, more_at, reader, small, horizon_at, warnings })
 }
 
 fn read_export(from: &mut Reader<'_>) -> Option<ExportSide> {

@@ -154,9 +154,15 @@ pub(crate) struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// A document of something of this property.
     pub(crate) fn new(version: u8, property: &'a PropertyId) -> Self {
+        let home = bits_of(property.as_str()).map(|bits| bits & HOME);
+        Self { home, ..Self::of_no_property(version) }
+    }
+
+    /// A document in which no id stands.
+    pub(crate) fn of_no_property(version: u8) -> Self {
         Self {
             bytes: vec![version],
-            home: bits_of(property.as_str()).map(|bits| bits & HOME),
+            home: None,
             instants: HashMap::new(),
             instant: 0,
             words: HashMap::new(),
@@ -300,9 +306,15 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// What follows the version of a document of something of this property.
     pub(crate) fn new(bytes: &'a [u8], property: &'a PropertyId) -> Self {
+        let home = bits_of(property.as_str()).map(|bits| bits & HOME);
+        Self { home, ..Self::of_no_property(bytes) }
+    }
+
+    /// What follows the version of a document in which no id stands.
+    pub(crate) fn of_no_property(bytes: &'a [u8]) -> Self {
         Self {
             bytes,
-            home: bits_of(property.as_str()).map(|bits| bits & HOME),
+            home: None,
             instants: Vec::new(),
             instant: 0,
             words: Vec::new(),
@@ -311,6 +323,11 @@ impl<'a> Reader<'a> {
             common: Common::default(),
             room: ROOM,
         }
+    }
+
+    /// All that was not read.
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.bytes
     }
 
     /// Nothing is left over.

@@ -142,9 +142,9 @@ impl DynamoStore {
         &self,
         head: Write,
         beginning: Vec<Write>,
-        steps: &[Step],
+        steps: Vec<Write>,
     ) -> Result<(), CallError> {
-        let writes = std::iter::once(head).chain(beginning).chain(steps.iter().map(Step::to_write));
+        let writes = std::iter::once(head).chain(beginning).chain(steps);
         self.table.transact(writes.collect()).await
     }
 

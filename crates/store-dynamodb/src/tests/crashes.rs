@@ -28,7 +28,7 @@ async fn a_furnished_property(store: &DynamoStore, n: u64) -> Property {
         put_connections: vec![a_connection(&property, n * 1000), a_connection(&property, n * 1000 + 1)],
         put_blocks: (0..8).map(|nth| a_block(n * 1000, n * 1000 + nth)).collect(),
         put_claims: some_claims(n * 1000).connections,
-        plans: vec![PlanChange::Put { plan: a_plan(&property, n * 1000), fresh: true }],
+        plans: vec![PlanChange::Put { plan: a_plan(&property, n * 1000), fresh: true, taken: None }],
         ..nothing_but(&property)
     };
     store.commit(&first).await.unwrap();
@@ -51,7 +51,7 @@ fn a_change(property: &Property, n: u64, blocks: u64) -> PropertyCommit {
         remove_blocks: (0..4).map(|nth| block_id(n * 1000 + nth)).collect(),
         plans: vec![
             PlanChange::Remove(connection_id(n * 1000)),
-            PlanChange::Put { plan: a_plan(property, n * 1000 + 2), fresh: true },
+            PlanChange::Put { plan: a_plan(property, n * 1000 + 2), fresh: true, taken: None },
         ],
         owners: vec![(link_token(n * 1000 + 2), Some(owner))],
         // One goes, one stays, one comes.

@@ -2,12 +2,12 @@
 
 use calmesh_app::{
     contract::{a_block, a_conflict, a_property, block_id, connection_id, property_id, some_claims},
-    ports::StoreError,
+    ports::{StoreError, WaitingBody},
 };
 use calmesh_calendar::{Block, BlockId};
 use proptest::prelude::*;
 
-use super::forms::{a_rich_connection, all_kinds_of_blocks};
+use super::forms::{a_rich_connection, a_small_body, all_kinds_of_blocks};
 use crate::doc::{
     self,
     connection::Parts,
@@ -51,6 +51,12 @@ fn documents() -> Vec<(&'static str, Vec<u8>, Read)> {
         ("claims", doc::claims::encode(id, claims), |bytes| doc::claims::decode(bytes, &property_id(1)).map(drop)),
         ("a list of ids", pack::ids(id, &[block_id(1), block_id(2)]), |bytes| {
             pack::read_ids::<BlockId>(bytes, &property_id(1)).map(drop)
+        }),
+        ("the body of a feed", doc::body::encode(&WaitingBody::Small(a_small_body())).unwrap(), |bytes| {
+            doc::body::decode(bytes).map(drop)
+        }),
+        ("the body of a feed", doc::body::encode(&WaitingBody::Parked(a_small_body().snapshot)).unwrap(), |bytes| {
+            doc::body::decode(bytes).map(drop)
         }),
         ("the history of a property", past::encode(&records).unwrap(), |bytes| past::decode(bytes).map(drop)),
     ]

@@ -7,6 +7,7 @@ use std::{
 };
 
 use aws_sdk_dynamodb::{Client, primitives::Blob, types::AttributeValue};
+use bytes::Bytes;
 use calmesh_app::{
     contract::{
         a_block, a_conflict, a_connection, a_hold, a_link, a_plan, a_property, a_token, account_id, an_account, at,
@@ -22,7 +23,8 @@ use calmesh_app::{
     },
     ports::{
         AccountStore, ActivityStore, BudgetStore, FetchStore, IdempotencyStart, IdempotencyStore, LinkStore, MarkStore,
-        PageRequest, PlanChange, PropertyCommit, PropertyStore, RefreshStore, StoreError,
+        PageRequest, ParkedBody, PlanChange, PropertyCommit, PropertyStore, RefreshStore, SmallBody, StoreError,
+        WaitingBody,
     },
 };
 use calmesh_calendar::{
@@ -127,6 +129,7 @@ pub(crate) fn a_rich_connection(property: &Property) -> Connection {
         changed_at: at(2),
         more_at: Some(at(4)),
         reader: 1,
+        small: true,
         horizon_at: at(3),
         warnings: vec![ReadWarning {
             line: Some(4),
@@ -238,11 +241,13 @@ async fn fill_a_property(store: &DynamoStore) {
         put_blocks,
         put_retiring: retiring.collect(),
         plans: vec![
-            PlanChange::Put { plan: a_plan(&first, 1), fresh: true },
-            PlanChange::Put { plan: a_plan(&first, 3), fresh: true },
+            PlanChange::Put { plan: a_plan(&first, 1), fresh: true, taken: None },
+            PlanChange::Put { plan: a_plan(&first, 3), fresh: true, taken: None },
         ],
         owners: vec![(link_token(1), Some(owner))],
         put_feeds: vec![(SecretHash::of("this URL"), connection_id(1))],
+        put_bodies: vec![(connection_id(1), a_small_body())],
+        superseded_bodies: vec![(connection_id(2), a_small_body().snapshot)],
         put_claims,
         put_conflicts: vec![conflict],
         conflict_records: vec![record(4, None), record(6, Some(at(10)))],
@@ -299,6 +304,16 @@ async fn leave_one_staged(store: &DynamoStore, line: &super::embedded::Line) {
     assert!(head.contains_key(attr::STAGED));
 }
 
+pub(crate) fn a_small_body() -> SmallBody {
+    let validators = Validators { etag: Some("\"é\"".to_owned()), last_modified: Some("Sat".to_owned()) };
+    let body = Bytes::from("BEGIN:VCALENDAR\r\n".repeat(20));
+    SmallBody { snapshot: Snapshot("5e".repeat(32)), parked: ParkedBody { body, validators } }
+}
+
+fn waiting() -> WaitingBody {
+    WaitingBody::Small(a_small_body())
+}
+
 async fn fill_fetches(store: &DynamoStore) {
     let failure = Failure {
         kind: FailureKind::ServerError,
@@ -311,7 +326,7 @@ async fn fill_fetches(store: &DynamoStore) {
     store.record_success(&connection_id(1), at(0), at(4), at(5)).await.unwrap();
     store.record_failure(&connection_id(1), at(0), &failure).await.unwrap();
     let announced = AnnouncedReading { since: at(5), read_at: at(6) };
-    store.record_announced(&connection_id(3), at(0), &announced, Some(at(6))).await.unwrap();
+    store.record_announced(&connection_id(3), at(0), &announced, &waiting(), Some(at(6))).await.unwrap();
     let validators = Validators { etag: Some("e".to_owned()), last_modified: None };
     store.record_validators(&connection_id(3), at(0), &validators, at(7)).await.unwrap();
     let skipped = (0..).map(connection_id).filter(|id| bucket_of(id) < 64).take(2).collect();
@@ -398,6 +413,10 @@ async fn read_all(store: &DynamoStore) -> Result<Vec<String>, StoreError> {
     tell(&store.conflict_records(&account, None, page()).await?);
     tell(&store.feed_readers(&account, &[SecretHash::of("this URL")].into(), 9).await?);
     tell(&store.fetch_states(&[connection_id(1), connection_id(3)]).await?);
+    tell(&store.waiting(&[connection_id(1), connection_id(3)]).await?);
+    for n in [1, 2] {
+        tell(&store.kept_body(&connection_id(n), &a_small_body().snapshot).await?);
+    }
     tell(&store.plans(0, 4095, page()).await?);
     tell(&store.sweeps(&[3]).await?);
     tell(&store.last_step().await?);
@@ -613,6 +632,7 @@ async fn whatever_a_later_version_wrote_is_refused_in_words_and_not_quoted() {
             "an extra link",
             "an outcome",
             "claims",
+            "the body of a feed",
             "the history of a property",
             "validators",
         ]

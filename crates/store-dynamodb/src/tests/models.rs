@@ -95,7 +95,7 @@ fn commit_of(property: &Property, base: u64, round: u64, change: &Change) -> Pro
     }
     for (n, put, fresh) in &change.plans {
         commit.plans.push(match put {
-            true => PlanChange::Put { plan: a_plan(property, base + n), fresh: *fresh },
+            true => PlanChange::Put { plan: a_plan(property, base + n), fresh: *fresh, taken: None },
             false => PlanChange::Remove(connection_id(base + n)),
         });
     }

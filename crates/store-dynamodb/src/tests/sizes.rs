@@ -37,7 +37,7 @@ async fn five_thousand_blocks_are_one_change() {
     let large = PropertyCommit {
         put_connections: vec![a_connection(&property, 1)],
         put_blocks: (0..5000).map(block).collect(),
-        plans: vec![PlanChange::Put { plan: a_plan(&property, 1), fresh: true }],
+        plans: vec![PlanChange::Put { plan: a_plan(&property, 1), fresh: true, taken: None }],
         ..nothing_but(&second)
     };
     let before = store.usage();

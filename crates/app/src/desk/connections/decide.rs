@@ -27,7 +27,7 @@ use crate::{
         PolicyOverrides, PropertyState, Provider, RETIRES_AFTER, RetiringLink, RetiringServes, Snapshot, Status,
         StoppedExport,
     },
-    ports::StoreError,
+    ports::{SmallBody, StoreError},
     provider_words::refusal_of,
     readings::{
         kept::{KeptBodies, take_kept},
@@ -80,9 +80,9 @@ pub(super) fn was_refused(error: &ConnectionError) -> bool {
     !matches!(error, ConnectionError::Store(StoreError::Unavailable(_)))
 }
 
-pub(super) fn applied_snapshot(state: &PropertyState, id: &ConnectionId) -> Option<Snapshot> {
-    let connection = state.connection(id)?;
-    Some(connection.applied()?.snapshot.clone())
+/// The applied body, where it lies among the objects.
+pub(super) fn parked_snapshot(state: &PropertyState, id: &ConnectionId) -> Option<Snapshot> {
+    state.connection(id)?.parked().cloned()
 }
 
 pub(super) fn resumed(before: &PropertyState, after: &PropertyState, id: &ConnectionId) -> bool {
@@ -311,6 +311,9 @@ pub(super) fn take_examined(draft: &mut Draft, id: &ConnectionId, feed: &FeedSee
             validators: &examined.validators,
             read_at: examined.read_at,
             horizon_at: examined.read_at,
+            body: Some(&examined.body),
+            small: SmallBody::is(&examined.body),
+            waited: None,
         };
         take_reading(draft, id, feed, ids);
     }

@@ -13,9 +13,9 @@ use crate::{
         connections::{
             ConnectionEdit, ConnectionError, ConnectionView, ExportView, NewConnection, TurnedOn,
             decide::{
-                BY_URL, FeedSeen, Needed, Prepared, ROTATED_MOST, applied_snapshot, apply_creation, apply_deletion,
-                apply_edit, apply_pause, apply_resumption, apply_rotation, connection_with, detected, edited,
-                export_token, needed, refuse_provider, resumed, validated, was_refused,
+                BY_URL, FeedSeen, Needed, Prepared, ROTATED_MOST, apply_creation, apply_deletion, apply_edit,
+                apply_pause, apply_resumption, apply_rotation, connection_with, detected, edited, export_token, needed,
+                parked_snapshot, refuse_provider, resumed, validated, was_refused,
             },
         },
         edit::Expected,
@@ -25,7 +25,7 @@ use crate::{
     },
     limits,
     model::{Connection, Detail, FeedUrl, LinkReads, LinkToken, PropertyState, Snapshot},
-    ports::{Event, Page, PageRequest, ParkedBody, StoreError},
+    ports::{Event, Page, PageRequest, ParkedBody, SmallBody, StoreError},
     readings::kept::KeptBodies,
 };
 
@@ -140,7 +140,7 @@ impl Desk {
             self.park(reach, id, &prepared.feed).await?;
             let mut old = None;
             let change = |draft: &mut Draft| {
-                old = applied_snapshot(&draft.state, id);
+                old = parked_snapshot(&draft.state, id);
                 apply_edit(draft, reach, id, edit, expected, &prepared, &mut self.randomness.ids_in(&property))
             };
             match self.changes.change_to_serve(&property, change).await {
@@ -167,6 +167,7 @@ impl Desk {
                 }
                 Err(error) => {
                     if let FeedSeen::Examined(examined) = &prepared.feed
+                        && !SmallBody::is(&examined.body)
                         && old.as_ref() != Some(&examined.snapshot)
                         && was_refused(&error)
                     {
@@ -390,7 +391,7 @@ impl Desk {
             Needed::Read(url) => self.prepare_url(reach, state, id, url, edit.skip_check).await?,
             Needed::Judge => {
                 let mut kept = KeptBodies::default();
-                kept.load(&self.kept_at(), known, &state.house()).await?;
+                kept.load::<ConnectionError>(&self.kept_at(), known, &state.house()).await?;
                 self.prepare(reach, Needed::Judge, FeedSeen::Kept(kept)).await?
             }
             Needed::Nothing => self.prepare(reach, Needed::Nothing, FeedSeen::Untouched).await?,
@@ -406,9 +407,12 @@ impl Desk {
         Ok(self.readings_of(&state.property, std::slice::from_ref(id)).await?.last_refreshed_at(known))
     }
 
-    /// Keeps a body before the change that names it: a crash in between leaves a body that nothing names.
+    /// Keeps a body that is not small before the change that names it: a crash in between leaves a body that nothing names.
+    /// A small one is kept by the change.
     async fn park(&self, reach: &Reach, id: &ConnectionId, feed: &FeedSeen) -> Result<(), ConnectionError> {
-        if let FeedSeen::Examined(examined) = feed {
+        if let FeedSeen::Examined(examined) = feed
+            && !SmallBody::is(&examined.body)
+        {
             let body = ParkedBody { body: examined.body.clone(), validators: examined.validators.clone() };
             self.snapshots.park(&reach.account, id, &examined.snapshot, &body).await?;
         }
@@ -430,7 +434,7 @@ impl Desk {
         };
         if imports(before) && !imports(after) {
             self.forget_feeds(&reach.account, &BTreeSet::from([id.clone()])).await;
-        } else if let Some(old) = old.filter(|old| applied_snapshot(after, id).as_ref() != Some(old)) {
+        } else if let Some(old) = old.filter(|old| parked_snapshot(after, id).as_ref() != Some(old)) {
             self.supersede(reach, id, &old).await;
         }
     }
@@ -449,7 +453,11 @@ impl Desk {
         connections: &BTreeSet<ConnectionId>,
     ) {
         for id in connections {
-            if let Err(error) = self.snapshots.forget(account, id).await {
+            let forgotten = async {
+                self.properties.forget_bodies(id).await?;
+                Ok::<_, ConnectionError>(self.snapshots.forget(account, id).await?)
+            };
+            if let Err(error) = forgotten.await {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(connection.id = %id, error, "the bodies of a feed were not removed");
             }
