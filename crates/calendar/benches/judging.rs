@@ -75,6 +75,10 @@ struct Property {
     blocks: Vec<Block>,
     /// The same before the first site was read.
     before: Vec<Block>,
+    /// The same, site after site read for the first time.
+    filled: Vec<Vec<Block>>,
+    /// The same, site after site with one stay moved by a day.
+    moved: Vec<Vec<Block>>,
     stays: usize,
 }
 
@@ -90,6 +94,11 @@ impl Property {
     fn of(stays: usize) -> Self {
         let zone = TimeZone::get("Europe/Madrid").unwrap();
         let of_site = |of: u8| (0..stays).map(move |number| block(of, number));
+        let of_first = |count: u8| (1..=count).flat_map(of_site).collect();
+        let moved = |of: u8, count: u8| {
+            let extent = Extent::Nights(nights(of, stays / 2, of <= count));
+            of_site(of).enumerate().map(move |(at, one)| if at == stays / 2 { Block { extent, ..one } } else { one })
+        };
         Self {
             house: House::new(zone, time(15, 0, 0, 0), time(11, 0, 0, 0), 0).unwrap(),
             sources: (1..=SITES).map(|of| (site(of), Source::default())).collect(),
@@ -97,6 +106,8 @@ impl Property {
             claims: Claims::default(),
             blocks: (1..=SITES).flat_map(of_site).collect(),
             before: (2..=SITES).flat_map(of_site).collect(),
+            filled: (0..=SITES).map(of_first).collect(),
+            moved: (0..=SITES).map(|count| (1..=SITES).flat_map(|of| moved(of, count)).collect()).collect(),
             stays,
         }
     }
@@ -141,6 +152,27 @@ impl Property {
         black_box(weigh(&change, &mut ids()));
     }
 
+    /// Readings of all sites as one change: each is weighed, and its conflicts found, on what those before it left.
+    fn read_in_turn(&self, steps: &[Vec<Block>]) {
+        let (mut claims, mut known, mut ids) = (self.claims.clone(), Vec::new(), ids());
+        for (of, (before, after)) in (1..).zip(steps.iter().zip(&steps[1..])) {
+            let (of, read_claims) = (site(of), claims.clone());
+            let picture = |blocks| Picture { claims: &read_claims, ..self.picture(blocks) };
+            let change = Change {
+                before: picture(before),
+                after: picture(after),
+                links: &self.links,
+                read: Some((&of, now())),
+                replaced: None,
+                now: now(),
+            };
+            claims = weigh(&change, &mut ids).claims;
+            let picture = Picture { claims: &claims, ..self.picture(after) };
+            known = conflicts(&known, &picture, now(), &mut ids).standing;
+        }
+        black_box((claims, known));
+    }
+
     fn viewed(&self) {
         let of = site(1);
         black_box(view(&self.picture(&self.blocks), Viewer { own: Some(&of), times: false }, now(), now()));
@@ -149,11 +181,13 @@ impl Property {
 
 type Way = (&'static str, fn(&Property));
 
-const WAYS: [Way; 6] = [
+const WAYS: [Way; 8] = [
     ("reconcile, nothing changed", |it| it.reconciled(false)),
     ("reconcile, 5 % moved", |it| it.reconciled(true)),
     ("weigh a first reading", Property::weighed),
     ("conflicts", |it| _ = black_box(conflicts(&[], &it.picture(&it.blocks), now(), &mut ids()))),
+    ("three first readings", |it| it.read_in_turn(&it.filled)),
+    ("three with one stay moved", |it| it.read_in_turn(&it.moved)),
     ("view of one link", Property::viewed),
     ("what is taken", |it| _ = black_box(taken(&it.picture(&it.blocks)))),
 ];

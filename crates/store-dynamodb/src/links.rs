@@ -135,16 +135,14 @@ fn counting(key: &Key, standing: &Item, new: &[Timestamp]) -> Result<Write, Stor
 /// When the link of an owner was read.
 fn read_times(item: &Item) -> ReadTimes {
     let mut found: Vec<Timestamp> = Vec::new();
-    let mut whole = true;
-    let thinned = thinned(item);
     for (hour, times) in times(item) {
-        // Earlier hours may have been thinned before it.
-        whole &= thinned.is_none_or(|thinned| thinned < hour);
         let instant = |time| Timestamp::from_millisecond(hour * 3_600_000 + time).ok();
         found.extend(times.into_iter().filter_map(instant));
     }
     found.sort_unstable();
-    ReadTimes { times: found, whole }
+    // Earlier hours may have been thinned before the last one.
+    let whole_since = thinned(item).and_then(|hour| Timestamp::from_second((hour + 1).saturating_mul(3_600)).ok());
+    ReadTimes { times: found, whole_since }
 }
 
 /// The counters of an item: hour since 1970 and reads in it.

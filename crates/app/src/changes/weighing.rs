@@ -7,6 +7,7 @@ use calmesh_calendar::{
     Block, BlockId, Change, Conflicts, ConnectionId, HoldId, House, LinkFacts, Nights, Origin, Picture, Sign, Source,
     Weighed, conflicts, weigh,
 };
+use jiff::Timestamp;
 
 use crate::{
     changes::{Changes, draft::Draft, extensions::tell_of_extensions, holds::end_hold},
@@ -71,10 +72,7 @@ impl Changes {
         let new = shows_something_new(before, after);
         let mut tokens: Vec<(&Connection, SecretHash)> = Vec::new();
         for connection in &after.connections {
-            let Some(source) = now.sources.get(&connection.id).filter(|source| source.has_link && !source.never_echoes)
-            else {
-                continue;
-            };
+            let Some(source) = now.sources.get(&connection.id).filter(|source| !source.never_echoes) else { continue };
             let counts_anew = known.sources.get(&connection.id) != Some(source);
             let in_question = after.claims.is_in_question(&connection.id);
             let is_other = replaced.as_ref() == Some(&connection.id);
@@ -98,15 +96,16 @@ impl Changes {
         }
         let mut facts: BTreeMap<ConnectionId, LinkFacts> = BTreeMap::new();
         for (connection, token) in tokens {
-            let (Some(export), Some(read)) = (&connection.export, reads.by_token.get(&token)) else { continue };
+            let Some(read) = reads.by_token.get(&token) else { continue };
             let link = facts.entry(connection.id.clone()).or_insert_with(|| LinkFacts {
                 since: Some(connection.created_at),
-                last_put_at: export.last_changed_at,
+                last_put_at: connection.export.as_ref().and_then(|export| export.last_changed_at),
                 reads: Vec::new(),
-                recorded_since: Some(export.recorded_since),
+                recorded_since: recorded_since(after, connection),
                 complete: self.settings.every_read_is_recorded,
+                showed_all: before.connection(&connection.id).is_some_and(|was| was.serves() && !was.reads()),
             });
-            link.complete &= read.whole;
+            link.recorded_since = link.recorded_since.max(read.whole_since);
             link.reads.extend(&read.times);
             link.reads.sort_unstable();
         }
@@ -126,14 +125,27 @@ impl Ground {
     }
 }
 
-/// The present link of a connection, and those that it was given out as before.
+/// The present link of a connection, and those that it was given out as before; of one that was stopped, those that live
+/// again with it.
 fn links_of(state: &PropertyState, connection: &Connection) -> Vec<SecretHash> {
     let present = connection.export.iter().map(|export| export.token.hash());
-    let earlier = state
-        .retiring
-        .iter()
-        .filter(|link| matches!(&link.serves, RetiringServes::Current { connection: of } if *of == connection.id));
+    let earlier = state.retiring.iter().filter(|link| match &link.serves {
+        RetiringServes::Current { connection: of } | RetiringServes::Stopped { connection: of, .. } => {
+            *of == connection.id
+        }
+        RetiringServes::Empty { .. } => false,
+    });
     present.chain(earlier.map(|link| link.token.hash())).collect()
+}
+
+/// Since when the reads of a connection's link are recorded, also of one that is stopped for now.
+fn recorded_since(state: &PropertyState, connection: &Connection) -> Option<Timestamp> {
+    let stopped = state.retiring.iter().find_map(|link| match &link.serves {
+        RetiringServes::Stopped { connection: of, was, .. } if *of == connection.id => *was,
+        _ => None,
+    });
+    let present = connection.export.as_ref().map(|export| export.recorded_since);
+    present.or_else(|| stopped?.recorded_since)
 }
 
 /// Connections whose feed shows something new that may have been read from us: by its text, a reservation of the site

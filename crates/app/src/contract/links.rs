@@ -106,7 +106,7 @@ async fn reads(store: &dyn LinkStore) {
     assert_eq!(found[0].reads_24h, 3, "reads that arrive late are counted in their hour");
     let times = store.read_times(&[nobodys, second]).await.unwrap();
     let expected = [10, 20, 5 * HOUR, 5 * HOUR + 1, 30 * HOUR].map(at).to_vec();
-    let whole = ReadTimes { times: expected, whole: true };
+    let whole = ReadTimes { times: expected, whole_since: None };
     assert_eq!(times, vec![ReadTimes::default(), whole], "when a link was read is kept, in order");
     let odd = at(30 * HOUR) + jiff::SignedDuration::from_millis(1_234);
     store.record_reads(&third, &[odd].into()).await.unwrap();

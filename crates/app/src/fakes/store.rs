@@ -1092,7 +1092,7 @@ impl LinkStore for MemoryStore {
         self.call(|state| {
             let times = tokens.iter().map(|token| {
                 let times = state.owners.get(token).map(|owned| owned.times.iter().copied().collect());
-                ReadTimes { times: times.unwrap_or_default(), whole: true }
+                ReadTimes { times: times.unwrap_or_default(), whole_since: None }
             });
             Ok(times.collect())
         })

@@ -85,6 +85,8 @@ pub enum RetiringServes {
 pub struct StoppedExport {
     pub detail: Detail,
     pub format: Format,
+    /// Since when its reads are recorded, as they go on to be; none where that was not written down.
+    pub recorded_since: Option<Timestamp>,
 }
 
 /// Whose a private link's token is. Found by the token's hash.
@@ -95,18 +97,12 @@ pub enum LinkOwner {
 }
 
 /// When one link was read by anybody but ourselves, in the last 48 hours and often longer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReadTimes {
     /// Oldest first, to the millisecond.
     pub times: Vec<Timestamp>,
-    /// Off: there were so many that some were dropped.
-    pub whole: bool,
-}
-
-impl Default for ReadTimes {
-    fn default() -> Self {
-        Self { times: Vec::new(), whole: true }
-    }
+    /// None of them was dropped since then; before, there were so many that some were. None where all are there.
+    pub whole_since: Option<Timestamp>,
 }
 
 /// Reads of one link by anybody but ourselves.

@@ -22,7 +22,7 @@ use crate::{
     },
     model::{
         ActivityKind, Connection, Detail, Dirty, ExtraLink, Format, LinkToken, Property, PropertyState, RetiringLink,
-        RetiringServes, Status, is_ahead,
+        RetiringServes, SecretHash, Status, is_ahead,
     },
     ports::{Event, ExportVersion, ExportWriteError, PageRequest, StoreError},
     publish::{Publish, served::stays_on_link},
@@ -241,17 +241,20 @@ impl Publish {
         for token in &over {
             self.exports.delete_export(token).await?;
         }
+        let reads = self.last_reads_of_rotated(state, &over, now).await?;
         let forget = |draft: &mut Draft| {
             // One that was given more time meanwhile is put again by the next round.
             let now = draft.now;
             let goes = |link: &RetiringLink| link.until <= now && over.contains(&link.token);
             let gone: Vec<RetiringLink> = draft.state.retiring.extract_if(.., |link| goes(link)).collect();
             for link in gone {
-                // With a link goes the record of its reads.
+                // With a link goes the record of its reads: what is left speaks for the time since the last of them.
+                let last_read = reads.get(&link.token).copied().flatten();
                 if let RetiringServes::Current { connection } = link.serves
                     && let Some(export) = draft.connection_mut(&connection).and_then(|known| known.export.as_mut())
                 {
-                    export.recorded_since = now;
+                    let after = last_read.map(|at| at.later(SignedDuration::from_millis(1)));
+                    export.recorded_since = export.recorded_since.max(after.unwrap_or(export.recorded_since));
                 }
             }
             Ok::<_, WorkError>(())
@@ -261,6 +264,24 @@ impl Publish {
             Err(ChangeError::Refused(error)) => Err(error),
             Err(ChangeError::Store(error)) => Err(error.into()),
         }
+    }
+
+    /// When those of these links were last read that were rotated away and served what the present one does.
+    async fn last_reads_of_rotated(
+        &self,
+        state: &PropertyState,
+        over: &[LinkToken],
+        now: Timestamp,
+    ) -> Result<BTreeMap<LinkToken, Option<Timestamp>>, StoreError> {
+        let is_rotated = |link: &&RetiringLink| matches!(link.serves, RetiringServes::Current { .. });
+        let rotated = state.retiring.iter().filter(is_rotated).map(|link| link.token.clone());
+        let rotated: Vec<LinkToken> = rotated.filter(|token| over.contains(token)).collect();
+        if rotated.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let hashes: Vec<SecretHash> = rotated.iter().map(LinkToken::hash).collect();
+        let reads = self.changes.links.reads(&hashes, now).await?;
+        Ok(rotated.into_iter().zip(reads.into_iter().map(|reads| reads.last_read_at)).collect())
     }
 
     /// Every private link of a property with the bytes that it serves now.

@@ -6,7 +6,10 @@ use calmesh_calendar::{BlockState, ClaimRule, ConnectionId, Finding, HoldCause, 
 use jiff::SignedDuration;
 
 use super::world::*;
-use crate::{CarriedBy, ConflictError, ConflictStatus, Reach, fakes::Moment, model::*, ports::*};
+use crate::{
+    CarriedBy, ConflictError, ConflictStatus, ConnectionEdit, Edit, Expected, NewConnection, PolicyEdit, Reach,
+    SideEdit, fakes::Moment, model::*, ports::*,
+};
 
 /// The stay that goes, and two that stay, so that one missing stay is no mass vanish.
 const STAYS: &[(&str, &str, &str)] = &[
@@ -340,15 +343,20 @@ async fn two_reservations_of_one_night_open_a_conflict_which_is_told_once_and_cl
     assert!(world.state().await.conflicts.is_empty());
 }
 
-/// Two sites that tell nothing of whose their stays are: one has shown its stay for days, the other is connected now and
-/// not read yet.
-async fn one_site_and_a_new_one() -> (World, ConnectionId, EchoingSite) {
+/// A site that tells nothing of whose its stays are, and has shown one for a while.
+async fn one_site() -> (World, ConnectionId) {
     let world = ticking().await;
     let a = world.connect("a", "generic").await;
     world.serve("a", plain(&[("1@a", "2026-12-04", "2026-12-06"), ("2@a", "2027-05-01", "2027-05-20")]));
     for _ in 0..3 {
         world.sweep().await;
     }
+    (world, a)
+}
+
+/// The same, and another one like it that is connected now and not read yet.
+async fn one_site_and_a_new_one() -> (World, ConnectionId, EchoingSite) {
+    let (world, a) = one_site().await;
     let b = EchoingSite::connect(&world, "b", Names::Minted).await;
     (world, a, b)
 }
@@ -413,6 +421,153 @@ async fn what_a_site_read_of_a_link_that_was_revoked_since_is_no_conflict() {
     world.serve("b", plain(&shown));
     world.sweep().await;
     assert!(world.state().await.conflicts.is_empty(), "{:#?}", findings(&world).await);
+}
+
+/// Records that a site read its present link, without what it shows then.
+async fn its_link_is_read(world: &World, of: &ConnectionId) {
+    world.clock.advance(SignedDuration::from_mins(5));
+    let token = world.state().await.connection(of).unwrap().export.clone().unwrap().token;
+    world.store.record_reads(&token.hash(), &[world.now()].into()).await.unwrap();
+    world.clock.advance(SignedDuration::from_mins(5));
+}
+
+/// The new one shows what the other has shown all along: conflicts are told, unless it may be what it read.
+async fn conflicts_when_both_show_the_same(world: &World) -> usize {
+    world.serve("b", plain(&[("1@b", "2026-12-04", "2026-12-06")]));
+    world.sweep().await;
+    world.state().await.conflicts.len()
+}
+
+async fn edited(world: &World, of: &ConnectionId, edit: ConnectionEdit) {
+    world.app.desk.edit_connection(&reach(world), of, &edit, &Expected::Any).await.unwrap();
+    world.work().await;
+}
+
+fn turned(direction: Direction) -> ConnectionEdit {
+    ConnectionEdit { direction: Some(direction), ..Default::default() }
+}
+
+#[tokio::test]
+async fn a_link_that_was_rotated_tells_as_much_of_what_was_read_as_before_and_when_the_old_one_is_gone() {
+    for (reads, days) in [(false, 0), (true, 0), (false, 8), (true, 8)] {
+        let (world, _, b) = one_site_and_a_new_one().await;
+        if reads {
+            its_link_is_read(&world, &b.connection).await;
+        }
+        world.app.desk.rotate_link(&reach(&world), &b.connection, false).await.unwrap();
+        world.work().await;
+        world.clock.advance(SignedDuration::from_hours(24 * days));
+        for _ in 0..2 {
+            world.sweep().await;
+        }
+        assert_eq!(world.state().await.retiring.len(), usize::from(days == 0));
+        let told = conflicts_when_both_show_the_same(&world).await;
+        assert_eq!(told, usize::from(!reads), "read: {reads}, {days} days: {:#?}", findings(&world).await);
+    }
+}
+
+#[tokio::test]
+async fn what_came_after_the_last_read_of_a_link_that_is_gone_was_not_read() {
+    let (world, _, b) = one_site_and_a_new_one().await;
+    its_link_is_read(&world, &b.connection).await;
+    world.app.desk.rotate_link(&reach(&world), &b.connection, false).await.unwrap();
+    world.serve(
+        "a",
+        plain(&[
+            ("2@a", "2027-05-01", "2027-05-20"),
+            ("3@a", "2026-12-24", "2026-12-26"),
+            ("1@a", "2026-12-04", "2026-12-06"),
+        ]),
+    );
+    world.sweep().await;
+    world.clock.advance(SignedDuration::from_hours(24 * 8));
+    for _ in 0..2 {
+        world.sweep().await;
+    }
+    world.serve("b", plain(&[("1@b", "2026-12-04", "2026-12-06"), ("3@b", "2026-12-24", "2026-12-26")]));
+    world.sweep().await;
+    let conflicts = world.state().await.conflicts;
+    let nights: Vec<_> = conflicts.iter().map(|conflict| conflict.nights.unwrap().first().to_string()).collect();
+    assert_eq!(nights, ["2026-12-24"], "{:#?}", findings(&world).await);
+}
+
+#[tokio::test]
+async fn what_a_site_shows_while_its_link_is_paused_or_stopped_is_an_echo_only_if_it_read_it() {
+    for (reads, stops) in [(false, false), (true, false), (false, true), (true, true)] {
+        let (world, _, b) = one_site_and_a_new_one().await;
+        if reads {
+            its_link_is_read(&world, &b.connection).await;
+        }
+        let pause = ConnectionEdit { export_paused: Edit::To(true), export: SideEdit::Touch, ..Default::default() };
+        edited(&world, &b.connection, if stops { turned(Direction::Import) } else { pause }).await;
+        let told = conflicts_when_both_show_the_same(&world).await;
+        assert_eq!(told, usize::from(!reads), "read: {reads}, stops: {stops}: {:#?}", findings(&world).await);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_begins_to_serve_later_was_not_read_before() {
+    for (reads, had_link, days) in
+        [(false, true, 0), (true, true, 0), (false, false, 0), (true, false, 0), (false, false, 10), (true, false, 10)]
+    {
+        let (world, _) = one_site().await;
+        world.serve("b", plain(&[]));
+        let direction = if had_link { Direction::Bidirectional } else { Direction::Import };
+        let new = NewConnection { direction, ..new_connection("b") };
+        let made = world.app.desk.create_connection(&reach(&world), &world.property, &new).await.unwrap();
+        let b = made.connection.id;
+        world.work().await;
+        edited(&world, &b, turned(Direction::Import)).await;
+        world.clock.advance(SignedDuration::from_hours(24 * days));
+        for _ in 0..2 {
+            world.sweep().await;
+        }
+        edited(&world, &b, turned(Direction::Bidirectional)).await;
+        if reads {
+            its_link_is_read(&world, &b).await;
+        }
+        let told = conflicts_when_both_show_the_same(&world).await;
+        let case = format!("read: {reads}, it had a link: {had_link}, {days} days");
+        assert_eq!(told, usize::from(!reads), "{case}: {:#?}", findings(&world).await);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_whose_feed_is_read_later_may_show_what_it_read_of_its_link_before() {
+    for (reads, days) in [(false, 0), (true, 0), (false, 10), (true, 10)] {
+        let (world, _, b) = one_site_and_a_new_one().await;
+        edited(&world, &b.connection, turned(Direction::Export)).await;
+        if reads {
+            its_link_is_read(&world, &b.connection).await;
+        }
+        world.clock.advance(SignedDuration::from_hours(24 * days));
+        for _ in 0..2 {
+            world.sweep().await;
+        }
+        let url = Some(World::url("b").parse().unwrap());
+        let both =
+            ConnectionEdit { url, import: SideEdit::Touch, skip_check: true, ..turned(Direction::Bidirectional) };
+        edited(&world, &b.connection, both).await;
+        let told = conflicts_when_both_show_the_same(&world).await;
+        assert_eq!(told, usize::from(!reads), "read: {reads}, {days} days: {:#?}", findings(&world).await);
+    }
+}
+
+#[tokio::test]
+async fn what_a_site_showed_before_it_was_set_to_block_is_an_echo_only_if_it_read_its_link() {
+    for reads in [false, true] {
+        let (world, _, b) = one_site_and_a_new_one().await;
+        let blocks = |to| PolicyEdit { blocks: Edit::To(to), ..Default::default() };
+        let policy = |to| ConnectionEdit { policy: blocks(to), import: SideEdit::Touch, ..Default::default() };
+        edited(&world, &b.connection, policy(false)).await;
+        if reads {
+            its_link_is_read(&world, &b.connection).await;
+        }
+        assert_eq!(conflicts_when_both_show_the_same(&world).await, 0);
+        edited(&world, &b.connection, policy(true)).await;
+        let told = world.state().await.conflicts.len();
+        assert_eq!(told, usize::from(!reads), "read: {reads}: {:#?}", findings(&world).await);
+    }
 }
 
 #[tokio::test]

@@ -22,6 +22,8 @@ pub struct LinkFacts {
     pub recorded_since: Option<Timestamp>,
     /// Every read since then is there: true for the local record, never for CloudFront's logs.
     pub complete: bool,
+    /// Until this change its connection exported alone, and its link showed all that is taken.
+    pub showed_all: bool,
 }
 
 impl LinkFacts {

@@ -40,6 +40,13 @@ pub(super) struct Row<'a> {
     pub(super) cells: &'a [Cell],
 }
 
+impl Row<'_> {
+    /// Whether somebody holds the night, or may.
+    pub(super) fn is_held(&self) -> bool {
+        self.host.is_some() || self.cells.iter().any(Cell::may_hold)
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Cell {
     pub(super) presence: Option<Presence>,

@@ -257,6 +257,8 @@ struct Party<'a> {
     /// When its feed was read, if that is what brought this change.
     read_at: Option<Timestamp>,
     mass_vanish: bool,
+    /// Its own stays took nothing before this change, and its link showed all that others took.
+    showed_all: bool,
 }
 
 impl Party<'_> {
@@ -316,7 +318,10 @@ impl<'a> Weighing<'a> {
                 let (claim, part, link) = spread.get(at).map(|written| written.at(index)).unwrap_or_default();
                 // What the host said since stands over what was known.
                 let stood = was.standing.map(|known| claim.map_or(known, |claim| claim.standing));
-                let carried = was_row.zip(place).filter(|(row, place)| carries(*row, *place, &before.sources, rules));
+                let carried = was_row.filter(|row| match place {
+                    Some(place) => carries(*row, place, &before.sources, rules),
+                    None => party.showed_all && row.is_held(),
+                });
                 states.push(State {
                     was: was.presence,
                     is: is.presence,
@@ -326,7 +331,7 @@ impl<'a> Weighing<'a> {
                     lay: was.presence.map(|_| claim.filter(|claim| claim.standing == Standing::Certain)?.came_at()),
                     part: part.unwrap_or_default(),
                     link: link.map(|link| party.with_put(link)),
-                    carried: carried.map(|(row, at)| carried_since(row, at, link.as_ref())),
+                    carried: carried.map(|row| carried_since(row, place, link.as_ref())),
                     cut: false,
                 });
             }
@@ -533,7 +538,8 @@ impl<'a> Weighing<'a> {
             for ((state, party), place) in night.states.iter_mut().zip(&self.connections).zip(&place) {
                 let carried = place.filter(|place| carries(row, *place, &sources, self.rules));
                 let is_new_turnover = is_turnover && state.carried.is_none();
-                let since = carried.map(|place| if is_new_turnover { now } else { carried_since(row, place, None) });
+                let since =
+                    carried.map(|place| if is_new_turnover { now } else { carried_since(row, Some(place), None) });
                 state.follow_link(party, since.map(|since| party.facts.readable_from(since)), now);
             }
         }
@@ -660,6 +666,8 @@ fn party<'a>(change: &'a Change<'a>, id: &'a ConnectionId) -> Party<'a> {
         habits: change.after.claims.connections.get(id).map(|mine| mine.habits).unwrap_or_default(),
         read_at: change.read.filter(|(read, _)| *read == id).map(|(_, at)| at),
         mass_vanish: change.after.blocks.iter().filter(mine).any(in_mass),
+        showed_all: change.links.get(id).is_some_and(|facts| facts.showed_all)
+            || change.before.sources.get(id).is_some_and(|source| source.has_link && !source.blocks),
     }
 }
 
@@ -673,12 +681,12 @@ impl Party<'_> {
     }
 }
 
-/// Since when a link that carries a night does so.
-fn carried_since(row: Row<'_>, at: usize, link: Option<&LinkNight>) -> Timestamp {
+/// Since when a link that carries a night does so; `at` is where its own connection stands among those that take part.
+fn carried_since(row: Row<'_>, at: Option<usize>, link: Option<&LinkNight>) -> Timestamp {
     if let Some(link) = link.filter(|link| link.carries) {
         return link.since;
     }
-    let others = row.cells.iter().enumerate().filter(|(other, _)| *other != at);
+    let others = row.cells.iter().enumerate().filter(|(other, _)| Some(*other) != at);
     let since = others.filter_map(|(_, cell)| cell.carried_since());
     since.chain(row.host).min().unwrap_or(Timestamp::MIN)
 }
@@ -969,16 +977,6 @@ impl State {
             return;
         }
         let first = |known: Option<LinkNight>, since: Timestamp| known.map_or(since, |known| known.first.min(since));
-        let Some(source) = party.source else {
-            // Paused or gone: its link is empty. What it carried is remembered like any other night that left it.
-            self.link = match self.carried {
-                Some(since) => {
-                    Some(LinkNight { carries: false, since: now, put_at: None, first: first(self.link, since) })
-                }
-                None => self.link.filter(|link| now.duration_since(link.since) <= DAY * 8),
-            };
-            return;
-        };
         let link = match (self.carried, carries) {
             (Some(since), None) => {
                 Some(LinkNight { carries: false, since: now, put_at: None, first: first(self.link, since) })
@@ -987,6 +985,10 @@ impl State {
                 Some(LinkNight { carries: true, since: now, put_at: None, first: first(self.link, now) })
             }
             (None, Some(_)) => None,
+            // Until now its connection exported alone, which is written down of no night.
+            (Some(since), Some(_)) if self.link.is_some_and(|link| !link.carries) => {
+                Some(LinkNight { carries: true, since, put_at: None, first: first(self.link, since) })
+            }
             // Who made it carry the night went, and another makes it go on: what is left tells of a later time.
             (Some(before), Some(after)) if self.link.is_none() && party.facts.readable_from(before) < after => {
                 let since = party.facts.readable_from(before);
@@ -995,6 +997,8 @@ impl State {
             (Some(_), Some(_)) | (None, None) => self.link,
         };
         self.link = link.filter(|link| {
+            // Of one that does not count nothing is judged until it does again.
+            let Some(source) = party.source else { return true };
             let in_question = self.part.asked.is_some() || self.part.clean_since.is_some();
             let is_fresh = now.duration_since(link.since) <= window(source);
             let may_matter = if let Some(since) = carries {

@@ -250,3 +250,125 @@ fn who_only_moved_its_stay_is_not_asked_of_its_links_reads() {
     assert!(!home.claims.is_in_question(&connection(A)), "nothing of it is to be found out");
     assert!(home.claims.is_in_question(&connection(B)), "B read where it lay before");
 }
+
+/// How sure a claim of B on a night is.
+fn standing_of_b(home: &Home, night: &str) -> Standing {
+    home.claims.claim(&connection(B), day(night)).map_or(Standing::Certain, |claim| claim.standing)
+}
+
+#[test]
+fn a_stay_that_moves_twice_was_to_be_read_where_it_lay_between_and_nowhere_else() {
+    let between = || nights("2027-01-04", "2027-01-08");
+    for (reads_between, reads_after, shown, expected) in [
+        (false, false, stay_of_four(), Standing::Certain),
+        (true, false, stay_of_four(), Standing::Certain),
+        (true, true, stay_of_four(), Standing::Possible),
+        (true, false, between(), Standing::Possible),
+        (false, true, between(), Standing::Certain),
+    ] {
+        let mut home = before_the_move();
+        home.feed(A, vec![sighting("a", between())]).later(60);
+        if reads_between {
+            home.reads_link(B);
+        }
+        home.later(5).feed(A, shows("a")).later(5);
+        if reads_after {
+            home.reads_link(B);
+        }
+        home.later(1).feed(B, vec![sighting("b", shown)]);
+        let night = shown.nights(&home.house).unwrap().first();
+        assert_eq!(
+            standing_of_b(&home, &night.to_string()),
+            expected,
+            "read {reads_between}, {reads_after}: {shown:?}"
+        );
+    }
+}
+
+#[test]
+fn a_conflict_is_told_again_after_a_pause_of_a_month_and_an_echo_is_still_known_as_one() {
+    for (before, while_paused, expected) in
+        [(false, false, Standing::Certain), (false, true, Standing::Certain), (true, false, Standing::Possible)]
+    {
+        let mut home = Home::of(&[A]);
+        home.mass_vanish.nights_percent = 101;
+        let a = |more: i64| {
+            vec![sighting("a", elsewhere()), sighting("c", nights("2027-03-04", &format!("2027-03-{:02}", 6 + more)))]
+        };
+        home.feed(A, a(0)).later(60 * 24).connect(B).later(5);
+        if before {
+            home.reads_link(B);
+        }
+        home.later(1).feed(B, vec![sighting("b", elsewhere())]);
+        let paused = home.sources[&connection(B)];
+        home.change(None, |home| _ = home.sources.remove(&connection(B)));
+        for day in 0..20 {
+            home.later(60 * 36).feed(A, a(day));
+            if while_paused {
+                home.reads_link(B);
+            }
+        }
+        home.change(None, |home| _ = home.sources.insert(connection(B), paused)).later(1);
+        home.feed(B, vec![sighting("b", elsewhere())]);
+        let case = format!("read before: {before}, while it was paused: {while_paused}");
+        assert_eq!(standing_of_b(&home, "2027-02-05"), expected, "{case}");
+        assert_eq!(home.conflicts.len(), usize::from(expected == Standing::Certain), "{case}");
+    }
+}
+
+#[test]
+fn what_a_site_shows_while_its_link_alone_is_paused_is_an_echo_only_if_it_read_it() {
+    for (reads, resumed) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut home = a_alone();
+        home.connect(B).later(5);
+        if reads {
+            home.reads_link(B);
+        }
+        home.later(5).change(None, |home| home.sources.get_mut(&connection(B)).unwrap().has_link = false).later(5);
+        if resumed {
+            home.change(None, |home| home.sources.get_mut(&connection(B)).unwrap().has_link = true).later(5);
+        }
+        home.feed(B, shows("b"));
+        assert_eq!(told(&home), if reads { (0, 0) } else { (4, 1) }, "read: {reads}, resumed: {resumed}");
+    }
+}
+
+#[test]
+fn what_a_site_showed_before_it_was_to_block_is_an_echo_only_if_it_read_its_link() {
+    for reads in [false, true] {
+        let mut home = a_alone();
+        home.connect(B);
+        home.change(None, |home| home.sources.get_mut(&connection(B)).unwrap().blocks = false).later(60);
+        if reads {
+            home.reads_link(B);
+        }
+        home.later(5).feed(B, shows("b")).later(60);
+        assert!(home.conflicts.is_empty());
+        home.change(None, |home| home.sources.get_mut(&connection(B)).unwrap().blocks = true);
+        assert_eq!(told(&home), if reads { (0, 0) } else { (4, 1) }, "read: {reads}");
+    }
+}
+
+#[test]
+fn what_a_site_shows_that_only_read_its_link_until_now_is_an_echo_only_if_it_read_it() {
+    for (reads, twice) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut home = a_alone();
+        let (since, recorded_since) = (Some(home.now), Some(home.now));
+        let facts = LinkFacts { since, recorded_since, complete: true, showed_all: true, ..LinkFacts::default() };
+        if twice {
+            home.connect(B).later(1).change(None, |home| _ = home.sources.remove(&connection(B)));
+        }
+        home.links.insert(connection(B), facts);
+        home.later(60);
+        if reads {
+            home.reads_link(B);
+        }
+        home.later(60).change(None, |home| _ = home.sources.insert(connection(B), Source::default()));
+        home.links.get_mut(&connection(B)).unwrap().showed_all = false;
+        home.later(5).feed(B, shows("b"));
+        assert_eq!(told(&home), if reads { (0, 0) } else { (4, 1) }, "read: {reads}, after it did both: {twice}");
+        let later = home.claims.clone();
+        home.later(60).feed(A, shows("a")).feed(B, shows("b"));
+        assert_eq!(home.claims, later, "and nothing is written anew");
+    }
+}

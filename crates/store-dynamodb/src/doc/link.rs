@@ -58,6 +58,8 @@ pub(super) struct StoppedExportDoc {
     detail: Detail,
     #[serde(with = "FormatDoc")]
     format: Format,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recorded_since: Option<Timestamp>,
 }
 
 /// Revision, mark and the time of the last change are attributes, not part of the document.

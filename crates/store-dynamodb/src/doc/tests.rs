@@ -236,7 +236,7 @@ fn links_survive() {
         serves: RetiringServes::Stopped {
             connection: connection_id(1),
             provider: "vrbo".into(),
-            was: Some(StoppedExport { detail: Detail::Full, format: Format::Times }),
+            was: Some(StoppedExport { detail: Detail::Full, format: Format::Times, recorded_since: Some(at(3)) }),
         },
         until: at(5),
     });

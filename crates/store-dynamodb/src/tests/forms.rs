@@ -218,7 +218,7 @@ async fn fill_a_property(store: &DynamoStore) {
     let stopped = RetiringServes::Stopped {
         connection: connection_id(1),
         provider: "vrbo".into(),
-        was: Some(StoppedExport { detail: Detail::Label, format: Format::Nights }),
+        was: Some(StoppedExport { detail: Detail::Label, format: Format::Nights, recorded_since: None }),
     };
     let serves = [
         RetiringServes::Empty { provider: "vrbo".into() },

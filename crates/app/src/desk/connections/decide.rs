@@ -630,7 +630,8 @@ pub(super) fn stop_export(draft: &mut Draft, id: &ConnectionId, provider: &Provi
         link.serves = stopped(None);
         link.until = until;
     }
-    let was = StoppedExport { detail: export.detail, format: export.format };
+    let ExportSide { detail, format, recorded_since, .. } = export;
+    let was = StoppedExport { detail, format, recorded_since: Some(recorded_since) };
     draft.state.retiring.push(RetiringLink { token: export.token, serves: stopped(Some(was)), until });
 }
 
@@ -652,8 +653,8 @@ pub(super) fn revive_export(draft: &mut Draft, id: &ConnectionId) -> Option<Expo
                     format: was.format,
                     paused: false,
                     last_changed_at: None,
-                    // What was read meanwhile was empty, and is recorded with the link; what came before is not known.
-                    recorded_since: now,
+                    // What was read meanwhile was empty, and is recorded with the link like what came before.
+                    recorded_since: was.recorded_since.unwrap_or(now),
                 });
             }
             _ => draft

@@ -310,6 +310,7 @@ impl Service {
             let window = known.clone().map(|(read, _)| *read).max().unwrap_or(now) - 10 * DAY;
             let known = known.filter(|(read, _)| *read >= window);
             LinkFacts {
+                showed_all: false,
                 since: Some(at(link.made_at)),
                 last_put_at: link.put_at.map(at),
                 reads: known.map(|(read, _)| at(*read)).collect(),
