@@ -58,7 +58,7 @@ pub(super) struct StoppedExportDoc {
     detail: Detail,
     #[serde(with = "FormatDoc")]
     format: Format,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "text_option", default, skip_serializing_if = "Option::is_none")]
     recorded_since: Option<Timestamp>,
 }
 

@@ -86,6 +86,7 @@ fn a_crowded_property() -> PropertyState {
             reads: vec![now - SignedDuration::from_secs(60)],
             recorded_since: Some(at(-86_400)),
             complete: true,
+            showed_all: false,
         };
         let known = state.blocks.clone();
         state.blocks.extend((0..STAYS).map(|stay| {
