@@ -155,7 +155,8 @@ impl Property {
     /// Readings of all sites as one change: each is weighed, and its conflicts found, on what those before it left.
     fn read_in_turn(&self, steps: &[Vec<Block>]) {
         let (mut claims, mut known, mut ids) = (self.claims.clone(), Vec::new(), ids());
-        for (of, (before, after)) in (1..).zip(steps.iter().zip(&steps[1..])) {
+        for (of, step) in (1..).zip(steps.windows(2)) {
+            let [before, after] = step else { continue };
             let (of, read_claims) = (site(of), claims.clone());
             let picture = |blocks| Picture { claims: &read_claims, ..self.picture(blocks) };
             let change = Change {
