@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use calmesh_calendar::{BlockState, ClaimRule, ConnectionId, Finding, HoldCause, Standing};
+use calmesh_calendar::{BlockState, ClaimRule, ConnectionId, Finding, HoldCause, Standing, policy::Value};
 use jiff::SignedDuration;
 
 use super::world::*;
 use crate::{
-    CarriedBy, ConflictError, ConflictStatus, ConnectionEdit, Edit, Expected, NewConnection, PolicyEdit, Reach,
-    SideEdit, fakes::Moment, model::*, ports::*,
+    CarriedBy, ConflictError, ConflictStatus, ConnectionEdit, Edit, Expected, NewConnection, Reach, SideEdit,
+    fakes::Moment, model::*, ports::*,
 };
 
 /// The stay that goes, and two that stay, so that one missing stay is no mass vanish.
@@ -557,7 +557,7 @@ async fn a_connection_whose_feed_is_read_later_may_show_what_it_read_of_its_link
 async fn what_a_site_showed_before_it_was_set_to_block_is_an_echo_only_if_it_read_its_link() {
     for reads in [false, true] {
         let (world, _, b) = one_site_and_a_new_one().await;
-        let blocks = |to| PolicyEdit { blocks: Edit::To(to), ..Default::default() };
+        let blocks = |to| set("blocks", Value::Flag(to));
         let policy = |to| ConnectionEdit { policy: blocks(to), import: SideEdit::Touch, ..Default::default() };
         edited(&world, &b.connection, policy(false)).await;
         if reads {
