@@ -11,7 +11,7 @@ use std::{
 use jiff::{Timestamp, civil::Time};
 
 use crate::{
-    Block, BlockId, BlockKind, ConflictId, ConnectionId, Nights, Picture, Standing, Times, claims::FARTHEST,
+    Block, BlockId, BlockKind, ConflictId, ConnectionId, Extent, Nights, Picture, Standing, Times, claims::FARTHEST,
     mirror::Mirrors, span::Days,
 };
 
@@ -77,7 +77,28 @@ pub fn conflicts(
     now: Timestamp,
     ids: &mut dyn FnMut() -> [u8; 16],
 ) -> Conflicts {
-    let stays = Stays::of(picture, known, now);
+    conflicts_among(known, picture, now, ids, beside_another)
+}
+
+/// The same of all stays, also of those that are alone on their nights.
+#[cfg(test)]
+pub(crate) fn conflicts_of_all(
+    known: &[Conflict],
+    picture: &Picture<'_>,
+    now: Timestamp,
+    ids: &mut dyn FnMut() -> [u8; 16],
+) -> Conflicts {
+    conflicts_among(known, picture, now, ids, |all| all)
+}
+
+fn conflicts_among(
+    known: &[Conflict],
+    picture: &Picture<'_>,
+    now: Timestamp,
+    ids: &mut dyn FnMut() -> [u8; 16],
+    may_clash: fn(Vec<&Block>) -> Vec<&Block>,
+) -> Conflicts {
+    let stays = Stays::of(picture, known, now, may_clash);
     let mut runs = Sweep::of(picture, &stays).runs();
     let horizon = picture.house.instant(picture.house.date(now).days_later(FARTHEST).to_datetime(Time::midnight()));
     runs.retain(|run| run.times.end() > now && run.times.start() < horizon);
@@ -141,18 +162,24 @@ pub fn conflicts(
 /// For each run the known conflict that it is about, and whether it is that one itself or a piece of it. Two stays of
 /// it have to be left that clash; most common nights, then most such pairs count.
 fn same_as(runs: &[Run<'_>], known: &[Conflict], stays: &Stays<'_>) -> BTreeMap<usize, (usize, bool)> {
-    let mut by_pair: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
+    let mut named_in: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (number, conflict) in known.iter().enumerate() {
-        let named: BTreeSet<usize> = conflict.blocks.iter().filter_map(|block| stays.place(block)).collect();
-        for pair in stays.clashing_pairs(&named) {
-            by_pair.entry(pair).or_default().push(number);
+        for stay in conflict.blocks.iter().filter_map(|block| stays.place(block)) {
+            named_in.entry(stay).or_default().push(number);
         }
     }
     let mut common: BTreeMap<(usize, usize), usize> = BTreeMap::new();
-    for (at, run) in runs.iter().enumerate().filter(|_| !by_pair.is_empty()) {
-        for pair in stays.clashing_pairs(&run.named) {
-            for number in by_pair.get(&pair).into_iter().flatten() {
-                *common.entry((at, *number)).or_default() += 1;
+    for (at, run) in runs.iter().enumerate() {
+        let mut left: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+        for stay in &run.named {
+            for number in named_in.get(stay).into_iter().flatten() {
+                left.entry(*number).or_default().insert(*stay);
+            }
+        }
+        for (number, named) in left {
+            let pairs = stays.clashing_pairs(&named);
+            if pairs > 0 {
+                common.insert((at, number), pairs);
             }
         }
     }
@@ -192,14 +219,62 @@ fn any_two<T: Copy>(all: &[T], mut both: impl FnMut(T, T) -> bool) -> bool {
     all.iter().enumerate().any(|(at, one)| all.iter().skip(at + 1).any(|other| both(*one, *other)))
 }
 
-/// Whether a block is a stay of somebody, for all that is known, and still to come or under way.
-fn may_clash(picture: &Picture<'_>, block: &Block, now: Timestamp) -> bool {
+/// Whether a block is a stay of somebody, for all that is known.
+fn is_stay(picture: &Picture<'_>, block: &Block) -> bool {
     let is_stay = match block.kind {
         BlockKind::Reservation | BlockKind::Tentative => true,
         BlockKind::Closure => picture.source_of(block).is_some_and(|source| !source.tells_reservations_apart),
         BlockKind::RuleClosure => false,
     };
-    is_stay && !block.is_ours() && picture.counts(block) && block.extent.times(picture.house).end() > now
+    is_stay && !block.is_ours() && picture.counts(block)
+}
+
+/// Those that may share time with one of another source, for all that their days tell: no other can clash, or repeat what
+/// does. Most stays of a property are alone on their nights, and are done with here.
+fn beside_another(blocks: Vec<&Block>) -> Vec<&Block> {
+    let mut all: Vec<(i64, i64, &Block)> = blocks
+        .into_iter()
+        .map(|block| {
+            let (first, end) = block.extent.days_about();
+            (first, end, block)
+        })
+        .collect();
+    all.sort_by_key(|(first, end, _)| (*first, *end));
+    let mut is_beside = vec![false; all.len()];
+    // The source with the latest end so far, and the latest end of any other source.
+    let (mut latest, mut of_others): (Option<(i64, Option<&ConnectionId>)>, i64) = (None, i64::MIN);
+    for ((first, end, block), is_beside) in all.iter().zip(&mut is_beside) {
+        let source = block.connection();
+        match latest {
+            Some((until, of)) if of != source => {
+                *is_beside = until > *first;
+                if *end >= until {
+                    (latest, of_others) = (Some((*end, source)), until);
+                } else {
+                    of_others = of_others.max(*end);
+                }
+            }
+            Some((until, _)) => {
+                *is_beside = of_others > *first;
+                latest = Some((until.max(*end), source));
+            }
+            None => latest = Some((*end, source)),
+        }
+    }
+    // The next that begins and is of another source.
+    let mut next: Option<(i64, Option<&ConnectionId>)> = None;
+    let mut of_another: Option<i64> = None;
+    for ((first, end, block), is_beside) in all.iter().zip(&mut is_beside).rev() {
+        let source = block.connection();
+        if let Some((begins, of)) = next
+            && of != source
+        {
+            of_another = Some(begins);
+        }
+        *is_beside |= of_another.is_some_and(|begins| begins < *end);
+        next = Some((*first, source));
+    }
+    all.into_iter().zip(is_beside).filter(|(_, is_beside)| *is_beside).map(|((_, _, block), _)| block).collect()
 }
 
 // ---- who may clash ----------------------------------------------------------------------------------------------
@@ -231,20 +306,30 @@ struct Stays<'a> {
 }
 
 impl<'a> Stays<'a> {
-    fn of(picture: &Picture<'a>, known: &[Conflict], now: Timestamp) -> Self {
+    fn of(
+        picture: &Picture<'a>,
+        known: &[Conflict],
+        now: Timestamp,
+        may_clash: fn(Vec<&Block>) -> Vec<&Block>,
+    ) -> Self {
         let house = picture.house;
         let named: BTreeSet<&BlockId> = known.iter().flat_map(|known| &known.blocks).collect();
         let gone: BTreeSet<&BlockId> = known.iter().flat_map(|known| &known.gone).collect();
         let takes_part =
-            |block: &&Block| may_clash(picture, block, now) && (block.hold().is_none() || named.contains(&block.id));
-        let blocks: Vec<&Block> = picture.blocks.iter().filter(takes_part).collect();
+            |block: &&Block| is_stay(picture, block) && (block.hold().is_none() || named.contains(&block.id));
+        let mut blocks = may_clash(picture.blocks.iter().filter(takes_part).collect());
+        // Still to come or under way.
+        blocks.retain(|block| block.extent.times(house).end() > now);
         let mirrors = Mirrors::among(picture, blocks.iter().copied());
         let shown = Mirrors::among(picture, blocks.iter().copied().filter(|block| block.hold().is_none()));
         let mut all: Vec<Stay<'_>> = blocks
             .into_iter()
             .map(|block| {
                 let (times, nights) = (block.extent.times(house), block.extent.nights(house));
-                let whole = nights.map_or(times, |nights| house.times_of(nights));
+                let whole = match block.extent {
+                    Extent::Nights(_) => times,
+                    Extent::Times(_) => nights.map_or(times, |nights| house.times_of(nights)),
+                };
                 let (start, end) = (times.start().min(whole.start()), times.end().max(whole.end()));
                 Stay {
                     block,
@@ -278,14 +363,13 @@ impl<'a> Stays<'a> {
         self.all.get(at).map(|stay| &stay.block.id)
     }
 
-    fn clashing_pairs(&self, named: &BTreeSet<usize>) -> Vec<(usize, usize)> {
-        let mut pairs = Vec::new();
+    /// How many two of these can't both be.
+    fn clashing_pairs(&self, named: &BTreeSet<usize>) -> usize {
+        let mut pairs = 0;
         for one in named {
             for other in named.range(one + 1..) {
                 let both = self.all.get(*one).zip(self.all.get(*other));
-                if both.is_some_and(|(a, b)| may_clash_with(a.block, b.block)) {
-                    pairs.push((*one, *other));
-                }
+                pairs += usize::from(both.is_some_and(|(a, b)| may_clash_with(a.block, b.block)));
             }
         }
         pairs

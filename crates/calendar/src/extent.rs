@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp, civil::Date};
 
 use crate::{
     House,
-    span::{Days, InSpan, LAST_INSTANT, Later},
+    span::{Days, InSpan, LAST_INSTANT, Later, days_between},
 };
 
 /// Why two ends make no extent.
@@ -155,6 +155,19 @@ impl Extent {
         match self {
             Self::Nights(nights) => Some(nights),
             Self::Times(times) => house.nights_of(times),
+        }
+    }
+
+    /// The days since 1970 within which this begins and ends wherever the house is, check-in and check-out days included:
+    /// a first look, without asking its zone.
+    pub(crate) fn days_about(self) -> (i64, i64) {
+        let epoch = jiff::civil::date(1970, 1, 1);
+        match self {
+            Self::Nights(nights) => (days_between(epoch, nights.first), days_between(epoch, nights.end)),
+            Self::Times(times) => {
+                let day = |at: Timestamp| at.as_second().div_euclid(24 * 60 * 60);
+                (day(times.start) - 2, day(times.end) + 2)
+            }
         }
     }
 

@@ -12,7 +12,8 @@ use jiff::{SignedDuration, Timestamp, civil::Date};
 
 use crate::{
     Block, BlockId, BlockKind, ConnectionId, EventKey, Extent, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId,
-    HoldPolicy, House, MassVanishPolicy, NightSet, Nights, Origin, Sign, Times, claims::days_between, span::Later,
+    HoldPolicy, House, MassVanishPolicy, NightSet, Nights, Origin, Sign, Times,
+    span::{Later, days_between},
 };
 
 /// One event of a reading, judged.

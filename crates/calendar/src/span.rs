@@ -9,8 +9,6 @@ use jiff::{
     civil::{Date, date},
 };
 
-use crate::claims::days_between;
-
 /// The first day that a night may have.
 pub const FIRST_DAY: Date = date(1900, 1, 1);
 /// The last departure day: no night of it or after it is known.
@@ -109,9 +107,34 @@ impl Days for Date {
 /// More days than any calendar of `jiff` has.
 const DAYS_IN_ALL: i64 = 8_000_000;
 
+/// Days from one date to another; negative when that lies before.
+pub(crate) fn days_between(from: Date, to: Date) -> i64 {
+    days(to) - days(from)
+}
+
+/// Days since the first of March of the year 0, by Howard Hinnant's method.
+fn days(date: Date) -> i64 {
+    let (year, month, day) = (i64::from(date.year()), i64::from(date.month()), i64::from(date.day()));
+    let year = if month <= 2 { year - 1 } else { year };
+    let month = (month + 9) % 12;
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + (153 * month + 2) / 5 + day - 1
+}
+
 #[cfg(test)]
 mod tests {
+    use jiff::ToSpan;
+
     use super::*;
+
+    #[test]
+    fn days_are_counted_as_the_calendar_does() {
+        let from = date(1999, 12, 30);
+        for number in [0, 1, 60, 61, 365, 366, 1_000, 36_524, 146_097] {
+            assert_eq!(days_between(from, from.checked_add(number.days()).unwrap()), number);
+        }
+        assert_eq!(days_between(from, date(1999, 12, 1)), -29);
+    }
 
     #[test]
     fn the_ends_are_the_instants_that_they_are_said_to_be() {

@@ -6,7 +6,9 @@
 
 mod judge;
 mod night;
+mod rules;
 mod runs;
+mod scope;
 mod weigh;
 
 use std::collections::BTreeMap;
@@ -19,14 +21,13 @@ use crate::{
 };
 
 pub use judge::LinkFacts;
-pub(crate) use night::FARTHEST;
 pub use night::{LeftOff, carried_by};
+pub(crate) use rules::Rules;
 pub use runs::Runs;
-pub(crate) use runs::days_between;
-pub(crate) use weigh::Rules;
-#[cfg(test)]
-pub(crate) use weigh::weigh_by;
+pub(crate) use scope::FARTHEST;
 pub use weigh::{Change, Decision, Finding, Weighed, weigh};
+#[cfg(test)]
+pub(crate) use weigh::{weigh_by, weigh_every_night};
 
 /// What is not plain about one property's claims, and what the links of its connections did lately. One document
 /// for each connection; empty where nothing is in question.

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::{Timestamp, civil::Date};
 
-use super::{Standing, runs::days_between, weigh::Rules};
+use super::{Claim, Standing, rules::Rules, scope::Scope};
 use crate::{
-    Block, BlockId, BlockKind, ConnectionId, NightSet, Nights, Origin, Picture, Source, occupancy::Turnovers,
-    span::Days,
+    Block, BlockId, BlockKind, ConnectionId, House, NightSet, Nights, Origin, Picture, Source, occupancy::Turnovers,
 };
 
 /// How one connection's stays take one night.
@@ -63,6 +62,14 @@ impl Cell {
         self.standing.is_some_and(|standing| standing != Standing::Echo)
     }
 
+    /// What is written down of the claim here.
+    fn write(&mut self, claim: &Claim) {
+        let Some(presence) = self.presence else { return };
+        self.standing = Some(if presence.foreign { claim.standing } else { Standing::Echo });
+        self.since = Some(claim.since);
+        self.came_at = claim.came_at();
+    }
+
     /// Since when others' links can carry the night for its stays; none where they do not.
     pub(super) fn carried_since(&self) -> Option<Timestamp> {
         let presence = self.presence.filter(|_| self.may_hold())?;
@@ -70,24 +77,22 @@ impl Cell {
     }
 }
 
-/// Nights so far ahead are nobody's question: what is taken there is taken.
-pub(crate) const FARTHEST: i64 = 1_100;
-
-/// Every night from a date on, to the last one that any block takes.
+/// The nights that are looked at.
 #[derive(Debug)]
-pub(super) struct Table<'a> {
+pub(super) struct Table<'a, 's> {
     pub(super) sources: Vec<(&'a ConnectionId, &'a Source)>,
-    from: Date,
+    scope: &'s Scope,
     hosts: Vec<Option<Timestamp>>,
     /// Night by night, connection by connection.
     cells: Vec<Cell>,
 }
 
-impl<'a> Table<'a> {
-    pub(super) fn of(picture: &Picture<'a>, from: Date, now: Timestamp) -> Self {
+impl<'a, 's> Table<'a, 's> {
+    pub(super) fn of(picture: &Picture<'a>, scope: &'s Scope, now: Timestamp) -> Self {
         let sources: Vec<(&ConnectionId, &Source)> =
             picture.sources.iter().filter(|(_, source)| source.blocks).collect();
-        let mut table = Self { sources, from, hosts: Vec::new(), cells: Vec::new() };
+        let (hosts, cells) = (vec![None; scope.len()], vec![Cell::default(); scope.len() * sources.len()]);
+        let mut table = Self { sources, scope, hosts, cells };
         let turnovers = Turnovers::of(picture);
         let repeated = table.repeated(picture);
         for block in picture.blocks {
@@ -95,6 +100,10 @@ impl<'a> Table<'a> {
                 table.take_by_host(nights, block.first_seen_at);
             }
             let Some(nights) = block.extent.nights(picture.house) else { continue };
+            let places = scope.places(nights);
+            if places.is_empty() {
+                continue;
+            }
             let Origin::Feed(origin) = &block.origin else {
                 table.take_by_host(nights, block.first_seen_at);
                 continue;
@@ -106,14 +115,14 @@ impl<'a> Table<'a> {
                 held,
                 evident: picture.is_evident(block),
                 foreign: !block.is_ours(),
-                under_way: block.kind != BlockKind::Closure && block.extent.times(picture.house).start() <= now,
+                under_way: block.kind != BlockKind::Closure && has_begun(block, picture.house, now),
                 repeats: table.repeated_by(picture, block, at, &repeated),
                 first_seen_at: block.first_seen_at,
                 newest_at: block.first_seen_at,
             };
             let width = table.sources.len();
-            for night in table.reach(nights) {
-                if let Some(cell) = table.cells.get_mut(night * width + at) {
+            for place in places {
+                if let Some(cell) = table.cells.get_mut(place * width + at) {
                     cell.presence = Some(cell.presence.map_or(one, |known| known.with(one)));
                 }
             }
@@ -122,21 +131,27 @@ impl<'a> Table<'a> {
         table
     }
 
+    /// What stays take is certain, but where something else is written down.
     fn fill(&mut self, picture: &Picture<'_>) {
-        let (width, nights) = (self.sources.len(), self.hosts.len());
+        let width = self.sources.len();
+        for cell in &mut self.cells {
+            let Some(presence) = cell.presence else { continue };
+            cell.standing = Some(if presence.foreign { Standing::Certain } else { Standing::Echo });
+            cell.since = Some(presence.newest_at);
+        }
         for (at, (id, _)) in self.sources.iter().enumerate() {
-            let written = picture.claims.connections.get(*id);
-            let claims = written.map(|mine| mine.claims.spread(self.from, nights)).unwrap_or_default();
-            let parts = written.map(|mine| mine.parts.spread(self.from, nights)).unwrap_or_default();
-            for night in 0..nights {
-                let Some(cell) = self.cells.get_mut(night * width + at) else { continue };
-                let Some(presence) = cell.presence else { continue };
-                let claim = claims.get(night).copied().flatten();
-                let standing = claim.map_or(Standing::Certain, |claim| claim.standing);
-                cell.standing = Some(if presence.foreign { standing } else { Standing::Echo });
-                cell.since = Some(claim.map_or(presence.newest_at, |claim| claim.since));
-                cell.came_at = claim.and_then(|claim| claim.came_at());
-                cell.asked = parts.get(night).copied().flatten().is_some_and(|part| part.asked.is_some());
+            let Some(written) = picture.claims.connections.get(*id) else { continue };
+            for (nights, claim) in written.claims.iter() {
+                for place in self.scope.places(*nights) {
+                    let cell = self.cells.get_mut(place * width + at);
+                    cell.into_iter().for_each(|cell| cell.write(claim));
+                }
+            }
+            for (nights, part) in written.parts.iter().filter(|(_, part)| part.asked.is_some()) {
+                for place in self.scope.places(*nights) {
+                    let cell = self.cells.get_mut(place * width + at).filter(|cell| cell.presence.is_some());
+                    cell.into_iter().for_each(|cell| cell.asked = part.asked.is_some());
+                }
             }
         }
     }
@@ -193,36 +208,25 @@ impl<'a> Table<'a> {
         self.sources.iter().position(|(id, _)| *id == connection)
     }
 
-    /// How many nights it has.
-    pub(super) fn len(&self) -> usize {
-        self.hosts.len()
-    }
-
-    /// The night so many days after the first.
-    pub(super) fn row(&self, night: usize) -> Option<Row<'_>> {
+    /// The night at a place among those that are looked at.
+    pub(super) fn row(&self, place: usize) -> Option<Row<'_>> {
         let width = self.sources.len();
-        let cells = self.cells.get(night * width..(night + 1) * width)?;
-        Some(Row { host: *self.hosts.get(night)?, cells })
+        let cells = self.cells.get(place * width..(place + 1) * width)?;
+        Some(Row { host: *self.hosts.get(place)?, cells })
     }
 
     fn take_by_host(&mut self, nights: Nights, since: Timestamp) {
-        for night in self.reach(nights) {
-            if let Some(host) = self.hosts.get_mut(night) {
-                *host = Some(host.map_or(since, |known| known.min(since)));
-            }
+        if let Some(hosts) = self.hosts.get_mut(self.scope.places(nights)) {
+            hosts.iter_mut().for_each(|host| *host = Some(host.map_or(since, |known| known.min(since))));
         }
     }
+}
 
-    /// Indexes of these nights, for which there is room from now on.
-    fn reach(&mut self, nights: Nights) -> std::ops::Range<usize> {
-        let index = |date: Date| usize::try_from(days_between(self.from, date).clamp(0, FARTHEST)).unwrap_or(0);
-        let (first, end) = (index(nights.first()), index(nights.end()));
-        if end > self.hosts.len() {
-            self.hosts.resize(end, None);
-            self.cells.resize(end * self.sources.len(), Cell::default());
-        }
-        first..end
-    }
+/// Whether a stay is under way, or over.
+fn has_begun(block: &Block, house: &House, now: Timestamp) -> bool {
+    let (first, _) = block.extent.days_about();
+    let may_have = first <= now.as_second().div_euclid(24 * 60 * 60) + 1;
+    may_have && block.extent.times(house).start() <= now
 }
 
 impl Presence {
@@ -308,24 +312,23 @@ impl<'a> LeftOff<'a> {
     /// For the link of every connection that has one.
     #[must_use]
     pub fn of_all(picture: &'a Picture<'a>, now: Timestamp) -> Vec<(&'a ConnectionId, Self)> {
-        let table = Table::of(picture, picture.house.date(now), now);
+        let scope = Scope::of_all(picture.house.date(now), &[picture]);
+        let table = Table::of(picture, &scope, now);
         let linked = picture.sources.iter().filter(|(_, source)| source.has_link);
         linked.map(|(id, _)| (id, Self::in_table(&table, picture, Some(id), Rules::default()))).collect()
     }
 
     pub(crate) fn by(picture: &'a Picture<'a>, own: Option<&'a ConnectionId>, now: Timestamp, rules: Rules) -> Self {
-        Self::in_table(&Table::of(picture, picture.house.date(now), now), picture, own, rules)
+        let scope = Scope::of_all(picture.house.date(now), &[picture]);
+        Self::in_table(&Table::of(picture, &scope, now), picture, own, rules)
     }
 
-    fn in_table(table: &Table<'a>, picture: &'a Picture<'a>, own: Option<&'a ConnectionId>, rules: Rules) -> Self {
-        let from = table.from;
+    fn in_table(table: &Table<'a, '_>, picture: &'a Picture<'a>, own: Option<&'a ConnectionId>, rules: Rules) -> Self {
+        let from = table.scope.from;
         let mut left = Self { picture, nights: NightSet::default(), certain: NightSet::default(), own, today: from };
         let at = own.and_then(|own| table.index(own));
-        let mut next = from;
-        for index in 0..table.len() {
-            let date = next;
-            next = next.next_day();
-            let (Some(row), Some(one)) = (table.row(index), Nights::one(date)) else { continue };
+        for (place, one) in table.scope.nights().enumerate() {
+            let Some(row) = table.row(place) else { continue };
             let others = row.cells.iter().enumerate().filter(|(other, _)| Some(*other) != at);
             if others.clone().any(|(_, cell)| cell.standing == Some(Standing::Certain)) {
                 left.certain.insert(one);

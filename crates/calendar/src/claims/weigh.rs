@@ -11,7 +11,8 @@ use super::{
     Asked, Claim, ClaimRule, Claims, ConnectionClaims, Habits, LinkFacts, LinkNight, Part, Runs, Standing,
     judge::{SERVED_AFTER, can_not_have_read, window},
     night::{Cell, Presence, Row, Table, carries},
-    runs::days_between,
+    rules::Rules,
+    scope::{Scope, changed},
 };
 use crate::{
     Block, BlockId, BlockKind, ConnectionId, EndedHold, Extent, FeedOrigin, Hold, HoldCause, HoldEnd, HoldId, House,
@@ -89,63 +90,6 @@ pub enum Finding {
     SeemsNotToRead,
 }
 
-/// Which rules are in force; tests switch single ones off to see that each is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rules {
-    /// 1b.
-    pub(crate) marks: bool,
-    /// 1c.
-    pub(crate) clean_counts: bool,
-    /// 1d; off: whatever shows while somebody else claims it may be ours.
-    pub(crate) reads_count: bool,
-    /// 2: a mark that goes is judged anew.
-    pub(crate) marks_go: bool,
-    /// 3a, 4: sites are asked.
-    pub(crate) inquiries: bool,
-    /// 3b.
-    pub(crate) witness_of_possible: bool,
-    /// 3c.
-    pub(crate) witness: bool,
-    /// 4: one at a time.
-    pub(crate) one_at_a_time: bool,
-    /// 5: not while a mass vanish is in force.
-    pub(crate) mass_vanish_waits: bool,
-    /// 6: a claim has to go on for a while.
-    pub(crate) settle: bool,
-    /// 7.
-    pub(crate) echoes_are_asked_anew: bool,
-    /// 8.
-    pub(crate) echoes_may_stand: bool,
-    /// 9.
-    pub(crate) settle_doubles: bool,
-    /// 10.
-    pub(crate) memory: bool,
-    /// A question to a silent site is taken back.
-    pub(crate) taken_back: bool,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            marks: true,
-            clean_counts: true,
-            reads_count: true,
-            marks_go: true,
-            inquiries: true,
-            witness_of_possible: true,
-            witness: true,
-            one_at_a_time: true,
-            mass_vanish_waits: true,
-            settle: true,
-            echoes_are_asked_anew: true,
-            echoes_may_stand: true,
-            settle_doubles: true,
-            memory: true,
-            taken_back: true,
-        }
-    }
-}
-
 /// Weighs a change. `ids` yields fresh random ids for blocks that are cut. Weighing again without a change or a
 /// reading changes nothing.
 #[must_use]
@@ -155,8 +99,24 @@ pub fn weigh(change: &Change<'_>, ids: &mut dyn FnMut() -> [u8; 16]) -> Weighed 
 
 /// The same by some of the rules.
 pub(crate) fn weigh_by(change: &Change<'_>, ids: &mut dyn FnMut() -> [u8; 16], rules: Rules) -> Weighed {
+    weigh_on(change, ids, rules, Scope::of_change)
+}
+
+/// The same on every night.
+#[cfg(test)]
+pub(crate) fn weigh_every_night(change: &Change<'_>, ids: &mut dyn FnMut() -> [u8; 16], rules: Rules) -> Weighed {
+    weigh_on(change, ids, rules, |change, today| Scope::of_all(today, &[&change.before, &change.after]))
+}
+
+/// The same on some nights: on no other anything changes.
+fn weigh_on(
+    change: &Change<'_>,
+    ids: &mut dyn FnMut() -> [u8; 16],
+    rules: Rules,
+    scope: impl Fn(&Change<'_>, Date) -> Scope,
+) -> Weighed {
     let (before, after) = (&change.before, &change.after);
-    let nothing_new = before.blocks == after.blocks
+    let nothing_new = changed(before.blocks, after.blocks).is_empty()
         && before.sources == after.sources
         && before.claims == after.claims
         && before.house == after.house
@@ -166,7 +126,8 @@ pub(crate) fn weigh_by(change: &Change<'_>, ids: &mut dyn FnMut() -> [u8; 16], r
     if nothing_new && !waits && wake_at.is_none_or(|wake_at| wake_at > change.now) {
         return Weighed { claims: change.after.claims.clone(), wake_at, ..Weighed::default() };
     }
-    let mut weighing = Weighing::of(change, rules);
+    let scope = scope(change, after.house.date(change.now));
+    let mut weighing = Weighing::of(change, &scope, rules);
     weighing.judge_all();
     weighing.inquire_all();
     weighing.follow_links();
@@ -230,9 +191,9 @@ impl State {
 }
 
 struct Night {
-    date: Date,
-    /// Days from today.
-    index: usize,
+    one: Nights,
+    /// Its place among the nights that are looked at.
+    place: usize,
     host_before: bool,
     /// Since when the host's own block or a turnover takes it.
     host: Option<Timestamp>,
@@ -241,11 +202,12 @@ struct Night {
 
 struct Weighing<'a> {
     change: &'a Change<'a>,
+    scope: &'a Scope,
     rules: Rules,
     /// Connections of before and after, in order of id.
     connections: Vec<Party<'a>>,
     nights: Vec<Night>,
-    findings: Vec<(usize, Finding, Date)>,
+    findings: Vec<(usize, Finding, Nights)>,
 }
 
 struct Party<'a> {
@@ -278,76 +240,42 @@ impl Party<'_> {
 }
 
 impl<'a> Weighing<'a> {
-    fn of(change: &'a Change<'a>, rules: Rules) -> Self {
+    fn of(change: &'a Change<'a>, scope: &'a Scope, rules: Rules) -> Self {
         let claims = change.after.claims;
-        let today = change.after.house.date(change.now);
         let mut ids: BTreeSet<&ConnectionId> =
             change.after.sources.keys().chain(change.before.sources.keys()).collect();
         ids.extend(claims.connections.keys());
-        let connections: Vec<Party<'_>> = ids.into_iter().map(|id| party(change, id)).collect();
-
-        let before = Table::of(&change.before, today, change.now);
-        let after = Table::of(&change.after, today, change.now);
-        let index = |table: &Table<'_>| -> Vec<Option<usize>> {
-            connections.iter().map(|party| table.index(party.id)).collect()
-        };
-        let (of_before, of_after) = (index(&before), index(&after));
-
-        let written = claims.connections.values();
-        let written = written.flat_map(|mine| {
-            [mine.claims.last_night(), mine.link.last_night(), mine.parts.last_night()].into_iter().flatten()
-        });
-        let reach = written.map(|end| usize::try_from(days_between(today, end)).unwrap_or(0)).max().unwrap_or(0);
-        let length = before.len().max(after.len()).max(reach);
-        let spread: Vec<Written> =
-            connections.iter().map(|party| Written::of(claims, party.id, today, length)).collect();
-        let mut nights = Vec::new();
-        let mut next = today;
-        for index in 0..length {
-            let date = next;
-            next = next.next_day();
-            let (was_row, is_row) = (before.row(index), after.row(index));
-            let mut states = Vec::with_capacity(connections.len());
-            for (at, party) in connections.iter().enumerate() {
-                let place = of_before.get(at).copied().flatten();
-                let cell = |row: Option<Row<'_>>, place: Option<usize>| -> Cell {
-                    row.zip(place).and_then(|(row, place)| row.cells.get(place).copied()).unwrap_or_default()
-                };
-                let was = cell(was_row, place);
-                let is = cell(is_row, of_after.get(at).copied().flatten());
-                let (claim, part, link) = spread.get(at).map(|written| written.at(index)).unwrap_or_default();
-                // What the host said since stands over what was known.
-                let stood = was.standing.map(|known| claim.map_or(known, |claim| claim.standing));
-                let carried = was_row.filter(|row| match place {
-                    Some(place) => carries(*row, place, &before.sources, rules),
-                    None => party.showed_all && row.is_held(),
-                });
-                states.push(State {
-                    was: was.presence,
-                    is: is.presence,
-                    stood,
-                    standing: stood,
-                    claim,
-                    lay: was.presence.map(|_| claim.filter(|claim| claim.standing == Standing::Certain)?.came_at()),
-                    part: part.unwrap_or_default(),
-                    link: link.map(|link| party.with_put(link)),
-                    carried: carried.map(|row| carried_since(row, place, link.as_ref())),
-                    cut: false,
-                });
-            }
-            let host_before = was_row.is_some_and(|row| row.host.is_some());
-            let host = is_row.and_then(|row| row.host);
+        let vanished: BTreeSet<&ConnectionId> = vanished_in_masses(change.after.blocks).collect();
+        let connections: Vec<Party<'_>> = ids.into_iter().map(|id| party(change, id, &vanished)).collect();
+        let before = Table::of(&change.before, scope, change.now);
+        let after = Table::of(&change.after, scope, change.now);
+        let places: Vec<Places> =
+            connections.iter().map(|party| Places { was: before.index(party.id), is: after.index(party.id) }).collect();
+        let written: Vec<Written> = connections.iter().map(|party| Written::of(claims, party.id, scope)).collect();
+        let mut nights = Vec::with_capacity(scope.len());
+        for (place, one) in scope.nights().enumerate() {
+            let (Some(was), Some(is)) = (before.row(place), after.row(place)) else { continue };
+            let row = Rows { was, is, sources: &before.sources, rules };
+            let parties = connections.iter().zip(&places).zip(&written);
+            let states: Vec<State> =
+                parties.map(|((party, at), written)| row.state_of(party, *at, written.at(place))).collect();
+            let (host_before, host) = (was.host.is_some(), is.host);
             if host.is_some() || host_before || states.iter().any(|state| !state.is_idle()) {
-                nights.push(Night { date, index, host_before, host, states });
+                nights.push(Night { one, place, host_before, host, states });
             }
         }
-        if let Some(at) = connections.iter().position(|party| Some(party.id) == change.replaced) {
-            for state in nights.iter_mut().filter_map(|night| night.states.get_mut(at)) {
-                let State { is, lay, link, carried, .. } = *state;
-                *state = State { is, lay, link, carried, ..State::default() };
-            }
+        let mut weighing = Self { change, scope, rules, connections, nights, findings: Vec::new() };
+        weighing.forget_replaced();
+        weighing
+    }
+
+    /// What was found of another calendar says nothing of what this one shows.
+    fn forget_replaced(&mut self) {
+        let Some(at) = self.connections.iter().position(|party| Some(party.id) == self.change.replaced) else { return };
+        for state in self.nights.iter_mut().filter_map(|night| night.states.get_mut(at)) {
+            let State { is, lay, link, carried, .. } = *state;
+            *state = State { is, lay, link, carried, ..State::default() };
         }
-        Self { change, rules, connections, nights, findings: Vec::new() }
     }
 
     // ---- rules 1, 2, 5, 6, 9, 10 ---------------------------------------------------------------------------------
@@ -363,7 +291,7 @@ impl<'a> Weighing<'a> {
                 if let Some(all) = learned.get_mut(at) {
                     *all = all.with(lessons);
                 }
-                self.findings.extend(found.into_iter().map(|finding| (at, finding, night.date)));
+                self.findings.extend(found.into_iter().map(|finding| (at, finding, night.one)));
             }
         }
         for (party, lessons) in self.connections.iter_mut().zip(learned) {
@@ -388,9 +316,9 @@ impl<'a> Weighing<'a> {
         }
         let claims = self.claims();
         let picture = Picture { claims: &claims, ..self.change.after };
-        let table = Table::of(&picture, picture.house.date(self.change.now), self.change.now);
+        let table = Table::of(&picture, self.scope, self.change.now);
         for night in &mut self.nights {
-            night.host = table.row(night.index).and_then(|row| row.host);
+            night.host = table.row(night.place).and_then(|row| row.host);
         }
     }
 
@@ -413,7 +341,7 @@ impl<'a> Weighing<'a> {
             for (at, state) in night.states.iter_mut().enumerate().filter(|(_, state)| state.is_doubtful_echo()) {
                 state.set(Standing::Possible, ClaimRule::CertainElsewhere, now);
                 let finding = Finding::Judged(Standing::Possible, ClaimRule::CertainElsewhere);
-                self.findings.push((at, finding, night.date));
+                self.findings.push((at, finding, night.one));
             }
         }
         if night.host.is_some() || night.states.iter().any(State::is_certain) || !self.rules.inquiries {
@@ -464,7 +392,7 @@ impl<'a> Weighing<'a> {
             } else if silent {
                 state.part.asked = None;
                 state.part.silent = true;
-                self.findings.push((at, Finding::TakenBack, night.date));
+                self.findings.push((at, Finding::TakenBack, night.one));
             }
         }
         let is_asked = |state: &State| state.is_possible() && state.part.asked.is_some();
@@ -479,7 +407,7 @@ impl<'a> Weighing<'a> {
         let candidates = night.states.iter().zip(&self.connections).enumerate().filter(may_be_asked);
         let edges = edges.get_or_insert_with(|| Edges::of(self.change));
         let rank = |(at, (_, party)): &(usize, (&State, &Party<'_>))| {
-            let copied = !edges.has_own(party.id, night.date);
+            let copied = !edges.has_own(party.id, night.one.first());
             (copied, party.source.map_or(DAY, Source::cadence), *at)
         };
         let mut ranked: Vec<usize> = {
@@ -513,7 +441,7 @@ impl<'a> Weighing<'a> {
         let now = self.change.now;
         if let Some(state) = night.states.get_mut(at) {
             state.part.asked = Some(Asked { since: now, read_at: None, readings: 0, heard_at: now });
-            self.findings.push((at, Finding::Asked, night.date));
+            self.findings.push((at, Finding::Asked, night.one));
         }
     }
 
@@ -556,9 +484,7 @@ impl<'a> Weighing<'a> {
             }
             for night in &self.nights {
                 let Some(state) = night.states.get(at) else { continue };
-                let Some(one) = Nights::one(night.date) else {
-                    continue;
-                };
+                let one = night.one;
                 if let Some(claim) = state.claim.filter(|claim| state.is_kept(claim, party)) {
                     mine.claims.push(one, claim);
                 }
@@ -587,7 +513,7 @@ impl<'a> Weighing<'a> {
         let stays = after.blocks.iter().filter(|block| block.connection() == Some(connection));
         let stays: NightSet = stays
             .filter_map(|block| block.extent.nights(after.house))
-            .filter(|nights| nights.first() < today && days_between(nights.end(), today) <= DAYS_REMEMBERED)
+            .filter(|nights| nights.first() < today && nights.end().days_until(today) <= DAYS_REMEMBERED)
             .collect();
         let mut past = Vec::new();
         for (run, claim) in mine.claims.iter().take_while(|(run, _)| run.first() < today) {
@@ -604,8 +530,8 @@ impl<'a> Weighing<'a> {
         let mut cuts: BTreeMap<&ConnectionId, NightSet> = BTreeMap::new();
         for night in &self.nights {
             for (state, party) in night.states.iter().zip(&self.connections) {
-                if let Some(one) = Nights::one(night.date).filter(|_| state.cut && party.source.is_some()) {
-                    cuts.entry(party.id).or_default().insert(one);
+                if state.cut && party.source.is_some() {
+                    cuts.entry(party.id).or_default().insert(night.one);
                 }
             }
         }
@@ -616,8 +542,7 @@ impl<'a> Weighing<'a> {
         }
         weighed.wake_at = weighed.claims.questions_end_at();
         let mut runs: BTreeMap<(usize, Finding), Vec<Nights>> = BTreeMap::new();
-        for (at, finding, date) in self.findings {
-            let Some(one) = Nights::one(date) else { continue };
+        for (at, finding, one) in self.findings {
             runs.entry((at, finding)).or_default().push(one);
         }
         for ((at, finding), nights) in runs {
@@ -633,39 +558,92 @@ impl<'a> Weighing<'a> {
     }
 }
 
-/// What is written down of one connection, night by night.
-struct Written {
-    claims: Vec<Option<Claim>>,
-    parts: Vec<Option<Part>>,
-    links: Vec<Option<LinkNight>>,
+/// Where a connection stands among those that take part, before the change and after it.
+#[derive(Clone, Copy)]
+struct Places {
+    was: Option<usize>,
+    is: Option<usize>,
 }
 
-impl Written {
-    fn of(claims: &Claims, connection: &ConnectionId, from: Date, nights: usize) -> Self {
-        let mine = claims.connections.get(connection);
-        Self {
-            claims: mine.map(|mine| mine.claims.spread(from, nights)).unwrap_or_default(),
-            parts: mine.map(|mine| mine.parts.spread(from, nights)).unwrap_or_default(),
-            links: mine.map(|mine| mine.link.spread(from, nights)).unwrap_or_default(),
+/// One night before the change and after it.
+struct Rows<'a> {
+    was: Row<'a>,
+    is: Row<'a>,
+    /// Those of before.
+    sources: &'a [(&'a ConnectionId, &'a Source)],
+    rules: Rules,
+}
+
+impl Rows<'_> {
+    fn state_of(&self, party: &Party<'_>, at: Places, written: OfNight) -> State {
+        let cell = |row: Row<'_>, at: Option<usize>| at.and_then(|at| row.cells.get(at).copied()).unwrap_or_default();
+        let (was, is) = (cell(self.was, at.was), cell(self.is, at.is));
+        let OfNight { claim, part, link } = written;
+        // What the host said since stands over what was known.
+        let stood = was.standing.map(|known| claim.map_or(known, |claim| claim.standing));
+        let carried = match at.was {
+            Some(at) => carries(self.was, at, self.sources, self.rules),
+            None => party.showed_all && self.was.is_held(),
+        };
+        State {
+            was: was.presence,
+            is: is.presence,
+            stood,
+            standing: stood,
+            claim,
+            lay: was.presence.map(|_| claim.filter(|claim| claim.standing == Standing::Certain)?.came_at()),
+            part: part.unwrap_or_default(),
+            link: link.map(|link| party.with_put(link)),
+            carried: carried.then(|| carried_since(self.was, at.was, link.as_ref())),
+            cut: false,
         }
     }
+}
 
-    fn at(&self, night: usize) -> (Option<Claim>, Option<Part>, Option<LinkNight>) {
-        let (claims, parts, links) = (self.claims.get(night), self.parts.get(night), self.links.get(night));
-        (claims.copied().flatten(), parts.copied().flatten(), links.copied().flatten())
+/// What is written down of one connection on one night.
+#[derive(Debug, Clone, Copy, Default)]
+struct OfNight {
+    claim: Option<Claim>,
+    part: Option<Part>,
+    link: Option<LinkNight>,
+}
+
+/// The same of all nights that are looked at, by their places; empty where nothing is.
+struct Written(Vec<OfNight>);
+
+impl Written {
+    fn of(claims: &Claims, connection: &ConnectionId, scope: &Scope) -> Self {
+        let Some(mine) = claims.connections.get(connection) else { return Self(Vec::new()) };
+        let mut all = vec![OfNight::default(); scope.len()];
+        let mut write = |nights: Nights, set: &dyn Fn(&mut OfNight)| {
+            let places = all.get_mut(scope.places(nights)).unwrap_or_default();
+            places.iter_mut().for_each(set);
+        };
+        mine.claims.iter().for_each(|(nights, claim)| write(*nights, &|one| one.claim = Some(*claim)));
+        mine.parts.iter().for_each(|(nights, part)| write(*nights, &|one| one.part = Some(*part)));
+        mine.link.iter().for_each(|(nights, link)| write(*nights, &|one| one.link = Some(*link)));
+        Self(all)
+    }
+
+    fn at(&self, place: usize) -> OfNight {
+        self.0.get(place).copied().unwrap_or_default()
     }
 }
 
-fn party<'a>(change: &'a Change<'a>, id: &'a ConnectionId) -> Party<'a> {
-    let mine = |block: &&Block| block.connection() == Some(id);
-    let in_mass = |block: &Block| block.hold().is_some_and(|hold| hold.cause == HoldCause::MassVanish);
+/// Whose stays are held since they vanished together.
+fn vanished_in_masses(blocks: &[Block]) -> impl Iterator<Item = &ConnectionId> {
+    let in_mass = |block: &&Block| block.hold().is_some_and(|hold| hold.cause == HoldCause::MassVanish);
+    blocks.iter().filter(in_mass).filter_map(Block::connection)
+}
+
+fn party<'a>(change: &'a Change<'a>, id: &'a ConnectionId, vanished: &BTreeSet<&ConnectionId>) -> Party<'a> {
     Party {
         id,
         source: change.after.sources.get(id).filter(|source| source.blocks),
         facts: change.links.get(id).cloned().unwrap_or_default(),
         habits: change.after.claims.connections.get(id).map(|mine| mine.habits).unwrap_or_default(),
         read_at: change.read.filter(|(read, _)| *read == id).map(|(_, at)| at),
-        mass_vanish: change.after.blocks.iter().filter(mine).any(in_mass),
+        mass_vanish: vanished.contains(id),
         showed_all: change.links.get(id).is_some_and(|facts| facts.showed_all)
             || change.before.sources.get(id).is_some_and(|source| source.has_link && !source.blocks),
     }

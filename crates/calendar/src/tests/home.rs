@@ -7,7 +7,8 @@ use jiff::{SignedDuration, Timestamp, civil::Date};
 
 use super::build::*;
 use crate::{
-    claims::{Rules, weigh_by},
+    claims::{Rules, weigh_by, weigh_every_night},
+    conflict::conflicts_of_all,
     span::Later,
     view::view_by,
     *,
@@ -118,16 +119,21 @@ impl Home {
             replaced: None,
             now: self.now,
         };
-        let ids = &mut self.ids;
+        let (mut again, ids) = (self.ids, &mut self.ids);
         let weighed = weigh_by(&change, &mut || fresh(ids), self.rules);
+        let everywhere = weigh_every_night(&change, &mut || fresh(&mut again), self.rules);
+        assert_eq!(weighed, everywhere, "on nights that are not looked at nothing changes");
         self.claims = weighed.claims;
         if let Some(blocks) = weighed.blocks {
             self.blocks = blocks;
         }
-        let ids = &mut self.ids;
+        let (mut again, ids) = (self.ids, &mut self.ids);
         let picture =
             Picture { blocks: &self.blocks, sources: &self.sources, claims: &self.claims, house: &self.house };
-        self.conflicts = conflicts(&self.conflicts, &picture, self.now, &mut || fresh(ids)).standing;
+        let found = conflicts(&self.conflicts, &picture, self.now, &mut || fresh(ids));
+        let of_all = conflicts_of_all(&self.conflicts, &picture, self.now, &mut || fresh(&mut again));
+        assert_eq!(found, of_all, "a stay that is alone on its nights clashes with nobody");
+        self.conflicts = found.standing;
         for facts in self.links.values_mut() {
             facts.last_put_at = Some(self.now.later(SignedDuration::from_secs(1)));
         }

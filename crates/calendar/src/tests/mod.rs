@@ -7,6 +7,7 @@ mod echoes;
 mod edges;
 mod home;
 mod large;
+mod looked_at;
 mod needed;
 mod occupancy;
 mod properties;
