@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::imports::{code_of, files_below, paths_of, source_of};
 
-const ROOMS: &[&str] = &["app", "ics", "oidc", "profiles", "rest", "store-dynamodb"];
+const ROOMS: &[&str] = &["app", "calendar", "ics", "oidc", "profiles", "rest", "store-dynamodb"];
 /// What holds tests up.
 const FOR_TESTS: &[&str] = &["contract", "fakes", "scenes", "testing", "tests"];
 
