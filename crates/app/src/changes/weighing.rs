@@ -103,7 +103,7 @@ impl Changes {
                 reads: Vec::new(),
                 recorded_since: recorded_since(after, connection),
                 complete: self.settings.every_read_is_recorded,
-                showed_all: before.connection(&connection.id).is_some_and(|was| was.serves() && !was.reads()),
+                showed_all: before.connection(&connection.id).is_some_and(|was| was.serves() && !was.is_read()),
             });
             link.recorded_since = link.recorded_since.max(read.whole_since);
             link.reads.extend(&read.times);
