@@ -130,7 +130,8 @@ pub(super) fn changed<'a>(before: &'a [Block], after: &'a [Block]) -> Vec<&'a Bl
                 if was != is {
                     changed.extend([*was, *is]);
                 }
-                (old.next(), new.next());
+                old.next();
+                new.next();
             }
             (Some(was), is) if is.is_none_or(|is| was.id < is.id) => changed.extend(old.next()),
             (_, Some(_)) => changed.extend(new.next()),
