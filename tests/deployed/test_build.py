@@ -8,7 +8,7 @@ from world import sam
 
 FUNCTIONS = ["Schedule", "Fetch", "Merge", "Access", "Api"]
 MEGABYTE = 1_000_000
-# Zipped. The goal is 6.0, and `Api` is at 6.21 since November 2026: it has to be won back.
+# Zipped. The goal is 6.0, and `Api` is at 6.22 since November 2026: it has to be won back.
 MOST = 6.25 * MEGABYTE
 
 

@@ -10,9 +10,9 @@ from world.meter import without_starts
 
 NEW = f"{YEAR}-09-03/{YEAR}-09-06"
 # A home with three sites, and one feed that brought a stay: its body waits with its plan and is kept by the change, and two links
-# move. The change is a transaction, the end of its mark one write. Without the API's own calls, and with what the button's record takes: a refresh that
-# is delivered again skips what has its outcome. One query asks when the feed was last read well, which is kept while what was
-# read waits to be taken in.
+# move. The change is a transaction, the end of its mark one write. Without the API's own calls, and with what the button's record
+# takes: a refresh that is delivered again skips what has its outcome. One query asks when the feed was last read well, which is
+# kept while what was read waits to be taken in.
 MOST_OF_A_CHANGE = {
     "BatchGetItem": 4, "BatchWriteItem": 1, "GetItem": 5, "Query": 7, "TransactWriteItems": 1, "UpdateItem": 3,
     "GetObject": 3, "PutObject": 2, "PutEvents": 2,
