@@ -56,7 +56,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("access", &[]),
-    ("mend", &["changes", "publish", "readings", "traffic", "trouble", "wiring"]),
+    ("mend", &["changes", "publish", "traffic", "trouble", "wiring"]),
     ("app", &["access", "changes", "desk", "fetch", "mend", "merge", "publish", "tick", "trouble", "wiring"]),
 ];
 

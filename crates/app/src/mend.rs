@@ -9,9 +9,8 @@ use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use crate::{
     changes::{ChangeError, Changes, draft::Draft},
     model::{PropertyState, Snapshot},
-    ports::{AccountStore, Clock, LinkStore, PageRequest, PropertyStore, SnapshotStore},
+    ports::{AccountStore, LinkStore, PageRequest, PropertyStore},
     publish::Publish,
-    readings::kept::KeptAt,
     traffic::Traffic,
     trouble::WorkError,
     wiring::Common,
@@ -34,8 +33,6 @@ pub struct Mend {
     pub(crate) accounts: Arc<dyn AccountStore>,
     pub(crate) properties: Arc<dyn PropertyStore>,
     pub(crate) links: Arc<dyn LinkStore>,
-    pub(crate) snapshots: Arc<dyn SnapshotStore>,
-    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) changes: Changes,
     pub(crate) publish: Publish,
@@ -48,8 +45,6 @@ impl Mend {
             accounts: common.accounts.clone(),
             properties: common.properties.clone(),
             links: common.links.clone(),
-            snapshots: publish.snapshots.clone(),
-            clock: common.clock.clone(),
             traffic: common.traffic.clone(),
             changes: publish.changes.clone(),
             publish: publish.clone(),
@@ -133,12 +128,7 @@ impl Mend {
     }
 
     async fn lost_bodies(&self, state: &PropertyState) -> Result<Vec<(ConnectionId, Snapshot)>, WorkError> {
-        let kept = KeptAt {
-            properties: &*self.properties,
-            snapshots: &*self.snapshots,
-            traffic: &self.traffic,
-            clock: &*self.clock,
-        };
+        let kept = self.publish.kept_at();
         let mut lost = Vec::new();
         for connection in state.connections.iter().filter(|connection| connection.is_read()) {
             let Some(applied) = connection.applied() else { continue };

@@ -46,6 +46,7 @@ pub(crate) fn difference(
         closed_at: None,
     });
     let (listed_before, listed) = (feeds(known), feeds(after));
+    let (bodies_before, bodies) = (small_bodies(known), small_bodies(after));
     PropertyCommit {
         property: after.property.clone(),
         base: before.cloned(),
@@ -57,8 +58,11 @@ pub(crate) fn difference(
         put_retiring: values(&retiring.put),
         remove_retiring: retiring.remove.into_iter().cloned().collect(),
         plans: plan_changes(known, after, &history.bodies),
-        put_bodies: new_bodies(known, after, &history.bodies),
-        superseded_bodies: superseded_bodies(known, after),
+        put_bodies: new_bodies(bodies.difference(&bodies_before), &history.bodies),
+        superseded_bodies: bodies_before
+            .difference(&bodies)
+            .map(|(connection, snapshot)| ((*connection).clone(), (*snapshot).clone()))
+            .collect(),
         owners: owner_changes(known, after),
         put_feeds: listed.difference(&listed_before).cloned().collect(),
         remove_feeds: listed_before.difference(&listed).cloned().collect(),
@@ -140,26 +144,19 @@ pub(crate) fn plan_of(connection: &Connection, blocks: &[Block], claims: &Claims
     })
 }
 
-/// The small bodies that are applied from now on.
-fn new_bodies(
-    before: &PropertyState,
-    after: &PropertyState,
+/// Of the small bodies that are applied from now on, those that came with the change.
+fn new_bodies<'a>(
+    new: impl Iterator<Item = &'a (&'a ConnectionId, &'a Snapshot)>,
     taken: &BTreeMap<ConnectionId, TakenBody>,
 ) -> Vec<(ConnectionId, SmallBody)> {
-    let (was, is) = (small_bodies(before), small_bodies(after));
-    let new = is.difference(&was).filter_map(|(connection, snapshot)| {
-        let body = taken.get(connection)?.small.as_ref().filter(|body| body.snapshot == **snapshot)?;
+    let new = new.filter_map(|(connection, snapshot)| {
+        let body = taken.get(*connection)?.small.as_ref().filter(|body| body.snapshot == **snapshot)?;
         Some(((*connection).clone(), body.clone()))
     });
     new.collect()
 }
 
-/// Those that are applied no more.
-fn superseded_bodies(before: &PropertyState, after: &PropertyState) -> Vec<(ConnectionId, Snapshot)> {
-    let (was, is) = (small_bodies(before), small_bodies(after));
-    was.difference(&is).map(|(connection, snapshot)| ((*connection).clone(), (*snapshot).clone())).collect()
-}
-
+/// Which small body each connection is taken from.
 fn small_bodies(state: &PropertyState) -> BTreeSet<(&ConnectionId, &Snapshot)> {
     let applied = state.connections.iter().filter_map(|known| Some((&known.id, known.applied()?)));
     applied.filter(|(_, applied)| applied.small).map(|(id, applied)| (id, &applied.snapshot)).collect()

@@ -200,7 +200,7 @@ impl Desk {
         for connection in ids.into_iter().filter_map(|id| state.connection(id)) {
             let Some(applied) = connection.applied() else { continue };
             let _turn = self.traffic.turn_with_kept().await;
-            let Some(body) = self.kept_at().body_of::<ExplainError>(connection).await? else {
+            let Some(body) = self.publish.kept_at().body_of::<ExplainError>(connection).await? else {
                 not_known.push(NotKnown::Feed(connection.id.clone()));
                 continue;
             };

@@ -35,7 +35,6 @@ use crate::{
         PropertyStore, Randomness, RefreshStore, Sealer, SnapshotStore,
     },
     publish::Publish,
-    readings::kept::KeptAt,
     refreshes::Refreshing,
     settings::Settings,
     traffic::{Traffic, budgets::Budgets},
@@ -105,16 +104,6 @@ impl Desk {
         let base = self.links_base.as_str().trim_end_matches('/');
         format!("{base}/f/{}.ics", token.reveal())
     }
-
-    pub(crate) fn kept_at(&self) -> KeptAt<'_> {
-        KeptAt {
-            properties: &*self.properties,
-            snapshots: &*self.snapshots,
-            traffic: &self.traffic,
-            clock: &*self.clock,
-        }
-    }
-
     /// The same, of which all that is drawn at random comes from here.
     #[must_use]
     pub fn drawing_from(mut self, randomness: Arc<dyn Randomness>) -> Self {

@@ -283,7 +283,7 @@ impl Desk {
             // As the edit will leave it; what is not valid is said by the edit itself.
             let house = edited.house().unwrap_or_else(|_| state.house());
             for connection in &state.connections {
-                kept.load::<PropertyError>(&self.kept_at(), connection, &house).await?;
+                kept.load::<PropertyError>(&self.publish.kept_at(), connection, &house).await?;
             }
         }
         Ok((kept, prefix))

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::{
     changes::Changes,
     ports::{Clock, EventBus, ExportStore, LinkStore, PropertyStore, Randomness, SnapshotStore},
+    readings::kept::KeptAt,
     refreshes::Refreshing,
     traffic::Traffic,
     wiring::Common,
@@ -49,6 +50,16 @@ impl Publish {
             echo_key,
             changes: Changes::new(common, echo_key),
             refreshing: Refreshing::new(common),
+        }
+    }
+
+    /// Where the bodies are kept that connections are taken from.
+    pub(crate) fn kept_at(&self) -> KeptAt<'_> {
+        KeptAt {
+            properties: &*self.properties,
+            snapshots: &*self.snapshots,
+            traffic: &self.traffic,
+            clock: &*self.clock,
         }
     }
 }

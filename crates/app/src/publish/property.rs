@@ -28,7 +28,7 @@ use crate::{
     publish::{Publish, served::stays_on_link},
     readings::{
         judge::says,
-        kept::{KeptAt, KeptBodies, take_kept},
+        kept::{KeptBodies, take_kept},
     },
     tags::{echo_tag, export_name},
     trouble::WorkError,
@@ -464,12 +464,7 @@ impl Publish {
     /// Does what its time has come for. Feeds that mean more as the horizon moves on are judged anew from their kept bodies.
     async fn let_time_pass(&self, state: PropertyState) -> Result<PropertyState, WorkError> {
         let now = self.clock.now();
-        let from = KeptAt {
-            properties: &*self.properties,
-            snapshots: &*self.snapshots,
-            traffic: &self.traffic,
-            clock: &*self.clock,
-        };
+        let from = self.kept_at();
         let mut kept = KeptBodies::default();
         for connection in
             state.connections.iter().filter(|connection| must_be_judged_anew(&state.property, connection, now))

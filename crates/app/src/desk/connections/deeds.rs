@@ -391,7 +391,7 @@ impl Desk {
             Needed::Read(url) => self.prepare_url(reach, state, id, url, edit.skip_check).await?,
             Needed::Judge => {
                 let mut kept = KeptBodies::default();
-                kept.load::<ConnectionError>(&self.kept_at(), known, &state.house()).await?;
+                kept.load::<ConnectionError>(&self.publish.kept_at(), known, &state.house()).await?;
                 self.prepare(reach, Needed::Judge, FeedSeen::Kept(kept)).await?
             }
             Needed::Nothing => self.prepare(reach, Needed::Nothing, FeedSeen::Untouched).await?,
